@@ -1,0 +1,278 @@
+"""The nouns: frozen, without I/O. Quantities are SI and carry their unit in the field's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class Verdict(StrEnum):
+    """What a comparison with the baseline says; `INCONCLUSIVE` is an honest answer and never rounded up."""
+
+    IMPROVED = "improved"
+    REGRESSED = "regressed"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+    INCOMPARABLE = "incomparable"
+
+
+class Validity(StrEnum):
+    """Whether a run's numbers may be used."""
+
+    VALID = "valid"
+    DEGRADED = "degraded"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a device is; never holds a password."""
+
+    scheme: str
+    host: str = ""
+    user: str = ""
+    port: int = 0
+    serial: str = ""
+
+    def __str__(self) -> str:
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port else ""
+        return f"{self.scheme}://{user}{self.host or self.serial}{port}" if self.scheme != "local" else "local:"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a device may be measured."""
+
+    max_start_temperature_c: float | None = None
+    min_battery_ratio: float | None = None
+    cooldown_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device file. `options` holds the transport's own table (`[ssh]`), `meter` the `[meter]` table."""
+
+    id: str
+    kind: str
+    address: Address
+    description: str = ""
+    runner: str = "python"
+    runtimes: tuple[str, ...] = ()
+    workdir: str = ""
+    meter: Mapping[str, Any] | None = None
+    limits: Limits = Limits()
+    tags: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+    file: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How an image becomes the model's input: x = (pixel * scale - mean) / std."""
+
+    layout: str = "NCHW"
+    scale: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """A split of a data set.
+
+    Attributes:
+        images: (N, H, W, C), uint8 or float32.
+        labels: (N,) int64, indices into `classes`; empty for segmentation.
+        classes: the names of the classes, in the order of the model's outputs.
+        masks: (N, H, W) uint8 class indices, or None.
+        description: one sentence for the report, which must say if the data is synthetic.
+        synthetic: True if no patient and no scanner was involved.
+    """
+
+    images: npt.NDArray[Any]
+    labels: IntArray
+    classes: tuple[str, ...]
+    description: str
+    masks: npt.NDArray[np.uint8] | None = None
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the model is for; `positive` is the class that sensitivity speaks of."""
+
+    kind: str
+    positive: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How inferences are asked for, and when a comparison is known well enough."""
+
+    scenario: str = "single_stream"
+    threads: int = 1
+    batch: int = 1
+    frame_rate_hz: float | None = None
+    accelerator: str = ""
+    precision: float = 0.02
+    margin: float = 0.02
+    max_duration_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One model file and where it came from. `parent` is the id of the baseline it was built from, "" for itself."""
+
+    id: str
+    format: str
+    path: Path
+    sha256: str
+    size_bytes: int
+    recipe: str | None = None
+    parent: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    xfail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One line of `[accept]`: `metric` must be at most/at least/non-inferior by `bound`."""
+
+    metric: str
+    rule: str
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One suite file; `data` holds the data source's own keys (its name under `source`)."""
+
+    id: str
+    title: str
+    data: Mapping[str, Any]
+    input: InputSpec
+    task: Task
+    load: Load
+    baseline: str
+    variants: tuple[Variant, ...]
+    accept: tuple[Criterion, ...]
+    confidential: bool = False
+    split: str = "test"
+    file: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Suite x variant x device x runtime x load; `id` is stable and is the pytest id."""
+
+    suite: Suite
+    variant: Variant
+    device: Device
+    runtime: str
+    id: str
+
+    @property
+    def is_baseline(self) -> bool:
+        """True for the baseline of the variant's own format."""
+        return self.variant.id == self.suite.baseline
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One metric of one run: raw `values` in `unit`, or the reason why there are none.
+
+    Attributes:
+        rounds: for latencies, (R, 3) int64: launch, start and stop index into `values` of each round.
+        method: the clock or meter it was read from.
+        absent_reason: why there is no number; empty when there is one.
+        estimated: True if modelled rather than measured.
+    """
+
+    metric: str
+    unit: str
+    values: FloatArray = field(default_factory=lambda: np.empty(0))
+    rounds: IntArray | None = None
+    method: str = ""
+    absent_reason: str = ""
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The state of the device before, during and after a run; what could not be read is missing from the mapping.
+
+    Keys: temperature_c, frequency_hz, governor, battery_ratio, charging, load_average, available_bytes, free_bytes.
+    `during` is a trace of such mappings, each with its `at_s` on the device's monotonic clock.
+    """
+
+    before: Mapping[str, Any] = field(default_factory=dict)
+    during: tuple[Mapping[str, Any], ...] = ()
+    after: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its uncertainty: the interval (low, high) at `confidence`, by `method`."""
+
+    point: float
+    low: float
+    high: float
+    confidence: float = 0.95
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one case gave, once.
+
+    Attributes:
+        accuracy: metric name -> Estimate on the whole test split; empty if the accuracy pass gave nothing.
+        confusion: (K, K) counts, rows are the truth, columns the prediction; None when there is none.
+        outputs: (N, K) float32 model outputs on the test split, in the split's order; None when there are none.
+        labels: (N,) int64 truth that goes with `outputs`.
+        case: suite, variant, device, runtime (the full requirement), scenario, threads, id — plain values.
+        variant: sha256, size_bytes, recipe, format, parent — plain values.
+        fingerprint: what could change a number.
+    """
+
+    id: str
+    campaign: str
+    started_at: datetime
+    case: Mapping[str, Any]
+    variant: Mapping[str, Any]
+    measurements: Mapping[str, Measurement]
+    accuracy: Mapping[str, Estimate]
+    conditions: Conditions
+    fingerprint: Mapping[str, Any]
+    validity: Validity
+    reasons: tuple[str, ...] = ()
+    confusion: IntArray | None = None
+    classes: tuple[str, ...] = ()
+    outputs: npt.NDArray[np.float32] | None = None
+    labels: IntArray | None = None
+    is_baseline: bool = False
+    quick: bool = False
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed from `baseline` to `run` (run ids) in one metric, and what that means."""
+
+    metric: str
+    baseline: str
+    run: str
+    change: Estimate | None
+    verdict: Verdict
+    reason: str = ""

@@ -1,0 +1,103 @@
+"""What each plug-in room promises. A plug-in is one module; its file name is the name used in TOML.
+
+A module of a room defines the functions of its Protocol at module level. Where it takes settings it also defines a
+frozen dataclass `Options` whose fields are the keys it accepts in TOML; `harness.registry.options` checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from harness.model import Device, InputSpec, Run, Samples, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What a command on a device gave."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text, without the trailing newline."""
+        return self.out.decode("utf-8", "replace").rstrip("\n")
+
+
+class Connection(Protocol):
+    """An open way onto one device. Paths are the device's own, POSIX, absolute."""
+
+    def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
+        """Run `argv` (quoted by the connection) and wait; raises TimedOut or Unreachable."""
+
+    def stream(self, argv: Sequence[str], *, silence_s: float) -> Iterator[bytes]:
+        """Run `argv` and yield its output line by line; raises TimedOut after `silence_s` without a line."""
+
+    def push(self, source: Path, target: str) -> None:
+        """Copy a file to the device; it appears under its name whole and verified, or not at all."""
+
+    def pull(self, source: str, target: Path) -> None:
+        """Copy a file from the device; it appears under its name whole, or not at all."""
+
+    def close(self) -> None:
+        """Close the connection; never raises."""
+
+
+class Transport(Protocol):
+    """harness/transports/SCHEME.py"""
+
+    def connect(self, device: Device, *, timeout_s: float = 15.0) -> Connection:
+        """Open a connection; raises Unreachable, Refused or HostKeyMismatch."""
+
+    def workdir(self, device: Device) -> str:
+        """Return where the harness lives on such a device when its file does not say (may start with ~/)."""
+
+
+class DataSource(Protocol):
+    """harness/data/NAME.py, with a dataclass `Options`."""
+
+    def load(self, options: Any, *, split: str, base: Path, cache: Path) -> Samples:
+        """Return a split; paths in `options` are relative to `base`, `cache` is a folder to keep derived files in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What a recipe is given: the parent's file, where the result goes, and the suite's data."""
+
+    parent: Path
+    target: Path
+    samples: Callable[[str], Samples]
+    input: InputSpec
+    task: Task
+
+
+class Recipe(Protocol):
+    """harness/recipes/NAME.py, with a dataclass `Options` and `FORMATS`, the parent formats it takes."""
+
+    FORMATS: tuple[str, ...]
+
+    def build(self, job: Build, options: Any) -> None:
+        """Write the variant to `job.target`; raises RecipeError naming the extra to install when a tool is missing."""
+
+
+class Metric(Protocol):
+    """harness/metrics/TASK_KIND.py: predictions -> estimates, and the paired comparison of two models."""
+
+    def evaluate(self, outputs: Any, samples: Samples, task: Task) -> Any:
+        """Return a `metrics.Evaluation` of (N, ...) raw outputs against the truth."""
+
+    def compare(self, baseline: Run, run: Run, task: Task, metric: str) -> Any:
+        """Return the paired Estimate of run minus baseline for one metric, or None where it has none."""
+
+
+class Section(Protocol):
+    """harness/page/sections/NAME.py: one part of the report."""
+
+    ORDER: int
+
+    def context(self, report: Any) -> Mapping[str, Any] | None:
+        """Return what templates/NAME.html is rendered with, or None to leave the section out."""

@@ -1,0 +1,83 @@
+"""SI aliases, and the only place where a quantity becomes text."""
+
+from __future__ import annotations
+
+from typing import Final, NewType
+
+Second = NewType("Second", float)
+Byte = NewType("Byte", int)
+Joule = NewType("Joule", float)
+Watt = NewType("Watt", float)
+Celsius = NewType("Celsius", float)
+
+NS_PER_S: Final = 1_000_000_000
+#: What people read where there is no number; never a zero.
+ABSENT: Final = "–"
+
+_SCALES: Final[dict[str, tuple[tuple[float, str], ...]]] = {
+    "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")),
+    "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+    "J": ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ")),
+    "W": ((1.0, "W"), (1e-3, "mW")),
+    "Hz": ((1e9, "GHz"), (1e6, "MHz"), (1e3, "kHz"), (1.0, "Hz")),
+}
+
+
+def scale(unit: str, magnitude: float) -> tuple[float, str]:
+    """Return the divisor and the unit name in which `magnitude` (SI) reads best."""
+    steps = _SCALES.get(unit, ((1.0, unit),))
+    for divisor, name in steps:
+        if abs(magnitude) >= divisor:
+            return divisor, name
+    return steps[-1]
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Return `value` with `digits` significant digits and no exponent: 0.01234 -> 0.0123."""
+    if value == 0:
+        return "0"
+    text = f"{value:#.{digits}g}"
+    return f"{float(text):.{_decimals(float(text), digits)}f}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    if whole:
+        return max(0, digits - whole)
+    leading = f"{abs(value):e}"
+    return digits - 1 - int(leading[leading.index("e") + 1 :])
+
+
+def human(value: float | None, unit: str) -> str:
+    """Return a quantity in SI as people read it: `human(0.00123, "s") == "1.23 ms"`.
+
+    A ratio (unit `""`) is printed plainly; `"%"` takes a ratio 0..1; `None` is `ABSENT`.
+    """
+    if value is None:
+        return ABSENT
+    if unit == "%":
+        return f"{100 * value:.1f} %"
+    divisor, name = scale(unit, value)
+    text = significant(value / divisor)
+    return f"{text} {name}".strip()
+
+
+def times(ratio: float | None) -> str:
+    """Return a ratio as people read it: `times(0.5) == "0.50×"`."""
+    return ABSENT if ratio is None else f"{ratio:.2f}×"
+
+
+def percent_change(ratio: float | None) -> str:
+    """Return a ratio as a signed change: `percent_change(0.5) == "−50.0 %"`."""
+    if ratio is None:
+        return ABSENT
+    sign = "−" if ratio < 1 else "+"
+    return f"{sign}{abs(ratio - 1) * 100:.1f} %"
+
+
+def points(difference: float | None) -> str:
+    """Return a difference of two ratios 0..1 in percentage points: `points(-0.012) == "−1.2 pp"`."""
+    if difference is None:
+        return ABSENT
+    sign = "−" if difference < 0 else "+"
+    return f"{sign}{abs(difference) * 100:.1f} pp"
