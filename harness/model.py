@@ -132,7 +132,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One model file and where it came from. `parent` is the id of the baseline it was built from, "" for itself."""
+    """One model file and where it came from.
+
+    `parent` is the id of the baseline it was built from, "" for the baseline itself. `problem` says why the file cannot
+    be used (missing, not built yet) and what to do; `sha256` is then empty. It fails this variant's cases and no others.
+    """
 
     id: str
     format: str
@@ -143,6 +147,7 @@ class Variant:
     parent: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     xfail: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,3 +281,42 @@ class Comparison:
     change: Estimate | None
     verdict: Verdict
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One line of `[accept]` held against a run: `message` says by how much it passed or failed."""
+
+    criterion: Criterion
+    passed: bool
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a case ended: status is passed, failed, error, xfailed or xpassed; `run` is the run's id, "" without one."""
+
+    case: str
+    status: str
+    run: str = ""
+    message: str = ""
+    judgements: tuple[Judgement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """One start of the harness: what was asked for, of which suites, and how to ask again.
+
+    Attributes:
+        command: the command line that repeats it.
+        suites: suite id -> plain values: title, task (kind, positive), load (every field of Load), accept (metric, rule,
+            bound), baseline, data (source, split, description, synthetic, samples, classes, positive_ratio), confidential.
+        environment: versions of edgeward, Python and the host's system.
+    """
+
+    id: str
+    started_at: datetime
+    command: str
+    suites: Mapping[str, Mapping[str, Any]]
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    quick: bool = False
