@@ -1,0 +1,91 @@
+"""The one table of metrics: what each is called, its unit, its direction, and which rules of `[accept]` it takes.
+
+The lab checks `[accept]` keys against it, the comparison judges by it and the report titles its columns with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Kind = Literal["cost", "ratio", "accuracy"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricInfo:
+    """One metric as users type it and as the report shows it.
+
+    Attributes:
+        name: what is typed in `[accept]` and stands in exports.
+        title: what people read.
+        unit: SI unit as `harness.units.human` takes it; "" for a ratio or index, "%" for a share 0..1, "px" for pixels.
+        kind: "cost" (of one run), "ratio" (of a cost, run over baseline) or "accuracy" (of predictions, 0..1 or pixels).
+        lower_is_better: the direction of improvement.
+        measurement: for costs and ratios, the key in `Run.measurements` it is computed from ("" if it has none).
+        reduce: for costs, how the raw values become one number: "p50", "p90", "p99", "median" or "max".
+    """
+
+    name: str
+    title: str
+    unit: str
+    kind: Kind
+    lower_is_better: bool
+    measurement: str = ""
+    reduce: str = ""
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules that make sense for it in `[accept]`, most usual first."""
+        bound = "max" if self.lower_is_better else "min"
+        return (bound, "non_inferior_by") if self.kind == "accuracy" else (bound,)
+
+
+def _cost(name: str, title: str, unit: str, measurement: str, reduce: str, *, lower: bool = True) -> MetricInfo:
+    return MetricInfo(name, title, unit, "cost", lower, measurement, reduce)
+
+
+def _ratio(name: str, title: str, measurement: str) -> MetricInfo:
+    return MetricInfo(name, title, "", "ratio", True, measurement)
+
+
+def _accuracy(name: str, title: str, unit: str = "%", *, lower: bool = False) -> MetricInfo:
+    return MetricInfo(name, title, unit, "accuracy", lower)
+
+
+_TABLE: Final = (
+    _cost("latency_p50_s", "Latency, median", "s", "latency_s", "p50"),
+    _cost("latency_p90_s", "Latency, p90", "s", "latency_s", "p90"),
+    _cost("latency_p99_s", "Latency, p99", "s", "latency_s", "p99"),
+    _cost("load_s", "Model load", "s", "load_s", "median"),
+    _cost("first_inference_s", "First inference", "s", "first_inference_s", "median"),
+    _cost("process_start_s", "Process start", "s", "process_start_s", "median"),
+    _cost("throughput_hz", "Throughput", "Hz", "throughput_hz", "median", lower=False),
+    _cost("peak_memory_bytes", "Peak memory", "B", "peak_memory_bytes", "max"),
+    _cost("peak_pss_bytes", "Peak proportional memory", "B", "peak_pss_bytes", "max"),
+    _cost("energy_j", "Energy per inference", "J", "energy_j", "median"),
+    _cost("size_bytes", "Model size", "B", "", ""),
+    _ratio("latency_ratio", "Latency", "latency_s"),
+    _ratio("memory_ratio", "Peak memory", "peak_memory_bytes"),
+    _ratio("size_ratio", "Model size", ""),
+    _ratio("energy_ratio", "Energy per inference", "energy_j"),
+    _ratio("load_ratio", "Model load", "load_s"),
+    _ratio("first_inference_ratio", "First inference", "first_inference_s"),
+    _accuracy("accuracy", "Accuracy"),
+    _accuracy("sensitivity", "Sensitivity"),
+    _accuracy("specificity", "Specificity"),
+    _accuracy("precision", "Precision"),
+    _accuracy("f1", "F1"),
+    _accuracy("macro_f1", "F1, macro"),
+    _accuracy("balanced_accuracy", "Balanced accuracy"),
+    _accuracy("auroc", "AUROC", ""),
+    _accuracy("brier", "Brier score", "", lower=True),
+    _accuracy("calibration_error", "Calibration error", "", lower=True),
+    _accuracy("agreement", "Agreement with the baseline"),
+    _accuracy("dice", "Dice"),
+    _accuracy("iou", "IoU"),
+    _accuracy("hausdorff", "Hausdorff distance", "px", lower=True),
+)
+
+#: Name -> MetricInfo, in the order in which reports show them.
+METRICS: Final[Mapping[str, MetricInfo]] = {info.name: info for info in _TABLE}
