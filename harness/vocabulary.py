@@ -20,7 +20,7 @@ class MetricInfo:
         name: what is typed in `[accept]` and stands in exports.
         title: what people read.
         unit: SI unit as `harness.units.human` takes it; "" for a ratio or index, "%" for a share 0..1, "px" for pixels.
-        kind: "cost" (of one run), "ratio" (of a cost, run over baseline) or "accuracy" (of predictions, 0..1 or pixels).
+        kind: "cost" (of one run), "ratio" (of a cost, run over baseline) or "accuracy" (of predictions).
         lower_is_better: the direction of improvement.
         measurement: for costs and ratios, the key in `Run.measurements` it is computed from ("" if it has none).
         reduce: for costs, how the raw values become one number: "p50", "p90", "p99", "median" or "max".
@@ -38,7 +38,8 @@ class MetricInfo:
     def rules(self) -> tuple[str, ...]:
         """The rules that make sense for it in `[accept]`, most usual first."""
         bound = "max" if self.lower_is_better else "min"
-        return (bound, "non_inferior_by") if self.kind == "accuracy" else (bound,)
+        paired = self.kind == "accuracy" and self.name != "agreement"  # agreement already is against the baseline
+        return (bound, "non_inferior_by") if paired else (bound,)
 
 
 def _cost(name: str, title: str, unit: str, measurement: str, reduce: str, *, lower: bool = True) -> MetricInfo:
