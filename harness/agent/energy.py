@@ -1,0 +1,87 @@
+"""The energy pass: an idle window, a window of inferences, an idle window, all read from one meter.
+
+The meter is sampled in a thread, because nothing is timed meanwhile. The host makes joules per inference of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from importlib import import_module
+from typing import Any, Callable
+
+#: A window shorter than this, or with fewer changes of the meter, gives no number (METHOD.md, phase 8).
+MIN_WINDOW_S = 10.0
+MIN_UPDATES = 50
+PERIOD_S = 0.05
+
+
+class Refused(Exception):
+    """The meter gives no number that may be trusted; the message says why."""
+
+
+def measure(meter: dict[str, Any], window_s: float, infer: Callable[[float], dict[str, Any]]) -> dict[str, Any]:
+    """Return joules, seconds and meter updates of the three windows, and the inferences of the middle one.
+
+    Args:
+        meter: the `[meter]` table of the device file.
+        window_s: length of each window.
+        infer: runs inferences for that long and returns count and ns.
+    """
+    settings = dict(meter)
+    module = import_module("harness.agent.meters." + settings.pop("kind"))
+    try:
+        reader = module.Meter(module.Options(**settings))
+    except (OSError, ValueError) as error:
+        raise Refused(f"the meter cannot be read: {error}") from error
+    if reader.charging():
+        raise Refused("the battery is charging, which hides what the device draws; unplug it")
+    before = _window(reader, module.QUANTITY, lambda: time.sleep(window_s))
+    answer: dict[str, Any] = {}
+    busy = _window(reader, module.QUANTITY, lambda: answer.update(infer(window_s)))
+    after = _window(reader, module.QUANTITY, lambda: time.sleep(window_s))
+    windows = {"idle_before": before, "busy": busy, "idle_after": after}
+    if reader.charging():
+        raise Refused("the battery began to charge during the window; unplug it")
+    if sum(window["updates"] for window in windows.values()) == 0:
+        raise Refused("the meter never changed: it is broken or not connected")
+    if busy["seconds"] < MIN_WINDOW_S or busy["updates"] < MIN_UPDATES:
+        seen = f"{busy['seconds']:.1f} s with {busy['updates']} meter updates"
+        raise Refused(f"the window was too short: {seen}; {MIN_WINDOW_S:.0f} s and {MIN_UPDATES} updates are needed")
+    return {"windows": windows, "inferences": answer["count"], "resolution": reader.resolution}
+
+
+def _window(reader: Any, quantity: str, during: Callable[[], Any]) -> dict[str, Any]:
+    """Sample the meter while `during` runs; return joules, seconds, updates and the watts of its parts."""
+    stop, samples = threading.Event(), [(time.monotonic(), reader.read())]
+
+    def sample() -> None:
+        while not stop.wait(PERIOD_S):
+            samples.append((time.monotonic(), reader.read()))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        during()
+    finally:
+        stop.set()
+        thread.join()
+    samples.append((time.monotonic(), reader.read()))
+    pairs = list(zip(samples, samples[1:]))
+    if quantity == "joules":
+        parts = [b[1] - a[1] for a, b in pairs]
+    else:
+        parts = [(a[1] + b[1]) / 2 * (b[0] - a[0]) for a, b in pairs]
+    return {
+        "joules": sum(parts),
+        "seconds": samples[-1][0] - samples[0][0],
+        "updates": sum(a[1] != b[1] for a, b in pairs),
+        "watts": _tenths(parts, [b[0] - a[0] for a, b in pairs]),
+    }
+
+
+def _tenths(joules: list[float], seconds: list[float]) -> list[float]:
+    """Return the mean power of ten equal runs of samples: the spread that the interval carries."""
+    size = max(len(joules) // 10, 1)
+    cuts = range(0, len(joules) - size + 1, size)
+    return [sum(joules[i : i + size]) / max(sum(seconds[i : i + size]), 1e-9) for i in cuts]

@@ -1,0 +1,93 @@
+"""The conductor's handle on one worker process."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Lost(Exception):
+    """A worker answered with an error, died, or did not answer in time."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class Process:
+    """A worker for model `index` of the job; `start_ns` is from spawn to ready."""
+
+    def __init__(self, job: Path, index: int, deadline_s: float) -> None:
+        main = str(Path(__file__).with_name("__main__.py"))
+        self._deadline_s = deadline_s
+        self._log = job / f"m{index}.log"
+        self._buffer = b""
+        started = time.monotonic_ns()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", main, "work", str(job), str(index)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        ready = self._read()
+        self.start_ns = ready["ready_ns"] - started
+        self.facts: dict[str, Any] = ready["facts"]
+
+    def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
+        """Send one request and return its answer; raises Lost."""
+        try:
+            self._pipe("stdin").write(json.dumps({"do": verb, **fields}).encode() + b"\n")
+            self._pipe("stdin").flush()
+        except BrokenPipeError:
+            self._die()
+        return self._read()
+
+    def quit(self) -> None:
+        """End the process, kindly first."""
+        try:
+            self._pipe("stdin").write(b'{"do": "quit"}\n')
+            self._pipe("stdin").close()
+            self._process.wait(5)
+        except (BrokenPipeError, subprocess.TimeoutExpired, ValueError):
+            self._process.kill()
+            self._process.wait()
+        self._pipe("stdout").close()
+
+    def _pipe(self, name: str) -> Any:
+        return getattr(self._process, name)
+
+    def _read(self) -> dict[str, Any]:
+        deadline = time.monotonic() + self._deadline_s
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            readable, _, _ = select.select([self._pipe("stdout")], [], [], max(left, 0))
+            if not readable:
+                self._process.kill()
+                raise Lost("timeout", f"no answer within {self._deadline_s:.0f} s; the process was ended")
+            chunk = os.read(self._pipe("stdout").fileno(), 65536)
+            if not chunk:
+                self._die()
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise Lost(answer["error"], answer["message"])
+        return answer
+
+    def _die(self) -> None:
+        code = self._process.wait()
+        if code < 0:
+            name = signal.Signals(-code).name
+            hint = "; the device probably ran out of memory" if name == "SIGKILL" else ""
+            raise Lost("killed", f"the process was killed by {name}{hint}")
+        tail = " ".join(self._log.read_text(errors="replace").split())[-300:]
+        raise Lost("died", f"the process ended with code {code}: {tail}")

@@ -1,0 +1,132 @@
+"""Reads what the device is (fingerprint) and how it is just now (conditions); what cannot be read is left out."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+SYS = Path("/sys")
+PROC = Path("/proc")
+
+
+def main(arguments: list[str]) -> int:
+    """Print fingerprint and conditions as one JSON object; `arguments[0]` is the folder whose free space counts."""
+    folder = arguments[0] if arguments else "/"
+    clock = time.get_clock_info("monotonic")
+    report = {
+        "fingerprint": fingerprint(),
+        "conditions": conditions(folder),
+        "clock": {"implementation": clock.implementation, "resolution_s": clock.resolution},
+        "can": {
+            "smaps_rollup": readable(PROC / "self/smaps_rollup"),
+            "vm_hwm": "VmHWM:" in text(PROC / "self/status"),
+            "temperature": temperature() is not None,
+            "governor": governor() is not None,
+            "battery": battery() != {},
+        },
+    }
+    json.dump(report, sys.stdout)
+    return 0
+
+
+def fingerprint() -> dict[str, Any]:
+    """Return what could change a number and does not change by itself."""
+    found: dict[str, Any] = {
+        "soc": soc(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count() or 0,
+        "memory_bytes": meminfo("MemTotal"),
+        "os": os_name(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "governor": governor(),
+    }
+    return {key: value for key, value in found.items() if value not in (None, "")}
+
+
+def conditions(folder: str) -> dict[str, Any]:
+    """Return the state of the device now, in SI units."""
+    found: dict[str, Any] = {
+        "temperature_c": temperature(),
+        "frequency_hz": frequency(),
+        "governor": governor(),
+        "load_average": os.getloadavg()[0],
+        "available_bytes": meminfo("MemAvailable"),
+        "free_bytes": shutil.disk_usage(folder).free if Path(folder).is_dir() else None,
+        "wall_s": time.time(),
+        **battery(),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def soc() -> str:
+    """Return the processor's name: the device tree's, else /proc/cpuinfo's."""
+    tree = text(PROC / "device-tree/model").strip("\x00\n ")
+    if tree:
+        return tree
+    fields = dict(line.split(":", 1) for line in text(PROC / "cpuinfo").splitlines() if ":" in line)
+    named = {key.strip(): value.strip() for key, value in fields.items()}
+    return named.get("model name") or named.get("Hardware") or named.get("CPU part") or platform.processor()
+
+
+def os_name() -> str:
+    """Return the distribution's own name for itself."""
+    for line in text(Path("/etc/os-release")).splitlines():
+        if line.startswith("PRETTY_NAME="):
+            return line.partition("=")[2].strip('"')
+    return platform.system()
+
+
+def meminfo(field: str) -> int | None:
+    """Return a field of /proc/meminfo in bytes."""
+    for line in text(PROC / "meminfo").splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def temperature() -> float | None:
+    """Return the hottest thermal zone, in degrees Celsius."""
+    found = [float(value) / 1000 for value in (text(z) for z in SYS.glob("class/thermal/thermal_zone*/temp")) if value]
+    return max((value for value in found if -40 < value < 150), default=None)
+
+
+def frequency() -> float | None:
+    """Return the lowest current frequency of the cores, in Hz."""
+    found = [text(f) for f in SYS.glob("devices/system/cpu/cpu*/cpufreq/scaling_cur_freq")]
+    return min((float(value) * 1000 for value in found if value.strip()), default=None)
+
+
+def governor() -> str | None:
+    """Return the frequency governor; several, joined, if the cores differ."""
+    found = {text(f).strip() for f in SYS.glob("devices/system/cpu/cpu*/cpufreq/scaling_governor")}
+    return "+".join(sorted(found - {""})) or None
+
+
+def battery() -> dict[str, Any]:
+    """Return battery_ratio and charging of the first battery."""
+    for supply in sorted(SYS.glob("class/power_supply/*")):
+        if text(supply / "type").strip() == "Battery":
+            capacity, status = text(supply / "capacity").strip(), text(supply / "status").strip()
+            ratio = {"battery_ratio": float(capacity) / 100} if capacity else {}
+            return {**ratio, "charging": status in ("Charging", "Full")}
+    return {}
+
+
+def text(path: Path) -> str:
+    """Return a small file's text, "" if it cannot be read: most devices lack most of these files."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def readable(path: Path) -> bool:
+    """Return whether the file can be read."""
+    return text(path) != ""

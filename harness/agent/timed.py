@@ -1,0 +1,138 @@
+"""The timed pass: models take turns in short rounds, in random order, over several launches of their processes.
+
+Drift, throttling and noisy neighbours hit every model alike and cancel in the ratio; launches carry the variance that
+one process hides (Kalibera and Jones, "Rigorous benchmarking in reasonable time", 2013).
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from harness.agent import npy, survey
+from harness.agent.process import Lost, Process
+from harness.agent.sentinel import DRIFT, Sentinel
+
+if TYPE_CHECKING:
+    from harness.agent.conduct import Conductor
+
+
+class TimedPass:
+    """Launches, rounds and the sentinel of one job."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._c = conductor
+        self._plan = conductor.plan
+        self._sentinel = Sentinel()
+        self._pause_left_s: float = self._plan["pause_budget_s"]
+        self._paused_s = 0.0
+        # Flat int64 rows a model: launch, first sample, last sample + 1, drift of the sentinel in 1e-4.
+        self._rows: dict[int, array[int]] = {index: array("q") for index in conductor.alive}
+        self._taken = dict.fromkeys(conductor.alive, 0)
+        self._decided: set[int] = set()
+
+    def run(self) -> None:
+        """Launch until told to stop, the launches are used up, or the time is."""
+        hold = self._fits()
+        self._c.events.say("timed", hold=hold, sentinel_cool_ns=self._sentinel.cool_ns, models=self._c.alive)
+        deadline = time.monotonic() + self._plan["max_timed_s"]
+        for launch in range(self._plan["max_launches"]):
+            rounds = self._launch(launch, hold)
+            trace = survey.conditions(str(self._c.folder))
+            self._c.events.say("launch", launch=launch, rounds=rounds, conditions=trace, paused_s=self._paused_s)
+            if (self._c.folder / "stop").exists() or not self._playing() or time.monotonic() > deadline:
+                break
+        for index in self._rows:
+            self._write(index)
+        self._c.events.say("timed_end", paused_s=self._paused_s)
+
+    def _playing(self) -> list[int]:
+        self._decided |= {i for i in self._c.alive if (self._c.folder / f"stop-{i}").exists()}
+        return [i for i in self._c.alive if i not in self._decided]
+
+    def _fits(self) -> bool:
+        """Return whether all models fit into memory at once, with a fifth to spare."""
+        wanted = self._plan.get("hold", "auto")
+        if wanted != "auto":
+            return bool(wanted)
+        available = survey.meminfo("MemAvailable")
+        return available is None or sum(self._c.peak_bytes.values()) < 0.8 * available
+
+    def _launch(self, launch: int, hold: bool) -> list[dict[str, Any]]:
+        held: dict[int, Process] = {}
+        rounds: list[dict[str, Any]] = []
+        try:
+            if hold:
+                held = self._prepare(self._shuffled())
+            for turn in range(self._plan["rounds"]):
+                for index in [i for i in self._shuffled() if i in held or not hold]:
+                    rounds += self._guard(index, held, lambda i=index, t=turn: [self._round(i, launch, t, held)])
+        finally:
+            for process in held.values():
+                process.quit()
+        return rounds
+
+    def _shuffled(self) -> list[int]:
+        playing = self._playing()
+        return self._c.order.sample(playing, len(playing))
+
+    def _prepare(self, indices: list[int]) -> dict[int, Process]:
+        """Start, load and warm each model, one after the other, in the given order."""
+        held: dict[int, Process] = {}
+        for index in indices:
+            self._guard(index, held, lambda i=index: self._ready(i, held))
+        return held
+
+    def _ready(self, index: int, held: dict[int, Process]) -> list[dict[str, Any]]:
+        held[index] = self._c.start(index)
+        held[index].ask("load")
+        held[index].ask("first")
+        held[index].ask("warm", max_s=self._plan["warmup_s"])
+        return []
+
+    def _round(self, index: int, launch: int, turn: int, held: dict[int, Process]) -> dict[str, Any]:
+        alone: dict[int, Process] = {}
+        if index not in held:
+            self._ready(index, alone)
+        try:
+            drift = self._settle()
+            process = (held or alone)[index]
+            answer = process.ask("round", duration_s=self._plan["round_s"], minimum=self._plan["round_min"], keep=True)
+            drift = max(drift, self._sentinel.drift())
+        finally:
+            for process in alone.values():
+                process.quit()
+        start = self._taken[index]
+        self._taken[index] += answer["count"]
+        self._rows[index].extend([launch, start, self._taken[index], int(drift * 1e4)])
+        return {"model": index, "turn": turn, "drift": round(drift, 4), **answer}
+
+    def _settle(self) -> float:
+        drift, paused = self._sentinel.settle(min(self._pause_left_s, 1.0))
+        if drift > DRIFT or paused > DRIFT:
+            self._pause_left_s = max(self._pause_left_s - paused, 0.0)
+            self._paused_s += paused
+        return drift
+
+    def _guard(self, index: int, held: dict[int, Process], body: Any) -> list[dict[str, Any]]:
+        try:
+            done: list[dict[str, Any]] = body()
+        except Lost as lost:
+            self._c.drop(index, "timed", lost)
+            if index in held:
+                held.pop(index).quit()
+            return []
+        return done
+
+    def _write(self, index: int) -> None:
+        """Give the raw samples their header: int64 ns, and int64 (R, 4) rows of launch, start, stop, drift."""
+        stem = self._c.folder / f"m{index}"
+        raw = stem.with_suffix(".latency.raw")
+        if raw.exists():
+            # Only what a finished round counted: a worker killed while writing may have left a piece behind.
+            data = raw.read_bytes()[: self._taken[index] * 8]
+            npy.write(stem.with_suffix(".latency.npy"), "<i8", (len(data) // 8,), data)
+            raw.unlink()
+        rows = self._rows[index]
+        npy.write(stem.with_suffix(".rounds.npy"), "<i8", (len(rows) // 4, 4), rows.tobytes())

@@ -1,0 +1,196 @@
+"""One process that holds one model: it loads, infers and answers, and does nothing unless the conductor asks.
+
+Requests and answers are JSON lines on standard input and on the descriptor that was standard output; runtimes that
+print to standard output are redirected to the log, so they cannot garble an answer.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import time
+from array import array
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Callable
+
+from harness.agent import images, memory
+
+#: Inputs that the timed loop cycles through: real images, few enough to stay in the cache like a live frame.
+TIMED_INPUTS = 16
+
+
+class Misfit(ValueError):
+    """The data does not fit the model."""
+
+
+class Worker:
+    """Answers the conductor's requests for one model of a job."""
+
+    def __init__(self, job: Path, index: int) -> None:
+        self._job = json.loads((job / "job.json").read_text())
+        self._model = self._job["models"][index]
+        self._stem = job / f"m{index}"
+        sys.path.insert(0, self._model["runtime_path"])
+        self._runtime = import_module("harness.agent.runtimes." + self._model["runtime"])
+        import numpy
+
+        self._numpy = numpy
+        self.facts = {**self._runtime.facts(), "numpy": numpy.__version__}
+        self._session: Any = None
+        self._bound: list[Any] = []
+        self._turn = 0
+
+    def load(self) -> dict[str, Any]:
+        """Create the session, timed alone; then make the inputs ready, untimed."""
+        started = time.monotonic_ns()
+        self._session = self._runtime.Session(self._model["path"], self._job["threads"])
+        elapsed = time.monotonic_ns() - started
+        pixels = self._pixels()
+        self._fit(pixels)
+        self._bound = [self._session.bind(x) for x in self._inputs(pixels[:TIMED_INPUTS])]
+        return {"ns": elapsed}
+
+    def first(self) -> dict[str, Any]:
+        """Run the very first inference of this process."""
+        started = time.monotonic_ns()
+        self._session.call(self._bound[0])
+        return {"ns": time.monotonic_ns() - started}
+
+    def warm(self, max_s: float) -> dict[str, Any]:
+        """Infer until two windows in a row agree within 2 %, at most `max_s`; these samples are kept apart."""
+        deadline = time.monotonic_ns() + int(max_s * 1e9)
+        taken, before = array("q"), 0.0
+        while time.monotonic_ns() < deadline:
+            window = self._timed(int(max_s * 1e8), 3)
+            taken.extend(window)
+            now = median(window)
+            if before and abs(now / before - 1) < 0.02:
+                return {"count": len(taken), "steady": True}
+            before = now
+        return {"count": len(taken), "steady": False}
+
+    def round(self, duration_s: float, minimum: int, keep: bool) -> dict[str, Any]:
+        """Infer for `duration_s` and at least `minimum` times; samples to keep go to the model's own file."""
+        samples = self._timed(int(duration_s * 1e9), minimum)
+        if keep:
+            with self._stem.with_suffix(".latency.raw").open("ab") as file:
+                samples.tofile(file)
+        return {"count": len(samples), "median_ns": median(samples), "sum_ns": sum(samples)}
+
+    def spin(self, duration_s: float) -> dict[str, Any]:
+        """Infer for `duration_s` without keeping samples, for a meter's window."""
+        started = time.monotonic_ns()
+        samples = self._timed(int(duration_s * 1e9), 1)
+        return {"count": len(samples), "ns": time.monotonic_ns() - started}
+
+    def accuracy(self) -> dict[str, Any]:
+        """Infer every sample of the split and write the raw outputs, float32, in the split's order."""
+        np, pixels = self._numpy, self._pixels()
+        started, rows = time.monotonic_ns(), []
+        for begin in range(0, len(pixels), 64):
+            for x in self._inputs(pixels[begin : begin + 64]):
+                outputs = self._session.call(self._session.bind(x))
+                rows.append(np.array(self._session.result(outputs), dtype=np.float32))
+        elapsed = time.monotonic_ns() - started
+        part = self._stem.with_suffix(".part")
+        with part.open("wb") as file:
+            np.save(file, np.stack(rows))
+        part.replace(self._stem.with_suffix(".outputs.npy"))
+        return {"samples": len(rows), "ns": elapsed}
+
+    def memory(self) -> dict[str, Any]:
+        """Return this process's memory, in bytes."""
+        return dict(memory.read())
+
+    def _pixels(self) -> Any:
+        return self._numpy.load(self._job["input"]["path"], mmap_mode="r")
+
+    def _fit(self, pixels: Any) -> None:
+        sample = images.prepare(pixels[:1], self._job["input"])
+        if sample.shape[0] == 0:
+            raise Misfit("the data has no samples")
+        wrong = images.misfit(self._session.shape, sample.shape)
+        if wrong:
+            raise Misfit(wrong)
+
+    def _inputs(self, pixels: Any) -> Any:
+        """Yield ready inputs of shape (1, ...) in the model's own type."""
+        spec, dtype = self._job["input"], self._session.dtype
+        x = images.prepare(pixels, spec)
+        if dtype in ("uint8", "int8"):
+            x = images.quantize(x, pixels, spec, dtype, *self._session.quantization)
+        x = x.astype(dtype, copy=False)
+        return (x[i : i + 1] for i in range(len(x)))
+
+    def _timed(self, duration_ns: int, minimum: int) -> array[int]:
+        samples, self._turn = timed(self._session.call, self._bound, self._turn, duration_ns, minimum)
+        return samples
+
+
+def timed(
+    call: Callable[[Any], Any], inputs: list[Any], turn: int, duration_ns: int, minimum: int
+) -> tuple[array[int], int]:
+    """Call `call` on `inputs` in turn for `duration_ns` and at least `minimum` times.
+
+    Returns the durations, in ns by the monotonic clock, and the next turn. The loop holds nothing but the call, two
+    clock readings and an append; the garbage collector rests meanwhile.
+    """
+    clock, samples, size = time.monotonic_ns, array("q"), len(inputs)
+    append = samples.append
+    gc.collect()
+    gc.disable()
+    try:
+        end = clock() + duration_ns
+        while True:
+            x = inputs[turn % size]
+            start = clock()
+            call(x)
+            stop = clock()
+            append(stop - start)
+            turn += 1
+            if stop >= end and len(samples) >= minimum:
+                return samples, turn
+    finally:
+        gc.enable()
+
+
+def median(samples: array[int]) -> float:
+    """Return the median without numpy."""
+    ordered, middle = sorted(samples), len(samples) // 2
+    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def main(arguments: list[str]) -> int:
+    """Serve model number `arguments[1]` of the job directory `arguments[0]` until told to quit."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    try:
+        worker = Worker(Path(arguments[0]), int(arguments[1]))
+    except Exception as error:  # noqa: BLE001  whatever a runtime raises is an answer for the conductor
+        _answer(answers, {"error": "runtime", "message": _words(error)})
+        return 0
+    _answer(answers, {"ready_ns": time.monotonic_ns(), "facts": worker.facts})
+    for line in sys.stdin:
+        request = json.loads(line)
+        verb = request.pop("do")
+        if verb == "quit":
+            break
+        try:
+            _answer(answers, getattr(worker, verb)(**request))
+        except Exception as error:  # noqa: BLE001  the same
+            kinds = {Misfit: "input", MemoryError: "memory", OSError: "disk"}
+            kind = kinds.get(type(error), "model" if verb == "load" else "inference")
+            _answer(answers, {"error": kind, "message": _words(error)})
+    return 0
+
+
+def _answer(answers: Any, fields: dict[str, Any]) -> None:
+    answers.write(json.dumps(fields) + "\n")
+    answers.flush()
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:600]
