@@ -1,0 +1,139 @@
+"""Quantiles of raw samples, reported only where the samples carry them."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+
+from harness.model import Estimate, FloatArray
+
+
+@cache
+def samples_needed(q: float, confidence: float = 0.99) -> int:
+    """Return how many samples a quantile needs: 64 for p90 and 662 for p99 at 99 %.
+
+    The smallest n for which one sample may lie beyond the (n-1)-th order statistic and that statistic still bounds the
+    quantile: P(Binomial(n, 1-q) <= 1) <= 1 - confidence. This is the smallest count that the early stopping rule of
+    MLPerf LoadGen accepts. For q < 0.5 the rule is that of 1-q.
+
+    Args:
+        q: the quantile, strictly between 0 and 1.
+        confidence: of the bound.
+
+    Raises:
+        ValueError: if `q` or `confidence` is not strictly between 0 and 1.
+    """
+    if not (0 < q < 1 and 0 < confidence < 1):
+        raise ValueError(f"quantile {q} and confidence {confidence} must lie strictly between 0 and 1")
+    tail = min(q, 1 - q)
+    n = 2
+    while (1 - tail) ** n + n * tail * (1 - tail) ** (n - 1) > 1 - confidence + 1e-12:
+        n += 1
+    return n
+
+
+def percentile(values: FloatArray, q: float, confidence: float = 0.99) -> float | None:
+    """Return the empirical quantile of `values`, or None when there are fewer than `samples_needed`.
+
+    Args:
+        values: (N,) raw samples in SI.
+        q: the quantile, strictly between 0 and 1.
+        confidence: of the bound that decides how many samples are enough.
+    """
+    if len(values) < samples_needed(q, confidence):
+        return None
+    return float(np.quantile(values, q))
+
+
+def quantile_interval(values: FloatArray, q: float, confidence: float = 0.95) -> Estimate | None:
+    """Return a quantile with its distribution-free interval, or None when no order statistics enclose it.
+
+    The interval is (x_(j), x_(k)) with P(j <= Binomial(n, q) < k) >= confidence (David and Nagaraja, "Order
+    statistics", 2003, section 7.1). It takes the samples as independent: for inferences of one process it is a lower limit of the
+    uncertainty, which is why ratios are made of launches instead (`ratio_estimate`).
+
+    Args:
+        values: (N,) raw samples in SI.
+        q: the quantile, strictly between 0 and 1.
+        confidence: of the interval.
+    """
+    from scipy.stats import binom
+
+    n = len(values)
+    if n == 0:
+        return None
+    alpha = 1 - confidence
+    lower = int(binom.ppf(alpha / 2, n, q))
+    upper = int(binom.ppf(1 - alpha / 2, n, q)) + 1
+    if lower < 1 or upper > n:
+        return None
+    ordered = np.sort(np.asarray(values, float))
+    return Estimate(
+        point=float(np.quantile(ordered, q)),
+        low=float(ordered[lower - 1]),
+        high=float(ordered[upper - 1]),
+        confidence=confidence,
+        method=f"order statistics of {n} samples",
+    )
+
+
+def mean_ratio(baseline: FloatArray, values: FloatArray, confidence: float = 0.95) -> Estimate | None:
+    """Return the ratio of two unpaired positive quantities by Welch's t-interval on logarithms.
+
+    Args:
+        baseline: (N,) repeated readings of the baseline, all above zero.
+        values: (M,) repeated readings of the variant, all above zero.
+        confidence: of the interval.
+
+    Returns:
+        The ratio of geometric means, or None with fewer than two readings of either.
+    """
+    from scipy.stats import t
+
+    if min(len(baseline), len(values)) < 2:
+        return None
+    logs = [np.log(np.asarray(x, float)) for x in (baseline, values)]
+    point = float(logs[1].mean() - logs[0].mean())
+    parts = [float(x.var(ddof=1)) / len(x) for x in logs]
+    method = f"Welch t of logarithms, {len(baseline)} and {len(values)} readings"
+    variance = sum(parts)
+    if variance == 0:
+        return Estimate(math.exp(point), math.exp(point), math.exp(point), confidence, f"{method}, all alike")
+    freedom = variance**2 / sum(part**2 / (len(x) - 1) for part, x in zip(parts, logs, strict=True))
+    half = float(t.ppf(0.5 + confidence / 2, freedom)) * math.sqrt(variance)
+    return Estimate(math.exp(point), math.exp(point - half), math.exp(point + half), confidence, method)
+
+
+def rank_ratio(baseline: FloatArray, values: FloatArray, confidence: float = 0.95) -> Estimate | None:
+    """Return the ratio of two unpaired positive quantities by ranks, for heavy-tailed readings such as cold starts.
+
+    Hodges-Lehmann shift of the logarithms; the interval inverts the Mann-Whitney test in its normal approximation,
+    rounded outwards (Hollander, Wolfe and Chicken, "Nonparametric statistical methods", 2014, section 4.3).
+
+    Args:
+        baseline: (N,) repeated readings of the baseline, all above zero.
+        values: (M,) repeated readings of the variant, all above zero.
+        confidence: of the interval.
+
+    Returns:
+        The estimate, or None with fewer than four readings of either: three and three cannot reach 95 %.
+    """
+    from scipy.stats import norm
+
+    n, m = len(baseline), len(values)
+    if min(n, m) < 4:
+        return None
+    shifts = np.sort(
+        np.subtract.outer(np.log(np.asarray(values, float)), np.log(np.asarray(baseline, float))), axis=None
+    )
+    spread = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(n * m * (n + m + 1) / 12)
+    index = max(0, math.floor(n * m / 2 - spread) - 1)
+    return Estimate(
+        point=math.exp(float(np.median(shifts))),
+        low=math.exp(float(shifts[index])),
+        high=math.exp(float(shifts[n * m - 1 - index])),
+        confidence=confidence,
+        method=f"Mann-Whitney ranks of logarithms, {n} and {m} readings",
+    )
