@@ -51,8 +51,8 @@ def quantile_interval(values: FloatArray, q: float, confidence: float = 0.95) ->
     """Return a quantile with its distribution-free interval, or None when no order statistics enclose it.
 
     The interval is (x_(j), x_(k)) with P(j <= Binomial(n, q) < k) >= confidence (David and Nagaraja, "Order
-    statistics", 2003, section 7.1). It takes the samples as independent: for inferences of one process it is a lower limit of the
-    uncertainty, which is why ratios are made of launches instead (`ratio_estimate`).
+    statistics", 2003, section 7.1). It takes the samples as independent: for inferences of one process it is a lower
+    limit of the uncertainty, which is why ratios are made of launches instead (`ratio_estimate`).
 
     Args:
         values: (N,) raw samples in SI.
