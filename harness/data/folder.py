@@ -1,0 +1,214 @@
+"""`[data] source = "folder"; path = "data/test"`: images in one folder a class, or images/ beside masks/.
+
+Classification: `data/test/CLASS/*.png` (or jpg, bmp, tif). Segmentation: `data/test/images/*.png` beside
+`data/test/masks/*.png`, whose pixels are class indices (or 0 and 255). Where PATH holds a folder named like the split,
+that one is read. `classes = ["normal", "cyst"]` sets their order, which must be that of the model's outputs (otherwise:
+alphabetical); `resize = [64, 64]` brings all images to one height and width; `mode = "L"` makes all of them grey,
+`mode = "RGB"` colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import LabError
+from harness.model import Samples
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Bytes = npt.NDArray[np.uint8]
+SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+#: What file managers leave behind; anything else that is no image is an error, not silently left out.
+_LEFTOVERS: Final = ("thumbs.db", "desktop.ini")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `[data]` may say besides the source's name.
+
+    Attributes:
+        path: the folder, relative to the suite.
+        classes: names of the class folders in the order of the model's outputs.
+        resize: height and width in pixels that all images are brought to (bilinear; masks by nearest neighbour).
+        mode: "L" for grey, "RGB" for colour, "" for what the files are.
+    """
+
+    path: str = "data/test"
+    classes: tuple[str, ...] = ()
+    resize: tuple[int, int] | None = None
+    mode: Literal["", "L", "RGB"] = ""
+
+    def __post_init__(self) -> None:
+        if self.resize is not None and min(self.resize) < 1:
+            raise ValueError("`resize` must be [HEIGHT, WIDTH] in pixels, both at least 1")
+
+
+def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  # noqa: ARG001  nothing is derived
+    """Return a split of a folder: images (N, H, W, 1 or 3) uint8 in the order of their paths.
+
+    Args:
+        options: the folder, its classes and how images are brought to one size.
+        split: a folder of this name inside the path is read where there is one.
+        base: folder of the suite.
+        cache: unused.
+
+    Raises:
+        LabError: a folder or file is missing, empty, corrupt or unlike the others; it names the file.
+    """
+    root = base / options.path
+    if not root.is_dir():
+        raise _wrong(root, "there is no such folder; correct `path` in [data] or put the images there")
+    root = root / split if (root / split).is_dir() else root
+    if (root / "images").is_dir() and (root / "masks").is_dir():
+        return _segmentation(root, options, split)
+    return _classification(root, options, split)
+
+
+def _wrong(path: Path, message: str) -> LabError:
+    return LabError(message, file=str(path))
+
+
+def _visible(folder: Path) -> list[Path]:
+    entries = sorted(folder.iterdir())
+    return [path for path in entries if not path.name.startswith((".", "__")) and path.name.lower() not in _LEFTOVERS]
+
+
+def _images_in(folder: Path) -> list[Path]:
+    found = _visible(folder)
+    for path in found:
+        if path.is_dir():
+            raise _wrong(path, "is a folder inside a folder of images; move its images up or remove it")
+        if path.suffix.lower() not in SUFFIXES:
+            raise _wrong(path, f"is not one of {' '.join(SUFFIXES)}; convert or remove it")
+    if not found:
+        raise _wrong(folder, "holds no image; add some or remove the folder")
+    return found
+
+
+def _classification(root: Path, options: Options, split: str) -> Samples:
+    folders = {path.name: path for path in _visible(root) if path.is_dir()}
+    classes = options.classes or tuple(folders)
+    if not folders:
+        raise _wrong(root, "holds no folder; put the images into one folder a class")
+    for name in classes:
+        if name not in folders:
+            raise _wrong(root, f"has no folder for the class {name!r}, only {', '.join(folders)}; correct `classes`")
+    for name, folder in folders.items():
+        if name not in classes:
+            raise _wrong(folder, "is not named in `classes` of [data]; add or remove it")
+    files = [(path, index) for index, name in enumerate(classes) for path in _images_in(folders[name])]
+    images = _stack([path for path, _ in files], options)
+    return Samples(
+        images=images,
+        labels=np.array([index for _, index in files], np.int64),
+        classes=classes,
+        description=f"{len(files)} images in {len(classes)} classes from {root.name}/, split {split}",
+    )
+
+
+def _segmentation(root: Path, options: Options, split: str) -> Samples:
+    pictures = _images_in(root / "images")
+    masks = {path.stem: path for path in _images_in(root / "masks")}
+    for path in pictures:
+        if path.stem not in masks:
+            raise _wrong(path, "has no mask; put one of the same name into masks/")
+    extra = masks.keys() - {path.stem for path in pictures}
+    if extra:
+        raise _wrong(masks[min(extra)], "has no image; put one of the same name into images/ or remove it")
+    indices, classes = _classes(np.stack([_mask(path, masks[path.stem], options) for path in pictures]), options, root)
+    return Samples(
+        images=_stack(pictures, options),
+        labels=np.empty(0, np.int64),
+        classes=classes,
+        description=f"{len(pictures)} images with masks from {root.name}/, split {split}",
+        masks=indices,
+    )
+
+
+def _classes(masks: Bytes, options: Options, root: Path) -> tuple[Bytes, tuple[str, ...]]:
+    """Return masks as class indices, and the classes' names."""
+    values = np.unique(masks)
+    if set(values.tolist()) <= {0, 255}:
+        masks, values = (masks == 255).astype(np.uint8), np.minimum(values, 1)
+    names = options.classes or tuple(str(index) for index in range(max(2, int(values.max()) + 1)))
+    if values.max() >= len(names):
+        raise _wrong(root / "masks", f"goes up to class {values.max()}, but `classes` in [data] names {len(names)}")
+    return masks, names
+
+
+def _open(path: Path) -> Image:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(path)
+        frames = getattr(image, "n_frames", 1)
+        image.load()
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise _wrong(path, "is not an image that can be read; replace or remove it") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise _wrong(path, f"is a corrupt image ({error}); replace or remove it") from error
+    if frames > 1:
+        raise _wrong(path, f"holds {frames} pictures; save each as a file of its own")
+    if image.mode.startswith(("I", "F")):
+        raise _wrong(path, f"has more than 8 bits a pixel ({image.mode}); save it with 8")
+    return image
+
+
+def _picture(path: Path, options: Options) -> Bytes:
+    """Return one image (H, W, C), C being 1 or 3."""
+    image = _open(path)
+    if options.mode:
+        image = image.convert(options.mode)
+    elif image.mode not in ("L", "RGB"):
+        raise _wrong(path, f'is neither 8-bit grey nor RGB but {image.mode}; set mode = "L" or "RGB" in [data]')
+    if options.resize is not None:
+        from PIL import Image
+
+        image = image.resize(options.resize[::-1], Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, np.uint8)
+    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+
+
+def _mask(picture: Path, path: Path, options: Options) -> Bytes:
+    """Return one mask (H, W) of the size its image ends up with."""
+    mask, size = _open(path), _open(picture).size
+    if mask.mode not in ("L", "P", "1"):
+        raise _wrong(path, f"is a mask in {mask.mode}; save one grey value, the class index, for each pixel")
+    if mask.size != size:
+        raise _wrong(path, f"is {_spelled(mask.size)} and its image {_spelled(size)} pixels; make them alike")
+    if options.resize is not None:
+        from PIL import Image
+
+        mask = mask.resize(options.resize[::-1], Image.Resampling.NEAREST)
+    values = np.asarray(mask)
+    return np.where(values, 255, 0).astype(np.uint8) if mask.mode == "1" else values.astype(np.uint8)
+
+
+def _spelled(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
+
+
+def _stack(paths: list[Path], options: Options) -> npt.NDArray[Any]:
+    """Return (N, H, W, C); raises LabError naming the first file that is unlike the first one."""
+    first = _picture(paths[0], options)
+    stack = np.empty((len(paths), *first.shape), np.uint8)
+    for index, path in enumerate(paths):
+        pixels = _picture(path, options)
+        if pixels.shape[:2] != first.shape[:2]:
+            raise _wrong(
+                path,
+                f"is {pixels.shape[0]}x{pixels.shape[1]} pixels and {paths[0].name} {first.shape[0]}x{first.shape[1]}; "
+                f"set resize = [{first.shape[0]}, {first.shape[1]}] in [data]",
+            )
+        if pixels.shape[2] != first.shape[2]:
+            raise _wrong(
+                path, f'and {paths[0].name} are not both grey or both colour; set mode = "L" or "RGB" in [data]'
+            )
+        stack[index] = pixels
+    return stack

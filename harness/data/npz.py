@@ -1,0 +1,183 @@
+"""`[data] source = "npz"; path = "data/test.npz"`: arrays in one NumPy file.
+
+The arrays are `images` (N, H, W[, C]) and `labels` (N) or `masks` (N, H, W), or, as MedMNIST names them,
+`test_images` and `test_labels`, chosen by `split`. `classes = ["normal", "cyst"]` names the classes in the order of the
+model's outputs; without it they are named by their numbers.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import LabError
+from harness.model import IntArray, Samples
+
+Array = npt.NDArray[Any]
+#: Splits go by several names; MedMNIST says `val`.
+_SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "validation": ("validation", "val", "valid"),
+    "val": ("val", "validation", "valid"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `[data]` may say besides the source's name.
+
+    Attributes:
+        path: the .npz file, relative to the suite.
+        classes: names in the order of the model's outputs.
+    """
+
+    path: str = "data/test.npz"
+    classes: tuple[str, ...] = ()
+
+
+def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  # noqa: ARG001  nothing is derived
+    """Return a split of an .npz file.
+
+    Args:
+        options: the file and the names of its classes.
+        split: `test` takes `test_images`; a file with a plain `images` holds one split only.
+        base: folder of the suite.
+        cache: unused.
+
+    Raises:
+        LabError: the file is missing or corrupt, an array is missing, or the arrays do not fit one another.
+    """
+    path = base / options.path
+    arrays = _read(path)
+    prefix = _prefix(arrays, split, path)
+    images = _images(arrays[f"{prefix}images"], path, f"{prefix}images")
+    labels, masks = np.empty(0, np.int64), None
+    if f"{prefix}masks" in arrays:
+        masks, classes = _masks(arrays[f"{prefix}masks"], images, options, path, f"{prefix}masks")
+    elif f"{prefix}labels" in arrays:
+        labels, classes = _labels(arrays, f"{prefix}labels", len(images), options, path)
+    else:
+        raise _wrong(path, f"has no {prefix}labels and no {prefix}masks, only {_listed(arrays)}; add one")
+    return Samples(
+        images=images,
+        labels=labels,
+        classes=classes,
+        description=f"{len(images)} images from {path.name}, split {split}",
+        masks=masks,
+    )
+
+
+def _wrong(path: Path, message: str, key: str = "") -> LabError:
+    return LabError(message, file=str(path), key=key)
+
+
+def _listed(arrays: Mapping[str, Array]) -> str:
+    return ", ".join(sorted(arrays)) or "nothing"
+
+
+def _read(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not hasattr(archive, "files"):
+                raise _wrong(path, "is a single array; save images and labels together with numpy.savez")
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise _wrong(path, "there is no such file; correct `path` in [data] or put the data there") from error
+    except IsADirectoryError as error:
+        raise _wrong(path, 'is a folder; for a folder of images write source = "folder"') from error
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        if "pickle" in str(error):
+            raise _wrong(path, "holds Python objects, which are never loaded; save plain arrays") from error
+        raise _wrong(path, f"cannot be read as an .npz ({error}); copy or save it again") from error
+
+
+def _prefix(arrays: Mapping[str, Array], split: str, path: Path) -> str:
+    for spelling in _SPELLINGS.get(split, (split,)):
+        if f"{spelling}_images" in arrays:
+            return f"{spelling}_"
+    if "images" in arrays:
+        return ""
+    raise _wrong(path, f"has no array images or {split}_images, only {_listed(arrays)}; rename one, or correct `split`")
+
+
+def _images(images: Array, path: Path, key: str) -> Array:
+    """Return (N, H, W, C) as uint8 or float32."""
+    if images.ndim == 3:
+        images = images[..., np.newaxis]
+    if images.ndim != 4 or 0 in images.shape:
+        raise _wrong(path, f"has the shape {images.shape}; (N, H, W) or (N, H, W, C) is needed", key)
+    if images.shape[3] > 4 and images.shape[1] <= 4:
+        raise _wrong(path, f"has its channels first, {images.shape}; save images.transpose(0, 2, 3, 1)", key)
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind not in "iufb":
+        raise _wrong(path, f"holds {images.dtype}; numbers are needed", key)
+    converted = images.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(converted).all(axis=(1, 2, 3)))
+    if bad.size:
+        raise _wrong(path, f"image {bad[0]} holds NaN or infinity; repair or remove it", key)
+    return converted
+
+
+def _whole(values: Array, path: Path, key: str) -> IntArray:
+    """Return class indices as int64; labels of 0.5 or -1 are nobody's class."""
+    if values.dtype.kind not in "iufb" or not np.array_equal(values, np.rint(values)) or values.min() < 0:
+        raise _wrong(path, "must be class indices: whole numbers from 0", key)
+    return values.astype(np.int64)
+
+
+def _names(highest: int, options: Options, path: Path, key: str) -> tuple[str, ...]:
+    if not options.classes:
+        return tuple(str(index) for index in range(highest + 1))
+    if highest >= len(options.classes):
+        raise _wrong(path, f"goes up to class {highest}, but `classes` in [data] names {len(options.classes)}", key)
+    return options.classes
+
+
+def _labels(
+    arrays: Mapping[str, Array], key: str, count: int, options: Options, path: Path
+) -> tuple[IntArray, tuple[str, ...]]:
+    labels = arrays[key]
+    labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels  # MedMNIST's (N, 1)
+    if labels.ndim != 1:
+        raise _wrong(path, f"has the shape {labels.shape}; one label an image, (N,), is needed", key)
+    if len(labels) != count:
+        raise _wrong(path, f"holds {len(labels)} labels for {count} images; save them again together", key)
+    if labels.dtype.kind == "U":
+        return _named(labels, options, path, key)
+    whole = _whole(labels, path, key)
+    # A class that this split lacks is still an output of the model, so the other splits are asked too.
+    others = [array for name, array in arrays.items() if name.endswith("_labels") and array.dtype.kind in "iu"]
+    highest = max(
+        [int(whole.max())] + ([] if options.classes else [int(array.max()) for array in others if array.size])
+    )
+    return whole, _names(highest, options, path, key)
+
+
+def _named(labels: Array, options: Options, path: Path, key: str) -> tuple[IntArray, tuple[str, ...]]:
+    classes = options.classes or tuple(sorted({str(label) for label in labels}))
+    unknown = sorted({str(label) for label in labels} - set(classes))
+    if unknown:
+        raise _wrong(path, f"holds the class {unknown[0]!r}, which `classes` in [data] does not name", key)
+    index = {name: position for position, name in enumerate(classes)}
+    return np.array([index[str(label)] for label in labels], np.int64), classes
+
+
+def _masks(
+    masks: Array, images: Array, options: Options, path: Path, key: str
+) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    masks = masks[..., 0] if masks.ndim == 4 and masks.shape[3] == 1 else masks
+    if masks.shape != images.shape[:3]:
+        raise _wrong(
+            path, f"has the shape {masks.shape} for images of {images.shape[:3]}; save them again together", key
+        )
+    whole = _whole(masks, path, key)
+    if whole.max() > 255:
+        raise _wrong(path, f"goes up to class {whole.max()}; at most 256 classes are possible", key)
+    return whole.astype(np.uint8), _names(int(whole.max()), options, path, key)

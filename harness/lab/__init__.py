@@ -1,0 +1,23 @@
+"""The only reader of devices/ and suites/: TOML -> nouns, every error naming file and key."""
+
+from harness.lab.devices import read_device, read_devices, select
+from harness.lab.models import measured
+from harness.lab.reading import find, shown
+from harness.lab.schema import schema
+from harness.lab.selection import cases, missing_runtime
+from harness.lab.suites import SCENARIOS, read_suite, suite_files
+
+__all__ = [
+    "SCENARIOS",
+    "cases",
+    "find",
+    "measured",
+    "missing_runtime",
+    "read_device",
+    "read_devices",
+    "read_suite",
+    "schema",
+    "select",
+    "shown",
+    "suite_files",
+]

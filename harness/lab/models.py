@@ -1,0 +1,167 @@
+"""The model files of a suite -> Variant nouns, each with its digest or the reason why it cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from harness import ledger, registry
+from harness.errors import LabError
+from harness.lab.reading import shown
+from harness.lab.tables import BaselineTable, VariantTable
+from harness.model import Variant
+
+
+@cache
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001  what tells a file from an older one
+    return ledger.sha256(path)
+
+
+def measured(path: Path) -> tuple[str, int]:
+    """Return sha256 and size in bytes of a file; read once a process as long as it does not change."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns), status.st_size
+
+
+@dataclass(frozen=True)
+class Models:
+    """Reads the models of one suite file."""
+
+    file: Path
+
+    @property
+    def name(self) -> str:
+        """The suite file as the user would type it."""
+        return shown(self.file)
+
+    @property
+    def folder(self) -> Path:
+        """Where recipes put what they build."""
+        return self.file.parent / "models"
+
+    @cached_property
+    def _ledger(self) -> Mapping[str, ledger.Entry]:
+        return ledger.read(self.folder)
+
+    def baseline(self, table: BaselineTable) -> list[Variant]:
+        """Return the baseline, one noun a format, in the file's order."""
+        return [
+            self._brought(table.id, path, parent="", xfail="")
+            for path in self._paths(table.model, key="baseline.model")
+        ]
+
+    def variant(self, table: VariantTable, baseline: Sequence[Variant]) -> list[Variant]:
+        """Return one `[[variant]]`, one noun a format.
+
+        Raises:
+            LabError: not exactly one of `recipe` and `model`, an unknown recipe or option, or no baseline for it.
+        """
+        key = f"variant[{table.id}]"
+        if (table.recipe is None) == (table.model is None):
+            raise LabError("needs either `recipe` or `model`, and not both", file=self.name, key=key)
+        if table.model is not None:
+            if table.parameters:
+                raise LabError("only a recipe takes parameters", file=self.name, key=f"{key}.parameters")
+            return list(self._ready_made(table, table.model, baseline, key))
+        return list(self._from_recipe(table, str(table.recipe), baseline, key))
+
+    def _ready_made(
+        self, table: VariantTable, model: str | list[str], baseline: Sequence[Variant], key: str
+    ) -> Iterator[Variant]:
+        for path in self._paths(model, key=f"{key}.model"):
+            variant = self._brought(table.id, path, parent=baseline[0].id, xfail=table.xfail)
+            if variant.format not in {one.format for one in baseline}:
+                raise LabError(
+                    f"no baseline has its format; add a .{variant.format} file to baseline.model",
+                    file=self.name,
+                    key=f"{key}.model",
+                )
+            yield variant
+
+    def _from_recipe(
+        self, table: VariantTable, recipe: str, baseline: Sequence[Variant], key: str
+    ) -> Iterator[Variant]:
+        module = registry.load("recipes", recipe, file=self.name, key=f"{key}.recipe")
+        registry.options(module, table.parameters, file=self.name, key=f"{key}.parameters")
+        parents = [parent for parent in baseline if parent.format in module.FORMATS]
+        if not parents:
+            takes = ", ".join(f".{one}" for one in module.FORMATS)
+            raise LabError(
+                f"{recipe!r} takes a baseline in {takes}; add one to baseline.model",
+                file=self.name,
+                key=f"{key}.recipe",
+            )
+        for parent in parents:
+            path = self.folder / f"{table.id}.{parent.format}"
+            problem = self._staleness(path, recipe, table.parameters, parent)
+            sha256, size = ("", 0) if problem else measured(path)
+            yield Variant(
+                id=table.id,
+                format=parent.format,
+                path=path,
+                sha256=sha256,
+                size_bytes=size,
+                recipe=recipe,
+                parent=parent.id,
+                parameters=table.parameters,
+                xfail=table.xfail,
+                problem=problem,
+            )
+
+    def _staleness(self, path: Path, recipe: str, parameters: Mapping[str, Any], parent: Variant) -> str:
+        """Return why a built file must not be measured, or ""."""
+        if parent.problem:
+            return f"its baseline cannot be used: {parent.problem}"
+        try:
+            entry = self._ledger.get(path.name)
+        except LabError as error:
+            return str(error)
+        built = (
+            path.is_file()
+            and entry is not None
+            and entry.key == ledger.key(recipe, parameters, parent.sha256)
+            and entry.sha256 == measured(path)[0]
+        )
+        return "" if built else f"{shown(path)} is not built for this baseline; run `edgeward build {self.name}`"
+
+    def _paths(self, model: str | list[str], *, key: str) -> list[Path]:
+        """Return the files of `model`, of which no two may have the same format."""
+        paths = [self.file.parent / text for text in ([model] if isinstance(model, str) else model)]
+        formats = [self._format(path, key=key) for path in paths]
+        if not paths:
+            raise LabError("names no file; write the path of a model", file=self.name, key=key)
+        if len(set(formats)) < len(formats):
+            raise LabError("holds two files of one format; leave one for each format", file=self.name, key=key)
+        return paths
+
+    def _format(self, path: Path, *, key: str) -> str:
+        known = sorted({one for runtime in registry.runtimes().values() for one in runtime.formats})
+        if (suffix := path.suffix.removeprefix(".")) not in known:
+            endings = ", ".join(f".{one}" for one in known)
+            raise LabError(f"{path.name!r} has no format that a runtime takes; use {endings}", file=self.name, key=key)
+        return suffix
+
+    def _brought(self, name: str, path: Path, *, parent: str, xfail: str) -> Variant:
+        problem, sha256, size = "", "", 0
+        try:
+            sha256, size = measured(path)
+        except FileNotFoundError:
+            problem = f"{shown(path)} does not exist; put the model there or correct its path in {self.name}"
+        except OSError as error:
+            problem = f"{shown(path)} cannot be read ({error.strerror}); correct its path in {self.name}"
+        else:
+            if not size:
+                problem = f"{shown(path)} is empty; put the whole model there"
+        return Variant(
+            id=name,
+            format=path.suffix.removeprefix("."),
+            path=path,
+            sha256="" if problem else sha256,
+            size_bytes=size,
+            parent=parent,
+            xfail=xfail,
+            problem=problem,
+        )

@@ -1,0 +1,69 @@
+"""A TOML file of the lab -> a checked table; every error names the file and the key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from harness.errors import LabError
+from harness.lab.tables import Table
+from harness.registry import blame
+
+T = TypeVar("T", bound=Table)
+
+
+def find(start: Path) -> Path:
+    """Return the lab: the nearest folder at or above `start` that holds devices/ and suites/.
+
+    Raises:
+        LabError: there is none.
+    """
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / "devices").is_dir() and (folder / "suites").is_dir():
+            return folder
+    raise LabError(
+        "no folder with devices/ and suites/ here or above; `edgeward init DIR` makes one, --lab DIR names one",
+        file=shown(start),
+    )
+
+
+def shown(path: Path) -> str:
+    """Return a path as the user would type it: relative to the current folder where it lies below it."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says.
+
+    Raises:
+        LabError: it cannot be read, or is not TOML (with the line).
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        reason = re.sub(r" \(at .*\)$", "", str(error))
+        where = f":{line[1]}" if line else ""
+        at_end = " at its end" if "end of document" in str(error) else ""
+        raise LabError(f"not valid TOML{at_end}: {reason}", file=f"{shown(path)}{where}") from error
+    except UnicodeDecodeError as error:
+        raise LabError("not UTF-8 text; save it as UTF-8", file=shown(path)) from error
+    except FileNotFoundError as error:
+        raise LabError("there is no such file", file=shown(path)) from error
+    except OSError as error:
+        raise LabError(f"cannot be read: {error.strerror}", file=shown(path)) from error
+
+
+def check(kind: type[T], raw: Mapping[str, Any], *, file: str) -> T:
+    """Return the table as `kind`; raises LabError naming the first key that is wrong."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise blame(error, raw, file=file) from error

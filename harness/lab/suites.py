@@ -1,0 +1,140 @@
+"""suites/*.toml -> Suite."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from harness import registry
+from harness.errors import LabError
+from harness.lab.models import Models
+from harness.lab.reading import check, parse, shown
+from harness.lab.tables import AcceptTable, LoadTable, SuiteTable, checked_id
+from harness.model import Criterion, InputSpec, Load, Suite, Task
+from harness.vocabulary import METRICS
+
+#: What this version can measure. A key whose value would be ignored is refused: it would label a wrong number.
+SCENARIOS: Final = ("single_stream",)
+
+
+def suite_files(lab: Path) -> list[Path]:
+    """Return the suite files of a lab, sorted."""
+    return sorted((lab / "suites").glob("*.toml"))
+
+
+def read_suite(path: Path) -> Suite:
+    """Return the suite that a file describes.
+
+    A model file that is missing or not built is no error of the suite: its Variant says so in `problem`.
+
+    Raises:
+        LabError: anything else that is wrong, naming file and key.
+    """
+    file = shown(path)
+    try:
+        checked_id(path.stem)
+    except ValueError as error:
+        raise LabError(f"the file's name is the suite's id, and {error}", file=file) from error
+    table = check(SuiteTable, parse(path), file=file)
+    _check_ids(table, file=file)
+    models = Models(path)
+    baseline = models.baseline(table.baseline)
+    if table.baseline.source and not (path.parent / table.baseline.source).is_file():
+        raise LabError("there is no such file; correct or remove it", file=file, key="baseline.source")
+    variants = [noun for variant in table.variant for noun in models.variant(variant, baseline)]
+    return Suite(
+        id=path.stem,
+        title=table.title,
+        data=_data(table, file=file),
+        input=_input(table, file=file),
+        task=_task(table, file=file),
+        load=_load(table.load, file=file),
+        baseline=table.baseline.id,
+        variants=(*baseline, *variants),
+        accept=_accept(table.accept, file=file),
+        confidential=table.confidential,
+        split=table.data.split,
+        file=path,
+    )
+
+
+def _check_ids(table: SuiteTable, *, file: str) -> None:
+    counts = Counter([table.baseline.id, *(variant.id for variant in table.variant)])
+    for name, count in counts.items():
+        if count > 1:
+            raise LabError("this id stands twice; give each variant its own", file=file, key=f"variant[{name}].id")
+    # Ids become file names, and not every file system tells a from A.
+    folded = {name.lower(): name for name in counts}
+    for name in counts:
+        if folded[name.lower()] != name:
+            raise LabError(
+                f"differs from {folded[name.lower()]!r} only in case; rename one", file=file, key=f"variant[{name}].id"
+            )
+
+
+def _data(table: SuiteTable, *, file: str) -> Mapping[str, Any]:
+    own = dict(table.data.model_extra or {})
+    module = registry.load("data", table.data.source, file=file, key="data.source")
+    try:
+        registry.options(module, own, file=file, key="data")
+    except LabError as error:
+        # The lab's own keys of [data] are nearer to some misspellings than the source's.
+        wrong = error.key.removeprefix("data.")
+        close = registry.nearest(wrong, ("source", "split", "input"))
+        if close and wrong in own and str(error).count("unknown key"):
+            raise LabError(f"unknown key; did you mean {close!r}?", file=file, key=error.key) from error
+        raise
+    return {"source": table.data.source, **own}
+
+
+def _input(table: SuiteTable, *, file: str) -> InputSpec:
+    spec = table.data.input
+    if len(spec.mean) != len(spec.std) and 1 not in (len(spec.mean), len(spec.std)):
+        raise LabError("mean and std must have as many values as each other, or one", file=file, key="data.input")
+    return InputSpec(layout=spec.layout, scale=spec.scale, mean=tuple(spec.mean), std=tuple(spec.std))
+
+
+def _task(table: SuiteTable, *, file: str) -> Task:
+    known = registry.names("metrics")
+    if table.task.kind not in known:
+        raise LabError(
+            f"{table.task.kind!r} is not supported; {registry.suggestion(table.task.kind, known)}",
+            file=file,
+            key="task.kind",
+        )
+    return Task(kind=table.task.kind, positive=table.task.positive)
+
+
+def _load(table: LoadTable, *, file: str) -> Load:
+    if table.scenario not in SCENARIOS:
+        raise LabError(
+            f"{table.scenario!r} is not supported yet; supported: {', '.join(SCENARIOS)}",
+            file=file,
+            key="load.scenario",
+        )
+    if table.frame_rate_hz is not None:
+        raise LabError("belongs to the scenario stream; remove it", file=file, key="load.frame_rate_hz")
+    if table.batch != 1:
+        raise LabError("only a batch of 1 is supported yet; remove it", file=file, key="load.batch")
+    if table.accelerator:
+        raise LabError("no accelerator is supported yet; remove it", file=file, key="load.accelerator")
+    return Load(**table.model_dump())
+
+
+def _accept(lines: Mapping[str, AcceptTable], *, file: str) -> tuple[Criterion, ...]:
+    criteria = []
+    for metric, table in lines.items():
+        key = f"accept.{metric}"
+        if metric not in METRICS:
+            raise LabError(f"unknown metric; {registry.suggestion(metric, METRICS)}", file=file, key=key)
+        rules = {rule: bound for rule, bound in table.model_dump().items() if bound is not None}
+        allowed = METRICS[metric].rules
+        if not rules:
+            raise LabError(f"has no bound; write {{ {allowed[0]} = NUMBER }}", file=file, key=key)
+        for rule, bound in rules.items():
+            if rule not in allowed:
+                raise LabError(f"{metric} takes {' or '.join(allowed)}", file=file, key=f"{key}.{rule}")
+            criteria.append(Criterion(metric=metric, rule=rule, bound=bound))
+    return tuple(criteria)

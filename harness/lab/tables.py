@@ -1,0 +1,184 @@
+"""The two TOML files as pydantic models: what may stand where, with the sentence an editor shows for it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from harness.model import InputSpec, Limits, Load
+from harness.registry import suggestion
+
+#: Ids become parts of pytest ids, file names and URLs, so nothing that quotes, separates or hides may stand in them.
+ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+def checked_id(text: str) -> str:
+    """Return an id unchanged; raises ValueError for one that would break a pytest id or a file name."""
+    if not ID.fullmatch(text) or text.endswith("."):
+        raise ValueError(
+            f"{text!r} cannot be an id: it is part of pytest ids and file names; "
+            "use letters, digits and . _ + - and begin with a letter or digit"
+        )
+    return text
+
+
+Id = Annotated[str, AfterValidator(checked_id)]
+_LIMITS, _LOAD, _INPUT = Limits(), Load(), InputSpec()
+
+
+class Table(BaseModel):
+    """A TOML table: strict types, and an unknown key is an error that names the nearest known one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
+            for key in value:
+                if key not in cls.model_fields:
+                    hint = suggestion(str(key), cls.model_fields)
+                    raise PydanticCustomError("unknown_key", "unknown key; {hint}", {"key": key, "hint": hint})
+        return value
+
+
+class MeterTable(Table):
+    """`[meter]`: where energy is read; the other keys are the meter's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str = Field(description="Name of the meter.")
+
+
+class LimitsTable(Table):
+    """`[limits]`: when the device may be measured."""
+
+    max_start_temperature_c: float | None = Field(
+        default=None, ge=-40, le=150, description="Wait until the device is no hotter than this, in degrees Celsius."
+    )
+    min_battery_ratio: float | None = Field(
+        default=None, ge=0, le=1, description="Refuse below this battery charge, 0 to 1."
+    )
+    cooldown_s: float = Field(default=_LIMITS.cooldown_s, ge=0, description="How long to wait for cooling, in seconds.")
+
+
+class DeviceTable(Table):
+    """devices/NAME.toml: one device; the file's name is its id."""
+
+    kind: Literal["phone", "sbc", "ultrasound", "workstation"] = Field(description="What kind of machine it is.")
+    address: str = Field(
+        description="ssh://USER@HOST:PORT, adb://SERIAL, adb://HOST:PORT, labgrid://PLACE or local: — never a password."
+    )
+    description: str = Field(default="", description="One line for people.")
+    tags: list[Id] = Field(default=[], description="Names to select by: `--device tag:NAME`.")
+    runner: str = Field(default="python", description="What executes a job on the device.")
+    runtimes: list[str] = Field(
+        default=[], description="Requirements, each installed into a folder of its own on the device."
+    )
+    workdir: str = Field(
+        default="", description="Where the harness lives on the device; the transport's default if left out."
+    )
+    meter: MeterTable | None = Field(default=None, description="Where energy is read; without it energy is absent.")
+    limits: LimitsTable = Field(default=LimitsTable(), description="When the device may be measured.")
+
+
+class InputTable(Table):
+    """`[data.input]`: x = (pixel * scale - mean) / std."""
+
+    layout: Literal["NCHW", "NHWC"] = Field(description="Order of the axes of the model's input.")
+    scale: float = Field(gt=0, description="Factor on a pixel's value: 0.00392156862745098 makes 0..255 into 0..1.")
+    mean: list[float] = Field(
+        default=list(_INPUT.mean), min_length=1, description="Subtracted, one value or one a channel."
+    )
+    std: list[Annotated[float, Field(gt=0)]] = Field(
+        default=list(_INPUT.std), min_length=1, description="Divided by, one value or one a channel."
+    )
+
+
+class DataTable(Table):
+    """`[data]`: the labelled images; the other keys are the data source's own."""
+
+    model_config = ConfigDict(extra="allow")
+
+    source: str = Field(description="Name of the data source.")
+    split: str = Field(default="test", min_length=1, description="Which split is measured; never the one trained on.")
+    input: InputTable = Field(description="How an image becomes the model's input.")
+
+
+class TaskTable(Table):
+    """`[task]`: what the model is for."""
+
+    kind: str = Field(description="Decides which accuracy metrics are computed.")
+    positive: str = Field(default="", description="The class that sensitivity and specificity speak of.")
+
+
+class LoadTable(Table):
+    """`[load]`: how inferences are asked for, and when a comparison is known well enough."""
+
+    scenario: Literal["single_stream", "stream", "offline", "sustained"] = Field(
+        default="single_stream", description="How inferences arrive: single_stream is back to back."
+    )
+    threads: int = Field(default=_LOAD.threads, ge=1, le=1024, description="Threads the runtime may use.")
+    batch: int = Field(default=_LOAD.batch, ge=1, description="Images in one inference.")
+    frame_rate_hz: float | None = Field(default=None, gt=0, description="Arrival rate of frames; scenario stream only.")
+    accelerator: str = Field(default="", description="Accelerator to ask the runtime for; empty for the processor.")
+    precision: float = Field(
+        default=_LOAD.precision, gt=0, lt=1, description="Stop when the latency ratio is known this well (half-width)."
+    )
+    margin: float = Field(
+        default=_LOAD.margin, gt=0, lt=1, description="Relative changes smaller than this do not matter."
+    )
+    max_duration_s: float = Field(
+        default=_LOAD.max_duration_s, gt=0, description="Longest timed pass of a case, in seconds."
+    )
+
+
+Models = Annotated[str | list[str], Field(description="Path from this file; a list holds one file per format.")]
+
+
+class BaselineTable(Table):
+    """`[baseline]`: the model that every variant is compared with."""
+
+    id: Id = Field(description="Its name in ids and reports.")
+    model: Models
+    source: str = Field(default="", description="Script, from this file, that makes the baseline again.")
+
+
+class VariantTable(Table):
+    """`[[variant]]`: one optimised model, built by a recipe or brought ready-made."""
+
+    id: Id = Field(description="Its name in ids and reports.")
+    recipe: str | None = Field(
+        default=None, description="Build it from the baseline by this recipe (`edgeward build`)."
+    )
+    parameters: dict[str, Any] = Field(default={}, description="The recipe's options.")
+    model: Models | None = None
+    xfail: str = Field(default="", description="Why it is known to fail: reported as xfailed, not failed.")
+
+
+class AcceptTable(Table):
+    """One line of `[accept]`."""
+
+    max: float | None = Field(default=None, description="At most this.")
+    min: float | None = Field(default=None, description="At least this.")
+    non_inferior_by: float | None = Field(
+        default=None, ge=0, description="Not worse than the baseline by more than this, paired on the same images."
+    )
+
+
+class SuiteTable(Table):
+    """suites/NAME.toml: data, task, baseline, variants, load and what makes a case pass."""
+
+    title: str = Field(min_length=1, description="One line for people; it heads the report.")
+    confidential: bool = Field(
+        default=False, description="Encrypted transport only; data is wiped from the device afterwards."
+    )
+    data: DataTable = Field(description="The labelled images.")
+    task: TaskTable = Field(description="What the model is for.")
+    load: LoadTable = Field(default=LoadTable(), description="How inferences are asked for.")
+    baseline: BaselineTable = Field(description="The model that every variant is compared with.")
+    variant: list[VariantTable] = Field(default=[], description="The optimised models.")
+    accept: dict[str, AcceptTable] = Field(default={}, description="What makes a case pass: one assertion a line.")

@@ -1,0 +1,168 @@
+"""Finds a plug-in by kind and name: a file in its room, else an entry point of group `harness.ROOM`.
+
+A room is a folder of this package (`data`, `agent.runtimes`); the name of a plug-in is the name of its file, which is
+the name used in TOML. There is no list to keep: putting a file into the room is all it takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import LabError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A runtime that devices can be given.
+
+    Attributes:
+        name: of its file in harness/agent/runtimes/.
+        distribution: what is installed, normalised.
+        formats: the model formats it runs, which are also their files' endings.
+    """
+
+    name: str
+    distribution: str
+    formats: tuple[str, ...]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name most like `name`, or "" when none is like it."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), "")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the remedy for an unknown name: the nearest known one, or all of them."""
+    known = sorted(known)
+    close = nearest(name, known)
+    if close:
+        return f"did you mean {close!r}?"
+    return f"known: {', '.join(known)}" if known else "there are none"
+
+
+@cache
+def _files(room: str) -> frozenset[str]:
+    folder = _HERE.joinpath(*room.split("."))
+    modules = {path.stem for path in folder.glob("*.py")}
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    return frozenset(name for name in modules | packages if not name.startswith("_"))
+
+
+@cache
+def _entry_points(room: str) -> Mapping[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=f"harness.{room}")}
+
+
+def names(room: str) -> list[str]:
+    """Return the names of all plug-ins of a room, sorted: its files and what other distributions add."""
+    return sorted(_files(room) | set(_entry_points(room)))
+
+
+def load(room: str, name: str, *, file: str, key: str) -> ModuleType:
+    """Return the module of one plug-in.
+
+    Args:
+        room: folder of harness/, dotted for a folder within a folder.
+        name: the plug-in's name as it stands in TOML.
+        file: the file that asked for it, for the error.
+        key: the key that asked for it, for the error.
+
+    Raises:
+        LabError: there is no such plug-in, or it cannot be imported.
+    """
+    try:
+        if name in _files(room):
+            return importlib.import_module(f"harness.{room}.{name}")
+        if name in _entry_points(room):
+            module = _entry_points(room)[name].load()
+            if isinstance(module, ModuleType):
+                return module
+            raise LabError(f"plug-in {name!r} is not a module; point its entry point at one", file=file, key=key)
+    except ImportError as error:
+        raise LabError(f"{room} plug-in {name!r} cannot be imported: {error}", file=file, key=key) from error
+    raise LabError(f"unknown name {name!r}; {suggestion(name, names(room))}", file=file, key=key)
+
+
+@cache
+def runtimes() -> Mapping[str, Runtime]:
+    """Return distribution name (normalised) -> Runtime for every file of harness/agent/runtimes/."""
+    found = {}
+    for name in names("agent.runtimes"):
+        module = load("agent.runtimes", name, file="harness/agent/runtimes", key=name)
+        runtime = Runtime(name, normalised(module.REQUIREMENT), tuple(module.FORMATS))
+        found[runtime.distribution] = runtime
+    return found
+
+
+def normalised(distribution: str) -> str:
+    """Return a distribution's name as PEP 503 spells it: `AI_Edge.LiteRT` -> `ai-edge-litert`."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str) -> Any:
+    """Return a plug-in's `Options` made from a TOML table, or None for a plug-in that takes none.
+
+    Types are strict: a string is never taken for a number.
+
+    Raises:
+        LabError: an unknown key (naming the nearest), a missing one, or a value of the wrong type.
+    """
+    kind = getattr(module, "Options", None)
+    known = [field.name for field in dataclasses.fields(kind)] if kind is not None else []
+    for name in table:
+        if name not in known:
+            raise LabError(f"unknown key; {suggestion(name, known)}", file=file, key=f"{key}.{name}" if key else name)
+    if kind is None:
+        return None
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        # JSON rather than Python values: in strict mode a list may then become a tuple and a string a path.
+        return TypeAdapter(kind).validate_json(json.dumps(table, default=str), strict=True)
+    except ValidationError as error:
+        raise blame(error, table, file=file, key=key) from error
+    except ValueError as error:  # what the plug-in's own __post_init__ says
+        raise LabError(str(error), file=file, key=key) from error
+
+
+def blame(error: ValidationError, table: Mapping[str, Any], *, file: str, key: str = "") -> LabError:
+    """Return the first complaint of pydantic as a LabError that names file and key."""
+    first = error.errors(include_url=False)[0]
+    place = list(first["loc"]) + ([first["ctx"]["key"]] if "key" in first.get("ctx", {}) else [])
+    path = ".".join(part for part in (key, _dotted(place, table)) if part)
+    if first["type"] == "missing":
+        return LabError("this key is required", file=file, key=path)
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"].endswith(("_type", "_parsing", "_error")) and first["type"] != "value_error":
+        message = f"{message[0].lower()}{message[1:]}, not {first['input']!r}"
+    return LabError(message, file=file, key=path)
+
+
+def _dotted(place: Sequence[int | str], table: Any) -> str:
+    """Return `variant[resnet18-int8].model` for ("variant", 0, "model"): people know a variant by its id."""
+    text = ""
+    for part in place:
+        if isinstance(part, int):
+            table = table[part] if isinstance(table, list) and part < len(table) else None
+            named = table.get("id") if isinstance(table, dict) else None
+            text += f"[{named if isinstance(named, str) else part + 1}]"
+        elif isinstance(table, dict):  # anything else is pydantic's name for one arm of a union
+            text += f".{part}" if text else part
+            table = table.get(part)
+    return text
