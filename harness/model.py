@@ -238,6 +238,19 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a model's outputs are worth against the truth: metric name -> Estimate.
+
+    Attributes:
+        estimates: what could be computed; a metric without its cases (no positive image, say) is left out.
+        confusion: (K, K) counts, rows are the truth, columns the prediction; None where the task has none.
+    """
+
+    estimates: Mapping[str, Estimate]
+    confusion: IntArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What one case gave, once.
 

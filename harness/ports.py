@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from harness.model import Device, InputSpec, Run, Samples, Task
+import numpy as np
+import numpy.typing as npt
+
+from harness.model import Device, Estimate, Evaluation, InputSpec, Samples, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,21 @@ class Transport(Protocol):
         """Return where the harness lives on such a device when its file does not say (may start with ~/)."""
 
 
+class Runner(Protocol):
+    """harness/runners/NAME.py: what executes a job directory on the device, detached."""
+
+    def start(self, connection: Connection, device: Device, command: Sequence[str], job: str) -> None:
+        """Start the job directory `job`; returns at once, and needs no connection afterwards."""
+
+    def follow(
+        self, connection: Connection, device: Device, command: Sequence[str], job: str, *, offset: int
+    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield (offset behind it, event) from byte `offset` on, to the final `done`; raises MeasurementError if it died."""
+
+    def stop(self, connection: Connection, job: str) -> None:
+        """End the job and everything it started."""
+
+
 class DataSource(Protocol):
     """harness/data/NAME.py, with a dataclass `Options`."""
 
@@ -87,11 +105,22 @@ class Recipe(Protocol):
 class Metric(Protocol):
     """harness/metrics/TASK_KIND.py: predictions -> estimates, and the paired comparison of two models."""
 
-    def evaluate(self, outputs: Any, samples: Samples, task: Task) -> Any:
-        """Return a `metrics.Evaluation` of (N, ...) raw outputs against the truth."""
+    def evaluate(self, outputs: npt.NDArray[np.float32], samples: Samples, task: Task) -> Evaluation:
+        """Return what (N, ...) raw outputs are worth; raises MeasurementError if they do not fit the samples."""
 
-    def compare(self, baseline: Run, run: Run, task: Task, metric: str) -> Any:
-        """Return the paired Estimate of run minus baseline for one metric, or None where it has none."""
+    def compare(
+        self,
+        baseline: npt.NDArray[np.float32],
+        run: npt.NDArray[np.float32],
+        truth: npt.NDArray[Any],
+        classes: Sequence[str],
+        task: Task,
+        metric: str,
+    ) -> Estimate | None:
+        """Return run minus baseline in one metric, paired on the same images, or None where it has none."""
+
+    def agreement(self, baseline: npt.NDArray[np.float32], run: npt.NDArray[np.float32]) -> Estimate:
+        """Return how far two models' outputs on the same images say the same, 0..1."""
 
 
 class Section(Protocol):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from harness.stats.discrimination import auroc, auroc_difference, structural_components
+from harness.stats.proportions import mcnemar, paired_difference, wilson
 from harness.stats.quantiles import mean_ratio, percentile, quantile_interval, rank_ratio, samples_needed
+from harness.stats.resampling import bootstrap_interval, table_interval
 from harness.stats.rounds import (
     ONE_LAUNCH,
     confidence_sequence,
@@ -15,15 +18,23 @@ from harness.stats.rounds import (
 
 __all__ = [
     "ONE_LAUNCH",
+    "auroc",
+    "auroc_difference",
+    "bootstrap_interval",
     "confidence_sequence",
     "launch_locations",
     "log_evidence",
+    "mcnemar",
     "mean_ratio",
     "median_sequence",
+    "paired_difference",
     "percentile",
     "quantile_interval",
     "rank_ratio",
     "ratio_estimate",
     "round_log_ratios",
     "samples_needed",
+    "structural_components",
+    "table_interval",
+    "wilson",
 ]

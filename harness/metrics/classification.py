@@ -1,0 +1,270 @@
+"""Metrics of `[task] kind = "classification"`, with `positive = "CLASS"` naming the class that sensitivity speaks of.
+
+Outputs are (N, K), one column a class. Rows that all look like distributions (no negative, sums within 5 % of 1, as
+quantised models give them) are taken as probabilities, anything else as logits and passed through softmax.
+The label is the largest output, as the device would choose it. `brier` and `auroc` are those of the positive class;
+`calibration_error` is that of the chosen label in 15 equal bins (Guo et al. 2017, "On calibration of modern neural
+networks").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness import stats
+from harness.errors import MeasurementError
+from harness.model import Estimate, Evaluation, FloatArray, IntArray, Samples, Task
+
+Outputs = npt.NDArray[np.float32]
+_BINS = 15
+
+
+def evaluate(outputs: Outputs, samples: Samples, task: Task) -> Evaluation:
+    """Return accuracy, sensitivity, specificity, precision, F1, AUROC, Brier and the rest with their 95 % intervals.
+
+    Args:
+        outputs: (N, K) raw model outputs, logits or probabilities.
+        samples: the split, whose N labels and K classes they belong to.
+        task: names the positive class; without it, the last of two classes is the positive one.
+
+    Raises:
+        MeasurementError: if outputs are not finite, or do not fit the labels and classes.
+    """
+    _check(outputs, samples.labels, samples.classes)
+    positive = _positive(samples.classes, task)
+    predicted = outputs.argmax(axis=1)
+    table = _table(len(samples.classes), samples.labels, predicted)
+    found = {**_proportions(table, positive), **_of_tables(table, positive)}
+    found |= _of_probabilities(outputs, samples.labels, positive)
+    return Evaluation({name: estimate for name, estimate in found.items() if estimate is not None}, table)
+
+
+def compare(
+    baseline: Outputs, run: Outputs, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
+) -> Estimate | None:
+    """Return run minus baseline in one metric with its 95 % interval, paired on the same images.
+
+    Sensitivity is compared on the positives, specificity on the negatives, accuracy on all (Tango's score interval);
+    AUROC by DeLong; Brier and calibration error by bootstrap of images; the others by resampling the paired table.
+
+    Args:
+        baseline: (N, K) outputs of the baseline.
+        run: (N, K) outputs of the run, on the same images in the same order.
+        truth: (N,) labels.
+        classes: the K names.
+        task: names the positive class.
+        metric: a name of `harness.vocabulary.METRICS`.
+
+    Returns:
+        The difference in ratio units, or None where the metric has no cases or does not belong to this task.
+
+    Raises:
+        MeasurementError: as `evaluate`, for either outputs.
+    """
+    for outputs in (baseline, run):
+        _check(outputs, truth, classes)
+    positive = _positive(classes, task)
+    if metric in ("accuracy", "sensitivity", "specificity"):
+        return _proportion_difference(baseline, run, truth, positive, metric)
+    if positive is None and metric in ("precision", "f1", "auroc", "brier"):
+        return None
+    if metric in _TABLE_STATISTICS:
+        return _table_difference(baseline, run, truth, len(classes), positive, metric)
+    if metric == "auroc":
+        return stats.auroc_difference(
+            probabilities(baseline)[:, positive], probabilities(run)[:, positive], truth == positive
+        )
+    if metric in ("brier", "calibration_error"):
+        before = _weighted(metric, probabilities(baseline), truth, positive)
+        after = _weighted(metric, probabilities(run), truth, positive)
+        return stats.bootstrap_interval(len(truth), lambda weights: after(weights) - before(weights))
+    return None
+
+
+def agreement(baseline: Outputs, run: Outputs) -> Estimate:
+    """Return the share of images to which both models give the same label, with Wilson's interval.
+
+    Args:
+        baseline: (N, K) outputs of the baseline.
+        run: (N, K) outputs of the run, on the same images in the same order.
+
+    Raises:
+        MeasurementError: if the two do not have the same shape or there are no images.
+    """
+    if baseline.shape != run.shape:
+        raise MeasurementError(
+            f"outputs of shape {run.shape} cannot be compared with {baseline.shape}: measure both on the same images"
+        )
+    share = stats.wilson(int((baseline.argmax(axis=1) == run.argmax(axis=1)).sum()), len(run))
+    if share is None:
+        raise MeasurementError("there are no outputs to compare: check that the data's split is not empty")
+    return share
+
+
+def probabilities(outputs: Outputs) -> FloatArray:
+    """Return (N, K) probabilities: the outputs, normalised, if they are distributions, else their softmax."""
+    values = np.asarray(outputs, np.float64)
+    sums = values.sum(axis=1, keepdims=True)
+    if values.min() >= 0 and np.abs(sums - 1).max() <= 0.05:
+        return np.asarray(values / sums, np.float64)
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
+
+
+def _check(outputs: Outputs, labels: npt.NDArray[Any], classes: Sequence[str]) -> None:
+    n, k = len(labels), len(classes)
+    if outputs.ndim != 2 or outputs.shape[1] != k:
+        raise MeasurementError(
+            f"the model gives outputs of shape {outputs.shape}, the data has {k} classes ({', '.join(classes)}): "
+            f"export the model with one output per class, (N, {k})"
+        )
+    if len(outputs) != n or n == 0:
+        raise MeasurementError(
+            f"{len(outputs)} outputs for {n} labelled images: measure the case again on the whole split"
+        )
+    broken = int((~np.isfinite(outputs)).any(axis=1).sum())
+    if broken:
+        raise MeasurementError(
+            f"{broken} of {n} images gave NaN or infinite outputs: check the model's conversion and [data.input]"
+        )
+    strange = int(((labels < 0) | (labels >= k)).sum())
+    if strange:
+        raise MeasurementError(f"{strange} of {n} labels are not among the {k} classes: check the data's labels")
+
+
+def _positive(classes: Sequence[str], task: Task) -> int | None:
+    if task.positive:
+        if task.positive not in classes:
+            raise MeasurementError(
+                f"[task] positive = {task.positive!r} is no class of the data: choose one of {', '.join(classes)}"
+            )
+        return list(classes).index(task.positive)
+    return 1 if len(classes) == 2 else None
+
+
+def _table(k: int, *labels: npt.NDArray[Any]) -> IntArray:
+    flat = np.ravel_multi_index([label.astype(np.int64) for label in labels], (k,) * len(labels))
+    return np.bincount(flat, minlength=k ** len(labels)).reshape((k,) * len(labels)).astype(np.int64)
+
+
+def _proportions(table: IntArray, positive: int | None) -> dict[str, Estimate | None]:
+    found = {"accuracy": stats.wilson(int(np.trace(table)), int(table.sum()))}
+    if positive is None:
+        return found
+    hits, truths, calls = int(table[positive, positive]), int(table[positive].sum()), int(table[:, positive].sum())
+    negatives = int(table.sum()) - truths
+    found["sensitivity"] = stats.wilson(hits, truths)
+    found["specificity"] = stats.wilson(negatives - (calls - hits), negatives)
+    found["precision"] = stats.wilson(hits, calls) if truths else None
+    return found
+
+
+# Each takes (B, K, K) tables, truth by prediction, and the positive class, and gives (B,).
+def _f1_scores(tables: FloatArray) -> FloatArray:
+    hits = np.diagonal(tables, axis1=1, axis2=2)
+    wanted = tables.sum(axis=2) + tables.sum(axis=1)
+    return np.asarray(np.divide(2 * hits, wanted, out=np.zeros_like(wanted), where=wanted > 0))
+
+
+def _f1(tables: FloatArray, positive: int) -> FloatArray:
+    return _f1_scores(tables)[:, positive]
+
+
+def _macro_f1(tables: FloatArray, _positive: int) -> FloatArray:
+    return np.asarray(_f1_scores(tables).mean(axis=1))
+
+
+def _balanced_accuracy(tables: FloatArray, _positive: int) -> FloatArray:
+    hits, truths = np.diagonal(tables, axis1=1, axis2=2), tables.sum(axis=2)
+    return np.asarray(np.divide(hits, truths, out=np.zeros_like(truths), where=truths > 0).mean(axis=1))
+
+
+def _precision(tables: FloatArray, positive: int) -> FloatArray:
+    calls = tables[:, :, positive].sum(axis=1)
+    return np.asarray(np.divide(tables[:, positive, positive], calls, out=np.zeros_like(calls), where=calls > 0))
+
+
+_TABLE_STATISTICS: dict[str, Callable[[FloatArray, int], FloatArray]] = {
+    "f1": _f1,
+    "macro_f1": _macro_f1,
+    "balanced_accuracy": _balanced_accuracy,
+    "precision": _precision,
+}
+
+
+def _has_cases(metric: str, truths: IntArray, positive: int | None) -> bool:
+    # A mean over classes needs an image of every class; what speaks of the positive class needs one of that.
+    if metric in ("macro_f1", "balanced_accuracy"):
+        return bool((truths > 0).all())
+    return positive is not None and bool(truths[positive] > 0)
+
+
+def _of_tables(table: IntArray, positive: int | None) -> dict[str, Estimate]:
+    truths = table.sum(axis=1)
+    return {
+        name: stats.table_interval(table, lambda tables, of=of: of(tables, positive or 0))  # type: ignore[misc]
+        for name, of in _TABLE_STATISTICS.items()
+        if name != "precision" and _has_cases(name, truths, positive)  # precision is a proportion: Wilson's is better
+    }
+
+
+def _table_difference(
+    baseline: Outputs, run: Outputs, truth: npt.NDArray[Any], k: int, positive: int | None, metric: str
+) -> Estimate | None:
+    before, after = baseline.argmax(axis=1), run.argmax(axis=1)
+    if not _has_cases(metric, np.bincount(truth, minlength=k), positive):
+        return None
+    if metric == "precision" and not ((before == positive).any() and (after == positive).any()):
+        return None
+    of = _TABLE_STATISTICS[metric]
+    return stats.table_interval(
+        _table(k, truth, before, after),
+        lambda tables: of(tables.sum(axis=2), positive or 0) - of(tables.sum(axis=3), positive or 0),
+    )
+
+
+def _proportion_difference(
+    baseline: Outputs, run: Outputs, truth: npt.NDArray[Any], positive: int | None, metric: str
+) -> Estimate | None:
+    before, after = baseline.argmax(axis=1), run.argmax(axis=1)
+    if metric == "accuracy":
+        chosen, right = np.ones(len(truth), bool), (before == truth, after == truth)
+    elif positive is None:
+        return None
+    elif metric == "sensitivity":
+        chosen, right = truth == positive, (before == positive, after == positive)
+    else:
+        chosen, right = truth != positive, (before != positive, after != positive)
+    gained = int((chosen & right[1] & ~right[0]).sum())
+    lost = int((chosen & right[0] & ~right[1]).sum())
+    return stats.paired_difference(gained, lost, int(chosen.sum()))
+
+
+def _of_probabilities(outputs: Outputs, labels: IntArray, positive: int | None) -> dict[str, Estimate | None]:
+    shares = probabilities(outputs)
+    found: dict[str, Estimate | None] = {
+        name: stats.bootstrap_interval(len(labels), _weighted(name, shares, labels, positive))
+        for name in ("brier", "calibration_error")
+        if name != "brier" or positive is not None
+    }
+    if positive is not None:
+        found["auroc"] = stats.auroc(shares[:, positive], labels == positive)
+    return found
+
+
+def _weighted(
+    metric: str, shares: FloatArray, labels: npt.NDArray[Any], positive: int | None
+) -> Callable[[FloatArray], FloatArray]:
+    n = len(labels)
+    if metric == "brier":
+        losses = (shares[:, positive or 0] - (labels == positive)) ** 2
+        return lambda weights: np.asarray(weights @ losses / n)
+    sure = shares.max(axis=1)
+    bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
+    gaps = np.zeros((n, _BINS))
+    gaps[np.arange(n), bins] = sure - (shares.argmax(axis=1) == labels)
+    return lambda weights: np.asarray(np.abs(weights @ gaps).sum(axis=1) / n)

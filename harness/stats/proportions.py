@@ -1,0 +1,85 @@
+"""Proportions of images, alone and paired on the same images."""
+
+from __future__ import annotations
+
+import math
+
+from harness.model import Estimate
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate | None:
+    """Return a proportion with Wilson's score interval (Wilson 1927), or None without a trial.
+
+    Args:
+        successes: how many trials succeeded.
+        trials: how many there were.
+        confidence: of the interval.
+    """
+    from scipy.stats import binomtest
+
+    if trials == 0:
+        return None
+    interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    return Estimate(successes / trials, float(interval.low), float(interval.high), confidence, f"Wilson, n={trials}")
+
+
+def mcnemar(only_run: int, only_baseline: int) -> float:
+    """Return McNemar's exact conditional two-sided p-value for "both are right equally often".
+
+    Args:
+        only_run: images that only the run got right.
+        only_baseline: images that only the baseline got right.
+    """
+    from scipy.stats import binomtest
+
+    discordant = only_run + only_baseline
+    return float(binomtest(only_run, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def paired_difference(only_run: int, only_baseline: int, pairs: int, confidence: float = 0.95) -> Estimate | None:
+    """Return the difference of two paired proportions, run minus baseline, with Tango's score interval.
+
+    Tango 1998, "Equivalence test and confidence interval for the difference in proportions for the paired-sample
+    design", Statistics in Medicine 17, 891-908. It keeps a width when no pair is discordant, where Wald's has none.
+
+    Args:
+        only_run: pairs in which only the run succeeded.
+        only_baseline: pairs in which only the baseline succeeded.
+        pairs: all pairs, concordant ones included.
+        confidence: of the interval.
+
+    Returns:
+        The estimate, its method naming McNemar's exact p-value; None without a pair.
+    """
+    from scipy.stats import norm
+
+    if pairs == 0:
+        return None
+    z = float(norm.ppf(0.5 + confidence / 2))
+    return Estimate(
+        point=(only_run - only_baseline) / pairs,
+        low=-_tango_end(only_baseline, only_run, pairs, z),
+        high=_tango_end(only_run, only_baseline, pairs, z),
+        confidence=confidence,
+        method=f"Tango score, n={pairs}, McNemar exact p={mcnemar(only_run, only_baseline):.3g}",
+    )
+
+
+def _tango_end(b: int, c: int, n: int, z: float) -> float:
+    # The upper end: the largest difference whose score statistic stays within -z. It falls as the difference grows.
+    inside, outside = (b - c) / n, 1.0
+    if inside >= 1:
+        return 1.0
+    for _ in range(60):
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if _tango_score(b, c, n, middle) > -z else (inside, middle)
+    return inside
+
+
+def _tango_score(b: int, c: int, n: int, difference: float) -> float:
+    # q is the maximum likelihood estimate of the probability of the second kind of discordance, given the difference.
+    linear = -b - c + (2 * n - b + c) * difference
+    constant = -c * difference * (1 - difference)
+    q = (math.sqrt(max(linear * linear - 8 * n * constant, 0.0)) - linear) / (4 * n)
+    variance = n * (2 * q + difference * (1 - difference))
+    return (b - c - n * difference) / math.sqrt(variance) if variance > 0 else -math.inf

@@ -1,0 +1,62 @@
+"""Intervals by resampling, for what has no formula: seeded, so that the same data give the same interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.model import Estimate, FloatArray
+
+_DRAWS = 2000
+_SEED = 20261121
+_WEIGHTS_AT_ONCE = 2_000_000
+#: Pseudo-observations spread evenly over all cells of a table; with four cells this is Jeffreys' prior.
+_PRIOR_MASS = 2.0
+
+
+def table_interval(
+    counts: npt.NDArray[np.int64], statistic: Callable[[FloatArray], FloatArray], confidence: float = 0.95
+) -> Estimate:
+    """Return a statistic of a table of counts, with its interval over tables drawn from the Dirichlet posterior.
+
+    A bootstrap of images that got no error would never draw one and claim certainty; two pseudo-observations spread
+    over the cells keep the interval open (the Beta intervals of Goutte and Gaussier 2005, "A probabilistic
+    interpretation of precision, recall and F-score", extended to whole tables).
+
+    Args:
+        counts: a table of any shape, e.g. (K, K) truth by prediction.
+        statistic: takes (B, *shape) tables of weights, gives (B,) values.
+        confidence: of the interval.
+    """
+    point = float(statistic(counts[np.newaxis].astype(np.float64))[0])
+    shape = counts.ravel() + _PRIOR_MASS / counts.size
+    draws = np.random.default_rng(_SEED).standard_gamma(shape, size=(_DRAWS, counts.size))
+    values = statistic(draws.reshape(_DRAWS, *counts.shape))
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    method = f"Dirichlet resampling of {int(counts.sum())} images"
+    # At the edge of what is possible (no error at all) the pseudo-observations pull the draws off the point.
+    return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
+
+
+def bootstrap_interval(
+    images: int, statistic: Callable[[FloatArray], FloatArray], confidence: float = 0.95
+) -> Estimate:
+    """Return a statistic of weighted images, with its interval over images drawn with replacement.
+
+    The draws are centred on the point, because absolute deviations such as the calibration error grow by resampling.
+
+    Args:
+        images: how many there are.
+        statistic: takes (B, images) weights that sum to `images`, gives (B,) values.
+        confidence: of the interval.
+    """
+    point = float(statistic(np.ones((1, images)))[0])
+    rng, even = np.random.default_rng(_SEED), np.full(images, 1 / images)
+    step = max(1, _WEIGHTS_AT_ONCE // images)  # bounded memory, however many images
+    sizes = [min(step, _DRAWS - start) for start in range(0, _DRAWS, step)]
+    values = np.concatenate([statistic(rng.multinomial(images, even, size=n).astype(np.float64)) for n in sizes])
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2]) - values.mean() + point
+    method = f"bootstrap of {images} images"
+    return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
