@@ -20,6 +20,8 @@ from harness.agent import images, memory
 
 #: Inputs that the timed loop cycles through: real images, few enough to stay in the cache like a live frame.
 TIMED_INPUTS = 16
+#: What stands for a round while the host decides whether to go on; the same quantile as `harness.stats.rounds`.
+ROUND_QUANTILE = 0.25
 
 
 class Misfit(ValueError):
@@ -68,9 +70,9 @@ class Worker:
             taken.extend(window)
             now = median(window)
             if before and abs(now / before - 1) < 0.02:
-                return {"count": len(taken), "steady": True}
+                return {"count": len(taken), "ns": sum(taken), "steady": True}
             before = now
-        return {"count": len(taken), "steady": False}
+        return {"count": len(taken), "ns": sum(taken), "steady": False}
 
     def round(self, duration_s: float, minimum: int, keep: bool) -> dict[str, Any]:
         """Infer for `duration_s` and at least `minimum` times; samples to keep go to the model's own file."""
@@ -78,7 +80,8 @@ class Worker:
         if keep:
             with self._stem.with_suffix(".latency.raw").open("ab") as file:
                 samples.tofile(file)
-        return {"count": len(samples), "median_ns": median(samples), "sum_ns": sum(samples)}
+        level = float(self._numpy.quantile(samples, ROUND_QUANTILE, method="weibull"))
+        return {"count": len(samples), "level_ns": level, "sum_ns": sum(samples)}
 
     def spin(self, duration_s: float) -> dict[str, Any]:
         """Infer for `duration_s` without keeping samples, for a meter's window."""
