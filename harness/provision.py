@@ -13,7 +13,7 @@ import posixpath
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module, resources
 from pathlib import Path
@@ -65,8 +65,7 @@ def workspace(connection: Connection, device: Device) -> Workspace:
 
 def runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> str:
     """Return the folder of a runtime on the device, bringing it there if it is missing or damaged."""
-    name = registry.runtimes()[registry.normalised(Requirement(requirement).name)].name
-    constraints = import_module(f"harness.agent.runtimes.{name}").CONSTRAINTS
+    constraints = import_module(f"harness.agent.runtimes.{runtime_module(requirement)}").CONSTRAINTS
     made: Bundle = bundle(requirement, constraints, place.target, device=device.id)
     folder = posixpath.join(place.root, "runtimes", made.sha256[:16])
     wanted = {posixpath.join(folder, name): digest for name, digest in made.files.items()}
@@ -78,6 +77,11 @@ def runtime(connection: Connection, device: Device, place: Workspace, requiremen
                 f"{len(still)} files of {requirement} did not arrive whole; free some space", device=device.id
             )
     return folder
+
+
+def runtime_module(requirement: str) -> str:
+    """Return the name of the agent's file for a runtime requirement: `ai-edge-litert==2.3.0` -> `litert`."""
+    return registry.runtimes()[registry.normalised(Requirement(requirement).name)].name
 
 
 def blobs(connection: Connection, device: Device, place: Workspace, files: Mapping[str, Path]) -> dict[str, str]:
@@ -139,7 +143,7 @@ def _python(connection: Connection, device: Device) -> tuple[str, Target]:
 
 def _root(connection: Connection, device: Device) -> str:
     scheme = device.address.scheme
-    wanted = device.workdir or import_module(f"harness.transports.{scheme}").workdir(device)
+    wanted: str = device.workdir or import_module(f"harness.transports.{scheme}").workdir(device)
     if not wanted.startswith("~/"):
         return posixpath.normpath(wanted)
     home = checked(connection.run(["sh", "-c", "cd && pwd"]), device, "the user has no home; set workdir").text
@@ -179,12 +183,3 @@ def _agent_archive() -> tuple[Path, str]:
         part.write_bytes(raw)
         part.replace(path)
     return path, digest
-
-
-def file_digests(paths: Sequence[Path]) -> dict[str, Path]:
-    """Return {sha256: path} of files on this host."""
-    found = {}
-    for path in paths:
-        with path.open("rb") as file:
-            found[hashlib.file_digest(file, "sha256").hexdigest()] = path
-    return found

@@ -1,0 +1,232 @@
+"""What a job's events and arrays say, as Runs: pure, so that it can be tested without a device."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from harness import registry
+from harness.errors import HarnessError, MeasurementError
+from harness.model import Case, Conditions, Estimate, IntArray, Measurement, Run, Samples, Validity
+from harness.units import NS_PER_S
+
+#: The sentinel's drift above which a round is marked, and the share of marked rounds that makes a run degraded.
+DRIFT = 0.05
+MARKED_SHARE = 0.2
+_CLOCK = "CLOCK_MONOTONIC on the device"
+
+
+@dataclass(slots=True)
+class Account:
+    """Everything one job has said so far; `arrays` maps file names to what was pulled."""
+
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    events: list[Mapping[str, Any]] = field(default_factory=list)
+    arrays: dict[str, Any] = field(default_factory=dict)
+
+    def of(self, kind: str, model: int | None = None) -> list[Mapping[str, Any]]:
+        """Return the events of a kind, of one model if given."""
+        return [e for e in self.events if e["event"] == kind and model in (None, e.get("model"))]
+
+    def failure(self, model: int) -> Mapping[str, Any] | None:
+        """Return the event that put a model out of the job, if any."""
+        return next(iter(self.of("error", model)), None)
+
+    def rounds_of(self, model: int) -> list[Mapping[str, Any]]:
+        """Return every timed round of a model, each with its launch."""
+        launches = self.of("launch")
+        return [{**r, "launch": e["launch"]} for e in launches for r in e["rounds"] if r["model"] == model]
+
+
+def levels(account: Account, model: int) -> tuple[Any, IntArray]:
+    """Return one value a round (its level, in s) and the (R, 3) rounds that go with them, while the job still runs."""
+    rounds = account.rounds_of(model)
+    values = np.array([r["level_ns"] for r in rounds]) / NS_PER_S
+    table = [(r["launch"], i, i + 1) for i, r in enumerate(rounds)]
+    return values, np.array(table, np.int64).reshape(-1, 3)
+
+
+def failed(case: Case, event: Mapping[str, Any]) -> HarnessError:
+    """Return the error of a case whose model was put out of the job."""
+    model = f"{case.device.id}: {case.variant.path.name} on {case.runtime}"
+    remedy = {
+        "model": "the file is damaged or holds operations this runtime lacks; export it again",
+        "input": "",
+        "runtime": "the runtime does not start on this device; try another version under runtimes",
+        "killed": "give the device more memory or the case a smaller model",
+        "memory": "give the device more memory or the case a smaller model",
+        "disk": "free some space on the device, or set workdir to another disk",
+        "timeout": "the model is too slow for this device, or hangs",
+    }.get(event["kind"], "run it by hand on the device to see more")
+    return MeasurementError(f"{model}: {event['phase']} failed: {event['message']}" + (f"; {remedy}" if remedy else ""))
+
+
+def run_of(
+    case: Case, index: int, account: Account, samples: Samples, *, campaign: str, quick: bool, facts: Mapping[str, Any]
+) -> Run:
+    """Return the Run of model `index`.
+
+    Args:
+        case: the case that the model belongs to.
+        index: the model's place in the job.
+        account: what the job said, complete.
+        samples: the split that the accuracy pass ran on.
+        campaign: the campaign's id.
+        quick: whether durations were cut.
+        facts: what the host adds to the fingerprint (digests, settings).
+
+    Raises:
+        MeasurementError: outputs that are missing, misshapen or not finite.
+    """
+    outputs = account.arrays[f"m{index}.outputs.npy"]
+    judged = registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind").evaluate(
+        outputs, samples, case.suite.task
+    )
+    table = account.arrays[f"m{index}.rounds.npy"]
+    validity, reasons = _validity(table)
+    return Run(
+        id=uuid.uuid4().hex,
+        campaign=campaign,
+        started_at=account.started_at,
+        case=_case(case),
+        variant=_variant(case),
+        measurements=_measurements(index, account, table),
+        accuracy=judged.estimates,
+        confusion=judged.confusion,
+        classes=samples.classes,
+        outputs=outputs,
+        labels=samples.labels,
+        conditions=_conditions(account),
+        fingerprint={**account.of("start")[0]["fingerprint"], **account.of("cold", index)[0]["facts"], **facts},
+        validity=validity,
+        reasons=reasons,
+        is_baseline=case.is_baseline,
+        quick=quick,
+        notes=_notes(index, account, table),
+    )
+
+
+def with_agreement(run: Run, baseline: Run) -> Mapping[str, Estimate]:
+    """Return the run's accuracies with `agreement`: the share of samples where it predicts what the baseline does."""
+    module = registry.load("metrics", run.case["task"], file=run.case["suite"], key="task.kind")
+    return {**run.accuracy, "agreement": module.agreement(baseline.outputs, run.outputs)}
+
+
+def _case(case: Case) -> dict[str, Any]:
+    load = case.suite.load
+    return {
+        "id": case.id,
+        "suite": case.suite.id,
+        "variant": case.variant.id,
+        "device": case.device.id,
+        "runtime": case.runtime,
+        "scenario": load.scenario,
+        "threads": load.threads,
+        "task": case.suite.task.kind,
+    }
+
+
+def _variant(case: Case) -> dict[str, Any]:
+    v = case.variant
+    named = {"sha256": v.sha256, "size_bytes": v.size_bytes, "recipe": v.recipe, "format": v.format}
+    return {**named, "parent": v.parent, "parameters": dict(v.parameters), "file": v.path.name}
+
+
+def _measurements(index: int, account: Account, table: IntArray) -> dict[str, Measurement]:
+    cold, memory = account.of("cold", index), account.of("memory", index)
+    samples = account.arrays[f"m{index}.latency.npy"].astype(np.float64) / NS_PER_S
+    found = [
+        Measurement("latency_s", "s", samples, table[:, :3], _CLOCK),
+        Measurement(
+            "throughput_hz", "Hz", _throughput(samples, table), None, "inferences over their time, a value a launch"
+        ),
+        *(_seconds(name, cold) for name in ("process_start", "load", "first_inference")),
+        _bytes("peak_memory_bytes", [e["after"].get("peak_rss_bytes") for e in memory], "VmHWM of a fresh process"),
+        _bytes("peak_pss_bytes", [e["after"].get("pss_bytes") for e in memory], "Pss of smaps_rollup after inferring"),
+        _bytes("swap_bytes", [e["after"].get("swap_bytes") for e in memory], "VmSwap"),
+        _growth("load_growth_bytes", memory, "before", "loaded"),
+        _growth("inference_growth_bytes", memory, "loaded", "inferred"),
+        *_energy(account.of("energy", index)),
+    ]
+    return {m.metric: m for m in found}
+
+
+def _seconds(name: str, cold: Sequence[Mapping[str, Any]]) -> Measurement:
+    return Measurement(f"{name}_s", "s", np.array([e[f"{name}_ns"] for e in cold]) / NS_PER_S, None, _CLOCK)
+
+
+def _bytes(name: str, values: Sequence[int | None], method: str) -> Measurement:
+    known = [float(v) for v in values if v is not None]
+    if not known:
+        return Measurement(name, "B", method=method, absent_reason=f"the device's kernel does not say ({method})")
+    return Measurement(name, "B", np.array(known), None, method)
+
+
+def _growth(name: str, memory: Sequence[Mapping[str, Any]], before: str, after: str) -> Measurement:
+    pairs = [(e[before].get("rss_bytes"), e[after].get("rss_bytes")) for e in memory]
+    return _bytes(name, [b - a if a is not None and b is not None else None for a, b in pairs], "VmRSS")
+
+
+def _throughput(samples: Any, table: IntArray) -> Any:
+    rates = []
+    for launch in np.unique(table[:, 0]):
+        rows = table[table[:, 0] == launch]
+        spent = sum(samples[start:stop].sum() for _, start, stop, _ in rows)
+        rates.append((rows[:, 2] - rows[:, 1]).sum() / spent)
+    return np.array(rates)
+
+
+def _energy(events: Sequence[Mapping[str, Any]]) -> list[Measurement]:
+    """Return gross and net joules per inference, one value for each tenth of the busy window (METHOD.md, phase 8)."""
+    if not events or "absent" in events[0]:
+        reason = events[0]["absent"] if events else "no meter configured"
+        return [Measurement(name, "J", absent_reason=reason) for name in ("energy_j", "energy_net_j")]
+    windows, count = events[0]["windows"], events[0]["inferences"]
+    rate = count / windows["busy"]["seconds"]
+    gross = np.array(windows["busy"]["watts"]) / rate
+    idle = [w for name in ("idle_before", "idle_after") for w in windows[name]["watts"]]
+    how = f"meter, {windows['busy']['seconds']:.0f} s window, {windows['busy']['updates']} updates"
+    return [
+        Measurement("energy_j", "J", gross, None, f"gross, {how}"),
+        Measurement("energy_net_j", "J", gross - np.mean(idle) / rate, None, f"idle subtracted, {how}"),
+    ]
+
+
+def _validity(table: IntArray) -> tuple[Validity, tuple[str, ...]]:
+    marked = float((table[:, 3] > DRIFT * 1e4).mean())
+    if marked <= MARKED_SHARE:
+        return Validity.VALID, ()
+    return Validity.DEGRADED, (
+        f"the processor ran more than {DRIFT:.0%} slower than at the start around {marked:.0%} of the rounds "
+        "(throttling or other work); baseline and variants took turns, so ratios hold better than absolute times",
+    )
+
+
+def _conditions(account: Account) -> Conditions:
+    ends = {e["when"]: _readings(e) for e in account.of("conditions")}
+    during = tuple({"at_s": e["t_ns"] / NS_PER_S, **e["conditions"]} for e in account.of("launch"))
+    return Conditions(ends.get("before", {}), during, ends.get("after", {}))
+
+
+def _readings(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in event.items() if key not in ("event", "t_ns", "when")}
+
+
+def _notes(index: int, account: Account, table: IntArray) -> dict[str, Any]:
+    timed, end = account.of("timed")[0], account.of("timed_end")[0]
+    accuracy = account.of("accuracy", index)[0]
+    return {
+        "launches": len(np.unique(table[:, 0])),
+        "rounds": len(table),
+        "rounds_marked": int((table[:, 3] > DRIFT * 1e4).sum()),
+        "mode": "models held in memory, taking turns" if timed["hold"] else "models reloaded for every round",
+        "paused_s": end["paused_s"],
+        "page_cache": account.of("cold", index)[0]["page_cache"],
+        "accuracy_pass_s": accuracy["ns"] / NS_PER_S,
+        "sentinel_cool_s": timed["sentinel_cool_ns"] / NS_PER_S,
+    }
