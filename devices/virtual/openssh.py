@@ -1,0 +1,212 @@
+"""A real OpenSSH server on loopback, with keys, port and folder of its own: started in a fraction of a second."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+_CONFIG = """\
+ListenAddress {host}
+Port {port}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/authorized_keys
+PidFile none
+StrictModes no
+UsePAM no
+PermitRootLogin prohibit-password
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+MaxStartups 50
+MaxSessions 20
+Subsystem sftp internal-sftp
+LogLevel VERBOSE
+SetEnv {environment}
+"""
+
+
+class ServerError(RuntimeError):
+    """The server did not start or misbehaved; its text ends with the server's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server.
+
+    Attributes:
+        folder: keys, configuration, log; `folder/"work"` is the device's workdir.
+        pid: of the listening sshd.
+    """
+
+    folder: Path
+    host: str
+    port: int
+    user: str
+    pid: int
+
+    @property
+    def host_key(self) -> str:
+        """The server's public key as a line: type and base64."""
+        return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
+
+    @property
+    def identity(self) -> Path:
+        """The private key that lets `user` in."""
+        return self.folder / "identity"
+
+    @property
+    def workdir(self) -> Path:
+        """Where the harness may live on this device."""
+        return self.folder / "work"
+
+    @property
+    def log(self) -> str:
+        """What the server said so far."""
+        return (self.folder / "sshd.log").read_text(errors="replace")
+
+    def device_toml(self, *, runtimes: Sequence[str] = (), workdir: Path | None = None) -> str:
+        """Return a device file that reaches this server, its host key pinned."""
+        wanted = ", ".join(f'"{text}"' for text in runtimes)
+        return (
+            f'kind = "workstation"\naddress = "ssh://{self.user}@{self.host}:{self.port}"\n'
+            'description = "OpenSSH server on loopback, started by devices/virtual/openssh.py"\n'
+            f'runtimes = [{wanted}]\nworkdir = "{workdir or self.workdir}"\n\n'
+            f'[ssh]\nhost_key = "{self.host_key}"\nidentity = "{self.identity}"\n'
+        )
+
+    def write_device(
+        self, lab: Path, *, id: str = "openssh", runtimes: Sequence[str] = (), workdir: Path | None = None
+    ) -> Path:
+        """Write devices/`id`.toml into a lab and return its path."""
+        path = lab / "devices" / f"{id}.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.device_toml(runtimes=runtimes, workdir=workdir))
+        return path
+
+    def sessions(self) -> list[int]:
+        """Return the pids of the processes that serve connections, parents first."""
+        return [process.pid for process in psutil.Process(self.pid).children(recursive=True) if _is_sshd(process)]
+
+    def signal_sessions(self, signum: int) -> None:
+        """Send a signal to every process that serves a connection; SIGKILL cuts them, SIGSTOP makes them silent."""
+        for pid in self.sessions():
+            with contextlib.suppress(ProcessLookupError):  # a child may go with its parent
+                os.kill(pid, signum)
+
+
+def _is_sshd(process: psutil.Process) -> bool:
+    try:
+        return process.name().startswith("sshd")
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextlib.contextmanager
+def openssh(folder: Path, *, port: int = 0, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run a server in `folder` until the block is left; the log stays there and is shown if the block fails.
+
+    Args:
+        folder: an empty folder for keys, configuration, log and the device's workdir.
+        port: where to listen; 0 for any free one.
+        environment: variables of the log-in, besides a PATH whose python3 is the one these tests are run by. SHLVL = 1
+            keeps bash from reading the user's ~/.bashrc, which may be slow and is none of a device's business; set
+            SHLVL = 0 and another HOME to have one read.
+
+    Raises:
+        ServerError: sshd is not installed or did not start, with what it said.
+    """
+    program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        raise ServerError("sshd is not installed; apt-get install openssh-server")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(mode=0o755, parents=True, exist_ok=True)  # its privilege separation wants it
+    server = _prepared(folder, port or _free_port(), {**_login_environment(), **(environment or {})})
+    with (folder / "sshd.log").open("wb") as log:
+        process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
+    try:
+        server = Server(folder, server.host, server.port, server.user, process.pid)
+        _await_banner(server, process)
+        yield server
+    except BaseException:
+        print(f"--- {folder}/sshd.log\n{server.log[-4000:]}")
+        raise
+    finally:
+        _stop(process)
+
+
+def _login_environment() -> dict[str, str]:
+    python = Path(sys.executable).resolve().parent  # outside of any virtual environment: no package is there
+    return {"SHLVL": "1", "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+
+
+def _prepared(folder: Path, port: int, environment: Mapping[str, str]) -> Server:
+    (folder / "work").mkdir(parents=True)
+    for name in ("host_key", "identity"):
+        make_key(folder / name)
+    shutil.copyfile(folder / "identity.pub", folder / "authorized_keys")
+    server = Server(folder, "127.0.0.1", port, getpass.getuser(), 0)
+    variables = " ".join(f'"{name}={value}"' for name, value in environment.items())
+    config = _CONFIG.format(host=server.host, port=port, folder=folder, environment=variables)
+    (folder / "sshd_config").write_text(config)
+    return server
+
+
+def make_key(path: Path, *, passphrase: str = "") -> None:
+    """Make an Ed25519 key pair at `path` and `path`.pub."""
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", path.name, "-f", str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await_banner(server: Server, process: subprocess.Popen[bytes]) -> None:
+    ends_at = time.monotonic() + 10
+    while process.poll() is None and time.monotonic() < ends_at:
+        with contextlib.suppress(OSError), socket.create_connection((server.host, server.port), timeout=1) as plug:
+            if plug.recv(4) == b"SSH-":
+                return
+        time.sleep(0.02)
+    raise ServerError(f"sshd did not start on port {server.port}:\n{server.log}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the listener and every session it started, stopped ones too."""
+    everyone = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in everyone:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.send_signal(signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs(everyone, timeout=5)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, size_bytes: int) -> Iterator[Path]:
+    """Mount a disk of `size_bytes` at `folder` until the block is left: the real thing that runs full.
+
+    Raises:
+        ServerError: not root, so nothing can be mounted.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ServerError(f"a small disk can only be mounted by root, run the tests as root: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

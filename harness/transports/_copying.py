@@ -1,0 +1,138 @@
+"""How a copied file appears whole or not at all: under a temporary name, verified by sha256, then renamed.
+
+The scripts are POSIX and run on the device, which may be a busybox without Python. The digest is given to the device
+beforehand, so that a device whose link was cut in the middle finds the damage and clears it away by itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from harness.errors import DeviceError, MissingTool, OutOfSpace, Stable, Transient
+from harness.units import human
+
+#: Exit codes of the scripts below; the shell's own stay under 90 and above 125.
+UNWRITABLE: Final = 91
+NO_DIGEST: Final = 92
+DAMAGED: Final = 93
+
+_DIGEST: Final = """
+export LC_ALL=C
+digest() {
+  if command -v sha256sum >/dev/null; then sha256sum < "$1"
+  elif command -v busybox >/dev/null; then busybox sha256sum < "$1"
+  elif command -v toybox >/dev/null; then toybox sha256sum < "$1"
+  elif command -v shasum >/dev/null; then shasum -a 256 < "$1"
+  elif command -v python3 >/dev/null; then python3 -c 'import hashlib, sys
+h = hashlib.sha256()
+while chunk := sys.stdin.buffer.read(1 << 20): h.update(chunk)
+print(h.hexdigest())' < "$1"
+  else exit 92; fi
+}
+"""
+
+#: sh -c PUSH sh PART TARGET SHA256 < content; on failure the free kilobytes of the folder are on standard output.
+PUSH: Final = (
+    _DIGEST
+    + """
+part=$1 target=$2 wanted=$3
+folder=${target%/*}; folder=${folder:-/}
+give_up() { rm -f "$part"; df -Pk "$folder" 2>/dev/null; exit "$1"; }
+mkdir -p "$folder" || give_up 91
+if [ -d "$target" ]; then echo "$target: Is a directory" >&2; exit 91; fi
+cat > "$part" || give_up 91
+found=$(digest "$part") || give_up 92
+[ "${found%% *}" = "$wanted" ] || give_up 93
+mv -f "$part" "$target" || give_up 91
+"""
+)
+
+#: sh -c PULL sh SOURCE: the content on standard output, then its digest on standard error.
+PULL: Final = (
+    _DIGEST
+    + """
+cat < "$1" || exit 91
+digest "$1" >&2 || exit 92
+"""
+)
+
+
+def part_name() -> str:
+    """Return a new temporary name; hidden, and short whatever the target is called."""
+    return f".edgeward-{secrets.token_hex(8)}.part"
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def failure(device: str, code: int, what: str, detail: str, *, needs: int = 0, df: str = "") -> DeviceError:
+    """Return the error for a copy that ended with `code`.
+
+    Args:
+        device: the device's id.
+        code: exit code of PUSH or PULL.
+        what: the action as people read it, with its folder: "write model.onnx to /data/x".
+        detail: what the device's tools said on standard error.
+        needs: bytes that were to be written.
+        df: the output of `df -Pk` for the folder.
+    """
+    said = detail.strip().splitlines()[-1].strip() if detail.strip() else f"exit code {code}"
+    if "No space left" in detail or "quota exceeded" in detail:
+        found = re.search(r"(\d+)\s+\d+%", df)
+        free = human(int(found.group(1)) * 1024.0, "B") if found else "an unknown amount is"
+        return OutOfSpace(
+            f"cannot {what}: needs {human(float(needs), 'B')}, {free} free; "
+            "free some there, or use another folder (`workdir` in the device's file)",
+            device=device,
+        )
+    if code == NO_DIGEST:
+        return MissingTool(f"cannot {what}: install sha256sum, busybox, toybox or python3 there", device=device)
+    if code == DAMAGED:
+        return Transient(
+            f"cannot {what}: sha256 differs, it changed meanwhile or was damaged; try again, then check link and disk",
+            device=device,
+        )
+    return Stable(f"cannot {what}: {said}; check the path and its permissions", device=device)
+
+
+@contextmanager
+def landing(device: str, target: Path, what: str, *, needs: int = 0) -> Iterator[Path]:
+    """Give a temporary path on this host that becomes `target` if the block succeeds and vanishes if it does not.
+
+    Raises:
+        OutOfSpace: the folder's disk is full.
+        Stable: the folder cannot be written for another reason.
+    """
+    part = target.parent / part_name()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        df = f"{shutil.disk_usage(target.parent).free // 1024} 0%" if full else ""
+        said = "No space left" if full else f"{error.strerror or error}"
+        raise failure(device, UNWRITABLE, what, said, needs=needs, df=df) from error
+    finally:
+        if part.parent.is_dir():
+            part.unlink(missing_ok=True)
+
+
+def lines(tail: bytearray, chunk: bytes) -> list[bytes]:
+    """Add `chunk` to the unfinished line in `tail` and take out the lines that are complete, without their newline."""
+    tail += chunk
+    *complete, rest = bytes(tail).split(b"\n")
+    tail[:] = rest
+    return complete

@@ -1,0 +1,205 @@
+"""The machine the harness runs on.
+
+address = "local:"
+
+There is no table for it. Commands run in a process group of their own, which a passed deadline kills as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from harness.errors import DeviceError, TimedOut
+from harness.model import Device
+from harness.ports import Completed
+from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
+
+#: What the host's own Python was told is no business of the Python that is measured.
+_PRIVATE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """There is nothing to set."""
+
+
+def connect(device: Device, *, timeout_s: float = 15.0) -> LocalConnection:
+    """Return a connection to this machine; it cannot fail, so `timeout_s` is not needed."""
+    del timeout_s
+    return LocalConnection(device)
+
+
+def workdir(device: Device) -> str:
+    """Return a folder of the user's cache, which survives from one campaign to the next."""
+    del device
+    return "~/.cache/edgeward/device"
+
+
+class LocalConnection:
+    """Processes and files of this machine, with the promises of `harness.ports.Connection`."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device.id
+
+    def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
+        """Run `argv` and wait; a program that does not exist gives 127, one killed by signal N gives 128 + N.
+
+        Raises:
+            TimedOut: it ran longer than `timeout_s`; it and its children were killed.
+        """
+        try:
+            process = _start(argv, stderr=subprocess.PIPE)
+        except OSError as error:
+            return _not_started(argv, error)
+        with process, _killed_at_exit(process):
+            unread: list[OSError] = []
+            threading.Thread(target=_feed, args=(process.stdin, stdin, unread), daemon=True).start()
+            process.stdin = None  # the feeder's from here on, not communicate()'s
+            try:
+                out, err = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                message = f"`{argv[0]}` did not end within {timeout_s:g} s and was killed; allow it more time"
+                raise TimedOut(message, device=self._device) from None
+        if unread:
+            raise failure(self._device, 1, f"read what `{argv[0]}` is to be given", str(unread[0])) from unread[0]
+        return Completed(_code(process.returncode), out, err)
+
+    def stream(self, argv: Sequence[str], *, silence_s: float) -> Iterator[bytes]:
+        """Run `argv` and yield its output line by line, without newlines; leaving the loop early kills it.
+
+        Raises:
+            TimedOut: no line came for `silence_s`.
+            DeviceError: it ended with an exit code other than 0.
+        """
+        with tempfile.TemporaryFile() as err:
+            try:
+                process = _start(argv, stderr=err)
+            except OSError as error:
+                self._ended(argv, _not_started(argv, error))
+                return
+            with process, _killed_at_exit(process):
+                assert process.stdin is not None
+                process.stdin.close()
+                yield from self._lines(process, argv, silence_s)
+            err.seek(0)
+            self._ended(argv, Completed(_code(process.returncode), b"", err.read()))
+
+    def _lines(self, process: subprocess.Popen[bytes], argv: Sequence[str], silence_s: float) -> Iterator[bytes]:
+        assert process.stdout is not None
+        tail = bytearray()
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            ends_at = time.monotonic() + silence_s
+            while selector.select(max(0.0, ends_at - time.monotonic())):
+                chunk = os.read(process.stdout.fileno(), 1 << 16)
+                if not chunk:
+                    if tail:
+                        yield bytes(tail)
+                    process.wait()
+                    return
+                for line in lines(tail, chunk):
+                    yield line
+                    ends_at = time.monotonic() + silence_s
+        message = f"`{argv[0]}` was silent for {silence_s:g} s and was killed; look at what it waits for"
+        raise TimedOut(message, device=self._device)
+
+    def _ended(self, argv: Sequence[str], done: Completed) -> None:
+        if done.code:
+            said = done.err.decode("utf-8", "replace").strip()[-300:]
+            message = f"`{argv[0]}` ended with code {done.code}: {said or 'it said nothing'}"
+            raise DeviceError(message, device=self._device)
+
+    def push(self, source: Path, target: str) -> None:
+        """Copy a file to `target`, whose missing folders are made.
+
+        Raises:
+            OutOfSpace: the disk is full; nothing is left behind.
+            Stable: `source` cannot be read or `target` not written.
+        """
+        self._copy(source, Path(target).expanduser())
+
+    def pull(self, source: str, target: Path) -> None:
+        """Copy a file from `source`; raises as `push` does."""
+        self._copy(Path(source).expanduser(), target)
+
+    def _copy(self, source: Path, target: Path) -> None:
+        try:
+            size = source.stat().st_size
+            digest = digest_of(source)
+        except OSError as error:
+            raise failure(self._device, 1, f"read {source}", error.strerror or str(error)) from error
+        what = f"write {target.name} to {target.parent}"
+        with landing(self._device, target, what, needs=size) as part:
+            shutil.copyfile(source, part)
+            if digest_of(part) != digest:
+                raise failure(self._device, DAMAGED, what, "")
+
+    def close(self) -> None:
+        """Do nothing: every command has already ended."""
+
+
+def _start(argv: Sequence[str], *, stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    home = Path.home()
+    return subprocess.Popen(
+        list(argv),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,
+        cwd=home if home.is_dir() else "/",  # where a login would be, not the folder the user happens to stand in
+        env={name: value for name, value in os.environ.items() if name not in _PRIVATE},
+    )
+
+
+def _not_started(argv: Sequence[str], error: OSError) -> Completed:
+    """Return what a shell would: 127 for a program that is not there, 126 for one that may not run."""
+    code = 127 if isinstance(error, FileNotFoundError) else 126
+    return Completed(code, b"", f"{argv[0]}: {error.strerror}\n".encode())
+
+
+def _code(returncode: int) -> int:
+    return 128 - returncode if returncode < 0 else returncode
+
+
+@contextlib.contextmanager
+def _killed_at_exit(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Kill the process group if the block is left before the process has ended, whatever the reason."""
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            # gone already, when it ended by itself a moment ago
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _feed(pipe: IO[bytes] | None, stdin: IO[bytes] | bytes, unread: list[OSError]) -> None:
+    """Write `stdin` to the process; what keeps it from being read is left in `unread`."""
+    assert pipe is not None
+    source = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
+    # a program may end, or close its input, without reading all of it: that is its own affair
+    with contextlib.suppress(BrokenPipeError), pipe:
+        while chunk := _read(source, unread):
+            pipe.write(chunk)
+
+
+def _read(source: IO[bytes], unread: list[OSError]) -> bytes:
+    try:
+        return source.read(1 << 18)
+    except OSError as error:
+        unread.append(error)
+        return b""
