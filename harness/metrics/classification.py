@@ -70,14 +70,12 @@ def compare(
     positive = _positive(classes, task)
     if metric in ("accuracy", "sensitivity", "specificity"):
         return _proportion_difference(baseline, run, truth, positive, metric)
-    if positive is None and metric in ("precision", "f1", "auroc", "brier"):
-        return None
     if metric in _TABLE_STATISTICS:
         return _table_difference(baseline, run, truth, len(classes), positive, metric)
-    if metric == "auroc":
-        return stats.auroc_difference(
-            probabilities(baseline)[:, positive], probabilities(run)[:, positive], truth == positive
-        )
+    if positive is None and metric in ("auroc", "brier"):
+        return None
+    if metric == "auroc" and positive is not None:
+        return stats.auroc_difference(_scores(baseline, positive), _scores(run, positive), truth == positive)
     if metric in ("brier", "calibration_error"):
         before = _weighted(metric, probabilities(baseline), truth, positive)
         after = _weighted(metric, probabilities(run), truth, positive)
@@ -108,11 +106,23 @@ def agreement(baseline: Outputs, run: Outputs) -> Estimate:
 def probabilities(outputs: Outputs) -> FloatArray:
     """Return (N, K) probabilities: the outputs, normalised, if they are distributions, else their softmax."""
     values = np.asarray(outputs, np.float64)
-    sums = values.sum(axis=1, keepdims=True)
-    if values.min() >= 0 and np.abs(sums - 1).max() <= 0.05:
-        return np.asarray(values / sums, np.float64)
+    if _are_distributions(values):
+        return np.asarray(values / values.sum(axis=1, keepdims=True), np.float64)
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
+
+
+def _are_distributions(values: FloatArray) -> bool:
+    return bool(values.min() >= 0 and np.abs(values.sum(axis=1) - 1).max() <= 0.05)
+
+
+def _scores(outputs: Outputs, positive: int) -> FloatArray:
+    # Orders images as the positive class's probability does, without the ties softmax makes of very sure logits.
+    values = np.asarray(outputs, np.float64)
+    if _are_distributions(values):
+        return np.asarray(values[:, positive] / values.sum(axis=1), np.float64)
+    others = np.delete(values, positive, axis=1)
+    return np.asarray(values[:, positive] - np.logaddexp.reduce(others, axis=1), np.float64)
 
 
 def _check(outputs: Outputs, labels: npt.NDArray[Any], classes: Sequence[str]) -> None:
@@ -252,7 +262,7 @@ def _of_probabilities(outputs: Outputs, labels: IntArray, positive: int | None) 
         if name != "brier" or positive is not None
     }
     if positive is not None:
-        found["auroc"] = stats.auroc(shares[:, positive], labels == positive)
+        found["auroc"] = stats.auroc(_scores(outputs, positive), labels == positive)
     return found
 
 
