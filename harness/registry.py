@@ -115,10 +115,17 @@ def normalised(distribution: str) -> str:
     return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
-def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str) -> Any:
+def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str, beside: Sequence[str] = ()) -> Any:
     """Return a plug-in's `Options` made from a TOML table, or None for a plug-in that takes none.
 
     Types are strict: a string is never taken for a number.
+
+    Args:
+        module: the plug-in.
+        table: what TOML gives it.
+        file: where the table stands, for the error.
+        key: its dotted path there, for the error.
+        beside: keys that share the table in TOML and are read by others; they may be what was misspelt.
 
     Raises:
         LabError: an unknown key (naming the nearest), a missing one, or a value of the wrong type.
@@ -127,7 +134,7 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
     known = [field.name for field in dataclasses.fields(kind)] if kind is not None else []
     for name in table:
         if name not in known:
-            raise LabError(f"unknown key; {suggestion(name, known)}", file=file, key=f"{key}.{name}" if key else name)
+            raise LabError(f"unknown key; {suggestion(name, [*known, *beside])}", file=file, key=f"{key}.{name}")
     if kind is None:
         return None
     from pydantic import TypeAdapter, ValidationError

@@ -152,7 +152,7 @@ def _meter(table: DeviceTable, *, file: str) -> Mapping[str, Any] | None:
     own = dict(table.meter.model_extra or {})
     module = registry.load(rooms[kind], kind, file=file, key="meter.kind")
     if hasattr(module, "Options"):
-        registry.options(module, own, file=file, key="meter")
+        registry.options(module, own, file=file, key="meter", beside=("kind",))
     return {"kind": kind, **own}
 
 

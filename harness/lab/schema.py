@@ -38,9 +38,11 @@ def _complete_device(result: dict[str, Any]) -> None:
 def _complete_suite(result: dict[str, Any]) -> None:
     tables = result["$defs"]
     tables["TaskTable"]["properties"]["kind"]["enum"] = registry.names("metrics")
-    tables["VariantTable"]["properties"]["recipe"]["anyOf"][0]["enum"] = registry.names("recipes")
+    recipes = registry.names("recipes")
+    tables["VariantTable"]["properties"]["recipe"]["anyOf"][0]["enum"] = recipes
     tables["VariantTable"]["allOf"] = [
-        _when("recipe", name, {"parameters": _options("recipes", name)}) for name in registry.names("recipes")
+        True,  # the list may not be empty
+        *(_when("recipe", name, {"parameters": _options("recipes", name)}) for name in recipes),
     ]
     data = tables["DataTable"]
     sources = registry.names("data")

@@ -11,7 +11,7 @@ from harness import registry
 from harness.errors import LabError
 from harness.lab.models import Models
 from harness.lab.reading import check, parse, shown
-from harness.lab.tables import AcceptTable, LoadTable, SuiteTable, checked_id
+from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable, checked_id
 from harness.model import Criterion, InputSpec, Load, Suite, Task
 from harness.vocabulary import METRICS
 
@@ -39,21 +39,24 @@ def read_suite(path: Path) -> Suite:
         raise LabError(f"the file's name is the suite's id, and {error}", file=file) from error
     table = check(SuiteTable, parse(path), file=file)
     _check_ids(table, file=file)
-    models = Models(path)
-    baseline = models.baseline(table.baseline)
+    # Every table is read before the models: a wrong key is told before gigabytes are hashed.
+    data, task, load = _data(table, file=file), _task(table, file=file), _load(table.load, file=file)
+    spec, accept = _input(table, file=file), _accept(table.accept, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
         raise LabError("there is no such file; correct or remove it", file=file, key="baseline.source")
+    models = Models(path)
+    baseline = models.baseline(table.baseline)
     variants = [noun for variant in table.variant for noun in models.variant(variant, baseline)]
     return Suite(
         id=path.stem,
         title=table.title,
-        data=_data(table, file=file),
-        input=_input(table, file=file),
-        task=_task(table, file=file),
-        load=_load(table.load, file=file),
+        data=data,
+        input=spec,
+        task=task,
+        load=load,
         baseline=table.baseline.id,
         variants=(*baseline, *variants),
-        accept=_accept(table.accept, file=file),
+        accept=accept,
         confidential=table.confidential,
         split=table.data.split,
         file=path,
@@ -77,15 +80,7 @@ def _check_ids(table: SuiteTable, *, file: str) -> None:
 def _data(table: SuiteTable, *, file: str) -> Mapping[str, Any]:
     own = dict(table.data.model_extra or {})
     module = registry.load("data", table.data.source, file=file, key="data.source")
-    try:
-        registry.options(module, own, file=file, key="data")
-    except LabError as error:
-        # The lab's own keys of [data] are nearer to some misspellings than the source's.
-        wrong = error.key.removeprefix("data.")
-        close = registry.nearest(wrong, ("source", "split", "input"))
-        if close and wrong in own and str(error).count("unknown key"):
-            raise LabError(f"unknown key; did you mean {close!r}?", file=file, key=error.key) from error
-        raise
+    registry.options(module, own, file=file, key="data", beside=tuple(DataTable.model_fields))
     return {"source": table.data.source, **own}
 
 
