@@ -1,0 +1,146 @@
+"""Ratios of times, bytes and joules, run over baseline."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from harness import stats
+from harness.model import Estimate, FloatArray, Measurement, Run
+from harness.units import times
+from harness.vocabulary import MetricInfo
+
+#: How `Estimate.method` begins where the two were not measured in turns.
+UNPAIRED = "unpaired"
+
+#: From which difference (of logarithms) on two ways to compare latencies tell different stories.
+_TELLING = 0.05
+
+Change = tuple[Estimate | None, list[str]]
+
+
+def cost_change(info: MetricInfo, baseline: Run, run: Run) -> Change:
+    """Return the ratio of one cost with its interval, and what must be said about it.
+
+    Args:
+        info: a metric of kind "ratio".
+        baseline: the run of the baseline.
+        run: the run of the variant.
+
+    Returns:
+        The estimate, or None with the reason as the only remark.
+    """
+    if info.name == "size_ratio":
+        return _sizes(baseline, run)
+    found: list[Measurement] = []
+    for role, one in (("baseline", baseline), ("run", run)):
+        measurement = one.measurements.get(info.measurement)
+        reason = absence(measurement)
+        if measurement is None or reason:
+            return None, [f"{role}: {reason}"]
+        if not measurement.values.min() > 0:
+            return None, [f"{role}: {info.measurement} holds values that are not above zero, a ratio has no meaning"]
+        found.append(measurement)
+    remarks = ["estimated by a model, not measured"] if any(m.estimated for m in found) else []
+    if info.name == "latency_ratio":
+        change, more = _latency(baseline, run, *found)
+    else:
+        change, more = _repeated(info, *found)
+    return change, [*remarks, *more]
+
+
+def absence(measurement: Measurement | None) -> str:
+    """Return why a measurement has no number, "" if it has one."""
+    if measurement is None:
+        return "not measured"
+    if measurement.absent_reason:
+        return measurement.absent_reason
+    if len(measurement.values) == 0:
+        return "not measured"
+    broken = int((~np.isfinite(measurement.values)).sum())
+    return f"{broken} of {len(measurement.values)} values are not numbers" if broken else ""
+
+
+def _sizes(baseline: Run, run: Run) -> Change:
+    sizes = [one.variant.get("size_bytes") for one in (baseline, run)]
+    if not (sizes[0] and sizes[1]):
+        return None, ["the size of a model file is not recorded"]
+    ratio = sizes[1] / sizes[0]
+    return Estimate(ratio, ratio, ratio, 1.0, "exact: bytes of the model files"), []
+
+
+def _repeated(info: MetricInfo, base: Measurement, own: Measurement) -> Change:
+    # Cold starts have heavy tails, so ranks where there are enough; memory and energy repeat closely.
+    change = None
+    if info.name in ("load_ratio", "first_inference_ratio"):
+        change = stats.rank_ratio(base.values, own.values)
+    change = change or stats.mean_ratio(base.values, own.values)
+    if change is None:
+        ratio = float(np.median(own.values) / np.median(base.values))
+        return None, [f"{times(ratio)} by a single reading: an interval needs at least two of each"]
+    return change, []
+
+
+def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Change:
+    together = baseline.campaign == run.campaign and base.rounds is not None and own.rounds is not None
+    if together and base.rounds is not None and own.rounds is not None:
+        change = stats.ratio_estimate(
+            base.values,
+            base.rounds,
+            own.values,
+            own.rounds,
+            base_keep=_unmarked(baseline, len(base.rounds)),
+            keep=_unmarked(run, len(own.rounds)),
+        )
+        if change is None:
+            return None, ["too few rounds in turns with the baseline for an interval: measure for longer"]
+    else:
+        change = _apart(base, own)
+        if change is None:
+            return None, ["too few samples for an interval: measure for longer"]
+    medians = float(np.median(own.values) / np.median(base.values))
+    if change.low <= medians <= change.high or abs(math.log(medians / change.point)) < _TELLING:
+        return change, []
+    # The level of a round is its low quartile; if medians tell another story the reader must know.
+    return change, [f"the ratio of all samples' medians is {times(medians)}, outside the interval"]
+
+
+def _unmarked(run: Run, rounds: int) -> npt.NDArray[np.bool_]:
+    """Return (R,) False for the rounds that `notes["marked_rounds"]` lists (row numbers): the processor was slowed."""
+    keep = np.ones(rounds, bool)
+    keep[np.asarray(run.notes.get("marked_rounds", ()), np.int64)] = False
+    return keep
+
+
+def _apart(base: Measurement, own: Measurement) -> Estimate | None:
+    change = stats.mean_ratio(_launch_medians(base), _launch_medians(own))
+    if change is None:
+        change = _quotient_of_medians(base.values, own.values)
+    if change is None:
+        return None
+    return Estimate(change.point, change.low, change.high, change.confidence, f"{UNPAIRED}: {change.method}")
+
+
+def _launch_medians(measurement: Measurement) -> FloatArray:
+    if measurement.rounds is None:
+        return np.empty(0)
+    rows = measurement.rounds
+    parts = {
+        launch: [measurement.values[a:b] for key, a, b in rows if key == launch] for launch in np.unique(rows[:, 0])
+    }
+    return np.array([np.median(np.concatenate(samples)) for samples in parts.values()])
+
+
+def _quotient_of_medians(base: FloatArray, own: FloatArray) -> Estimate | None:
+    # Two intervals of 97.5 % hold together at 95 % at least (Bonferroni).
+    parts = [stats.quantile_interval(values, 0.5, 0.975) for values in (base, own)]
+    if parts[0] is None or parts[1] is None:
+        return None
+    point, low, high = parts[1].point / parts[0].point, parts[1].low / parts[0].high, parts[1].high / parts[0].low
+    return (
+        Estimate(point, low, high, 0.95, f"medians of {len(base)} and {len(own)} samples")
+        if math.isfinite(high)
+        else None
+    )

@@ -1,0 +1,148 @@
+"""Holds a run against the suite's `[accept]`: one Judgement a line, each saying by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness import stats
+from harness.compare.costs import absence
+from harness.model import Comparison, Criterion, Estimate, Judgement, Run, Validity, Verdict
+from harness.units import human, points, significant
+from harness.vocabulary import METRICS, MetricInfo
+
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+
+
+def judge(run: Run, comparisons: Sequence[Comparison], accept: Sequence[Criterion]) -> tuple[Judgement, ...]:
+    """Return one Judgement for every line of `[accept]`.
+
+    Costs and accuracies are judged by their point, ratios and non-inferiority by the worse end of the interval. The
+    baseline passes what is said against the baseline. What is absent, incomparable or of an invalid run fails.
+
+    Args:
+        run: the run to be judged.
+        comparisons: its comparisons with the baseline.
+        accept: the lines of the suite.
+    """
+    changes = {comparison.metric: comparison for comparison in comparisons if comparison.run == run.id}
+    return tuple(_judgement(run, changes.get(line.metric), line) for line in accept)
+
+
+def statistic(run: Run, metric: str) -> tuple[float | None, str, str]:
+    """Return one number of a run: the value or None, its unit, and why there is none.
+
+    Args:
+        run: the run.
+        metric: a cost or an accuracy of `harness.vocabulary.METRICS`; costs are SI, accuracies 0..1 or pixels.
+    """
+    info = METRICS.get(metric)
+    if info is None:
+        return None, "", f"there is no metric {metric!r}"
+    if info.kind == "ratio":
+        return None, info.unit, "a ratio belongs to a comparison, not to one run"
+    if info.kind == "accuracy":
+        estimate = run.accuracy.get(metric)
+        return (estimate.point, info.unit, "") if estimate else (None, info.unit, _no_accuracy(run))
+    if metric == "size_bytes":
+        size = run.variant.get("size_bytes")
+        return (float(size), info.unit, "") if size else (None, info.unit, "the size of the model file is not recorded")
+    value, reason = _reduced(run, info)
+    return value, info.unit, reason
+
+
+def _no_accuracy(run: Run) -> str:
+    return "the test split has no case of its kind" if run.accuracy else "the accuracy pass gave nothing"
+
+
+def _reduced(run: Run, info: MetricInfo) -> tuple[float | None, str]:
+    measurement = run.measurements.get(info.measurement)
+    reason = absence(measurement)
+    if measurement is None or reason:
+        return None, reason
+    values = measurement.values
+    if info.reduce in _QUANTILES:
+        q = _QUANTILES[info.reduce]
+        value = stats.percentile(values, q)
+        return value, "" if value is not None else f"{len(values)} samples, {stats.samples_needed(q)} are needed"
+    return float(np.max(values) if info.reduce == "max" else np.median(values)), ""
+
+
+def _judgement(run: Run, comparison: Comparison | None, line: Criterion) -> Judgement:
+    passed, text = _finding(run, comparison, line)
+    return Judgement(line, passed, f"{line.metric}: {text}")
+
+
+def _finding(run: Run, comparison: Comparison | None, line: Criterion) -> tuple[bool, str]:
+    if run.validity is Validity.INVALID:
+        return False, f"the run is invalid: {'; '.join(run.reasons) or 'no reason was recorded'}"
+    info = METRICS.get(line.metric)
+    if info is None or line.rule not in info.rules:
+        return False, f"{line.rule!r} cannot be judged; write {' or '.join(info.rules) if info else 'a known metric'}"
+    relative = info.kind == "ratio" or line.rule == "non_inferior_by" or line.metric == "agreement"
+    if run.is_baseline and relative:
+        return True, "is the baseline"
+    if info.kind == "ratio" or line.rule == "non_inferior_by":
+        return _against_baseline(info, comparison, line)
+    return _alone(run, info, line)
+
+
+def _against_baseline(info: MetricInfo, comparison: Comparison | None, line: Criterion) -> tuple[bool, str]:
+    if comparison is None:
+        return False, "absent: there is no run of the baseline to compare with"
+    if comparison.verdict is Verdict.INCOMPARABLE:
+        return False, f"incomparable: {comparison.reason}"
+    if comparison.change is None:
+        return False, f"absent: {comparison.reason}"
+    if line.rule == "non_inferior_by":
+        return _non_inferior(info, comparison.change, line.bound)
+    change = comparison.change
+    worse = change.high if info.lower_is_better else change.low
+    shown = f"{change.point:.2f} ({change.low:.2f} to {change.high:.2f})"
+    return _limit(line, worse, shown, info, f"{line.bound:.2f}")
+
+
+def _non_inferior(info: MetricInfo, change: Estimate, bound: float) -> tuple[bool, str]:
+    loss = change.high if info.lower_is_better else -change.low
+    shown = f"{_difference(change.point, info)} ({_difference(change.low, info)} to {_difference(change.high, info)})"
+    if loss <= bound:
+        return True, f"{shown} stays within {_size(bound, info)} of the baseline"
+    return False, (
+        f"{shown} may be worse than the baseline by {_size(loss, info)}, "
+        f"{_size(loss - bound, info)} more than the {_size(bound, info)} allowed"
+    )
+
+
+def _alone(run: Run, info: MetricInfo, line: Criterion) -> tuple[bool, str]:
+    value, unit, reason = statistic(run, line.metric)
+    if value is None:
+        return False, f"absent: {reason}"
+    return _limit(line, value, human(value, unit), info, human(line.bound, unit))
+
+
+def _limit(line: Criterion, value: float, shown: str, info: MetricInfo, bound: str) -> tuple[bool, str]:
+    gap = value - line.bound
+    if line.rule == "max":
+        if gap <= 0:
+            return True, f"{shown} is within the maximum {bound}"
+        return False, f"{shown} exceeds the maximum {bound} by {_size(gap, info)}"
+    if gap >= 0:
+        return True, f"{shown} reaches the minimum {bound}"
+    return False, f"{shown} falls short of the minimum {bound} by {_size(-gap, info)}"
+
+
+def _size(amount: float, info: MetricInfo) -> str:
+    """Return the size of a gap, with enough digits not to read as nothing."""
+    if info.unit == "%":
+        return points(amount).lstrip("+") if amount >= 0.0005 else f"{significant(100 * amount, 2)} pp"
+    if info.unit == "":
+        return f"{amount:.2f}" if amount >= 0.005 else significant(amount, 2)
+    return human(amount, info.unit)
+
+
+def _difference(amount: float, info: MetricInfo) -> str:
+    if info.unit == "%":
+        return points(amount)
+    sign = "−" if amount < 0 else "+"
+    return f"{sign}{human(abs(amount), info.unit)}"

@@ -1,0 +1,113 @@
+"""What changed from a baseline to a run, metric by metric, and what may be said of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from harness import registry, stats
+from harness.compare.costs import UNPAIRED, cost_change
+from harness.compare.fingerprints import obstacle
+from harness.model import Comparison, Estimate, Run, Task, Validity, Verdict
+from harness.vocabulary import METRICS, MetricInfo
+
+#: How much a metric in pixels may move without anybody minding, where the suite sets no margin for it.
+_PIXEL_MARGIN = 1.0
+
+
+def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Comparison]:
+    """Return one Comparison for every ratio, and for every accuracy that either run has.
+
+    Costs are compared as ratios (run / baseline), accuracies as differences (run - baseline) on the same images. A
+    change that could not be estimated is None, its verdict inconclusive and its reason what is missing.
+
+    Args:
+        baseline: the run of the baseline.
+        run: the run of the variant.
+        suite: plain values as in `Campaign.suites`: task (kind, positive), load (margin), accept.
+    """
+    reason = obstacle(baseline, run)
+    names = [name for name, info in METRICS.items() if info.kind == "ratio"]
+    names += [name for name in METRICS if name != "agreement" and {name} & {*baseline.accuracy, *run.accuracy}]
+    if reason:
+        return [Comparison(name, baseline.id, run.id, None, Verdict.INCOMPARABLE, reason) for name in names]
+    return [_comparison(METRICS[name], baseline, run, suite) for name in names]
+
+
+def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is_better: bool) -> Verdict:
+    """Return what an estimated change says; the four verdicts of runs that may be compared (METHOD.md).
+
+    Args:
+        change: the ratio or difference with its interval.
+        neutral: its value when nothing changed: 1 for a ratio, 0 for a difference.
+        margin: changes up to this size do not matter, in the unit of `change`.
+        higher_is_better: the direction of improvement.
+    """
+    if change is None or not all(map(math.isfinite, (change.point, change.low, change.high))):
+        return Verdict.INCONCLUSIVE
+    excluded = change.low > neutral or change.high < neutral
+    if excluded and abs(change.point - neutral) > margin:
+        return Verdict.IMPROVED if (change.point > neutral) == higher_is_better else Verdict.REGRESSED
+    if neutral - margin <= change.low and change.high <= neutral + margin:
+        return Verdict.EQUIVALENT
+    return Verdict.INCONCLUSIVE
+
+
+def _comparison(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]) -> Comparison:
+    if info.kind == "ratio":
+        change, remarks = cost_change(info, baseline, run)
+    else:
+        change, remarks = _accuracy_change(info, baseline, run, suite)
+    found = verdict(
+        change,
+        neutral=1.0 if info.kind == "ratio" else 0.0,
+        margin=_margin(info, suite),
+        higher_is_better=not info.lower_is_better,
+    )
+    if change is not None:
+        found, doubt = _doubted(found, change)
+        remarks = [*doubt, *remarks, *_circumstances(baseline, run)]
+    return Comparison(info.name, baseline.id, run.id, change, found, "; ".join(remarks))
+
+
+def _doubted(found: Verdict, change: Estimate) -> tuple[Verdict, list[str]]:
+    # An interval that leaves out a source of variance may show a difference larger than that source, never sameness.
+    if change.method.startswith(UNPAIRED):
+        doubt = "not measured in turns, so drift between the two is not in the interval"
+    elif change.method.startswith(stats.ONE_LAUNCH):
+        doubt = "too few launches, so the variance between launches is not in the interval"
+    else:
+        return found, []
+    return (Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found), [doubt]
+
+
+def _circumstances(baseline: Run, run: Run) -> list[str]:
+    remarks = ["quick"] if baseline.quick or run.quick else []
+    for role, one in (("baseline", baseline), ("run", run)):
+        if one.validity is Validity.DEGRADED:
+            remarks.append(f"{role} degraded: {'; '.join(one.reasons)}")
+    return remarks
+
+
+def _margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
+    for line in suite.get("accept", ()):
+        if line["metric"] == info.name and line["rule"] == "non_inferior_by":
+            return float(line["bound"])
+    return _PIXEL_MARGIN if info.unit == "px" else float(suite["load"]["margin"])
+
+
+def _accuracy_change(
+    info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]
+) -> tuple[Estimate | None, list[str]]:
+    for role, one in (("baseline", baseline), ("run", run)):
+        if one.outputs is None or one.labels is None:
+            return None, [f"the {role} has no stored outputs to pair with"]
+    if not np.array_equal(np.asarray(baseline.labels), np.asarray(run.labels)):
+        return None, ["the two were not measured on the same images"]
+    task = Task(suite["task"]["kind"], suite["task"].get("positive", ""))
+    metrics = registry.load("metrics", task.kind, file=str(run.case.get("suite", "")), key="task.kind")
+    change = metrics.compare(baseline.outputs, run.outputs, run.labels, run.classes, task, info.name)
+    return change, [] if change is not None else ["too few cases of its kind in the test split to compare"]
