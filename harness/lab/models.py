@@ -149,9 +149,9 @@ class Models:
         try:
             sha256, size = measured(path)
         except FileNotFoundError:
-            problem = f"{shown(path)} does not exist; put the model there or correct its path in {self.name}"
+            problem = f"{shown(path)} does not exist; put the model there or correct its path"
         except OSError as error:
-            problem = f"{shown(path)} cannot be read ({error.strerror}); correct its path in {self.name}"
+            problem = f"{shown(path)} cannot be read ({error.strerror}); correct its path"
         else:
             if not size:
                 problem = f"{shown(path)} is empty; put the whole model there"

@@ -14,7 +14,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def schema(kind: Literal["device", "suite"]) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of devices/*.toml or suites/*.toml."""
     table = DeviceTable if kind == "device" else SuiteTable
-    result = {"$schema": _DIALECT, **table.model_json_schema()}
+    result = {"$schema": _DIALECT, **table.model_json_schema(), "title": f"edgeward {kind}"}
     if kind == "device":
         _complete_device(result)
     else:

@@ -1,0 +1,29 @@
+"""The command `edgeward`. Nothing heavy is imported before a command that needs it runs: `--help` is instant."""
+
+from __future__ import annotations
+
+import click
+
+from harness import __version__
+from harness.cli.lab_commands import build, check, devices, init, schema
+from harness.cli.result_commands import compare, export, history, report
+from harness.cli.settings import Commands, Settings, with_settings
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="edgeward")
+@with_settings
+def cli() -> None:
+    """Measure model variants on real devices, each against its baseline.
+
+    Measuring itself is done by pytest: `pytest suites --device ID`.
+    """
+
+
+for _command in (init, devices, check, build, report, compare, history, export, schema):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="edgeward", obj=Settings())

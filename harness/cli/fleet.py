@@ -1,0 +1,131 @@
+"""`edgeward devices` and `edgeward check`: asks the devices themselves, all at once, each with a deadline."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from rich.markup import escape
+
+from harness import lab, registry
+from harness.cli.settings import Settings
+from harness.cli.tables import empty, show
+from harness.errors import HarnessError, LabError, StoreError
+from harness.model import Device
+from harness.ports import Connection
+from harness.units import ABSENT
+
+#: A device that has not answered by then is shown as not reached; the connection's own deadline is a little shorter.
+DEADLINE_S: Final = 12.0
+CONNECT_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Whether a device answered, or why not."""
+
+    reachable: bool
+    reason: str = ""
+
+
+def connect(device: Device) -> Connection:
+    """Return an open connection; raises DeviceError."""
+    module = registry.load("transports", device.address.scheme, file=lab.shown(device.file), key="address")
+    connection: Connection = module.connect(device, timeout_s=CONNECT_S)
+    return connection
+
+
+def probe(device: Device) -> Probe:
+    """Return whether a device runs a command now."""
+    try:
+        connection = connect(device)
+        try:
+            done = connection.run(["true"], timeout_s=CONNECT_S)
+        finally:
+            connection.close()
+    except HarnessError as error:
+        return Probe(False, str(error).removeprefix(f"{device.id}: "))
+    return Probe(done.code == 0, "" if done.code == 0 else f"`true` ended with {done.code}")
+
+
+def probe_all(devices: Iterable[Device], *, deadline_s: float = DEADLINE_S) -> dict[str, Probe]:
+    """Return id -> Probe; every device is asked at the same time, and none can hold up the others."""
+    devices, answers = list(devices), queue.SimpleQueue[tuple[str, Probe]]()
+    found = {device.id: Probe(False, f"no answer within {deadline_s:.0f} s") for device in devices}
+    for device in devices:
+        # A daemon: one that hangs in a system call must not keep the command from ending.
+        threading.Thread(target=lambda one=device: answers.put((one.id, probe(one))), daemon=True).start()
+    end = time.monotonic() + deadline_s
+    for _ in devices:
+        try:
+            name, answer = answers.get(timeout=max(0.0, end - time.monotonic()))
+        except queue.Empty:
+            break
+        found[name] = answer
+    return found
+
+
+def overview(settings: Settings) -> None:
+    """Print the table of all devices of the lab."""
+    found = lab.read_devices(settings.folder())
+    sound = [device for device in found.values() if isinstance(device, Device)]
+    if not found:
+        raise LabError("there is no device here; add a NAME.toml", file=lab.shown(settings.folder() / "devices"))
+    seen, probes = _last_seen(settings, {device.id for device in sound}), probe_all(sound)
+    table = empty("device", "kind", "address", "reachable", "runtimes", "tags", "last measured")
+    for name, device in found.items():
+        if isinstance(device, LabError):
+            table.add_row(name, ABSENT, ABSENT, f"[red]no[/]: {escape(str(device))}", ABSENT, ABSENT, ABSENT)
+            continue
+        answer = probes[name]
+        table.add_row(
+            name,
+            device.kind,
+            escape(str(device.address)),
+            "[green]yes[/]" if answer.reachable else f"[red]no[/]: {escape(answer.reason)}",
+            "\n".join(device.runtimes) or ABSENT,
+            ", ".join(device.tags) or ABSENT,
+            f"{seen[name]:%Y-%m-%d %H:%M} UTC" if name in seen else ABSENT,
+        )
+    show(table)
+
+
+def _last_seen(settings: Settings, wanted: set[str]) -> Mapping[str, datetime]:
+    """Return id -> start of its newest run."""
+    try:
+        store = settings.open_store()
+    except StoreError:
+        return {}  # nothing measured yet: the column stays empty
+    seen: dict[str, datetime] = {}
+    for campaign in store.campaigns():
+        for run in store.runs(campaign=campaign.id):
+            name = str(run.case["device"])
+            seen[name] = max(seen.get(name, run.started_at), run.started_at)
+        if wanted <= seen.keys():
+            break
+    return seen
+
+
+def examine(settings: Settings, selector: str) -> None:
+    """Print what can be measured on one device; raises DeviceError when it cannot be reached."""
+    from harness.preflight import survey
+
+    folder = settings.folder()
+    (device, *more) = lab.select(folder, [selector])
+    if more:
+        raise LabError(f"{selector!r} chooses several devices; name one", file=lab.shown(folder / "devices"))
+    connection = connect(device)
+    try:
+        findings = survey(connection, device)
+    finally:
+        connection.close()
+    table = empty(device.id, "", "found", "what to do")
+    for one in findings:
+        mark = "[green]yes[/]" if one.ok else "[red]no[/]"
+        table.add_row(escape(one.topic), mark, escape(one.says), "" if one.ok else escape(one.remedy))
+    show(table)

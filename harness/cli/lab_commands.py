@@ -1,0 +1,68 @@
+"""The commands about a lab: init, devices, check, build, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.settings import Settings, with_settings
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@with_settings
+def init(folder: Path) -> None:
+    """Make a lab in DIR: one device (this machine) and one suite to edit."""
+    from harness.cli.scaffolding import lay_out
+
+    for line in lay_out(folder):
+        click.echo(line)
+
+
+@click.command()
+@with_settings
+@click.pass_obj
+def devices(settings: Settings) -> None:
+    """List the devices: which can be reached, and when each was last measured."""
+    from harness.cli.fleet import overview
+
+    overview(settings)
+
+
+@click.command()
+@click.argument("device")
+@with_settings
+@click.pass_obj
+def check(settings: Settings, device: str) -> None:
+    """Say what can be measured on DEVICE, what cannot, and what to do about it."""
+    from harness.cli.fleet import examine
+
+    examine(settings, device)
+
+
+@click.command()
+@click.argument("suite", type=click.Path(path_type=Path))
+@click.option("--force", is_flag=True, help="Build again what is up to date.")
+@click.option("--only", metavar="ID", multiple=True, help="Build this variant alone; may be repeated.")
+@with_settings
+@click.pass_obj
+def build(settings: Settings, suite: Path, force: bool, only: tuple[str, ...]) -> None:
+    """Build the variants of SUITE (a file, or its name in this lab) from its baseline."""
+    from harness.build import build_suite
+    from harness.cli.suites import suite_file
+
+    made = build_suite(suite_file(suite, settings), force=force, only=only, progress=click.echo)
+    click.echo(f"{len(made)} built" if made else "nothing to build: every variant is up to date")
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["device", "suite"]))
+@with_settings
+def schema(kind: str) -> None:
+    """Print the JSON Schema of devices/*.toml or suites/*.toml, for editors."""
+    import json
+
+    from harness import lab
+
+    click.echo(json.dumps(lab.schema("device" if kind == "device" else "suite"), indent=2, ensure_ascii=False))

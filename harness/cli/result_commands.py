@@ -1,0 +1,132 @@
+"""The commands about results: report, compare, history, export. None needs a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.settings import Settings, with_settings
+from harness.errors import HarnessError, StoreError
+
+if TYPE_CHECKING:
+    from harness.model import Campaign
+    from harness.store import Store
+
+
+@click.command()
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where it goes [default: reports/html/].")
+@click.option("--campaign", metavar="ID", help="Campaign to report, or how its id begins [default: the newest].")
+@with_settings
+@click.pass_obj
+def report(settings: Settings, out: Path | None, campaign: str | None) -> None:
+    """Render the HTML report of a campaign again; no device is asked."""
+    from harness.page import Report, render
+
+    store = settings.open_store()
+    chosen = _campaign(store, campaign)
+    content = Report(
+        campaign=chosen,
+        runs=tuple(store.runs(campaign=chosen.id)),
+        comparisons=tuple(store.comparisons(chosen.id)),
+        outcomes=tuple(store.outcomes(chosen.id)),
+    )
+    # With --store and --out a report needs no lab.
+    lab = settings.folder_if_any()
+    own = lab / "reports/templates" if lab else None
+    overrides = own if own and own.is_dir() else None
+    folder = out or settings.folder() / "reports/html"
+    file = folder / f"{chosen.started_at:%Y%m%d-%H%M%S}-{chosen.id[:8]}.html"
+    _write(file, render(content, overrides=overrides))
+    click.echo(f"report: {file}")
+
+
+@click.command()
+@click.argument("baseline", metavar="RUN")
+@click.argument("run", metavar="RUN")
+@with_settings
+@click.pass_obj
+def compare(settings: Settings, baseline: str, run: str) -> None:
+    """Compare two runs, the second with the first; the beginning of an id is enough."""
+    from harness.cli.tables import comparison_table, show
+    from harness.compare import compare as compared
+
+    store = settings.open_store()
+    old, new = store.run(baseline), store.run(run)
+    suites = next((one.suites for one in store.campaigns() if one.id == new.campaign), {})
+    suite = suites.get(str(new.case["suite"]))
+    if suite is None:
+        raise StoreError(f"the suite of run {new.id} is not in the store; measure it again")
+    show(comparison_table(old, new, compared(old, new, suite)))
+
+
+@click.command()
+@click.argument("suite")
+@with_settings
+@click.pass_obj
+def history(settings: Settings, suite: str) -> None:
+    """List every run of SUITE, the oldest first."""
+    from harness.cli.tables import history_table, show
+    from harness.registry import suggestion
+
+    store = settings.open_store()
+    name = Path(suite).name.removesuffix(".toml")
+    runs = store.runs(suite=name)
+    if not runs:
+        known = {name for campaign in store.campaigns() for name in campaign.suites}
+        raise StoreError(f"no run of a suite {name!r}; {suggestion(name, known)}")
+    show(history_table(runs))
+
+
+@click.command()
+@click.option("--format", "kind", type=click.Choice(["json", "csv", "parquet"]), required=True, help="What to write.")
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Where to [default: standard output].")
+@click.option("--campaign", metavar="ID", help="Only this campaign; the beginning of its id is enough.")
+@with_settings
+@click.pass_obj
+def export(settings: Settings, kind: str, out: Path | None, campaign: str | None) -> None:
+    """Write runs and comparisons for other programs: all in JSON, one row a run in CSV and Parquet."""
+    from harness import export as exports
+
+    if kind == "parquet" and out is None:
+        raise HarnessError("Parquet is binary; say where to write it with --out FILE")
+    store = settings.open_store()
+    chosen = [_campaign(store, campaign)] if campaign else store.campaigns()[::-1]
+    runs = store.runs(campaign=chosen[0].id) if campaign else store.runs()
+    if kind == "parquet":
+        exports.to_parquet(runs, Path(str(out)))
+        return
+    if kind == "json":
+        text = exports.to_json(runs, [one for entry in chosen for one in store.comparisons(entry.id)])
+    else:
+        text = exports.to_csv(runs)
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        _write(out, text.encode())
+
+
+def _campaign(store: Store, prefix: str | None) -> Campaign:
+    """Return the newest campaign, or the one whose id begins with `prefix`."""
+    campaigns = store.campaigns()
+    if not campaigns:
+        raise StoreError("nothing has been measured yet; run `pytest suites --device ID` first")
+    if prefix is None:
+        return campaigns[0]
+    found = [one for one in campaigns if one.id.startswith(prefix)]
+    if len(found) != 1:
+        what = "no campaign has" if not found else "several campaigns have"
+        raise StoreError(f"{what} an id that begins with {prefix!r}; the newest is {campaigns[0].id}")
+    return found[0]
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(file)
+    except OSError as error:
+        raise HarnessError(f"{file}: cannot be written ({error.strerror or error}); check --out") from error

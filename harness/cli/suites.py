@@ -1,0 +1,27 @@
+"""How a suite is named on the command line: by its file, or by its id in the lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.cli.settings import Settings
+from harness.errors import LabError
+
+
+def suite_file(named: Path, settings: Settings) -> Path:
+    """Return the file of a suite given as a path or as an id.
+
+    Raises:
+        LabError: there is none; names the nearest.
+    """
+    if named.is_file():
+        return named
+    from harness.lab import shown, suite_files
+    from harness.registry import suggestion
+
+    folder = settings.folder()
+    files = {file.stem: file for file in suite_files(folder)}
+    if named.name.removesuffix(".toml") in files and len(named.parts) <= 2:
+        return files[named.name.removesuffix(".toml")]
+    hint = suggestion(named.stem, files)
+    raise LabError(f"no suite {str(named)!r}; {hint}", file=shown(folder / "suites"))

@@ -1,0 +1,98 @@
+"""Runs and comparisons as tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.compare import statistic
+from harness.model import Comparison, Estimate, Run, Validity, Verdict
+from harness.units import ABSENT, human, points, significant, times
+from harness.vocabulary import METRICS
+
+_COLOURS = {Verdict.IMPROVED: "green", Verdict.REGRESSED: "red"}
+_HISTORY = ("latency_p50_s", "latency_p90_s", "peak_memory_bytes", "size_bytes", "accuracy", "sensitivity", "dice")
+
+
+def show(table: Table) -> None:
+    """Print a table; piped, it is not folded to 80 columns, since programs read one line a row."""
+    console = Console()
+    (console if console.is_terminal else Console(width=240)).print(table)
+
+
+def empty(*titles: str) -> Table:
+    """Return a table with these columns and no row."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison]) -> Table:
+    """Return one row a metric: both numbers, the change with its interval, the verdict and why."""
+    table = empty("metric", named(baseline), named(run), "change", "verdict", "reason")
+    for one in comparisons:
+        info = METRICS[one.metric]
+        source = _behind(one.metric)
+        colour = _COLOURS.get(one.verdict, "default")
+        table.add_row(
+            info.title,
+            quantity(baseline, source),
+            quantity(run, source),
+            change(one.change, one.metric),
+            f"[{colour}]{one.verdict.value}[/]",
+            escape(one.reason),
+        )
+    return table
+
+
+def _behind(metric: str) -> str:
+    """Return whose numbers to show beside a change: for a ratio the cost it is made of, else the metric itself."""
+    info = METRICS[metric]
+    if info.kind != "ratio":
+        return metric
+    costs = [name for name, cost in METRICS.items() if cost.kind == "cost" and cost.measurement == info.measurement]
+    return costs[0]
+
+
+def named(run: Run) -> str:
+    """Return a run as people tell it from another."""
+    return escape(f"{run.case['variant']}@{run.case['device']} {run.id[:8]}")
+
+
+def quantity(run: Run, metric: str) -> str:
+    """Return one number of a run as people read it."""
+    value, unit, _ = statistic(run, metric)
+    return human(value, unit)
+
+
+def change(estimate: Estimate | None, metric: str) -> str:
+    """Return a change with its interval: a ratio, points for shares, plain numbers otherwise."""
+    if estimate is None:
+        return ABSENT
+    info = METRICS[metric]
+    spell = times if info.kind == "ratio" else points if info.unit == "%" else _signed
+    return f"{spell(estimate.point)} ({spell(estimate.low)} to {spell(estimate.high)})"
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if value < 0 else '+'}{significant(abs(value))}"
+
+
+def history_table(runs: Sequence[Run]) -> Table:
+    """Return one row a run, in the order given; columns that no run has are left out."""
+    shown = [name for name in _HISTORY if any(statistic(run, name)[0] is not None for run in runs)]
+    table = empty(
+        "started", "run", "variant", "device", "runtime", *(METRICS[name].title for name in shown), "validity"
+    )
+    for run in runs:
+        invalid = run.validity is Validity.INVALID
+        # The numbers of an invalid run are not numbers.
+        numbers = [ABSENT if invalid else quantity(run, name) for name in shown]
+        validity = f"{run.validity.value}{' (quick)' if run.quick else ''}"
+        where = [escape(str(run.case[key])) for key in ("variant", "device", "runtime")]
+        table.add_row(f"{run.started_at:%Y-%m-%d %H:%M}", run.id[:8], *where, *numbers, validity)
+    return table
