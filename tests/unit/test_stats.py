@@ -1,0 +1,281 @@
+"""Quantiles, confidence sequences and ratios: against published numbers, simulation and recorded noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import stats
+from harness.errors import MeasurementError
+from harness.model import FloatArray, IntArray
+
+DATA = Path(__file__).parent / "data"
+LIMIT = math.log(20)
+LAUNCHES, ROUNDS, TRIALS = 12, 6, 600
+
+
+def in_rounds(levels: FloatArray, rounds: int, inferences: int = 1) -> tuple[FloatArray, IntArray]:
+    """Return values and (R, 3) rounds for `levels`, one a round, `rounds` of them a launch."""
+    count = len(levels)
+    starts = np.arange(count) * inferences
+    table = np.stack([np.arange(count) // rounds, starts, starts + inferences], axis=1).astype(np.int64)
+    return np.repeat(levels, inferences), table
+
+
+def test_p90_needs_64_and_p99_needs_662_samples_as_in_loadgen() -> None:
+    assert stats.samples_needed(0.9) == 64
+    assert stats.samples_needed(0.99) == 662
+
+
+def test_a_percentile_is_absent_until_there_are_enough_samples() -> None:
+    values = np.arange(662.0)
+    assert stats.percentile(values[:63], 0.9) is None
+    assert stats.percentile(values[:64], 0.9) == pytest.approx(np.quantile(values[:64], 0.9))
+    assert stats.percentile(values[:661], 0.99) is None
+    assert stats.percentile(values, 0.99) == pytest.approx(np.quantile(values, 0.99))
+
+
+@pytest.mark.parametrize("q", [0.0, 1.0, 1.5])
+def test_a_quantile_outside_0_to_1_is_refused(q: float) -> None:
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        stats.samples_needed(q)
+
+
+def test_the_median_of_ten_is_enclosed_by_the_second_and_ninth_value() -> None:
+    # The classic table of sign-test intervals: n = 10, (x2, x9), 97.9 % (Conover 1999, section 3.2).
+    estimate = stats.quantile_interval(np.arange(1.0, 11.0), 0.5)
+    assert estimate is not None
+    assert (estimate.low, estimate.high) == (2.0, 9.0)
+
+
+def test_a_quantile_without_enclosing_samples_has_no_interval() -> None:
+    assert stats.quantile_interval(np.arange(20.0), 0.9) is None
+    assert stats.quantile_interval(np.empty(0), 0.5) is None
+
+
+def test_quantile_intervals_cover_the_true_quantile() -> None:
+    rng = np.random.default_rng(0)
+    truth = math.log(10)  # p90 of the exponential distribution
+    found = [stats.quantile_interval(rng.exponential(size=100), 0.9) for _ in range(400)]
+    covered = np.mean([e is not None and e.low <= truth <= e.high for e in found])
+    assert covered >= 0.93
+
+
+def test_the_t_evidence_equals_the_bayes_factor_integrated_numerically() -> None:
+    # The right-Haar Bayes factor of the t statistic: noncentral t averaged over the normal prior, over central t.
+    from scipy.integrate import quad
+    from scipy.stats import nct, norm, t
+
+    from harness.stats.rounds import _EFFECT_VARIANCE, _log_t_evidence
+
+    values = np.array([0.3, 1.1, 0.2, 0.9, 0.4])
+    n = len(values)
+    statistic = math.sqrt(n) * values.mean() / values.std(ddof=1)
+    width = math.sqrt(_EFFECT_VARIANCE)
+
+    def integrand(effect: float) -> float:
+        return float(nct.pdf(statistic, n - 1, math.sqrt(n) * effect) * norm.pdf(effect, scale=width))
+
+    marginal = quad(integrand, -8, 12, limit=200)[0]
+    assert _log_t_evidence(values, 0.0) == pytest.approx(math.log(marginal / t.pdf(statistic, n - 1)), abs=1e-4)
+
+
+def test_the_interval_is_where_the_evidence_reaches_its_limit() -> None:
+    values = np.random.default_rng(1).normal(0.1, 0.02, 10)
+    low, high = stats.confidence_sequence(values)
+    assert low < np.median(values) < high
+    for end, outward in ((low, -1e-6), (high, 1e-6)):
+        assert stats.log_evidence(values, end + outward) >= LIMIT
+        assert stats.log_evidence(values, end - outward) < LIMIT
+
+
+def test_the_interval_moves_and_scales_with_the_values() -> None:
+    values = np.random.default_rng(2).normal(0.0, 1.0, 9)
+    low, high = stats.confidence_sequence(values)
+    assert stats.confidence_sequence(5 + 3 * values) == pytest.approx((5 + 3 * low, 5 + 3 * high), abs=1e-6)
+
+
+def test_fewer_than_four_launches_have_no_interval() -> None:
+    assert stats.confidence_sequence(np.array([1.0, 1.1, 0.9])) == (-math.inf, math.inf)
+    assert stats.confidence_sequence(np.empty(0)) == (-math.inf, math.inf)
+    assert math.isfinite(stats.confidence_sequence(np.array([1.0, 1.1, 0.9, 1.05]))[1])
+
+
+def normal(rng: np.random.Generator) -> FloatArray:
+    return rng.normal(size=LAUNCHES)
+
+
+def heavy(rng: np.random.Generator) -> FloatArray:
+    return rng.standard_t(3, size=LAUNCHES)
+
+
+def very_heavy(rng: np.random.Generator) -> FloatArray:
+    return rng.standard_cauchy(size=LAUNCHES)
+
+
+def bursty(rng: np.random.Generator) -> FloatArray:
+    return rng.normal(size=LAUNCHES) * np.where(rng.random(LAUNCHES) < 0.2, 15.0, 1.0)
+
+
+def drifting(rng: np.random.Generator) -> FloatArray:
+    # Each model meets the same drift; which of the two leads within a launch is random.
+    return rng.normal(size=LAUNCHES) + np.linspace(0, 3, LAUNCHES) * rng.choice([-1.0, 1.0], LAUNCHES)
+
+
+@pytest.mark.parametrize("noise", [normal, heavy, very_heavy, bursty, drifting])
+def test_looking_after_every_launch_raises_at_most_five_percent_false_alarms(
+    noise: Callable[[np.random.Generator], FloatArray],
+) -> None:
+    rng = np.random.default_rng(3)
+    alarms = 0
+    for _ in range(1500):
+        values = noise(rng)
+        alarms += any(stats.log_evidence(values[:n], 0.0) >= LIMIT for n in range(2, LAUNCHES + 1))
+    print(f"\n{noise.__name__}: {alarms / 1500:.1%} false alarms over {LAUNCHES} looks")
+    assert alarms / 1500 <= 0.05
+
+
+@pytest.mark.parametrize("record", ["quiet", "busy"])
+@pytest.mark.parametrize(("columns", "name"), [((0, 1), "medians"), ((2, 3), "minima")])
+def test_recorded_noise_raises_at_most_five_percent_false_alarms(
+    record: str, columns: tuple[int, int], name: str
+) -> None:
+    noise = np.log(np.load(DATA / f"rounds_{record}.npy"))
+    ratios = noise[:, columns[1]] - noise[:, columns[0]]
+    rng = np.random.default_rng(4)
+    starts = rng.integers(0, len(ratios), (TRIALS, LAUNCHES))
+    # Launches start in random order, so which session is the variant is drawn anew for each.
+    signs = rng.choice([-1.0, 1.0], (TRIALS, LAUNCHES, 1))
+    rounds = ratios[(starts[..., None] + np.arange(ROUNDS)) % len(ratios)] * signs
+    alarms, found = 0, []
+    for trial in np.median(rounds, axis=2):
+        looks = range(2, LAUNCHES + 1)
+        alarms += any(stats.log_evidence(trial[:n], 0.0) >= LIMIT for n in looks)
+        found.append(next((n for n in looks if stats.log_evidence(trial[:n], -math.log(1.03)) >= LIMIT), 0))
+    seen = [n * ROUNDS for n in found if n]
+    print(
+        f"\n{record}, {name}: {alarms / TRIALS:.1%} false alarms; a change of 3 % found in {len(seen) / TRIALS:.0%} "
+        f"of trials of {LAUNCHES * ROUNDS} rounds, median {np.median(seen):.0f} rounds"
+    )
+    assert alarms / TRIALS <= 0.05
+    assert len(seen) / TRIALS > {"quiet": 0.6, "busy": 0.2}[record]
+
+
+@pytest.mark.parametrize("record", ["quiet", "busy"])
+def test_replayed_with_itself_a_variant_is_never_called_changed_more_than_five_percent_of_the_time(record: str) -> None:
+    noise = np.load(DATA / f"rounds_{record}.npy") * 1e-9
+    rng = np.random.default_rng(5)
+    alarms = 0
+    for _ in range(120):
+        starts = rng.integers(0, len(noise), LAUNCHES)
+        blocks = [np.arange(s, s + ROUNDS) % len(noise) for s in starts]
+        sides = rng.permuted(np.tile([0, 1], (LAUNCHES, 1)), axis=1)
+        base = np.concatenate([noise[block, side] for block, side in zip(blocks, sides[:, 0], strict=True)])
+        own = np.concatenate([noise[block, side] for block, side in zip(blocks, sides[:, 1], strict=True)])
+        estimate = stats.ratio_estimate(*in_rounds(base, ROUNDS), *in_rounds(own, ROUNDS))
+        assert estimate is not None
+        alarms += not estimate.low <= 1 <= estimate.high
+    assert alarms / 120 <= 0.05
+
+
+def test_a_model_twice_as_fast_is_seen_as_such_under_recorded_noise() -> None:
+    noise = np.load(DATA / "rounds_busy.npy")[:48] * 1e-9
+    estimate = stats.ratio_estimate(*in_rounds(noise[:, 0], ROUNDS), *in_rounds(noise[:, 1] / 2, ROUNDS))
+    assert estimate is not None
+    assert estimate.low < 0.5 < estimate.high
+    assert estimate.high < 0.7
+    assert "8 launches" in estimate.method
+
+
+def test_rounds_pair_by_launch_and_place_and_unpaired_ones_are_left_out() -> None:
+    base_rounds = np.array([[0, 0, 1], [0, 1, 2], [1, 2, 3]], np.int64)
+    rounds = np.array([[0, 0, 1], [1, 1, 2], [1, 2, 3]], np.int64)
+    launches, ratios = stats.round_log_ratios(np.array([1.0, 2.0, 4.0]), base_rounds, np.array([3.0, 8.0, 9.0]), rounds)
+    assert launches.tolist() == [0, 1]
+    assert np.exp(ratios).tolist() == pytest.approx([3.0, 2.0])
+
+
+def test_a_marked_round_is_left_out_without_shifting_its_neighbours() -> None:
+    values, rounds = in_rounds(np.array([1.0, 50.0, 1.0]), 3)
+    base = in_rounds(np.ones(3), 3)
+    keep = np.array([True, False, True])
+    for masks in ({"keep": keep}, {"base_keep": keep}):
+        _, ratios = stats.round_log_ratios(*base, values, rounds, **masks)
+        assert ratios.tolist() == [0.0, 0.0]
+
+
+def test_the_level_of_a_round_does_not_depend_on_how_many_inferences_fit_into_it() -> None:
+    rng = np.random.default_rng(6)
+    slow = in_rounds(np.ones(4000), ROUNDS, 5)[1]
+    fast = in_rounds(np.ones(4000), ROUNDS, 20)[1]
+    _, ratios = stats.round_log_ratios(rng.gamma(9, 1, 20_000), slow, rng.gamma(9, 1, 80_000), fast)
+    # Single inferences that vary by a third, 5 against 20 a round: the plain quartile would be 3 % off.
+    assert math.exp(float(np.median(ratios))) == pytest.approx(1, abs=0.012)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_a_latency_that_is_not_a_positive_number_is_refused(bad: float) -> None:
+    values, rounds = in_rounds(np.array([1.0, bad]), 2)
+    with pytest.raises(MeasurementError, match="round 1 holds a latency that is not a positive number"):
+        stats.round_log_ratios(*in_rounds(np.ones(2), 2), values, rounds)
+
+
+def test_a_round_outside_the_values_is_refused() -> None:
+    rounds = np.array([[0, 0, 9]], np.int64)
+    with pytest.raises(MeasurementError, match=r"round 0 spans 0\.\.9 of 3 latencies"):
+        stats.round_log_ratios(*in_rounds(np.ones(1), 1), np.ones(3), rounds)
+
+
+def test_one_launch_gives_an_interval_that_says_what_it_leaves_out() -> None:
+    noise = np.load(DATA / "rounds_quiet.npy")[:20]
+    estimate = stats.ratio_estimate(*in_rounds(noise[:, 0], 20), *in_rounds(noise[:, 1] * 2, 20))
+    assert estimate is not None
+    assert estimate.method.startswith(stats.ONE_LAUNCH)
+    assert estimate.low < 2 < estimate.high
+
+
+def test_too_few_rounds_give_no_ratio_at_all() -> None:
+    assert stats.ratio_estimate(*in_rounds(np.ones(3), 3), *in_rounds(np.ones(3), 3)) is None
+    assert stats.ratio_estimate(*in_rounds(np.ones(0), 3), *in_rounds(np.ones(0), 3)) is None
+
+
+def test_the_median_sequence_covers_at_every_look() -> None:
+    rng = np.random.default_rng(7)
+    missed = 0
+    for _ in range(400):
+        values = rng.standard_cauchy(60)
+        ends = [stats.median_sequence(values[:n]) for n in range(6, 61, 3)]
+        missed += any(not low <= 0 <= high for low, high in ends)
+    assert missed / 400 <= 0.05
+
+
+def test_repeated_readings_give_a_ratio_with_a_t_interval() -> None:
+    # Two samples of three: the pooled case by hand, log difference 0.2, s = 0.1, t(4, 97.5 %) = 2.776.
+    base, own = np.exp([0.9, 1.0, 1.1]), np.exp([1.1, 1.2, 1.3])
+    estimate = stats.mean_ratio(base, own)
+    assert estimate is not None
+    assert math.log(estimate.point) == pytest.approx(0.2)
+    assert math.log(estimate.high) == pytest.approx(0.2 + 2.776 * 0.1 * math.sqrt(2 / 3), abs=1e-3)
+    assert stats.mean_ratio(base[:1], own) is None
+
+
+def test_cold_starts_are_compared_by_ranks_so_one_outlier_does_not_decide() -> None:
+    rng = np.random.default_rng(8)
+    base = rng.lognormal(0, 0.05, 10)
+    own = rng.lognormal(math.log(0.5), 0.05, 10)
+    own[0] = 100.0
+    estimate = stats.rank_ratio(base, own)
+    assert estimate is not None
+    assert 0.4 < estimate.low < estimate.point < estimate.high < 0.65
+    assert stats.rank_ratio(base[:3], own) is None
+
+
+def test_rank_intervals_cover_the_true_ratio() -> None:
+    rng = np.random.default_rng(9)
+    for size in (4, 5, 10):
+        found = [stats.rank_ratio(rng.lognormal(0, 1, size), 2 * rng.lognormal(0, 1, size)) for _ in range(400)]
+        assert np.mean([e is not None and e.low <= 2 <= e.high for e in found]) >= 0.94
