@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from harness import preflight, provision, record, registry, stats
-from harness.errors import HarnessError, LabError, Transient, Unsupported
+from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unsupported
 from harness.model import Case, Device, Load, Run, Samples, Suite
 from harness.ports import Connection
 from harness.provision import Workspace
@@ -57,6 +57,12 @@ class Link:
         self.device = device
         self._transport = registry.load("transports", device.address.scheme, file=str(device.file), key="address")
         self.connection: Connection = self._transport.connect(device)
+        self.given_up = False
+
+    def give_up(self) -> None:
+        """End whatever waits for the device just now, from another thread; the device is still tidied up."""
+        self.given_up = True
+        self.connection.close()
 
     def renew(self) -> None:
         """Open the connection again, trying for a while; raises what the last try raised."""
@@ -88,7 +94,8 @@ def plan(load: Load, models: int, *, quick: bool) -> dict[str, Any]:
         "round_s": 0.05 if quick else 0.2,
         "round_min": 5,
         "rounds": 5,
-        "max_launches": 4 if quick else 40,
+        "min_launches": _MIN_LAUNCHES,
+        "max_launches": _MIN_LAUNCHES if quick else 40,
         "max_timed_s": timed_s,
         "pause_budget_s": timed_s / 10,
         "energy_s": 12.0 * share,
@@ -236,6 +243,8 @@ def _follow(group: Group, link: Link, place: Workspace, folder: str, say: Callab
                     _decide(group, link, folder, account, decided)
             return account
         except Transient as error:
+            if link.given_up:
+                raise MeasurementError(f"{group.device.id}: interrupted; --resume does what is left") from error
             say(f"link lost ({error}); the job goes on, connecting again")
             link.renew()
 
@@ -282,7 +291,7 @@ def _progress(group: Group, event: Mapping[str, Any]) -> str:
         return f"timed launch {event['launch'] + 1}, {len(names)} models taking turns"
     if kind == "error":
         return f"{group.cases[event['model']].variant.id} left out: {event['message']}"
-    return kind
+    return str(kind)
 
 
 def _collect(connection: Connection, folder: str, account: record.Account, models: int) -> None:

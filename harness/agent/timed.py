@@ -41,7 +41,8 @@ class TimedPass:
             rounds = self._launch(launch, hold)
             trace = survey.conditions(str(self._c.folder))
             self._c.events.say("launch", launch=launch, rounds=rounds, conditions=trace, paused_s=self._paused_s)
-            if (self._c.folder / "stop").exists() or not self._playing() or time.monotonic() > deadline:
+            late = time.monotonic() > deadline and launch + 1 >= self._plan["min_launches"]
+            if late or (self._c.folder / "stop").exists() or not self._playing():
                 break
         for index in self._rows:
             self._write(index)

@@ -1,0 +1,51 @@
+"""The one place that knows pytest-benchmark's inside: a case becomes an entry with the device's own samples.
+
+pytest-benchmark times functions on the host and has no public way to hand in samples taken elsewhere; what is used here
+is `config._benchmarksession.benchmarks` and `pytest_benchmark.stats.Metadata`. Its version is pinned for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from harness.model import FloatArray
+
+
+@dataclass(slots=True)
+class Entry:
+    """What pytest-benchmark's Metadata reads of a fixture."""
+
+    name: str
+    fullname: str
+    group: str
+    extra_info: dict[str, Any]
+    params: None = None
+    param: None = None
+    cprofile_stats: None = None
+    has_error: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def add(config: pytest.Config, *, name: str, fullname: str, group: str, latency_s: FloatArray, **extra: Any) -> None:
+    """Add a case with its device seconds to the session's benchmarks.
+
+    Args:
+        config: pytest's.
+        name: the case's short name.
+        fullname: its id, by which saved runs are compared.
+        group: what it is listed with: the same device and runtime.
+        latency_s: (N,) every timed sample, in seconds.
+        extra: goes into `extra_info`.
+    """
+    session = getattr(config, "_benchmarksession", None)
+    if session is None or session.disabled or session.skip or len(latency_s) == 0:
+        return
+    from pytest_benchmark.stats import Metadata
+
+    entry = Metadata(Entry(name, fullname, group, extra), iterations=1, options={})
+    entry.stats.data = latency_s.tolist()
+    session.benchmarks.append(entry)
