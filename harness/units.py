@@ -75,9 +75,61 @@ def percent_change(ratio: float | None) -> str:
     return f"{sign}{abs(ratio - 1) * 100:.1f} %"
 
 
+def _signed(value: float, decimals: int) -> str:
+    """Return a change with its sign; what rounds to nothing has none."""
+    text = f"{abs(value):.{decimals}f}"
+    if float(text) == 0:
+        return text
+    return f"{'−' if value < 0 else '+'}{text}"
+
+
 def points(difference: float | None) -> str:
     """Return a difference of two ratios 0..1 in percentage points: `points(-0.012) == "−1.2 pp"`."""
     if difference is None:
         return ABSENT
-    sign = "−" if difference < 0 else "+"
-    return f"{sign}{abs(difference) * 100:.1f} pp"
+    return f"{_signed(difference * 100, 1)} pp"
+
+
+def span(low: float, high: float, unit: str) -> str:
+    """Return an interval with both ends in one unit: `span(0.00121, 0.00130, "s") == "1.21–1.30 ms"`."""
+    if unit == "%":
+        return f"{100 * low:.1f}–{100 * high:.1f} %"
+    divisor, name = scale(unit, max(abs(low), abs(high)))
+    return f"{significant(low / divisor)}–{significant(high / divisor)} {name}".strip()
+
+
+def times_span(low: float, high: float) -> str:
+    """Return an interval of ratios: `times_span(0.45, 0.49) == "0.45–0.49×"`."""
+    return f"{low:.2f}–{high:.2f}×"
+
+
+def points_span(low: float, high: float) -> str:
+    """Return an interval of differences in percentage points: `points_span(-0.012, 0.004) == "−1.2 to +0.4 pp"`."""
+    return f"{points(low).removesuffix(' pp')} to {points(high)}"
+
+
+def index_change(difference: float | None) -> str:
+    """Return a difference of two indices without a unit: `index_change(-0.0123) == "−0.012"`."""
+    if difference is None:
+        return ABSENT
+    return _signed(difference, 3)
+
+
+def index_span(low: float, high: float) -> str:
+    """Return an interval of differences without a unit: `index_span(-0.02, 0.01) == "−0.020 to +0.010"`."""
+    return f"{index_change(low)} to {index_change(high)}"
+
+
+def whole_percent(ratio: float) -> str:
+    """Return a share 0..1 without decimals, as confidences are read: `whole_percent(0.95) == "95 %"`."""
+    return f"{100 * ratio:.0f} %"
+
+
+def bound(ratio: float) -> str:
+    """Return a margin 0..1 in points with as many decimals as it has: `bound(0.05) == "5 pp"`."""
+    return f"{100 * ratio:.3g} pp"
+
+
+def count(number: int) -> str:
+    """Return a count with its thousands set apart: `count(12000) == "12 000"` (a narrow no-break space)."""
+    return f"{number:,}".replace(",", "\u202f")

@@ -1,0 +1,279 @@
+"""Declarative charts (Vega-Altair) as inline SVG whose colours are the page's own CSS variables.
+
+vl-convert keeps `var(--…)` as it stands in a colour, so one drawing follows dark, light and print. Each chart is drawn
+twice, for a wide page and for a phone, and CSS shows one: text then has its true size on both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from markupsafe import Markup
+
+#: Pixels: the column of names and the plot beside it on a wide page; the plot alone, names above the rows, on a phone.
+NAMES: Final = 200
+PLOT: Final = 620
+NARROW: Final = 318
+_SVG: Final = "http://www.w3.org/2000/svg"
+#: State of a row -> colour and symbol. Never colour alone: every state has a shape of its own and is named in words.
+STATES: Final[Mapping[str, tuple[str, str]]] = {
+    "improved": ("var(--good)", "circle"),
+    "regressed": ("var(--bad)", "diamond"),
+    "equivalent": ("var(--same)", "square"),
+    "inconclusive": ("var(--unsure)", "triangle-up"),
+    "incomparable": ("var(--muted)", "triangle-down"),
+    "baseline": ("var(--ink)", "cross"),
+}
+#: Text stands out from the lines it crosses.
+HALO: Final[Mapping[str, Any]] = {"stroke": "var(--card)", "strokeWidth": 4, "strokeJoin": "round"}
+#: Differences carry their sign; no difference has none.
+_SIGNED: Final = "datum.value == 0 ? '0' : format(datum.value, '+~g')"
+Row = Mapping[str, Any]
+Draw = Callable[[bool], Any]
+
+
+def figure(draw: Draw, *, alt: str) -> Markup:
+    """Return one chart, drawn for both widths.
+
+    Args:
+        draw: returns the Altair chart; its argument is True for a wide page.
+        alt: what the chart says, for those who cannot see it.
+    """
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):  # checking every part against Vega-Lite's schema takes longer than drawing it
+        drawn = [(name, _svg(draw(wide), alt)) for name, wide in (("wide", True), ("narrow", False))]
+    return Markup("").join(Markup('<div class="{}">{}</div>').format(name, svg) for name, svg in drawn)
+
+
+def _svg(chart: Any, alt: str) -> Markup:
+    import vl_convert
+
+    styled = chart.configure(background="transparent", font="system-ui", padding=4)
+    styled = styled.configure_view(stroke=None).configure_concat(spacing=28).configure_facet(spacing=6)
+    styled = styled.configure_mark(
+        aria=False
+    )  # only marks with a text of ours speak; Vega's own texts hold raw numbers
+    styled = styled.configure_axis(
+        labelColor="var(--muted)", titleColor="var(--muted)", gridColor="var(--grid)", tickColor="var(--grid)",
+        domainColor="var(--rule)", labelFontSize=11.5, titleFontSize=11.5, titleFontWeight="normal", titlePadding=10,
+        labelPadding=5,
+    )  # fmt: skip
+    styled = styled.configure_title(
+        color="var(--ink)", fontSize=12.5, fontWeight=600, anchor="start", frame="group", offset=8
+    )
+    spec = styled.to_dict(validate=False)
+    text = vl_convert.vegalite_to_svg(spec, vl_version="6.4", allowed_base_urls=[])
+    return Markup(_image(text, alt))
+
+
+def _image(text: str, alt: str) -> str:
+    """Return the SVG as one labelled image whose marks say their values when hovered, the same for the same data."""
+    ET.register_namespace("", _SVG)
+    root = ET.fromstring(_own_ids(text))
+    for node in root.iter():
+        label = node.attrib.pop("aria-label", "")
+        for noise in ("role", "aria-roledescription", "aria-hidden"):
+            node.attrib.pop(noise, None)
+        if label and node.tag not in (f"{{{_SVG}}}g", f"{{{_SVG}}}svg"):
+            ET.SubElement(node, f"{{{_SVG}}}title").text = label
+    root.set("role", "img")
+    root.set("aria-label", alt)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _own_ids(text: str) -> str:
+    """Return the SVG with ids of its own: Vega counts them through all drawings of a process."""
+    found = list(dict.fromkeys(re.findall(r' id="([^"]+)"', text)))
+    neutral = re.sub("|".join(map(re.escape, found)), "", text) if found else text
+    prefix = "c" + hashlib.sha256(neutral.encode()).hexdigest()[:10]
+    own = {old: f"{prefix}-{number}" for number, old in enumerate(found)}
+    return re.sub(r'(?<= id=")[^"]+|(?<=url\(#)[^)]+', lambda match: own.get(match[0], match[0]), text)
+
+
+def axis_title(title: str, wide: bool) -> str:
+    """Return an axis' title; what stands in brackets is left out on a phone, where it would widen the drawing."""
+    return title if wide else title.partition(" (")[0]
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return round tick values for a logarithmic axis: steps of 1-2-5, or even ones on a short one."""
+    if high / low > 5:
+        first = math.floor(math.log10(low))
+        steps = [d * 10.0**e for e in range(first, first + 12) for d in (1, 2, 5)]
+    else:
+        raw = (high - low) / 5
+        unit = 10.0 ** math.floor(math.log10(raw))
+        step = next(unit * d for d in (1, 2, 5, 10) if unit * d >= raw)
+        steps = [round(step * i, 12) for i in range(math.floor(low / step), math.ceil(high / step) + 1)]
+    return [value for value in steps if low <= value <= high]
+
+
+def data(rows: Sequence[Row]) -> Any:
+    """Return rows as the data of a chart."""
+    import altair as alt
+
+    return alt.Data(values=[dict(row) for row in rows])  # type: ignore[no-untyped-call]
+
+
+def state(field: str) -> dict[str, Any]:
+    """Return the colour and shape channels of a verdict."""
+    import altair as alt
+
+    names = list(STATES)
+    colours, shapes = ([STATES[name][i] for name in names] for i in (0, 1))
+    return {
+        "color": alt.Color(f"{field}:N", legend=None).scale(domain=names, range=colours),
+        "shape": alt.Shape(f"{field}:N", legend=None).scale(domain=names, range=shapes),
+    }
+
+
+def names(rows: Sequence[Row], wide: bool) -> tuple[Any, list[Any]]:
+    """Return the y channel of a chart of rows, and the layers that write each row's name and value.
+
+    They are marks and not axis labels so that every chart starts at the same left edge, whatever its names.
+    """
+    import altair as alt
+
+    base, y = alt.Chart(data(rows)), alt.Y("variant:N", sort=None, axis=None)
+    text: dict[str, Any] = {"color": "var(--ink)", "fontSize": 12.5 if wide else 12, **HALO}
+    above: dict[str, Any] = {} if wide else {"baseline": "bottom", "dy": -8}
+    room = NAMES - 12 if wide else NARROW - 6.6 * max(len(str(row["text"])) for row in rows) - 10
+    name = base.mark_text(align="left", limit=room, **text, **above)
+    value = base.mark_text(align="left" if wide else "right", **text, **above)
+    layers = [
+        name.encode(x=alt.value(-NAMES if wide else 0), y=y, text="variant:N"),
+        value.encode(x=alt.value(PLOT + 16 if wide else NARROW), y=y, text="text:N"),
+    ]
+    return y, layers
+
+
+def _size(rows: Sequence[Row], wide: bool) -> dict[str, Any]:
+    return {"width": PLOT if wide else NARROW, "height": len(rows) * (32 if wide else 46)}
+
+
+def intervals(
+    rows: Sequence[Row],
+    *,
+    title: str,
+    reference: float,
+    band: tuple[float, float] | None = None,
+    limit: float | None = None,
+    log: bool = False,
+    heading: str = "",
+) -> Draw:
+    """Return a drawing of point and interval by row.
+
+    Args:
+        rows: variant, point, low, high, state, text, hover; in the units of the axis.
+        title: of the axis.
+        reference: where nothing changed.
+        band: the changes too small to matter, shaded.
+        limit: the worst change that is still allowed, dashed.
+        log: for ratios.
+        heading: what is compared, where several stand side by side.
+    """
+
+    def draw(wide: bool) -> Any:
+        import altair as alt
+
+        edges = [float(row[end]) for row in rows for end in ("low", "high")] + [reference, *(band or ())]
+        edges += [limit] if limit is not None else []
+        low, high = padded(min(edges), max(edges), log)
+        scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False)
+        axis = alt.Axis(values=ticks(low, high), format="~g") if log else alt.Axis(tickCount=5, labelExpr=_SIGNED)
+        x = alt.X("low:Q", scale=scale, axis=axis, title=axis_title(title, wide))
+        base = alt.Chart(data(rows))
+        y, words = names(rows, wide)
+        layers = [_guide(reference, "var(--rule)", scale, dash=False)]
+        if band:
+            shade = alt.Chart(data([{"low": band[0], "high": band[1]}])).mark_rect(color="var(--band)")
+            layers.insert(0, shade.encode(x=x, x2="high:Q"))
+        if limit is not None:
+            layers.append(_guide(limit, "var(--bad)", scale, dash=True))
+        layers.append(
+            base.mark_rule(strokeWidth=2.5, strokeCap="round").encode(
+                x=x, x2="high:Q", y=y, color=state("state")["color"]
+            )
+        )
+        dot = base.mark_point(filled=True, size=90, opacity=1, aria=True)
+        layers.append(dot.encode(x=alt.X("point:Q", scale=scale), y=y, description="hover:N", **state("state")))
+        chart = alt.layer(*layers, *words).properties(**_size(rows, wide))
+        return chart.properties(title=heading) if heading else chart
+
+    return draw
+
+
+def _guide(value: float, colour: str, scale: Any, *, dash: bool) -> Any:
+    import altair as alt
+
+    mark = alt.Chart(data([{"at": value}])).mark_rule(
+        color=colour, strokeWidth=1.5, strokeDash=[4, 3] if dash else [1, 0]
+    )
+    return mark.encode(x=alt.X("at:Q", scale=scale))
+
+
+def padded(low: float, high: float, log: bool) -> tuple[float, float]:
+    """Return an axis' domain with some room at both ends."""
+    if log:
+        room = max(high / low, 1.2) ** 0.06
+        return low / room, high * room
+    room = 0.08 * max(high - low, 1e-9)
+    return low - room, high + room
+
+
+def bars(rows: Sequence[Row], *, title: str, heading: str = "") -> Draw:
+    """Return a drawing of one bar a row: variant, value (in the unit of `title`), state, text, hover."""
+
+    def draw(wide: bool) -> Any:
+        import altair as alt
+
+        base = alt.Chart(data(rows))
+        y, words = names(rows, wide)
+        bar = base.mark_bar(size=12, cornerRadiusEnd=2, opacity=0.9, aria=True)
+        x = alt.X("value:Q", title=axis_title(title, wide), axis=alt.Axis(tickCount=5)).scale(zero=True)
+        marks = bar.encode(x=x, y=y, color=state("state")["color"], description="hover:N")
+        chart = alt.layer(marks, *words).properties(**_size(rows, wide))
+        return chart.properties(title=heading) if heading else chart
+
+    return draw
+
+
+def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str) -> Draw:
+    """Return a drawing of bars made of parts.
+
+    Args:
+        rows: variant, text: one a bar.
+        parts: variant, part, order, value (in the unit of `title`), hover: one a piece.
+        title: of the axis.
+    """
+
+    def draw(wide: bool) -> Any:
+        import altair as alt
+
+        y, words = names(rows, wide)
+        kinds = list(dict.fromkeys(str(part["part"]) for part in parts))
+        colours = ["var(--part-1)", "var(--part-2)", "var(--part-3)"][: len(kinds)]
+        legend = alt.Legend(
+            title=None,
+            orient="top",
+            labelColor="var(--ink)",
+            labelFontSize=12,
+            symbolType="square",
+            direction="horizontal",
+        )
+        marks = alt.Chart(data(parts)).mark_bar(size=14, aria=True).encode(
+            x=alt.X("value:Q", title=axis_title(title, wide), stack="zero", axis=alt.Axis(tickCount=5)),
+            y=y,
+            color=alt.Color("part:N", legend=legend, sort=None).scale(domain=kinds, range=colours),
+            order="order:Q",
+            description="hover:N",
+        )  # fmt: skip
+        return alt.layer(marks, *words).properties(**_size(rows, wide))
+
+    return draw

@@ -1,0 +1,83 @@
+"""Puts the sections together into one HTML file that needs no network and runs no script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness import registry
+from harness.page import wording
+from harness.page.report import Report
+
+_TEMPLATES: Final = Path(__file__).parent / "templates"
+_ROOM: Final = "page.sections"
+
+
+def render(report: Report, *, overrides: Path | None = None) -> bytes:
+    """Return the report as one UTF-8 HTML file.
+
+    Args:
+        report: what was measured, compared and judged.
+        overrides: a folder whose templates (and page.css) stand in for those of the same name.
+
+    Raises:
+        LabError: a section cannot be imported.
+    """
+    environment = _environment(overrides)
+    css = environment.get_template("page.css").render()
+    parts = []
+    for name, section in sections():
+        context = section.context(report)
+        if context is not None:
+            html = environment.get_template(f"{name}.html").render(report=report, several=several(report), **context)
+            # The template escaped what it was given; escaping its markup once more would show tags.
+            parts.append({"name": name, "title": section.TITLE, "html": Markup(html)})
+    page = environment.get_template("page.html")
+    text = page.render(report=report, css=Markup(css), policy=policy(css), parts=parts, titles=titles(report))
+    return text.encode()
+
+
+def sections() -> list[tuple[str, ModuleType]]:
+    """Return every section with its name, in the order of the page."""
+    found = [
+        (name, registry.load(_ROOM, name, file="harness/page/sections", key=name)) for name in registry.names(_ROOM)
+    ]
+    return sorted(found, key=lambda pair: (int(pair[1].ORDER), pair[0]))
+
+
+def policy(css: str) -> str:
+    """Return the content-security policy: nothing may load or run, and only this very style sheet may style."""
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def several(report: Report) -> bool:
+    """Return True if the page must say which device and runtime a table is of."""
+    return len(report.groups()) > 1
+
+
+def titles(report: Report) -> str:
+    """Return the titles of the suites, for the head of the page."""
+    return "; ".join(str(suite.get("title") or name) for name, suite in report.campaign.suites.items()) or "No suite"
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _environment(overrides: Path | None) -> Environment:
+    folders = [FileSystemLoader(folder) for folder in (overrides, _TEMPLATES) if folder is not None]
+    environment = Environment(
+        loader=ChoiceLoader(folders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["moment"] = _moment
+    known: dict[str, Any] = {"glyphs": wording.GLYPHS, "outcome_words": wording.OUTCOMES}
+    environment.globals.update(known)
+    return environment

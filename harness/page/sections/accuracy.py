@@ -1,0 +1,119 @@
+"""Accuracy: paired differences against the margin, every metric with its interval, and the confusion matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from harness import units
+from harness.model import Run
+from harness.page import charts, wording
+from harness.page.report import Group, Report
+from harness.vocabulary import METRICS
+
+ORDER = 80
+TITLE = "Diagnostic accuracy"
+#: Metrics drawn when the suite bounds none.
+USUAL: Final = ("sensitivity", "specificity", "dice", "accuracy")
+
+
+def context(report: Report) -> Mapping[str, Any] | None:
+    """Return charts of differences, a table of levels and the confusion matrices for each group with accuracies."""
+    figures = []
+    for group in report.groups():
+        runs = [(entry.variant, entry.run) for entry in group.measured if entry.run and entry.run.accuracy]
+        if not runs:
+            continue
+        metrics = [name for name in METRICS if any(name in run.accuracy for _, run in runs)]
+        figures.append({
+            "group": group, "samples": _samples(group), "charts": [_chart(group, metric) for metric in _drawn(group)],
+            "titles": [wording.title(metric, group.positive) for metric in metrics],
+            "rows": [(variant, [_level(run, metric) for metric in metrics]) for variant, run in runs],
+            "methods": sorted({f"{run.accuracy[m].method}" for _, run in runs for m in run.accuracy} - {""}),
+            "differences": _differences(group), "matrices": [one for name, run in runs if (one := _matrix(name, run))],
+        })  # fmt: skip
+    return {"figures": figures} if figures else None
+
+
+def _samples(group: Group) -> str:
+    data = group.settings.get("data", {})
+    described = f"{units.count(int(data['samples']))} samples" if data.get("samples") else ""
+    ratio = data.get("positive_ratio")
+    share = f"{units.whole_percent(float(ratio))} of them {group.positive}" if ratio and group.positive else ""
+    return ", ".join(part for part in (described, share) if part)
+
+
+def _level(run: Run, metric: str) -> tuple[str, str]:
+    estimate = run.accuracy.get(metric)
+    return wording.value(metric, estimate.point if estimate else None), wording.spread(metric, estimate)
+
+
+def _compared(group: Group) -> list[str]:
+    return [
+        name
+        for name, described in METRICS.items()
+        if described.kind == "accuracy"
+        and any((found := entry.comparisons.get(name)) and found.change for entry in group.measured)
+    ]
+
+
+def _drawn(group: Group) -> list[str]:
+    have = _compared(group)
+    bounded = [name for name in have if group.margin(name) is not None]
+    return (bounded or [name for name in USUAL if name in have])[:4]
+
+
+def _differences(group: Group) -> Mapping[str, Any]:
+    metrics = _compared(group)
+    rows = []
+    for entry in group.measured:
+        if entry.comparisons:
+            cells = [
+                wording.changed(
+                    wording.Cell(name, wording.title(name, group.positive), ""), entry.comparisons.get(name)
+                )
+                for name in metrics
+            ]
+            rows.append((entry.variant, cells))
+    return {"titles": [wording.title(name, group.positive) for name in metrics], "rows": rows}
+
+
+def _chart(group: Group, metric: str) -> Mapping[str, Any]:
+    described, name, margin = wording.info(metric), wording.title(metric, group.positive), group.margin(metric)
+    factor, unit = (100, "percentage points") if described.unit == "%" else (1, described.unit or "difference")
+    worse = 1 if described.lower_is_better else -1
+    rows = []
+    for entry in group.measured:
+        found = entry.comparisons.get(metric)
+        if found is None or found.change is None:
+            continue
+        point, low, high = (factor * number for number in (found.change.point, found.change.low, found.change.high))
+        text = wording.full_change(found)
+        row = {"variant": entry.variant, "point": point, "low": low, "high": high, "state": str(found.verdict)}
+        rows.append({**row, "text": text, "hover": f"{entry.variant}: {text}, {found.verdict}"})
+    limit = None if margin is None else worse * factor * margin
+    side = "left" if worse < 0 else "right"
+    draw = charts.intervals(rows, title=f"difference, {unit} ({side} is worse)", reference=0, limit=limit)
+    said = ". ".join(str(row["hover"]) for row in rows)
+    bound = "" if margin is None else units.bound(margin)
+    chart = charts.figure(draw, alt=f"Differences in {name} against the baseline, {group.title}. {said}")
+    return {"title": name, "bound": bound, "chart": chart}
+
+
+def _matrix(variant: str, run: Run) -> Mapping[str, Any] | None:
+    """Return a confusion matrix as a table; a cell's tint is its share of the true class, in tenths."""
+    if run.confusion is None:
+        return None
+    names = run.classes or tuple(str(i) for i in range(len(run.confusion)))
+    rows = []
+    for i, counts in enumerate(run.confusion.tolist()):
+        total = sum(counts)
+        cells = [
+            {
+                "count": units.count(number), "share": units.whole_percent(number / total) if total else units.ABSENT,
+                "tint": round(10 * number / total) if total else 0, "right": i == j,
+            }
+            for j, number in enumerate(counts)
+        ]  # fmt: skip
+        rows.append((names[i], cells))
+    return {"variant": variant, "names": names, "rows": rows}

@@ -1,0 +1,98 @@
+"""Conditions, fingerprint and validity: what the numbers depend on, and whether they may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from harness import units
+from harness.model import Run
+from harness.page import wording
+from harness.page.report import Group, Report
+
+ORDER = 100
+TITLE = "Conditions"
+#: What a run records of its device -> title and unit; a key that is not here is shown as it stands.
+KNOWN: Final[Mapping[str, tuple[str, str]]] = {
+    "temperature_c": ("Temperature", "°C"), "frequency_hz": ("Frequency", "Hz"), "governor": ("Governor", ""),
+    "battery_ratio": ("Battery", "%"), "charging": ("Charging", ""), "load_average": ("Load average", ""),
+    "available_bytes": ("Memory available", "B"), "free_bytes": ("Disk free", "B"), "memory_bytes": ("Memory", "B"),
+    "soc": ("System on chip", ""), "os": ("System", ""), "cpu": ("Processor", ""), "sha256": ("SHA-256", ""),
+}  # fmt: skip
+
+
+def context(report: Report) -> Mapping[str, Any] | None:
+    """Return, for each group, validity, conditions before and after, and the fingerprint."""
+    places = [
+        {
+            "group": group,
+            "validity": _validity(group),
+            "conditions": _conditions(group),
+            "fingerprint": _fingerprint(group),
+        }
+        for group in report.groups()
+        if any(entry.run for entry in group.entries)
+    ]
+    return {"places": places} if places else None
+
+
+def shown(key: str, value: Any) -> str:
+    """Return one recorded fact as text."""
+    if value is None or value == "":
+        return units.ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    unit = KNOWN.get(key, ("", ""))[1]
+    if isinstance(value, float) or (unit and isinstance(value, int)):
+        return units.human(float(value), unit)
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(key, one) for one in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {shown(name, one)}" for name, one in value.items())
+    return str(value)
+
+
+def _title(key: str) -> str:
+    text = KNOWN.get(key, (key.replace("_", " "), ""))[0]
+    return text[:1].upper() + text[1:]
+
+
+def _runs(group: Group) -> list[tuple[str, Run]]:
+    return [(entry.variant, entry.run) for entry in group.entries if entry.run]
+
+
+def _validity(group: Group) -> list[Mapping[str, Any]]:
+    rows: list[Mapping[str, Any]] = []
+    for variant, run in _runs(group):
+        notes = [f"{_title(key).lower()}: {shown(key, value)}" for key, value in run.notes.items()]
+        row = {"variant": variant, "validity": str(run.validity), "reasons": run.reasons, "notes": notes}
+        rows.append({**row, "glyph": wording.GLYPHS[str(run.validity)]})
+    return rows
+
+
+def _conditions(group: Group) -> Mapping[str, Any]:
+    runs = _runs(group)
+    keys = list(dict.fromkeys(key for _, run in runs for key in (*run.conditions.before, *run.conditions.after)))
+    rows = []
+    for variant, run in runs:
+        before, after = run.conditions.before, run.conditions.after
+        cells = []
+        for key in keys:
+            first, last = (shown(key, state.get(key)) for state in (before, after))
+            cells.append(first if first == last else f"{first} → {last}")
+        rows.append((variant, cells))
+    return {"titles": [_title(key) for key in keys], "rows": rows}
+
+
+def _fingerprint(group: Group) -> Mapping[str, Any]:
+    """Return the facts all runs share, and those in which they differ, run by run."""
+    runs = _runs(group)
+    keys = list(dict.fromkeys(key for _, run in runs for key in run.fingerprint))
+    shared, differing = [], []
+    for key in keys:
+        texts = [(variant, shown(key, run.fingerprint.get(key))) for variant, run in runs]
+        if len({text for _, text in texts}) == 1:
+            shared.append((_title(key), texts[0][1]))
+        else:
+            differing.append((_title(key), texts))
+    return {"shared": shared, "differing": differing}

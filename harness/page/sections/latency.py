@@ -1,0 +1,84 @@
+"""Latency distributions: every inference counts, not only the typical one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from harness import units
+from harness.model import FloatArray
+from harness.page import charts, plots, wording
+from harness.page.report import Entry, Group, Report
+
+ORDER = 40
+TITLE = "Latency"
+#: At most so many samples a variant are drawn, at even steps of rank, so that the shape stays what it was.
+DRAWN: Final = 500
+COLUMNS: Final = ("p50", "p90", "p99")
+
+
+def context(report: Report) -> Mapping[str, Any] | None:
+    """Return a chart and a table for each group with latencies."""
+    figures = []
+    for group in report.groups():
+        entries = [entry for entry in group.measured if len(values(entry))]
+        if entries:
+            figures.append(
+                {"group": group, "chart": _chart(entries, group), "rows": [_figures(one) for one in entries]}
+            )
+    return {"figures": figures, "drawn": units.count(DRAWN)} if figures else None
+
+
+def values(entry: Entry) -> FloatArray:
+    """Return the raw latencies of an entry, in seconds."""
+    found = entry.run.measurements.get("latency_s") if entry.run else None
+    return np.empty(0) if found is None else found.values
+
+
+def thinned(samples: FloatArray) -> FloatArray:
+    """Return at most `DRAWN` quantiles of (N,) samples, in ascending order."""
+    if len(samples) <= DRAWN:
+        return np.sort(samples)
+    return np.asarray(np.quantile(samples, (np.arange(DRAWN) + 0.5) / DRAWN), np.float64)
+
+
+def _figures(entry: Entry) -> Mapping[str, Any]:
+    run, samples = entry.run, values(entry)
+    assert run is not None  # an entry with samples has a run
+    cells = [
+        (wording.value(name, wording.cost(run, name)), wording.absence(run, name))
+        for name in (f"latency_{column}_s" for column in COLUMNS)
+    ]
+    throughput = wording.value("throughput_hz", wording.cost(run, "throughput_hz"))
+    return {
+        "entry": entry, "count": units.count(len(samples)), "cells": cells, "throughput": throughput,
+        "fastest": units.human(float(samples.min()), "s"), "slowest": units.human(float(samples.max()), "s"),
+    }  # fmt: skip
+
+
+def _chart(entries: list[Entry], group: Group) -> Any:
+    least = min(float(values(entry).min()) for entry in entries)
+    most = max(float(np.quantile(values(entry), 0.995)) for entry in entries)
+    divisor, unit = units.scale("s", least)
+    samples, marks, said = [], [], []
+    for entry in entries:
+        assert entry.run is not None  # an entry with samples has a run
+        state = "baseline" if entry.is_baseline else _state(entry)
+        samples += [
+            {"variant": entry.variant, "state": state, "sample": float(one) / divisor} for one in thinned(values(entry))
+        ]
+        for name in COLUMNS:
+            number = wording.cost(entry.run, f"latency_{name}_s")
+            if number is not None:
+                hover = f"{entry.variant}: {name} {units.human(number, 's')}"
+                marks.append({"variant": entry.variant, "name": name, "value": number / divisor, "hover": hover})
+                said.append(hover)
+    draw = plots.distributions(samples, marks, extent=(least / divisor, most / divisor), unit=unit)
+    return charts.figure(draw, alt=f"Latency distributions, {group.title}. " + ". ".join(said))
+
+
+def _state(entry: Entry) -> str:
+    found = entry.comparisons.get("latency_ratio")
+    return str(found.verdict) if found else "incomparable"

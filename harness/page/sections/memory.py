@@ -1,0 +1,52 @@
+"""Memory and size: what a variant takes on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from harness import units
+from harness.page import charts, wording
+from harness.page.report import Entry, Group, Report
+
+ORDER = 60
+TITLE = "Memory and size"
+RATIOS: Final = {"peak_memory_bytes": "memory_ratio", "size_bytes": "size_ratio", "peak_pss_bytes": ""}
+
+
+def context(report: Report) -> Mapping[str, Any] | None:
+    """Return two charts and a table for each group with sizes or memory."""
+    figures = []
+    for group in report.groups():
+        drawn = [_chart(group, metric) for metric in ("peak_memory_bytes", "size_bytes")]
+        if group.measured:
+            rows = [{"entry": entry, "cells": [_cell(entry, metric) for metric in RATIOS]} for entry in group.measured]
+            figures.append({"group": group, "charts": [one for one in drawn if one], "rows": rows})
+    return {"figures": figures, "titles": [wording.title(metric) for metric in RATIOS]} if figures else None
+
+
+def _cell(entry: Entry, metric: str) -> wording.Cell:
+    assert entry.run is not None  # measured entries have a run
+    text = wording.value(metric, wording.cost(entry.run, metric))
+    cell = wording.Cell(metric, wording.title(metric), text, reason=wording.absence(entry.run, metric))
+    return wording.changed(cell, entry.comparisons.get(RATIOS[metric]))
+
+
+def _chart(group: Group, metric: str) -> Any:
+    numbers = [(entry, wording.cost(entry.run, metric)) for entry in group.measured if entry.run]
+    known = [(entry, number) for entry, number in numbers if number is not None]
+    if not known:
+        return ""
+    divisor, unit = units.scale("B", max(number for _, number in known))
+    name = wording.title(metric)
+    rows = []
+    for entry, number in known:
+        found = entry.comparisons.get(RATIOS[metric])
+        state = "baseline" if entry.is_baseline else str(found.verdict) if found else "incomparable"
+        text = wording.value(metric, number)
+        relative = f" · {units.times(found.change.point)}" if found and found.change else ""
+        hover = f"{entry.variant}: {text}{relative}"
+        shown = {"variant": entry.variant, "value": number / divisor, "state": state}
+        rows.append({**shown, "text": f"{text}{relative}", "hover": hover})
+    draw = charts.bars(rows, title=f"{name.lower()}, {unit}", heading=name)
+    return charts.figure(draw, alt=f"{name}, {group.title}. " + ". ".join(str(row["hover"]) for row in rows))

@@ -1,0 +1,55 @@
+"""How much faster: the ratio of latencies with its interval, against the margin that does not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness import units
+from harness.page import charts, wording
+from harness.page.headline import latency
+from harness.page.report import Entry, Group, Report
+
+ORDER = 50
+TITLE = "How much faster"
+
+
+def context(report: Report) -> Mapping[str, Any] | None:
+    """Return a chart for each group with compared variants, and the reasons of those not compared."""
+    figures = []
+    for group in report.groups():
+        rows = [row for entry in group.measured if (row := _row(entry))]
+        margin = group.settings.get("load", {}).get("margin")
+        without = [
+            (entry.variant, found.reason)
+            for entry in group.measured
+            if (found := entry.comparisons.get("latency_ratio")) and found.change is None
+        ]
+        if rows or without:
+            chart = _chart(rows, group, margin) if rows else ""
+            figures.append({"group": group, "chart": chart, "margin": _margin(margin), "without": without})
+    return {"figures": figures} if figures else None
+
+
+def _margin(margin: float | None) -> str:
+    return "" if margin is None else units.human(margin, "%")
+
+
+def _row(entry: Entry) -> charts.Row | None:
+    change = latency(entry)
+    if change is None:
+        return None
+    comparison = entry.comparisons["latency_ratio"]
+    text = wording.full_change(comparison)
+    return {
+        "variant": entry.variant, "point": change.point, "low": change.low, "high": change.high, "text": text,
+        "state": str(comparison.verdict), "hover": f"{entry.variant}: {text}, {comparison.verdict}",
+    }  # fmt: skip
+
+
+def _chart(rows: list[charts.Row], group: Group, margin: float | None) -> Any:
+    draw = charts.intervals(
+        rows, title="latency relative to the baseline (logarithmic, left is faster)", reference=1.0, log=True,
+        band=None if margin is None else (1 - margin, 1 + margin),
+    )  # fmt: skip
+    return charts.figure(draw, alt=f"Latency ratios, {group.title}. " + ". ".join(str(row["hover"]) for row in rows))
