@@ -22,23 +22,13 @@ if TYPE_CHECKING:
 @click.pass_obj
 def report(settings: Settings, out: Path | None, campaign: str | None) -> None:
     """Render the HTML report of a campaign again; no device is asked."""
-    from harness.page import Report, render
+    from harness.publish import publish
 
     store = settings.open_store()
-    chosen = _campaign(store, campaign)
-    content = Report(
-        campaign=chosen,
-        runs=tuple(store.runs(campaign=chosen.id)),
-        comparisons=tuple(store.comparisons(chosen.id)),
-        outcomes=tuple(store.outcomes(chosen.id)),
-    )
     # With --store and --out a report needs no lab.
-    lab = settings.folder_if_any()
-    own = lab / "reports/templates" if lab else None
-    overrides = own if own and own.is_dir() else None
-    folder = out or settings.folder() / "reports/html"
-    file = folder / f"{chosen.started_at:%Y%m%d-%H%M%S}-{chosen.id[:8]}.html"
-    _write(file, render(content, overrides=overrides))
+    lab = settings.folder() if out is None else settings.folder_if_any() or Path()
+    overrides = lab / "reports/templates"
+    file = publish(store, _campaign(store, campaign), out or lab / "reports/html", overrides=overrides)
     click.echo(f"report: {file}")
 
 
