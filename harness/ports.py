@@ -35,13 +35,20 @@ class Connection(Protocol):
     """An open way onto one device. Paths are the device's own, POSIX, absolute."""
 
     def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
-        """Run `argv` (quoted by the connection) and wait; raises TimedOut or Unreachable."""
+        """Run `argv` (quoted by the connection) and wait; raises TimedOut or Unreachable.
+
+        The code is 127 for a program that does not exist and 128 + N for one killed by signal N. It waits for the
+        output to end, so what is left running in the background must have its streams redirected.
+        """
 
     def stream(self, argv: Sequence[str], *, silence_s: float) -> Iterator[bytes]:
-        """Run `argv` and yield its output line by line; raises TimedOut after `silence_s` without a line."""
+        """Run `argv` and yield its output line by line, without newlines; leaving the loop early kills it.
+
+        Raises TimedOut after `silence_s` without a line, DeviceError when it ends with a code other than 0.
+        """
 
     def push(self, source: Path, target: str) -> None:
-        """Copy a file to the device; it appears under its name whole and verified, or not at all."""
+        """Copy a file to the device, making its folder; it appears under its name whole and verified, or not at all."""
 
     def pull(self, source: str, target: Path) -> None:
         """Copy a file from the device; it appears under its name whole, or not at all."""

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from harness.model import Address, Device
+
 _CONFIG = """\
 ListenAddress {host}
 Port {port}
@@ -85,6 +87,17 @@ class Server:
             f'[ssh]\nhost_key = "{self.host_key}"\nidentity = "{self.identity}"\n'
         )
 
+    def device(self, *, id: str = "openssh", workdir: Path | None = None, **options: object) -> Device:
+        """Return the Device that `write_device` describes, with the keys of `[ssh]` replaced by `options`."""
+        return Device(
+            id=id,
+            kind="workstation",
+            address=Address("ssh", host=self.host, user=self.user, port=self.port),
+            workdir=str(workdir or self.workdir),
+            options={"host_key": self.host_key, "identity": str(self.identity), **options},
+            file=Path("devices") / f"{id}.toml",
+        )
+
     def write_device(
         self, lab: Path, *, id: str = "openssh", runtimes: Sequence[str] = (), workdir: Path | None = None
     ) -> Path:
@@ -107,7 +120,7 @@ class Server:
 
 def _is_sshd(process: psutil.Process) -> bool:
     try:
-        return process.name().startswith("sshd")
+        return bool(process.name().startswith("sshd"))
     except psutil.NoSuchProcess:
         return False
 
@@ -191,7 +204,17 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.send_signal(signal.SIGKILL)
     process.wait()
-    psutil.wait_procs(everyone, timeout=5)
+    ends_at = time.monotonic() + 5
+    while any(alive(member.pid) for member in everyone) and time.monotonic() < ends_at:
+        time.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs; one that has ended and was not yet buried by its parent does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextlib.contextmanager

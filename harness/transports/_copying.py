@@ -84,15 +84,16 @@ def failure(device: str, code: int, what: str, detail: str, *, needs: int = 0, d
         code: exit code of PUSH or PULL.
         what: the action as people read it, with its folder: "write model.onnx to /data/x".
         detail: what the device's tools said on standard error.
-        needs: bytes that were to be written.
+        needs: bytes that were to be written, 0 if unknown.
         df: the output of `df -Pk` for the folder.
     """
     said = detail.strip().splitlines()[-1].strip() if detail.strip() else f"exit code {code}"
     if "No space left" in detail or "quota exceeded" in detail:
         found = re.search(r"(\d+)\s+\d+%", df)
-        free = human(int(found.group(1)) * 1024.0, "B") if found else "an unknown amount is"
+        free = human(int(found.group(1)) * 1024.0, "B") if found else "an unknown amount"
+        wanted = f"needs {human(float(needs), 'B')}, " if needs else ""
         return OutOfSpace(
-            f"cannot {what}: needs {human(float(needs), 'B')}, {free} free; "
+            f"cannot {what}: the disk is full, {wanted}{free} free; "
             "free some there, or use another folder (`workdir` in the device's file)",
             device=device,
         )

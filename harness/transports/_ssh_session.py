@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import queue
+import termios
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -19,8 +22,8 @@ from harness.ports import Completed
 from harness.transports._copying import DAMAGED, PULL, PUSH, digest_of, failure, landing, lines, part_name
 from harness.transports._ssh_command import Command, Expired
 
-#: How long a device may take to kill a command, and to show by it that the link still lives; s.
-_KILL_S: Final = 3.0
+#: How long a device may take at most to kill a command, and to show by it that the link still lives; s.
+_GRACE_S: Final = 3.0
 #: The slowest storage that is still believed in, when a device reads a file back to verify it; B/s.
 _READ_BACK: Final = 2e6
 _KILL: Final = 'kill -KILL "-$1" 2>/dev/null || kill -KILL "$1" 2>/dev/null; true'
@@ -41,6 +44,7 @@ class Session:
         self._transport = transport
         self._where = where
         self._stall_s = stall_s
+        self._grace_s = min(_GRACE_S, stall_s)
 
     def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
         """Run `argv` and wait; a program that does not exist gives 127, one killed by signal N gives 128 + N.
@@ -158,7 +162,14 @@ class Session:
         """Wait as long as bytes move, and then for the device to read `to_verify()` bytes back."""
         late = f"cannot {what}: no byte moved for {self._stall_s:g} s; check the link, or raise stall_s in [ssh]"
 
+        unsent = 0
+
         def ends_at() -> float:
+            # over a slow link the last megabytes wait in our own system long after the last byte was handed over
+            nonlocal unsent
+            before, unsent = unsent, _unsent(self._transport)
+            if unsent < before:
+                command.moved_at = time.monotonic()
             return command.moved_at + self._stall_s + to_verify() / _READ_BACK
 
         self._wait(command, ends_at, what, late)
@@ -196,7 +207,7 @@ class Session:
 
     def _let_go(self, command: Command) -> None:
         """See that a command which still runs ends, on the device too; a link that does not even do that is cut."""
-        ends_at = time.monotonic() + _KILL_S
+        ends_at = time.monotonic() + self._grace_s
         while command.pid is None and not command.over and time.monotonic() < ends_at:
             time.sleep(0.02)
         if command.over:
@@ -216,7 +227,15 @@ class Session:
         """Close the connection; what runs on it ends with Unreachable."""
         closer = threading.Thread(target=self._transport.close, name="ssh-close", daemon=True)
         closer.start()
-        closer.join(_KILL_S)
+        closer.join(self._grace_s)
+
+
+def _unsent(transport: paramiko.Transport) -> int:
+    """Return how many bytes the other side has not acknowledged, 0 where the system does not tell."""
+    count = array("i", [0])
+    with contextlib.suppress(OSError, ValueError):  # the socket may just have been closed
+        fcntl.ioctl(transport.sock.fileno(), termios.TIOCOUTQ, count)
+    return count[0]
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from typing import IO
 
 from harness.errors import DeviceError, TimedOut
 from harness.model import Device
-from harness.ports import Completed
+from harness.ports import Completed, Connection
 from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
 
 #: What the host's own Python was told is no business of the Python that is measured.
@@ -36,7 +36,7 @@ class Options:
     """There is nothing to set."""
 
 
-def connect(device: Device, *, timeout_s: float = 15.0) -> LocalConnection:
+def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:
     """Return a connection to this machine; it cannot fail, so `timeout_s` is not needed."""
     del timeout_s
     return LocalConnection(device)
