@@ -1,7 +1,7 @@
 """`models/ledger.json`: how each built model file came to be, so that a stale one is never measured by mistake.
 
-One object per file name. A file is up to date when its entry's `key` equals `key()` of what the suite asks for today and
-its `sha256` equals that of the bytes on disk; `edgeward build` makes it again otherwise.
+One object per file name. A file is up to date when its entry's `key` equals `key()` of what the suite asks for today
+and its `sha256` equals that of the bytes on disk; `edgeward build` makes it again otherwise.
 """
 
 from __future__ import annotations

@@ -1,0 +1,214 @@
+"""`[data] source = "phantom"`: synthetic ultrasound lesions, the same bytes for the same seed, nothing to download.
+
+`seed = 20` draws other patients; `train`, `validation` and `test` set how many images a split has.
+
+A B-mode image is made as a scanner makes one: point scatterers weighted by the tissue's echogenicity are convolved with
+the point-spread function of the probe, attenuated on the way in and out, compensated for depth, demodulated to the
+envelope and compressed to decibels. A cyst hardly attenuates, so the tissue behind it is bright; a solid lesion
+attenuates more, so it throws a shadow. Fat lobules, layers and poor contact appear in every class, to be mistaken for
+lesions. The method is that of Field's simplified form: Bamber and Dickinson, "Ultrasonic B-scanning: a computer
+simulation", Phys. Med. Biol. 25 (1980).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import LabError
+from harness.model import FloatArray, Samples
+
+#: Part of the cache's name: raise it whenever a byte of any image changes.
+VERSION: Final = 1
+CLASSES: Final = ("normal", "cyst", "solid")
+SPLITS: Final = ("train", "validation", "test")
+PIXELS: Final = 64
+#: Axial samples per pixel; the carrier needs a finer grid than the picture.
+_AXIAL_STEPS: Final = 2
+_DYNAMIC_RANGE_DB: Final = 40.0
+#: Compounding: pictures of the same tissue from different angles, averaged to calm the speckle.
+_LOOKS: Final = 2
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `[data]` may say besides the source's name: the seed and the number of images in each split."""
+
+    seed: int = 7
+    train: int = 3000
+    validation: int = 300
+    test: int = 900
+
+
+def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
+    """Return a split: images (N, 64, 64, 1) uint8, labels (N,), masks (N, 64, 64) holding the label inside the lesion.
+
+    Args:
+        options: seed and sizes.
+        split: one of `SPLITS`.
+        base: folder of the suite; only named in errors, since nothing is read from it.
+        cache: folder that keeps the images once made.
+
+    Raises:
+        LabError: there is no such split.
+    """
+    if split not in SPLITS:
+        raise LabError(
+            f"the phantom has no split {split!r}; use one of {', '.join(SPLITS)}", file=str(base), key="data.split"
+        )
+    count: int = getattr(options, split)
+    identity = json.dumps([VERSION, options.seed, split, count])
+    file = cache / f"phantom-{split}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
+    arrays = _cached(file)
+    if arrays is None:
+        made = [draw(options.seed, split, index) for index in range(count)]
+        arrays = np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+        _keep(file, *arrays)
+    return Samples(
+        images=arrays[0][..., None],
+        labels=np.arange(count, dtype=np.int64) % len(CLASSES),
+        classes=CLASSES,
+        description=f"{count} synthetic ultrasound phantoms ({split}, seed {options.seed}): no patient, no scanner",
+        masks=arrays[1],
+        synthetic=True,
+    )
+
+
+def _cached(file: Path) -> tuple[Bytes, Bytes] | None:
+    try:
+        with np.load(file) as arrays:
+            return arrays["images"], arrays["masks"]
+    except (FileNotFoundError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
+        return None  # absent or damaged: made again, byte for byte
+
+
+def _keep(file: Path, images: Bytes, masks: Bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.stem}.{os.getpid()}.npz")
+    np.savez(partial, images=images, masks=masks)
+    partial.replace(file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tissue:
+    """What the wave meets, on the fine grid: echogenicity (amplitude) and attenuation (relative to tissue)."""
+
+    echo: FloatArray
+    attenuation: FloatArray
+
+
+def draw(seed: int, split: str, index: int) -> tuple[Bytes, Bytes]:
+    """Return image and mask, each (64, 64) uint8, of one sample; its class is `index` modulo the number of classes."""
+    rng = np.random.default_rng([seed, SPLITS.index(split), index])
+    label = index % len(CLASSES)
+    depth, width = _grid()
+    tissue = _background(rng, depth, width)
+    inside = np.zeros(depth.shape, dtype=bool)
+    if label:
+        tissue, inside = _with_lesion(rng, tissue, depth, width, CLASSES[label])
+    image = _scan(rng, tissue, depth)
+    return image, (inside[::_AXIAL_STEPS] * label).astype(np.uint8)
+
+
+def _grid() -> tuple[FloatArray, FloatArray]:
+    depth = (np.arange(PIXELS * _AXIAL_STEPS) + 0.5) / (PIXELS * _AXIAL_STEPS)
+    width = (np.arange(PIXELS) + 0.5) / PIXELS
+    return np.meshgrid(depth, width, indexing="ij")
+
+
+def _smooth(rng: np.random.Generator, depth_scale: float, width_scale: float) -> FloatArray:
+    """Return a random field of about unit deviation that varies over these shares of the picture's depth and width.
+
+    It is a cosine series whose coefficients fall off as a Gaussian, which costs far less than filtering white noise.
+    """
+    depth, width = (np.arange(n) + 0.5 for n in (PIXELS * _AXIAL_STEPS, PIXELS))
+    order = np.arange(24)
+    rows = np.cos(np.pi * depth[:, None] * order / depth.size) * np.exp(-0.5 * (np.pi * order * depth_scale) ** 2)
+    columns = np.cos(np.pi * width[:, None] * order / width.size) * np.exp(-0.5 * (np.pi * order * width_scale) ** 2)
+    field: FloatArray = rows @ rng.standard_normal((order.size, order.size)) @ columns.T
+    field -= field.mean()
+    field /= field.std()
+    return field
+
+
+def _level(
+    rng: np.random.Generator, depth: FloatArray, width: FloatArray, radii: tuple[float, float], roughness: float
+) -> FloatArray:
+    """Return how far each point is from a blob's centre in units of its radius in that direction: below 1 is inside."""
+    z = (depth - rng.uniform(0.25, 0.68)) / radii[0]
+    x = (width - rng.uniform(0.22, 0.78)) / radii[1]
+    angle = np.arctan2(z, x)
+    radius = np.ones_like(depth)
+    for lobe in range(2, 8):
+        radius += roughness * rng.standard_normal() / np.sqrt(lobe) * np.cos(lobe * angle + rng.uniform(0, 2 * np.pi))
+    return np.hypot(z, x) / np.maximum(radius, 0.4)
+
+
+def _background(rng: np.random.Generator, depth: FloatArray, width: FloatArray) -> _Tissue:
+    """Return layered tissue with fat lobules, some of them as dark as a lesion, but without lesion's shadow or glow."""
+    waves = depth + 0.02 * _smooth(rng, 0.15, 0.2)
+    layers = np.sin(2 * np.pi * (waves * rng.uniform(2.0, 5.0) + rng.uniform()))
+    echo = np.exp(0.16 * layers + 0.2 * _smooth(rng, 0.11, 0.14))
+    for _ in range(rng.integers(2, 6)):
+        radii = (rng.uniform(0.05, 0.13), rng.uniform(0.09, 0.24))
+        level = _level(rng, depth, width, radii, 0.1)
+        factor = rng.uniform(0.38, 0.85) if rng.uniform() < 0.75 else rng.uniform(1.2, 1.8)
+        echo *= factor ** _soft(level, rng.uniform(0.06, 0.2))
+    attenuation = np.exp(0.25 * _smooth(rng, 0.08, 0.12))
+    contact = 1.0 + 0.5 * np.abs(_smooth(rng, 2.0, 0.08))
+    attenuation[:8] *= 4.0 * contact[:8]
+    return _Tissue(echo, attenuation)
+
+
+def _soft(level: FloatArray, blur: float) -> FloatArray:
+    """Return 1 inside, 0 outside and a slope of width `blur` between."""
+    return 1.0 / (1.0 + np.exp(np.clip((level - 1.0) / blur * 4.0, -60.0, 60.0)))
+
+
+def _with_lesion(
+    rng: np.random.Generator, tissue: _Tissue, depth: FloatArray, width: FloatArray, kind: str
+) -> tuple[_Tissue, npt.NDArray[np.bool_]]:
+    """Return the tissue with one lesion in it, and where it is."""
+    size = rng.uniform(0.09, 0.18)
+    if kind == "cyst":
+        radii = (size * rng.uniform(0.7, 1.1), size)
+        level = _level(rng, depth, width, radii, rng.uniform(0.0, 0.07))
+        echo, blur, attenuation = rng.uniform(0.05, 0.4), rng.uniform(0.06, 0.14), rng.uniform(0.0, 0.25)
+    else:
+        radii = (size * rng.uniform(0.7, 1.3), size)
+        level = _level(rng, depth, width, radii, rng.uniform(0.04, 0.16))
+        echo, blur, attenuation = rng.uniform(0.12, 0.5), rng.uniform(0.08, 0.2), rng.uniform(2.0, 4.0)
+    weight = _soft(level, blur)
+    lesion = _Tissue(tissue.echo * echo**weight, tissue.attenuation * (1.0 + (attenuation - 1.0) * weight))
+    return lesion, level < 1.0
+
+
+def _scan(rng: np.random.Generator, tissue: _Tissue, depth: FloatArray) -> Bytes:
+    """Return the B-mode picture (64, 64) of the tissue."""
+    from scipy.ndimage import correlate1d, gaussian_filter1d
+
+    per_depth = rng.uniform(1.1, 1.7)  # nepers over the whole depth, there and back
+    path = np.cumsum(tissue.attenuation, axis=0) / depth.shape[0]
+    gain = np.exp(per_depth * (depth * rng.uniform(0.9, 1.25) - path))
+    looks = (_LOOKS, *depth.shape)
+    scatterers = rng.standard_normal(looks) * (tissue.echo * gain)
+    beam = gaussian_filter1d(scatterers, rng.uniform(0.75, 1.0), axis=2, mode="reflect")
+    reach = np.arange(-6, 7)
+    pulse = np.exp(-0.5 * (reach / 1.8) ** 2)
+    inphase = correlate1d(beam, pulse * np.cos(2 * np.pi * reach / 4.0), axis=1, mode="reflect")
+    quadrature = correlate1d(beam, pulse * np.sin(2 * np.pi * reach / 4.0), axis=1, mode="reflect")
+    noise = rng.standard_normal((2, *looks)) * rng.uniform(0.01, 0.05)
+    envelope = np.hypot(inphase + noise[0], quadrature + noise[1]).mean(axis=0)[::_AXIAL_STEPS]
+    decibels = 20.0 * np.log10(envelope / np.quantile(envelope, 0.995) + 1e-6)
+    image: Bytes = np.clip(np.rint((1.0 + decibels / _DYNAMIC_RANGE_DB) * 255.0), 0, 255).astype(np.uint8)
+    return image

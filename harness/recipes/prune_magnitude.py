@@ -1,0 +1,45 @@
+"""`recipe = "prune_magnitude"`, `parameters = { sparsity = 0.5 }`: zero the weights of smallest magnitude.
+
+One threshold holds for the whole network (Han, Pool, Tran, Dally, "Learning both weights and connections for efficient
+neural networks"), without training afterwards. Neither the file nor the latency shrinks unless a runtime has sparse
+kernels: this variant is here to be measured, not because it helps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness import workbench
+from harness.errors import RecipeError
+from harness.ports import Build
+
+FORMATS = ("onnx",)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`sparsity`: the share of weights set to zero, 0..1; biases are left alone."""
+
+    sparsity: float = 0.5
+
+
+def build(job: Build, options: Options) -> None:
+    """Write the parent with its smallest weights zeroed; raises RecipeError if the share is not within 0..1."""
+    workbench.require("build", "onnx")
+    import onnx
+    from onnx import numpy_helper
+
+    if not 0 <= options.sparsity < 1:
+        raise RecipeError(f"prune_magnitude: sparsity = {options.sparsity} must be at least 0 and below 1")
+    model = workbench.read_onnx(job.parent)
+    weights = [(tensor, numpy_helper.to_array(tensor)) for _, tensor in workbench.onnx_weights(model)]
+    if not weights:
+        raise RecipeError(f"{job.parent.name} has no convolution or matrix product with float32 weights to prune")
+    threshold = np.quantile(np.abs(np.concatenate([values.ravel() for _, values in weights])), options.sparsity)
+    for tensor, values in weights:
+        kept = np.where(np.abs(values) < threshold, np.float32(0), values)
+        tensor.CopyFrom(numpy_helper.from_array(kept, tensor.name))
+    with workbench.whole(job.target) as partial:
+        onnx.save(model, str(partial))

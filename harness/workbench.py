@@ -1,0 +1,103 @@
+"""What every recipe needs: its libraries, their versions, the weights of an ONNX file, and a result that is whole."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.errors import RecipeError
+
+if TYPE_CHECKING:
+    import onnx
+
+#: Import name -> distribution, of the libraries that decide what a recipe writes.
+TOOLS: Final = {
+    "numpy": "numpy",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "ai_edge_quantizer": "ai-edge-quantizer",
+    "torch": "torch",
+    "onnx2torch": "onnx2torch",
+    "torch_pruning": "torch-pruning",
+}
+#: Operators whose second input holds what was learnt.
+_WEIGHTED: Final = ("Conv", "Gemm", "MatMul", "ConvTranspose")
+
+
+def require(extra: str, *modules: str) -> None:
+    """Import the libraries a recipe needs.
+
+    Args:
+        extra: the extra of edgeward that brings them, "build" or "train".
+        modules: their import names.
+
+    Raises:
+        RecipeError: one of them is missing or does not fit the others (a torchvision for another torch).
+    """
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except (ImportError, RuntimeError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            remedy = f"pip install 'edgeward[{extra}]'"
+            if "torchvision" in reason:
+                remedy += " (torch and torchvision must come from one index)"
+            raise RecipeError(f"{name} cannot be imported ({reason}); install it with: {remedy}") from error
+
+
+def versions() -> dict[str, str]:
+    """Return name -> version of those `TOOLS` that this process has imported."""
+    return {name: metadata.version(name) for module, name in TOOLS.items() if module in sys.modules}
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """Give a temporary path of the same suffix that becomes `target` on success and vanishes on failure."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.stem}.{os.getpid()}{target.suffix}")
+    try:
+        yield partial
+        partial.chmod(0o644)  # some converters write programs' rights
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep a converter's chatter off the terminal; its errors are exceptions and come through."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def read_onnx(file: Path) -> onnx.ModelProto:
+    """Return an ONNX model; raises RecipeError when the file is missing or damaged."""
+    require("build", "onnx")
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        return onnx.load(str(file))
+    except (OSError, DecodeError, ValueError) as error:
+        raise RecipeError(f"{file} cannot be read as ONNX ({error}); export it again") from error
+
+
+def onnx_weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.TensorProto]]:
+    """Yield each convolution or matrix product with its learnt float32 weights, each tensor once."""
+    import onnx
+
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in _WEIGHTED and node.input[1] in constants:
+            tensor = constants.pop(node.input[1])
+            if tensor.data_type == onnx.TensorProto.FLOAT:
+                yield node, tensor
