@@ -25,5 +25,8 @@ def prepare(images: npt.NDArray[Any], spec: InputSpec) -> npt.NDArray[np.float32
     """
     mean = np.asarray(spec.mean, dtype=np.float32)
     std = np.asarray(spec.std, dtype=np.float32)
+    for values in (mean, std):
+        if values.size not in (1, images.shape[-1]):
+            raise ValueError(f"{values.size} means or deviations do not fit images with {images.shape[-1]} channels")
     x = (images.astype(np.float32) * np.float32(spec.scale) - mean) / std
     return np.ascontiguousarray(np.moveaxis(x, -1, 1) if spec.layout == "NCHW" else x)
