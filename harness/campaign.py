@@ -21,6 +21,7 @@ from harness.errors import HarnessError, LabError, MeasurementError, Unsupported
 from harness.model import Campaign, Case, Comparison, Device, Outcome, Run, Samples, Suite, Validity
 from harness.protocol import Group, Link
 from harness.store import Store
+from harness.units import human, points, times
 from harness.vocabulary import METRICS
 
 
@@ -283,3 +284,23 @@ def summary(result: Result) -> Mapping[str, Any]:
     verdicts = {f"{c.metric}_verdict": c.verdict.value for c in result.comparisons}
     flat = {**costs, **accuracies, **changes, **verdicts, "validity": run.validity.value, "run": run.id}
     return {key: value for key, value in flat.items() if value is not None}
+
+
+def headline(result: Result) -> str:
+    """Return a case's result in one line: how it ended and its first figures."""
+    status, run = result.outcome.status, result.run
+    if run is None:
+        return f"{status}: {result.outcome.message}"
+    latency, _, why = compare.statistic(run, "latency_p50_s")
+    figures = [human(latency, "s") if latency is not None else why]
+    for change in result.comparisons:
+        if change.change is None:
+            continue
+        if change.metric == "latency_ratio":
+            span = f"{times(change.change.low)} to {times(change.change.high)}"
+            figures.append(f"{times(change.change.point)} the baseline ({span}), {change.verdict.value}")
+        if change.metric == "sensitivity":
+            figures.append(f"sensitivity {points(change.change.point)}")
+    return f"{status}: {', '.join(figures)}" + (
+        f" [{run.validity.value}]" if run.validity is not Validity.VALID else ""
+    )

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from harness.model import Case, Device
     from harness.store import Store
 
+#: The property that says a case has written its own line.
+_TOLD = "edgeward"
 _STATE = pytest.StashKey["State"]()
 #: On a terminal that is not a screen, progress of one phase is written at most this often.
 _PROGRESS_S = 5.0
@@ -61,6 +63,15 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
         return None
     # The id counts from the lab, wherever pytest was started.
     return SuiteFile.from_parent(parent, path=file_path, nodeid=f"suites/{file_path.name}")
+
+
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """Write no letter for a case: it has a line of its own."""
+    told = any(name == _TOLD for name, _ in getattr(report, "user_properties", ()))
+    if not told or config.get_verbosity() > 0 or hasattr(report, "wasxfail"):
+        return None
+    category = "error" if report.failed and report.when == "setup" else report.outcome
+    return (category, "", category.upper()) if report.when == "call" or report.failed else ("", "", "")
 
 
 @pytest.hookimpl(trylast=True)
@@ -120,6 +131,10 @@ class State:
                 say=lambda device, text: self._news.put((device, text)),
             )
             self.conduct = Conduct(cases, self.store, settings)
+            # Every case has a line of its own; the file's name once more before each would tear them apart.
+            reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+            if reporter is not None:
+                reporter.showfspath = False
         return self._wait(self.conduct.future(item.case))
 
     def _wait(self, future: Future[Result]) -> Result:
@@ -229,11 +244,12 @@ class CaseItem(ShortItem):
     def setup(self) -> None:
         """Wait for the case and hand its figures on."""
         from harness import bench
-        from harness.campaign import summary
+        from harness.campaign import headline, summary
 
         state = self.config.stash[_STATE]
         self._result = result = state.result(self)
-        self.user_properties += list(summary(result).items())
+        self.user_properties += [(_TOLD, result.outcome.status), *summary(result).items()]
+        state.line(f"{self.name} {headline(result)}")
         if result.error is not None:
             # During setup pytest would show a traceback of anything else.
             pytest.fail(str(result.error), pytrace=False)

@@ -113,7 +113,7 @@ def measure(
     """
     _check_confidential(group)
     device = group.device
-    say("preparing")
+    say(f"bringing {group.runtime}, {len(group.cases)} models and {len(samples.images)} images")
     place = provision.workspace(link.connection, device)
     runtime = provision.runtime(link.connection, device, place, group.runtime)
     with _inputs(samples) as inputs, _job_folder(link, place, group, inputs) as (folder, where):
@@ -238,9 +238,10 @@ def _follow(group: Group, link: Link, place: Workspace, folder: str, say: Callab
             for behind, event in runner.follow(link.connection, group.device, place.command, folder, offset=offset):
                 offset = behind
                 account.events.append(event)
-                say(_progress(group, event))
                 if event["event"] == "launch":
                     _decide(group, link, folder, account, decided)
+                if text := _progress(group, event, decided):
+                    say(text)
             return account
         except Transient as error:
             if link.given_up:
@@ -281,17 +282,19 @@ def known(group: Group, account: record.Account, index: int) -> bool:
     return narrow or beyond or inside
 
 
-def _progress(group: Group, event: Mapping[str, Any]) -> str:
+def _progress(group: Group, event: Mapping[str, Any], decided: set[int]) -> str:
+    """Return what people want to know of an event, "" if nothing."""
     kind = event["event"]
     if kind in ("cold", "memory", "accuracy", "energy"):
-        turn = f" {event['turn'] + 1}/{event['of']}" if event["of"] > 1 else ""
-        return f"{kind}{turn} {group.cases[event['model']].variant.id}"
+        turn = f" {event['turn'] + 1} of {event['of']}" if event["of"] > 1 else ""
+        return f"{kind} pass{turn}: {group.cases[event['model']].variant.id}"
     if kind == "launch":
-        names = {r["model"] for r in event["rounds"]}
-        return f"timed launch {event['launch'] + 1}, {len(names)} models taking turns"
+        ratios = [i for i in range(len(group.cases)) if i != group.baseline]
+        known_now = f", {len(decided & set(ratios))} of {len(ratios)} ratios known" if ratios else ""
+        return f"timed pass: launch {event['launch'] + 1}{known_now}"
     if kind == "error":
-        return f"{group.cases[event['model']].variant.id} left out: {event['message']}"
-    return str(kind)
+        return f"left out: {group.cases[event['model']].variant.id}: {event['message']}"
+    return ""
 
 
 def _collect(connection: Connection, folder: str, account: record.Account, models: int) -> None:

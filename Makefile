@@ -1,0 +1,33 @@
+# Two commands: `make bench` measures the first suite on this machine, `make test` tests the harness.
+# Both build their environment in .venv/, from pyproject.toml alone.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+# Shown at the end of a campaign by pytest-benchmark, which knows more columns.
+COLUMNS_SHOWN := median,iqr,min,max,rounds
+
+.PHONY: bench test figures clean
+
+bench: .venv/.bench
+	$(BIN)/pytest suites/ultrasound.toml --device local --benchmark-columns=$(COLUMNS_SHOWN)
+
+test: .venv/.test
+	.ci/system
+	$(BIN)/pytest tests
+
+# The figures that the project promises, printed as they are measured.
+figures: .venv/.test
+	$(BIN)/pytest tests/benchmarks -s
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.bench: pyproject.toml | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+.venv/.test: pyproject.toml .venv/.bench
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks
