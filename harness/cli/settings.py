@@ -72,6 +72,16 @@ class Told(click.ClickException):
 class Commands(click.Group):
     """A group whose commands fail in one or two lines unless --debug asks for the traceback."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is met with the nearest."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            from harness.registry import suggestion
+
+            raise Told(f"no command {args[0]!r}; {suggestion(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error that the user can act on becomes lines, any other says how to see more."""
         settings = ctx.ensure_object(Settings)

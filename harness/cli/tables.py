@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +15,8 @@ from harness.units import ABSENT, human, points, significant, times
 from harness.vocabulary import METRICS
 
 _COLOURS = {Verdict.IMPROVED: "green", Verdict.REGRESSED: "red"}
+#: How harness.compare joins the remarks on one change.
+_BETWEEN = "; "
 _HISTORY = ("latency_p50_s", "latency_p90_s", "peak_memory_bytes", "size_bytes", "accuracy", "sensitivity", "dice")
 
 
@@ -32,7 +35,11 @@ def empty(*titles: str) -> Table:
 
 
 def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison]) -> Table:
-    """Return one row a metric: both numbers, the change with its interval, the verdict and why."""
+    """Return one row a metric: both numbers, the change with its interval, the verdict and why.
+
+    What is said of every change stands once, below the table.
+    """
+    shared = _shared([one.reason for one in comparisons if one.change is not None])
     table = empty("metric", named(baseline), named(run), "change", "verdict", "reason")
     for one in comparisons:
         info = METRICS[one.metric]
@@ -44,9 +51,18 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
             quantity(run, source),
             change(one.change, one.metric),
             f"[{colour}]{one.verdict.value}[/]",
-            escape(one.reason),
+            escape(one.reason.removesuffix(shared).removesuffix(_BETWEEN) if one.change else one.reason),
         )
+    table.caption = escape(f"every change: {shared}") if shared else None
+    table.caption_justify = "left"
     return table
+
+
+def _shared(reasons: Sequence[str]) -> str:
+    """Return the remarks with which all reasons end."""
+    parts = [reason.split(_BETWEEN)[::-1] for reason in reasons]
+    alike = list(takewhile(lambda same: len(set(same)) == 1, zip(*parts, strict=False))) if len(parts) > 1 else []
+    return _BETWEEN.join(same[0] for same in reversed(alike))
 
 
 def _behind(metric: str) -> str:

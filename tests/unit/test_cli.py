@@ -187,6 +187,7 @@ def test_errors_are_told_in_a_line_and_debug_shows_where(edgeward: Command, tmp_
     assert "suites: no suite 'mymodl'; did you mean 'mymodel'?" in told(edgeward("build", "mymodl"))
     assert "holds no devices/ and suites/; correct --lab" in told(edgeward("devices", "--lab", tmp_path))
     assert "holds no devices/ and suites/" in told(edgeward("--lab", tmp_path, "devices"))
+    assert "no command 'device'; did you mean 'devices'?" in told(edgeward("device"))
     assert "nothing has been measured in this lab; run `pytest" in told(edgeward("report"))
     assert "Parquet is binary" in told(edgeward("export", "--format", "parquet"))
     assert "cannot open the store" in told(edgeward("history", "mymodel", "--store", "nonsense"))
@@ -270,13 +271,17 @@ def test_history_lists_every_run_of_a_suite(measured: Store, edgeward: Command) 
     assert "no run of a suite 'mymodl'; did you mean 'mymodel'?" in told(edgeward("history", "mymodl"))
 
 
-@pytest.mark.usefixtures("measured")
-def test_compare_puts_two_runs_side_by_side(edgeward: Command) -> None:
+def test_compare_puts_two_runs_side_by_side(measured: Store, edgeward: Command) -> None:
     shown = edgeward("compare", "baseline", "int8")
     assert shown.exit_code == 0
     (latency,) = [line for line in shown.output.splitlines() if line.startswith("Latency")]
     assert "0.50×" in latency
     assert "improved" in latency
+    quick = replace(run_of("tiny", middle_s=0.002), quick=True)
+    measured.add_run(quick)
+    again = edgeward("compare", "baseline", "tiny").output
+    assert again.count("quick") == 1, "what is said of every change stands once"
+    assert "every change: quick" in again
     assert "no run has an id that begins with 'zz'" in told(edgeward("compare", "baseline", "zz"))
 
 
