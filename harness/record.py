@@ -228,5 +228,13 @@ def _notes(index: int, account: Account, table: IntArray) -> dict[str, Any]:
         "paused_s": end["paused_s"],
         "page_cache": account.of("cold", index)[0]["page_cache"],
         "accuracy_pass_s": accuracy["ns"] / NS_PER_S,
+        "job_spent_s": _spent(account),
         "sentinel_cool_s": timed["sentinel_cool_ns"] / NS_PER_S,
     }
+
+
+def _spent(account: Account) -> dict[str, float]:
+    """Return what the whole job took: inferring, and the starts, loads, sentinels and pauses that METHOD mandates."""
+    end, done = account.of("timed_end")[0], account.of("done")[0]
+    named = {key.removesuffix("_ns"): ns for key, ns in {**done["spent"], "sentinel_ns": end["sentinel_ns"]}.items()}
+    return {**{key: ns / NS_PER_S for key, ns in named.items()}, "pause": end["paused_s"]}

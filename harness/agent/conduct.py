@@ -17,7 +17,7 @@ from typing import Any, Callable
 
 from harness.agent import energy, survey
 from harness.agent.events import Events
-from harness.agent.process import Lost, Process
+from harness.agent.process import SPENT, Lost, Process
 from harness.agent.timed import TimedPass
 
 VERSION = "1"
@@ -48,7 +48,7 @@ class Conductor:
         if self.job.get("meter"):
             self._each("energy", self._energy, 1)
         self.events.say("conditions", when="after", **survey.conditions(str(self.folder)))
-        self.events.say("done", alive=self.alive)
+        self.events.say("done", alive=self.alive, spent=SPENT)
 
     def start(self, index: int) -> Process:
         """Start the worker of model `index`; raises Lost."""

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 
+#: What the processes of this conductor have taken so far, in ns: starting them, loading models, and inferring.
+SPENT = {"process_start_ns": 0, "load_ns": 0, "inference_ns": 0}
+
+
 class Lost(Exception):
     """A worker answered with an error, died, or did not answer in time."""
 
@@ -40,6 +44,7 @@ class Process:
             )
         ready = self._read()
         self.start_ns = ready["ready_ns"] - started
+        SPENT["process_start_ns"] += self.start_ns
         self.facts: dict[str, Any] = ready["facts"]
 
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
@@ -49,7 +54,9 @@ class Process:
             self._pipe("stdin").flush()
         except BrokenPipeError:
             self._die()
-        return self._read()
+        answer = self._read()
+        SPENT["load_ns" if verb == "load" else "inference_ns"] += answer.get("ns", 0)
+        return answer
 
     def quit(self) -> None:
         """End the process, kindly first."""

@@ -31,12 +31,16 @@ class Sentinel:
     """
 
     def __init__(self, readings: int = 9) -> None:
+        self.spent_ns = 0
         first = sorted(kernel_ns() for _ in range(readings))
         self.cool_ns = first[len(first) // 2]
 
     def drift(self) -> float:
         """Return the relative slow-down now: 0.0 is cool, 0.25 a quarter slower."""
-        return kernel_ns() / self.cool_ns - 1
+        started = time.monotonic_ns()
+        drift = kernel_ns() / self.cool_ns - 1
+        self.spent_ns += time.monotonic_ns() - started
+        return drift
 
     def settle(self, budget_s: float) -> tuple[float, float]:
         """Pause until the processor is cool again or `budget_s` is spent; return the drift and the seconds paused."""

@@ -46,7 +46,7 @@ class TimedPass:
                 break
         for index in self._rows:
             self._write(index)
-        self._c.events.say("timed_end", paused_s=self._paused_s)
+        self._c.events.say("timed_end", paused_s=self._paused_s, sentinel_ns=self._sentinel.spent_ns)
 
     def _playing(self) -> list[int]:
         self._decided |= {i for i in self._c.alive if (self._c.folder / f"stop-{i}").exists()}

@@ -81,7 +81,7 @@ class Worker:
             with self._stem.with_suffix(".latency.raw").open("ab") as file:
                 samples.tofile(file)
         level = float(self._numpy.quantile(samples, ROUND_QUANTILE, method="weibull"))
-        return {"count": len(samples), "level_ns": level, "sum_ns": sum(samples)}
+        return {"count": len(samples), "level_ns": level, "ns": sum(samples)}
 
     def spin(self, duration_s: float) -> dict[str, Any]:
         """Infer for `duration_s` without keeping samples, for a meter's window."""
