@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-
 #: What the processes of this conductor have taken so far, in ns: starting them, loading models, and inferring.
 SPENT = {"process_start_ns": 0, "load_ns": 0, "inference_ns": 0}
 

@@ -1,0 +1,1 @@
+"""Baseline -> variant: one file a recipe, whose name is the `recipe` of a variant."""
