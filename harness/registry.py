@@ -141,7 +141,11 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
 
     try:
         # JSON rather than Python values: in strict mode a list may then become a tuple and a string a path.
-        return TypeAdapter(kind).validate_json(json.dumps(table, default=str), strict=True)
+        text = json.dumps(table, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise LabError("holds a date, nan or inf, which no option takes; correct it", file=file, key=key) from error
+    try:
+        return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         raise blame(error, table, file=file, key=key) from error
     except ValueError as error:  # what the plug-in's own __post_init__ says

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,8 @@ def test_options_become_the_plug_ins_own_dataclass() -> None:
         ({"mode": "l"}, r"data\.mode: input should be '' or 'L', not 'l'"),
         ({"sizes": [1]}, r"data\.sizes"),
         ({"path": 3}, r"data\.path"),
+        ({"ratio": float("nan")}, r"data: holds a date, nan or inf"),
+        ({"path": datetime.date(2026, 11, 21)}, r"data: holds a date, nan or inf"),
     ],
 )
 def test_wrong_options_name_file_and_key(table: dict[str, Any], complaint: str) -> None:
