@@ -103,7 +103,7 @@ def _accuracy_change(
     info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]
 ) -> tuple[Estimate | None, list[str]]:
     for role, one in (("baseline", baseline), ("run", run)):
-        if one.outputs is None or one.labels is None:
+        if one.outputs is None or one.labels is None or len(one.labels) == 0:
             return None, [f"the {role} has no stored outputs to pair with"]
     if not np.array_equal(np.asarray(baseline.labels), np.asarray(run.labels)):
         return None, ["the two were not measured on the same images"]
