@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import getpass
 import os
 import shutil
@@ -22,7 +23,7 @@ from harness.model import Address, Device
 _CONFIG = """\
 ListenAddress {host}
 Port {port}
-HostKey {folder}/host_key
+{host_keys}
 AuthorizedKeysFile {folder}/authorized_keys
 PidFile none
 StrictModes no
@@ -48,6 +49,7 @@ class Server:
 
     Attributes:
         folder: keys, configuration, log; `folder/"work"` is the device's workdir.
+        host_key: its first public key as a line: type and base64.
         pid: of the listening sshd.
     """
 
@@ -55,12 +57,8 @@ class Server:
     host: str
     port: int
     user: str
+    host_key: str
     pid: int
-
-    @property
-    def host_key(self) -> str:
-        """The server's public key as a line: type and base64."""
-        return " ".join((self.folder / "host_key.pub").read_text().split()[:2])
 
     @property
     def identity(self) -> Path:
@@ -126,12 +124,19 @@ def _is_sshd(process: psutil.Process) -> bool:
 
 
 @contextlib.contextmanager
-def openssh(folder: Path, *, port: int = 0, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
+def openssh(
+    folder: Path,
+    *,
+    port: int = 0,
+    host_keys: Sequence[str] = ("ed25519",),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """Run a server in `folder` until the block is left; the log stays there and is shown if the block fails.
 
     Args:
         folder: an empty folder for keys, configuration, log and the device's workdir.
         port: where to listen; 0 for any free one.
+        host_keys: the kinds of host key it has; the first is the one its device file pins.
         environment: variables of the log-in, besides a PATH whose python3 is the one these tests are run by. SHLVL = 1
             keeps bash from reading the user's ~/.bashrc, which may be slow and is none of a device's business; set
             SHLVL = 0 and another HOME to have one read.
@@ -144,11 +149,11 @@ def openssh(folder: Path, *, port: int = 0, environment: Mapping[str, str] | Non
         raise ServerError("sshd is not installed; apt-get install openssh-server")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, parents=True, exist_ok=True)  # its privilege separation wants it
-    server = _prepared(folder, port or _free_port(), {**_login_environment(), **(environment or {})})
+    server = _prepared(folder, port or _free_port(), host_keys, {**_login_environment(), **(environment or {})})
     with (folder / "sshd.log").open("wb") as log:
         process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
     try:
-        server = Server(folder, server.host, server.port, server.user, process.pid)
+        server = dataclasses.replace(server, pid=process.pid)
         _await_banner(server, process)
         yield server
     except BaseException:
@@ -163,21 +168,29 @@ def _login_environment() -> dict[str, str]:
     return {"SHLVL": "1", "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
 
 
-def _prepared(folder: Path, port: int, environment: Mapping[str, str]) -> Server:
+def _prepared(folder: Path, port: int, host_keys: Sequence[str], environment: Mapping[str, str]) -> Server:
     (folder / "work").mkdir(parents=True)
-    for name in ("host_key", "identity"):
-        make_key(folder / name)
+    for kind in host_keys:
+        make_key(folder / f"host_key_{kind}", kind=kind)
+    make_key(folder / "identity")
     shutil.copyfile(folder / "identity.pub", folder / "authorized_keys")
-    server = Server(folder, "127.0.0.1", port, getpass.getuser(), 0)
+    public = (folder / f"host_key_{host_keys[0]}.pub").read_text()
+    server = Server(folder, "127.0.0.1", port, getpass.getuser(), " ".join(public.split()[:2]), 0)
     variables = " ".join(f'"{name}={value}"' for name, value in environment.items())
-    config = _CONFIG.format(host=server.host, port=port, folder=folder, environment=variables)
+    config = _CONFIG.format(
+        host=server.host,
+        port=port,
+        folder=folder,
+        host_keys="\n".join(f"HostKey {folder}/host_key_{kind}" for kind in host_keys),
+        environment=variables,
+    )
     (folder / "sshd_config").write_text(config)
     return server
 
 
-def make_key(path: Path, *, passphrase: str = "") -> None:
-    """Make an Ed25519 key pair at `path` and `path`.pub."""
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", passphrase, "-C", path.name, "-f", str(path)]
+def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> None:
+    """Make a key pair at `path` and `path`.pub; `kind` is ed25519, ecdsa or rsa."""
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", path.name, "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 

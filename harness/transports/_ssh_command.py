@@ -73,11 +73,12 @@ class Command:
         self._transport = transport
         self._channel: paramiko.Channel | None = None
         self._over = threading.Event()
+        self._settled = threading.Event()  # over, or bound to fail
         threading.Thread(target=self._work, name="ssh-command", daemon=True).start()
 
     def wait(self, ends_at: Callable[[], float]) -> None:
-        """Wait until the command is over; raises Expired when the moment `ends_at()` has passed."""
-        while not self._over.wait(max(0.0, min(threading.TIMEOUT_MAX, ends_at() - time.monotonic()))):
+        """Wait until the command is over or has failed; raises Expired when the moment `ends_at()` has passed."""
+        while not self._settled.wait(max(0.0, min(threading.TIMEOUT_MAX, ends_at() - time.monotonic()))):
             if time.monotonic() >= ends_at():
                 raise Expired
 
@@ -108,6 +109,7 @@ class Command:
             channel.close()  # releases a feeder whose bytes nobody will read
             feeding.join()
         self._over.set()
+        self._settled.set()
         self._at_end()
         self.close()
 
@@ -118,12 +120,13 @@ class Command:
             yield
         except Exception as error:  # noqa: BLE001 -- not swallowed: Session raises it
             self.failure = self.failure or error
+            self._settled.set()
 
     def _moved(self) -> None:
         self.moved_at = time.monotonic()
 
     def _feed(self, channel: paramiko.Channel) -> None:
-        """Send stdin, then the end of it; without its end a command whose input broke off would take it for whole."""
+        """Send stdin, then its end; not if it broke off, lest the command take it for whole before it is killed."""
         with self._carried():
             while chunk := self._stdin.read(_CHUNK):
                 if not self._sent(channel, chunk):
@@ -131,8 +134,6 @@ class Command:
             self.fed = True
             if not channel.closed:
                 channel.shutdown_write()
-        if self.failure is not None:
-            channel.close()
 
     def _sent(self, channel: paramiko.Channel, chunk: bytes) -> bool:
         """Send a chunk; False if the command has ended without reading it, which is its own affair."""

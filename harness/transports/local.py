@@ -66,7 +66,7 @@ class LocalConnection:
             return _not_started(argv, error)
         with process, _killed_at_exit(process):
             unread: list[OSError] = []
-            threading.Thread(target=_feed, args=(process.stdin, stdin, unread), daemon=True).start()
+            threading.Thread(target=_feed, args=(process, process.stdin, stdin, unread), daemon=True).start()
             process.stdin = None  # the feeder's from here on, not communicate()'s
             try:
                 out, err = process.communicate(timeout=timeout_s)
@@ -181,13 +181,13 @@ def _killed_at_exit(process: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
     finally:
         if process.returncode is None:
-            # gone already, when it ended by itself a moment ago
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill(process)
             process.wait()
 
 
-def _feed(pipe: IO[bytes] | None, stdin: IO[bytes] | bytes, unread: list[OSError]) -> None:
+def _feed(
+    process: subprocess.Popen[bytes], pipe: IO[bytes] | None, stdin: IO[bytes] | bytes, unread: list[OSError]
+) -> None:
     """Write `stdin` to the process; what keeps it from being read is left in `unread`."""
     assert pipe is not None
     source = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
@@ -195,6 +195,8 @@ def _feed(pipe: IO[bytes] | None, stdin: IO[bytes] | bytes, unread: list[OSError
     with contextlib.suppress(BrokenPipeError), pipe:
         while chunk := _read(source, unread):
             pipe.write(chunk)
+        if unread:
+            _kill(process)  # before the pipe ends, lest it take its input for whole
 
 
 def _read(source: IO[bytes], unread: list[OSError]) -> bytes:
@@ -203,3 +205,9 @@ def _read(source: IO[bytes], unread: list[OSError]) -> bytes:
     except OSError as error:
         unread.append(error)
         return b""
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process group, unless it has ended by itself a moment ago."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import os
+import secrets
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ import pytest
 
 from devices.virtual.openssh import Server, small_disk
 from harness import registry
-from harness.errors import DeviceError, OutOfSpace, Stable, TimedOut
+from harness.errors import DeviceError, OutOfSpace, Stable, TimedOut, Transient
 from harness.model import Address, Device
 from harness.ports import Connection
 from harness.transports import local, ssh
@@ -62,6 +63,11 @@ def processes_with(word: str) -> list[str]:
         if word in words and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(" ".join(words))
     return found
+
+
+def unique_nap() -> str:
+    """Return seconds that no other process on this machine sleeps, so that it can be told apart."""
+    return f"60.{secrets.randbelow(10**9):09}"
 
 
 def none_left(find: Callable[[], object], *, within_s: float = 3.0) -> bool:
@@ -133,6 +139,18 @@ def test_input_may_be_an_open_file(connection: Connection, fifty_megabytes: Path
     assert done.text.split()[0] == wanted
 
 
+def test_input_that_cannot_be_read_to_its_end_is_not_taken_for_whole(connection: Connection, tmp_path: Path) -> None:
+    script = 'cat > "$1"; touch "$2"'
+    said = r"(local|ssh): cannot read what `sh` is to be given: .*Input/output error"
+    with (
+        Path("/proc/self/mem").open("rb") as broken,
+        pytest.raises(Stable, match=said),
+    ):  # its first page cannot be read
+        connection.run(["sh", "-c", script, "sh", str(tmp_path / "got"), str(tmp_path / "done")], stdin=broken)
+    time.sleep(0.1)
+    assert not (tmp_path / "done").exists()
+
+
 def test_a_program_that_does_not_read_its_input_ends_all_the_same(connection: Connection) -> None:
     assert connection.run(["true"], stdin=io.BytesIO(bytes(20 * MEGABYTE)), timeout_s=10).code == 0
 
@@ -144,11 +162,12 @@ def test_much_output_on_both_streams_does_not_deadlock(connection: Connection) -
 
 
 def test_a_passed_deadline_kills_the_program_and_its_children(connection: Connection) -> None:
+    nap = unique_nap()
     started = time.monotonic()
     with pytest.raises(TimedOut, match=r"(local|ssh): `sh` did not end within 0\.5 s .*allow it more time"):
-        connection.run(["sh", "-c", "sleep 98.765 & sleep 98.765; echo never"], timeout_s=0.5)
+        connection.run(["sh", "-c", f"sleep {nap} & sleep {nap}; echo never"], timeout_s=0.5)
     assert time.monotonic() - started < 3
-    assert none_left(lambda: processes_with("98.765"))
+    assert none_left(lambda: processes_with(nap))
     assert connection.run(["echo", "still here"]).text == "still here"
 
 
@@ -173,18 +192,20 @@ def test_a_long_stream_loses_no_line_while_its_reader_is_slow(connection: Connec
 
 
 def test_a_silent_stream_ends_with_its_program_killed(connection: Connection) -> None:
-    lines = connection.stream(["sh", "-c", "echo first; sleep 87.654"], silence_s=0.5)
+    nap = unique_nap()
+    lines = connection.stream(["sh", "-c", f"echo first; sleep {nap}"], silence_s=0.5)
     assert next(lines) == b"first"
     with pytest.raises(TimedOut, match=r"(local|ssh): `sh` was silent for 0\.5 s"):
         next(lines)
-    assert none_left(lambda: processes_with("87.654"))
+    assert none_left(lambda: processes_with(nap))
 
 
 def test_leaving_a_stream_early_kills_its_program(connection: Connection) -> None:
-    lines = connection.stream(["sh", "-c", "while :; do echo tick; sleep 0.123456; done"], silence_s=5)
+    script = f"while :; do echo tick; sleep 0.1; done # {unique_nap()}"
+    lines = connection.stream(["sh", "-c", script], silence_s=5)
     assert next(lines) == b"tick"
     lines.close()  # type: ignore[attr-defined]
-    assert none_left(lambda: processes_with("while :; do echo tick; sleep 0.123456; done"))
+    assert none_left(lambda: processes_with(script))
 
 
 def test_a_stream_that_fails_says_so_after_its_last_line(connection: Connection) -> None:
@@ -200,6 +221,30 @@ def test_fifty_megabytes_come_back_as_they_went(connection: Connection, fifty_me
     connection.pull(str(there), back)
     assert there.read_bytes() == fifty_megabytes.read_bytes() == back.read_bytes()
     assert [path.name for path in there.parent.iterdir()] == [there.name]
+
+
+def test_a_file_that_changes_while_it_is_pulled_is_refused(
+    connection: Connection, fifty_megabytes: Path, tmp_path: Path
+) -> None:
+    changing, back = tmp_path / "changing", tmp_path / "back"
+    changing.write_bytes(fifty_megabytes.read_bytes())
+    done = threading.Event()
+
+    def change() -> None:
+        with changing.open("r+b") as file:
+            while not done.is_set():
+                file.seek(0)
+                file.write(os.urandom(16))
+                file.flush()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(change)
+        try:
+            with pytest.raises(Transient, match=r"(local|ssh): cannot .*sha256 differs, it changed meanwhile"):
+                connection.pull(str(changing), back)
+        finally:
+            done.set()
+    assert [path.name for path in tmp_path.iterdir()] == ["changing"]
 
 
 def test_an_empty_file_is_a_file_too(connection: Connection, tmp_path: Path) -> None:

@@ -87,6 +87,15 @@ def test_a_host_without_a_key_of_the_pinned_kind_is_refused(openssh_server: Serv
     assert "pin its new key" in message
 
 
+@pytest.mark.parametrize("pinned", ["ed25519", "ecdsa", "rsa"])
+def test_the_host_shows_the_pinned_one_of_its_keys(tmp_path: Path, pinned: str) -> None:
+    with openssh(tmp_path / "server", host_keys=("ed25519", "ecdsa", "rsa")) as server:
+        line = public(server.folder / f"host_key_{pinned}")
+        connection = ssh.connect(server.device(host_key=line))
+        assert connection.run(["echo", "hello"]).text == "hello"
+        connection.close()
+
+
 def test_a_pinned_line_that_is_no_key_names_file_and_key(openssh_server: Server) -> None:
     with pytest.raises(LabError, match=r"devices/openssh\.toml: ssh\.host_key: not a public key .*ssh-keyscan"):
         ssh.connect(openssh_server.device(host_key="ssh-ed25519 AAAA"))
@@ -227,9 +236,9 @@ def silent(server: Server, use: Callable[[Connection], object], **options: float
         server.signal_sessions(signal.SIGSTOP)
         with pytest.raises(TimedOut) as caught:
             using.result(timeout=15)
-    connection.close()
-    with pytest.raises(Unreachable):
+    with pytest.raises(Unreachable, match="was lost"):  # given up for good: the next user need not wait as well
         connection.run(["true"], timeout_s=5)
+    connection.close()
     return caught.value
 
 
