@@ -120,11 +120,13 @@ class State:
         """Return a case's result; the first call starts the campaign with all cases of the session."""
         if self.conduct is None:
             from harness.campaign import Conduct, Settings
+            from harness.store import shown
 
             cases = [other.case for other in item.session.items if isinstance(other, CaseItem)]
             option = self.config.getoption
             settings = Settings(
-                command=shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
+                # It is stored and shown in the report: no password of the store in it.
+                command=shown(shlex.join(["pytest", *map(str, self.config.invocation_params.args)])),
                 quick=option("quick"),
                 resume=option("resume"),
                 devices_at_once=option("devices_at_once"),

@@ -1,0 +1,159 @@
+"""What the rest of the house sees of the store: nouns in, nouns out.
+
+Every run is committed the moment it exists, so that an interrupted night keeps what it measured.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from harness.errors import StoreError
+from harness.model import Campaign, Comparison, Outcome, Run
+from harness.store.conversion import (
+    campaign_of,
+    campaign_row,
+    comparison_of,
+    comparison_row,
+    outcome_of,
+    outcome_row,
+    run_of,
+    run_row,
+)
+from harness.store.tables import VERSION, Base, CampaignRow, ComparisonRow, OutcomeRow, RunRow, StampRow
+
+#: How long a writer waits for another one.
+_WAIT_S = 30.0
+#: A password before the @ of a URL or in its query, also in a URL that cannot be parsed.
+_SECRET = re.compile(r"""(//[^:/@\s]*:)[^\s'"]*(?=@)|([?&]password=)[^&\s'"]*""")
+
+
+class Store:
+    """Results behind one URL; safe to use from several threads.
+
+    Args:
+        url: SQLAlchemy URL; the folder of a SQLite file is made if it is missing.
+
+    Raises:
+        StoreError: the URL is wrong, the store cannot be opened, or it was written by another version.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            parsed = sa.make_url(url)
+            if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+                Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            self._engine = sa.create_engine(parsed, **_patient(parsed))
+            self._check_version()
+        except ImportError as error:
+            raise StoreError(f"cannot open the store {shown(url)}: {error}; install it beside edgeward") from error
+        except (sa.exc.SQLAlchemyError, ValueError, OSError) as error:
+            raise StoreError(f"cannot open the store {shown(url)}: {_first_line(error)}; check --store") from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+    def add_campaign(self, campaign: Campaign) -> None:
+        """Keep a campaign that begins, or what was found out about it since."""
+        with self._writing() as session:
+            session.merge(campaign_row(campaign))
+
+    def add_run(self, run: Run) -> None:
+        """Keep a run, whole or not at all."""
+        with self._writing() as session:
+            session.add(run_row(run))
+
+    def add_comparisons(self, campaign: str, comparisons: Sequence[Comparison]) -> None:
+        """Keep what was compared in a campaign."""
+        with self._writing() as session:
+            for comparison in comparisons:
+                session.merge(comparison_row(campaign, comparison))
+
+    def add_outcome(self, campaign: str, outcome: Outcome) -> None:
+        """Keep how a case ended; a case that is done again replaces its outcome."""
+        with self._writing() as session:
+            session.merge(outcome_row(campaign, outcome))
+
+    def campaigns(self) -> list[Campaign]:
+        """Return all campaigns, the newest first."""
+        return [campaign_of(row) for row in self._all(sa.select(CampaignRow).order_by(CampaignRow.started_at.desc()))]
+
+    def runs(self, campaign: str | None = None, suite: str | None = None) -> list[Run]:
+        """Return the runs of a campaign, of a suite, or all, in the order they were made."""
+        query = sa.select(RunRow).order_by(RunRow.started_at, RunRow.id)
+        if campaign is not None:
+            query = query.where(RunRow.campaign == campaign)
+        if suite is not None:
+            query = query.where(RunRow.suite == suite)
+        return [run_of(row) for row in self._all(query)]
+
+    def run(self, prefix: str) -> Run:
+        """Return the one run whose id begins with `prefix`; raises StoreError if there is none or more than one."""
+        found = self._all(sa.select(RunRow).where(RunRow.id.startswith(prefix, autoescape=True)).limit(2))
+        if len(found) == 1:
+            return run_of(found[0])
+        what = "no run has" if not found else "several runs have"
+        raise StoreError(f"{what} an id that begins with {prefix!r}; `edgeward export` lists them")
+
+    def comparisons(self, campaign: str) -> list[Comparison]:
+        """Return what was compared in a campaign."""
+        rows = self._all(sa.select(ComparisonRow).where(ComparisonRow.campaign == campaign))
+        return [comparison_of(row) for row in rows]
+
+    def outcomes(self, campaign: str) -> list[Outcome]:
+        """Return how the cases of a campaign ended."""
+        rows = self._all(sa.select(OutcomeRow).where(OutcomeRow.campaign == campaign).order_by(OutcomeRow.case))
+        return [outcome_of(row) for row in rows]
+
+    @contextmanager
+    def _writing(self) -> Iterator[orm.Session]:
+        try:
+            with orm.Session(self._engine) as session, session.begin():
+                yield session
+        except sa.exc.SQLAlchemyError as error:
+            where = shown(self.url)
+            raise StoreError(
+                f"cannot write to {where}: {_first_line(error)}; free some space or check --store"
+            ) from error
+
+    def _all(self, query: Any) -> list[Any]:
+        try:
+            with orm.Session(self._engine) as session:
+                return list(session.scalars(query))
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreError(f"cannot read {shown(self.url)}: {_first_line(error)}; check --store") from error
+
+    def _check_version(self) -> None:
+        """Make the tables of a new store; a store of another version is left as it is."""
+        stamped = sa.inspect(self._engine).has_table(StampRow.__tablename__)
+        found = next(iter(self._all(sa.select(StampRow.version))), None) if stamped else None
+        if found not in (None, VERSION):
+            raise StoreError(
+                f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}; "
+                "choose another file with --store"
+            )
+        Base.metadata.create_all(self._engine)
+        with self._writing() as session:
+            session.merge(StampRow(version=VERSION))
+
+
+def _patient(url: sa.URL) -> dict[str, Any]:
+    """Return the options with which SQLite waits for another writer instead of giving up at once."""
+    return {"connect_args": {"timeout": _WAIT_S}} if url.get_backend_name() == "sqlite" else {}
+
+
+def shown(url: str) -> str:
+    """Return a store's URL, or a command line with one in it, as it may be printed or kept: without its password."""
+    return _SECRET.sub(lambda found: f"{found[1] or found[2]}***", url)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

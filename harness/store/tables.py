@@ -1,0 +1,91 @@
+"""The tables: what is looked up stands in columns, raw samples and outputs as .npy bytes, the rest in JSON."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+#: Raised with every change of the tables; a store of another version is refused, never guessed at.
+VERSION = 1
+
+
+class Base(orm.DeclarativeBase):
+    """The tables."""
+
+    type_annotation_map = {dict[str, Any]: sa.JSON, list[Any]: sa.JSON, bytes: sa.LargeBinary}  # noqa: RUF012
+
+
+class StampRow(Base):
+    """Which version of the tables this is."""
+
+    __tablename__ = "stamp"
+    version: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+
+
+class CampaignRow(Base):
+    """One start of the harness."""
+
+    __tablename__ = "campaign"
+    id: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    started_at: orm.Mapped[datetime] = orm.mapped_column(sa.DateTime(timezone=True), index=True)
+    quick: orm.Mapped[bool]
+    document: orm.Mapped[dict[str, Any]]
+
+
+class RunRow(Base):
+    """What one case gave, once; `document` holds what is not looked up."""
+
+    __tablename__ = "run"
+    id: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    campaign: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("campaign.id"), index=True)
+    suite: orm.Mapped[str] = orm.mapped_column(index=True)
+    device: orm.Mapped[str] = orm.mapped_column(index=True)
+    started_at: orm.Mapped[datetime] = orm.mapped_column(sa.DateTime(timezone=True), index=True)
+    validity: orm.Mapped[str]
+    document: orm.Mapped[dict[str, Any]]
+    confusion: orm.Mapped[bytes | None]
+    outputs: orm.Mapped[bytes | None]
+    labels: orm.Mapped[bytes | None]
+    measurements: orm.Mapped[list[MeasurementRow]] = orm.relationship(lazy="selectin", cascade="all, delete-orphan")
+
+
+class MeasurementRow(Base):
+    """One metric of one run, with its raw values."""
+
+    __tablename__ = "measurement"
+    run: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("run.id"), primary_key=True)
+    metric: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    unit: orm.Mapped[str]
+    method: orm.Mapped[str]
+    absent_reason: orm.Mapped[str]
+    estimated: orm.Mapped[bool]
+    values: orm.Mapped[bytes]
+    rounds: orm.Mapped[bytes | None]
+
+
+class ComparisonRow(Base):
+    """What changed from a baseline to a run in one metric."""
+
+    __tablename__ = "comparison"
+    run: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("run.id"), primary_key=True)
+    baseline: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    metric: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    campaign: orm.Mapped[str] = orm.mapped_column(index=True)
+    verdict: orm.Mapped[str]
+    reason: orm.Mapped[str]
+    change: orm.Mapped[dict[str, Any] | None] = orm.mapped_column(sa.JSON)
+
+
+class OutcomeRow(Base):
+    """How a case ended."""
+
+    __tablename__ = "outcome"
+    campaign: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("campaign.id"), primary_key=True)
+    case: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    status: orm.Mapped[str]
+    run: orm.Mapped[str]
+    message: orm.Mapped[str]
+    judgements: orm.Mapped[list[Any]]
