@@ -1,8 +1,7 @@
-"""The machine the harness runs on.
+"""address = "local:"
 
-address = "local:"
-
-There is no table for it. Commands run in a process group of their own, which a passed deadline kills as a whole.
+The machine the harness runs on. There is no table for it. Commands run in a process group of their own, which a
+passed deadline kills as a whole.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""A device that runs an SSH server: OpenSSH, dropbear, whatever an embedded Linux has.
-
-address = "ssh://bench@pi5.lab:22"         # user, port and real name may stand in ~/.ssh/config instead
+"""address = "ssh://bench@pi5.lab:22"         # user, port and real name may stand in ~/.ssh/config instead
 
 [ssh]
 host_key = "ssh-ed25519 AAAA…"             # or known_hosts = "FILE"; an unknown key is refused
 identity = "~/.ssh/lab"
 
+A device that runs an SSH server: OpenSSH, dropbear, whatever an embedded Linux has.
 Only commands are used, never SFTP or SCP, which small units lack and which are slower over a long link. Passwords are
 never asked for and never stored: a key comes from the agent or from an identity file.
 """
