@@ -21,9 +21,9 @@ class Headline:
 
 
 def latency(entry: Entry) -> Estimate | None:
-    """Return the latency of an entry relative to its baseline."""
+    """Return the latency of an entry relative to its baseline, None without a bounded interval."""
     found = entry.comparisons.get("latency_ratio")
-    return None if found is None else found.change
+    return found.change if found is not None and wording.bounded(found.change) else None
 
 
 def faster(entry: Entry) -> bool:

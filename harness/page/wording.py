@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, TypeGuard
 
 import numpy as np
 
-from harness import units
-from harness.model import Comparison, Estimate, Measurement, Run
+from harness import compare, units
+from harness.model import Comparison, Estimate, Run
 from harness.vocabulary import METRICS, MetricInfo
 
-#: Percentiles are shown only with enough samples for a 99 % bound (LoadGen's early stopping).
-ENOUGH: Final[Mapping[str, int]] = {"p50": 1, "p90": 64, "p99": 662}
 GLYPHS: Final[Mapping[str, str]] = {
     "improved": "✓", "regressed": "✕", "equivalent": "=", "inconclusive": "?", "incomparable": "∅",
     "passed": "✓", "failed": "✕", "error": "!", "xfailed": "≈", "xpassed": "?",
     "valid": "✓", "degraded": "△", "invalid": "✕", "baseline": "●",
 }  # fmt: skip
+UNBOUNDED: Final = "no bounded interval"
+#: The page says once, at its top, that a campaign was quick.
+_QUICK: Final = "quick"
 OUTCOMES: Final[Mapping[str, str]] = {
     "passed": "passed", "failed": "failed", "error": "error", "xfailed": "known failure",
     "xpassed": "unexpected pass",
@@ -27,7 +29,10 @@ OUTCOMES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One metric of one run as it stands in a table: its own value and how it changed against the baseline."""
+    """One metric of one run as it stands in a table: its own value and how it changed against the baseline.
+
+    `reason` says why there is no value; `note` is what must be known of the comparison and stands below the table.
+    """
 
     metric: str
     title: str
@@ -37,6 +42,7 @@ class Cell:
     change_interval: str = ""
     verdict: str = ""
     reason: str = ""
+    note: str = ""
 
 
 def info(metric: str) -> MetricInfo:
@@ -53,34 +59,25 @@ def title(metric: str, positive: str = "") -> str:
 
 def cost(run: Run, metric: str) -> float | None:
     """Return one cost of a run (SI), or None if it is absent or has too few samples for its percentile."""
-    if metric == "size_bytes":
-        size = run.variant.get("size_bytes")
-        return None if size is None else float(size)
-    described = info(metric)
-    measurement = run.measurements.get(described.measurement)
-    return None if measurement is None else reduced(measurement, described.reduce)
-
-
-def reduced(measurement: Measurement, how: str) -> float | None:
-    """Return raw values as one number, `how` as in `MetricInfo.reduce`."""
-    values = measurement.values
-    if not len(values) or measurement.absent_reason or len(values) < ENOUGH.get(how, 1):
-        return None
-    if how == "max":
-        return float(values.max())
-    share = {"p90": 0.9, "p99": 0.99}.get(how, 0.5)
-    return float(np.quantile(values, share))
+    return compare.statistic(run, metric)[0]
 
 
 def absence(run: Run, metric: str) -> str:
     """Return why a run has no such cost, "" if it has one."""
-    if cost(run, metric) is not None:
-        return ""
-    measurement = run.measurements.get(info(metric).measurement)
-    if measurement is None:
-        return "not measured"
-    few = f"too few samples ({units.count(len(measurement.values))})"
-    return measurement.absent_reason or (few if len(measurement.values) else "no samples")
+    return compare.statistic(run, metric)[2]
+
+
+def reading(run: Run, name: str) -> str:
+    """Return the median of a measurement that the vocabulary does not hold, with its unit."""
+    found = run.measurements.get(name)
+    if found is None or found.absent_reason or not len(found.values):
+        return units.ABSENT
+    return units.human(float(np.median(found.values)), found.unit)
+
+
+def bounded(estimate: Estimate | None) -> TypeGuard[Estimate]:
+    """Return True if there is an estimate, and it and both ends of its interval are finite."""
+    return estimate is not None and all(map(math.isfinite, (estimate.point, estimate.low, estimate.high)))
 
 
 def value(metric: str, number: float | None) -> str:
@@ -90,7 +87,9 @@ def value(metric: str, number: float | None) -> str:
 
 def spread(metric: str, estimate: Estimate | None) -> str:
     """Return the interval of a metric's value."""
-    return "" if estimate is None else units.span(estimate.low, estimate.high, info(metric).unit)
+    if estimate is None:
+        return ""
+    return units.span(estimate.low, estimate.high, info(metric).unit) if bounded(estimate) else UNBOUNDED
 
 
 def change(metric: str, number: float | None) -> str:
@@ -105,6 +104,8 @@ def change_spread(metric: str, estimate: Estimate | None) -> str:
     """Return the interval of a change against the baseline, "" where the change is known exactly."""
     if estimate is None or estimate.low == estimate.high:
         return ""
+    if not bounded(estimate):
+        return UNBOUNDED
     described = info(metric)
     if described.kind == "ratio":
         return units.times_span(estimate.low, estimate.high)
@@ -123,12 +124,20 @@ def full_change(comparison: Comparison) -> str:
 
 
 def changed(cell: Cell, comparison: Comparison | None) -> Cell:
-    """Return a cell that also says how it changed."""
+    """Return a cell that also says how it changed, and what must be known of that."""
     if comparison is None:
         return cell
-    estimate = comparison.change
-    return Cell(
-        cell.metric, cell.title, cell.value, cell.interval,
-        change(comparison.metric, estimate.point) if estimate else "",
-        change_spread(comparison.metric, estimate), str(comparison.verdict), comparison.reason,
-    )  # fmt: skip
+    estimate, note = comparison.change, comparison.reason.removeprefix(_QUICK).removeprefix("; ")
+    return replace(
+        cell,
+        change=change(comparison.metric, estimate.point) if estimate else "",
+        change_interval=change_spread(comparison.metric, estimate),
+        verdict=str(comparison.verdict),
+        note="" if note == cell.reason or (cell.reason in note and cell.reason) else note,
+    )
+
+
+def numbered(cells: Iterable[Cell]) -> Mapping[str, int]:
+    """Return the notes of a table's cells with their numbers, in the order in which they come."""
+    notes = dict.fromkeys(cell.note for cell in cells if cell.note)
+    return {note: number for number, note in enumerate(notes, 1)}

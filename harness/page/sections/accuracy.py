@@ -52,13 +52,16 @@ def _compared(group: Group) -> list[str]:
     return [
         name
         for name, described in METRICS.items()
-        if described.kind == "accuracy"
-        and any((found := entry.comparisons.get(name)) and found.change for entry in group.measured)
+        if described.kind == "accuracy" and any(name in entry.comparisons for entry in group.measured)
     ]
 
 
 def _drawn(group: Group) -> list[str]:
-    have = _compared(group)
+    have = [
+        name
+        for name in _compared(group)
+        if any((one := entry.comparisons.get(name)) and wording.bounded(one.change) for entry in group.measured)
+    ]
     bounded = [name for name in have if group.margin(name) is not None]
     return (bounded or [name for name in USUAL if name in have])[:4]
 
@@ -75,7 +78,8 @@ def _differences(group: Group) -> Mapping[str, Any]:
                 for name in metrics
             ]
             rows.append((entry.variant, cells))
-    return {"titles": [wording.title(name, group.positive) for name in metrics], "rows": rows}
+    notes = wording.numbered(cell for _, cells in rows for cell in cells)
+    return {"titles": [wording.title(name, group.positive) for name in metrics], "rows": rows, "notes": notes}
 
 
 def _chart(group: Group, metric: str) -> Mapping[str, Any]:
@@ -85,7 +89,7 @@ def _chart(group: Group, metric: str) -> Mapping[str, Any]:
     rows = []
     for entry in group.measured:
         found = entry.comparisons.get(metric)
-        if found is None or found.change is None:
+        if found is None or not wording.bounded(found.change):
             continue
         point, low, high = (factor * number for number in (found.change.point, found.change.low, found.change.high))
         text = wording.full_change(found)

@@ -22,9 +22,12 @@ def context(report: Report) -> Mapping[str, Any] | None:
         entries = [entry for entry in group.measured if _numbers(entry)]
         if entries:
             rows = [_row(entry) for entry in entries]
+            notes = wording.numbered(cell for row in rows for cell in row["cells"])
             caches = dict.fromkeys(str(one.run.notes.get("page_cache", "")) for one in entries if one.run)
             cache = ", ".join(text for text in caches if text)
-            figures.append({"group": group, "chart": _chart(entries, group), "rows": rows, "cache": cache})
+            figures.append(
+                {"group": group, "chart": _chart(entries, group), "rows": rows, "cache": cache, "notes": notes}
+            )
     return {"figures": figures, "titles": [wording.title(part) for part in PARTS]} if figures else None
 
 

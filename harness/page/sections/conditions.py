@@ -12,13 +12,11 @@ from harness.page.report import Group, Report
 
 ORDER = 100
 TITLE = "Conditions"
-#: What a run records of its device -> title and unit; a key that is not here is shown as it stands.
-KNOWN: Final[Mapping[str, tuple[str, str]]] = {
-    "temperature_c": ("Temperature", "°C"), "frequency_hz": ("Frequency", "Hz"), "governor": ("Governor", ""),
-    "battery_ratio": ("Battery", "%"), "charging": ("Charging", ""), "load_average": ("Load average", ""),
-    "available_bytes": ("Memory available", "B"), "free_bytes": ("Disk free", "B"), "memory_bytes": ("Memory", "B"),
-    "soc": ("System on chip", ""), "os": ("System", ""), "cpu": ("Processor", ""), "sha256": ("SHA-256", ""),
+#: The unit stands in a fact's name.
+UNITS: Final[Mapping[str, str]] = {
+    "_s": "s", "_bytes": "B", "_hz": "Hz", "_c": "°C", "_j": "J", "_w": "W", "_ratio": "%", "_share": "%"
 }  # fmt: skip
+TITLES: Final[Mapping[str, str]] = {"soc": "System on chip", "os": "System", "cpu": "Processor", "sha256": "SHA-256"}
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -42,7 +40,7 @@ def shown(key: str, value: Any) -> str:
         return units.ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
-    unit = KNOWN.get(key, ("", ""))[1]
+    unit = _unit(key)[1]
     if isinstance(value, float) or (unit and isinstance(value, int)):
         return units.human(float(value), unit)
     if isinstance(value, list | tuple):
@@ -52,8 +50,13 @@ def shown(key: str, value: Any) -> str:
     return str(value)
 
 
+def _unit(key: str) -> tuple[str, str]:
+    """Return the suffix of a fact's name that is its unit, and that unit."""
+    return next(((suffix, unit) for suffix, unit in UNITS.items() if key.endswith(suffix)), ("", ""))
+
+
 def _title(key: str) -> str:
-    text = KNOWN.get(key, (key.replace("_", " "), ""))[0]
+    text = TITLES.get(key) or key.removesuffix(_unit(key)[0]).replace("_", " ").replace(".", ", ")
     return text[:1].upper() + text[1:]
 
 

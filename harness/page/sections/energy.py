@@ -25,7 +25,8 @@ def context(report: Report) -> Mapping[str, Any] | None:
                 places.append(group.title)
         if known:
             rows = [_row(entry) for entry in known]
-            figures.append({"group": group, "rows": rows, "chart": _chart(known, group)})
+            notes = wording.numbered(row["cell"] for row in rows)
+            figures.append({"group": group, "rows": rows, "notes": notes, "chart": _chart(known, group)})
     absent = [(reason, ", ".join(dict.fromkeys(places))) for reason, places in reasons.items()]
     return {"figures": figures, "absent": absent} if figures or absent else None
 
@@ -38,7 +39,8 @@ def _row(entry: Entry) -> Mapping[str, Any]:
     )
     return {
         "entry": entry, "cell": wording.changed(cell, entry.comparisons.get("energy_ratio")),
-        "method": measurement.method, "estimated": measurement.estimated,
+        "net": wording.reading(entry.run, "energy_net_j"), "method": measurement.method,
+        "estimated": measurement.estimated,
     }  # fmt: skip
 
 

@@ -34,7 +34,8 @@ def context(report: Report) -> Mapping[str, Any] | None:
 def values(entry: Entry) -> FloatArray:
     """Return the raw latencies of an entry, in seconds."""
     found = entry.run.measurements.get("latency_s") if entry.run else None
-    return np.empty(0) if found is None else found.values
+    unusable = found is None or entry.run is None or wording.absence(entry.run, "latency_p50_s")
+    return np.empty(0) if unusable or found is None else found.values
 
 
 def thinned(samples: FloatArray) -> FloatArray:

@@ -11,6 +11,10 @@ from harness.page.report import Entry, Group, Report
 
 ORDER = 60
 TITLE = "Memory and size"
+#: What else was read of a process' memory -> its title.
+OTHER: Final = {
+    "load_growth_bytes": "Growth from loading", "inference_growth_bytes": "Growth from inference", "swap_bytes": "Swap"
+}  # fmt: skip
 RATIOS: Final = {"peak_memory_bytes": "memory_ratio", "size_bytes": "size_ratio", "peak_pss_bytes": ""}
 
 
@@ -20,9 +24,15 @@ def context(report: Report) -> Mapping[str, Any] | None:
     for group in report.groups():
         drawn = [_chart(group, metric) for metric in ("peak_memory_bytes", "size_bytes")]
         if group.measured:
-            rows = [{"entry": entry, "cells": [_cell(entry, metric) for metric in RATIOS]} for entry in group.measured]
-            figures.append({"group": group, "charts": [one for one in drawn if one], "rows": rows})
-    return {"figures": figures, "titles": [wording.title(metric) for metric in RATIOS]} if figures else None
+            rows = [(entry, [_cell(entry, metric) for metric in RATIOS], _others(entry)) for entry in group.measured]
+            notes = wording.numbered(cell for _, cells, _ in rows for cell in cells)
+            figures.append({"group": group, "charts": [one for one in drawn if one], "rows": rows, "notes": notes})
+    titles = [*(wording.title(metric) for metric in RATIOS), *OTHER.values()]
+    return {"figures": figures, "titles": titles} if figures else None
+
+
+def _others(entry: Entry) -> list[str]:
+    return [wording.reading(entry.run, name) for name in OTHER] if entry.run else []
 
 
 def _cell(entry: Entry, metric: str) -> wording.Cell:

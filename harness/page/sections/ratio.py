@@ -21,9 +21,9 @@ def context(report: Report) -> Mapping[str, Any] | None:
         rows = [row for entry in group.measured if (row := _row(entry))]
         margin = group.settings.get("load", {}).get("margin")
         without = [
-            (entry.variant, found.reason)
+            (entry.variant, found.reason or wording.UNBOUNDED)
             for entry in group.measured
-            if (found := entry.comparisons.get("latency_ratio")) and found.change is None
+            if (found := entry.comparisons.get("latency_ratio")) and latency(entry) is None
         ]
         if rows or without:
             chart = _chart(rows, group, margin) if rows else ""

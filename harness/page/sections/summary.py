@@ -21,8 +21,10 @@ def context(report: Report) -> Mapping[str, Any]:
     for group in report.groups():
         metrics = accuracies(group)
         titles = [wording.title(cost) for cost, _ in COSTS] + [wording.title(name, group.positive) for name in metrics]
+        rows: list[dict[str, Any]]
         rows = [{"entry": one, "cells": cells(one, metrics, group), "message": message(one)} for one in group.entries]
-        tables.append({"group": group, "titles": titles, "rows": rows})
+        notes = wording.numbered(cell for row in rows for cell in row["cells"])
+        tables.append({"group": group, "titles": titles, "rows": rows, "notes": notes})
     return {"tables": tables, "confidence": confidence(report)}
 
 

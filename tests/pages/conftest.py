@@ -1,0 +1,41 @@
+"""The report of the stored runs, rendered once, and a browser to open it in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import stored_runs
+from playwright.sync_api import Browser, sync_playwright
+
+from harness import page
+
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def html() -> str:
+    return page.render(stored_runs.report()).decode()
+
+
+@pytest.fixture(scope="session")
+def file(html: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(html, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    # Without one on the PATH, playwright's own is used; without that either, this fails and says how to get it.
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS)) as chromium,
+    ):
+        yield chromium

@@ -1,0 +1,165 @@
+"""What stands in the report, and what must never stand there."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import stored_runs
+
+from harness import page
+from harness.model import Comparison, Estimate, Measurement, Verdict
+from harness.page.sections.latency import DRAWN, thinned
+
+ORDER = [
+    "verdict", "summary", "tradeoff", "latency", "ratio", "memory", "cold", "accuracy", "energy", "conditions",
+    "method", "again",
+]  # fmt: skip
+
+
+def test_the_sections_stand_in_their_order(html: str) -> None:
+    assert re.findall(r'<section id="([^"]+)"', html) == ORDER
+
+
+def test_every_section_has_a_heading_that_names_it(html: str) -> None:
+    for name in ORDER:
+        assert f'aria-labelledby="{name}-title"' in html
+        assert html.count(f'id="{name}-title"') == 1
+
+
+def test_the_policy_forbids_everything_but_the_pages_own_style(html: str) -> None:
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', html)
+    css = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
+    assert policy
+    assert css
+    digest = base64.b64encode(hashlib.sha256(css[1].encode()).digest()).decode()
+    directives = policy[1].replace("&#39;", "'").split("; ")
+    assert "default-src 'none'" in directives
+    assert f"style-src 'sha256-{digest}'" in directives
+    assert "unsafe" not in policy[1]
+
+
+def test_there_is_no_script_no_inline_style_and_no_address_to_fetch(html: str) -> None:
+    assert "<script" not in html
+    assert not re.search(r"\sstyle=", html)
+    assert not re.search(r"\son\w+=", html)
+    assert not re.search(r'(?:src|href)="(?!#|data:)', html.replace('xlink="http://www.w3.org/1999/xlink"', ""))
+    assert "@import" not in html
+    assert "url(http" not in html
+
+
+def test_the_file_is_small_enough_to_send(html: str) -> None:
+    assert len(html.encode()) < 2_000_000
+
+
+def test_the_same_runs_give_the_same_bytes(html: str) -> None:
+    assert page.render(stored_runs.report()).decode() == html
+
+
+def test_synthetic_data_is_named_at_the_top_and_wherever_accuracy_is_shown(html: str) -> None:
+    assert '<p class="banner" role="note"><strong>Synthetic data.</strong>' in html
+    for name in ("summary", "tradeoff", "accuracy"):
+        assert '<span class="chip">synthetic data</span>' in section(html, name)
+
+
+def test_real_data_is_not_called_synthetic() -> None:
+    report = stored_runs.report()
+    data = {**stored_runs.SUITE["data"], "synthetic": False, "description": "Scans of one clinic."}
+    suites = {"ultrasound": {**stored_runs.SUITE, "data": data}}
+    text = page.render(replace(report, campaign=replace(report.campaign, suites=suites))).decode()
+    assert "ynthetic" not in text
+
+
+def test_an_errored_case_is_shown_with_its_message(html: str) -> None:
+    summary = section(html, "summary")
+    assert "resnet18-broken" in summary
+    assert "not an ONNX file (bad magic)" in summary
+
+
+def test_numbers_of_an_invalid_run_are_shown_nowhere(html: str) -> None:
+    report = stored_runs.report()
+    invalid = next(run for run in report.runs if run.validity == "invalid")
+    latency = float(np.median(invalid.measurements["latency_s"].values)) * 1e3
+    assert f"{latency:.3g} ms" not in section(html, "summary")
+    assert "the sentinel drifted by 14 % in 31 of 60 rounds" in section(html, "summary")
+    assert html.count(f"{invalid.variant['sha256']}") == 1  # its digest, in how to run it again
+
+
+def test_an_absent_energy_gives_its_reason_once(html: str) -> None:
+    assert section(html, "energy").count("no meter configured for this device") == 1
+
+
+def test_the_confusion_matrices_hold_the_counts(html: str) -> None:
+    run = stored_runs.report().runs[0]
+    assert run.confusion is not None
+    for count in np.diag(run.confusion):
+        assert f'<span class="value">{count}</span>' in section(html, "accuracy")
+
+
+def test_a_hostile_variant_is_escaped_in_text_and_in_charts() -> None:
+    hostile = "<b onmouseover='x'>&\"</b>"
+    text = page.render(stored_runs.report(renamed={"resnet18-int8": hostile})).decode()
+    assert "<b onmouseover" not in text
+    assert "&lt;b onmouseover" in text
+
+
+def test_percentiles_without_enough_samples_are_absent_with_the_reason() -> None:
+    report = stored_runs.report()
+    first = report.runs[0]
+    few = Measurement("latency_s", "s", first.measurements["latency_s"].values[:100])
+    runs = (replace(first, measurements={**first.measurements, "latency_s": few}), *report.runs[1:])
+    latency = section(page.render(replace(report, runs=runs)).decode(), "latency")
+    assert "662" in latency
+
+
+def test_what_must_be_known_of_a_comparison_stands_below_the_table() -> None:
+    report = stored_runs.report()
+    note = "too few launches, so the variance between launches is not in the interval"
+    changes = tuple(replace(one, reason=f"quick; {note}") for one in report.comparisons)
+    summary = section(page.render(replace(report, comparisons=changes)).decode(), "summary")
+    assert f"<li>{note}</li>" in summary
+
+
+def test_an_interval_without_an_end_is_said_and_not_drawn() -> None:
+    report = stored_runs.report()
+    endless = Estimate(0.5, 0.4, float("inf"))
+    changes = tuple(
+        Comparison(one.metric, one.baseline, one.run, endless, Verdict.INCONCLUSIVE) for one in report.comparisons
+    )
+    text = page.render(replace(report, comparisons=changes)).decode()
+    assert "no bounded interval" in section(text, "summary")
+    assert "inf" not in re.sub(r"inf(er|orm)", "", section(text, "ratio"))
+
+
+def test_nothing_but_an_error_still_gives_a_report() -> None:
+    text = page.render(stored_runs.nothing_but_an_error()).decode()
+    assert "Nothing was measured" in section(text, "verdict")
+    assert "no answer from pi5.lab:22 within 15 s" in section(text, "summary")
+    assert "<svg" not in text
+
+
+def test_a_template_of_the_lab_stands_in_for_the_reports_own(tmp_path: Path) -> None:
+    (tmp_path / "energy.html").write_text('<h2 id="energy-title">Joules of {{ report.campaign.id }}</h2>')
+    (tmp_path / "page.css").write_text("body { color: CanvasText }")
+    text = page.render(stored_runs.nothing_but_an_error(), overrides=tmp_path).decode()
+    assert "<style>body { color: CanvasText }</style>" in text
+    full = page.render(stored_runs.report(), overrides=tmp_path).decode()
+    assert '<h2 id="energy-title">Joules of 2026-11-21T20-00-00</h2>' in full
+
+
+def test_thinned_samples_keep_their_shape() -> None:
+    samples = np.random.default_rng(1).lognormal(size=20_000)
+    few = thinned(samples)
+    assert len(few) == DRAWN
+    np.testing.assert_allclose(np.quantile(few, [0.1, 0.5, 0.9]), np.quantile(samples, [0.1, 0.5, 0.9]), rtol=0.02)
+
+
+def section(html: str, name: str) -> str:
+    """Return the HTML of one section."""
+    found = re.search(rf'<section id="{name}".*?</section>', html, re.DOTALL)
+    assert found, name
+    return found[0]
