@@ -135,7 +135,7 @@ class Variant:
     """One model file and where it came from.
 
     `parent` is the id of the baseline it was built from, "" for the baseline itself. `problem` says why the file cannot
-    be used (missing, not built yet) and what to do; `sha256` is then empty. It fails this variant's cases and no others.
+    be used (missing, not built yet) and what to do; `sha256` is then empty. It fails this variant's cases alone.
     """
 
     id: str
@@ -322,8 +322,9 @@ class Campaign:
 
     Attributes:
         command: the command line that repeats it.
-        suites: suite id -> plain values: title, task (kind, positive), load (every field of Load), accept (metric, rule,
-            bound), baseline, data (source, split, description, synthetic, samples, classes, positive_ratio), confidential.
+        suites: suite id -> plain values: title, task (kind, positive), load (every field of Load), accept (metric,
+            rule, bound), baseline, confidential, data (source, split, description, synthetic, samples, classes,
+            positive_ratio).
         environment: versions of edgeward, Python and the host's system.
     """
 

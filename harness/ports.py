@@ -58,7 +58,7 @@ class Connection(Protocol):
 
 
 class Transport(Protocol):
-    """harness/transports/SCHEME.py"""
+    """harness/transports/SCHEME.py: the way onto devices whose address begins with SCHEME."""
 
     def connect(self, device: Device, *, timeout_s: float = 15.0) -> Connection:
         """Open a connection; raises Unreachable, Refused or HostKeyMismatch."""
@@ -70,13 +70,19 @@ class Transport(Protocol):
 class Runner(Protocol):
     """harness/runners/NAME.py: what executes a job directory on the device, detached."""
 
+    def install(self, connection: Connection, device: Device, root: str) -> Any:
+        """Bring the device side into `root` and return the `placing.Workspace`; raises DeviceError."""
+
+    def runtime(self, connection: Connection, device: Device, place: Any, requirement: str) -> str:
+        """Bring a runtime and return its folder on the device; raises DeviceError."""
+
     def start(self, connection: Connection, device: Device, command: Sequence[str], job: str) -> None:
         """Start the job directory `job`; returns at once, and needs no connection afterwards."""
 
     def follow(
         self, connection: Connection, device: Device, command: Sequence[str], job: str, *, offset: int
     ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield (offset behind it, event) from byte `offset` on, to the final `done`; raises MeasurementError if it died."""
+        """Yield (offset behind it, event) from byte `offset` to the final `done`; raises MeasurementError if it died."""
 
     def stop(self, connection: Connection, job: str) -> None:
         """End the job and everything it started."""

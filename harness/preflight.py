@@ -10,8 +10,8 @@ from typing import Any
 from harness import provision
 from harness.errors import DeviceError, Refused
 from harness.model import Device, Limits
+from harness.placing import Workspace
 from harness.ports import Connection
-from harness.provision import Workspace
 from harness.units import human
 
 #: How often a hot device is looked at again.

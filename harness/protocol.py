@@ -17,16 +17,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from harness import preflight, provision, record, registry, stats
+from harness import placing, preflight, provision, record, registry, stats
 from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unsupported
 from harness.model import Case, Device, Load, Run, Samples, Suite
+from harness.placing import Workspace
 from harness.ports import Connection
-from harness.provision import Workspace
 from harness.wheels import cache_dir
 
 #: How often a lost link is tried again before the cases are given up, and how long between two tries.
@@ -172,14 +171,14 @@ def _job_folder(
     secret = [posixpath.join(place.root, "blobs", digest) for digest in inputs] if group.suite.confidential else []
     try:
         made = link.connection.run(["mkdir", "-p", folder])
-        provision.checked(made, device, f"{folder} cannot be made")
+        placing.checked(made, device, f"{folder} cannot be made")
         files = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs}
-        yield folder, provision.blobs(link.connection, device, place, files)
+        yield folder, placing.blobs(link.connection, device, place, files)
     except BaseException:
         _stop(link, group, folder)
         raise
     finally:
-        provision.remove(link.connection, device, [folder, *secret])
+        placing.remove(link.connection, device, [folder, *secret])
 
 
 def _stop(link: Link, group: Group, folder: str) -> None:
@@ -189,12 +188,12 @@ def _stop(link: Link, group: Group, folder: str) -> None:
     except Transient:
         link.renew()
     if link.connection.run(["test", "-e", posixpath.join(folder, "pid")]).code == 0:
-        _runner(group.device).stop(link.connection, folder)
+        provision.runner(group.device).stop(link.connection, folder)
 
 
 def _job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quick: bool) -> dict[str, Any]:
     suite = group.suite
-    name = provision.runtime_module(group.runtime)
+    name = registry.runtime_name(group.runtime)
     models = [
         {"id": c.variant.id, "path": where[c.variant.sha256], "runtime": name, "runtime_path": runtime}
         for c in group.cases
@@ -224,13 +223,9 @@ def _push_json(connection: Connection, value: Any, target: str) -> None:
         connection.push(Path(file.name), target)
 
 
-def _runner(device: Device) -> ModuleType:
-    return registry.load("runners", device.runner, file=str(device.file), key="runner")
-
-
 def _follow(group: Group, link: Link, place: Workspace, folder: str, say: Callable[[str], None]) -> record.Account:
     """Start the job and follow it to its end, through lost links; the job itself needs none."""
-    runner, account, offset = _runner(group.device), record.Account(), 0
+    runner, account, offset = provision.runner(group.device), record.Account(), 0
     decided: set[int] = set()
     runner.start(link.connection, group.device, place.command, folder)
     while True:

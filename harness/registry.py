@@ -110,6 +110,13 @@ def runtimes() -> Mapping[str, Runtime]:
     return found
 
 
+def runtime_name(requirement: str) -> str:
+    """Return the name of the agent's file for a runtime requirement: `ai-edge-litert==2.3.0` -> `litert`."""
+    from packaging.requirements import Requirement
+
+    return runtimes()[normalised(Requirement(requirement).name)].name
+
+
 def normalised(distribution: str) -> str:
     """Return a distribution's name as PEP 503 spells it: `AI_Edge.LiteRT` -> `ai-edge-litert`."""
     return re.sub(r"[-_.]+", "-", distribution).lower()

@@ -5,17 +5,64 @@ The agent under the device's own python3: it gets a job directory, detaches and 
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import posixpath
+import sys
+import tarfile
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module, resources
+from pathlib import Path
 from typing import Any
 
-from harness.errors import DeviceError, MeasurementError
+from harness import registry
+from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace
 from harness.model import Device
+from harness.placing import Workspace, missing, unpack
 from harness.ports import Connection
+from harness.wheels import Bundle, Target, bundle
+
+_PROBE = "import json,platform,sys;print(json.dumps([sys.version_info[:2],platform.machine(),platform.libc_ver()]))"
+_PYTHON_MIN = (3, 9)
 
 #: Longest silence between two events; a launch of many slow models is the longest that an agent keeps.
 SILENCE_S = 900.0
+
+
+def install(connection: Connection, device: Device, root: str) -> Workspace:
+    """Find Python and bring the agent.
+
+    Raises:
+        MissingTool: the device has no Python 3.9 or newer.
+    """
+    python, target = _python(connection, device)
+    archive, digest = _agent_archive()
+    folder = posixpath.join(root, "agent", digest[:16])
+
+    def extract(tar: str, into: str) -> Sequence[str]:
+        return (python, "-m", "tarfile", "-e", tar, into)
+
+    unpack(connection, device, extract, archive, folder)
+    command = (python, "-I", "-S", f"{folder}/harness/agent/__main__.py")
+    return Workspace(root, command, target, extract)
+
+
+def runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> str:
+    """Return the folder of a runtime on the device, bringing it there if it is missing or damaged."""
+    constraints = import_module(f"harness.agent.runtimes.{registry.runtime_name(requirement)}").CONSTRAINTS
+    made: Bundle = bundle(requirement, constraints, place.target, device=device.id)
+    folder = posixpath.join(place.root, "runtimes", made.sha256[:16])
+    wanted = {posixpath.join(folder, name): digest for name, digest in made.files.items()}
+    if missing(connection, device, place, wanted):
+        connection.run(["rm", "-rf", folder])
+        unpack(connection, device, place.extract, made.archive, folder)
+        if still := missing(connection, device, place, wanted):
+            raise OutOfSpace(
+                f"{len(still)} files of {requirement} did not arrive whole; free some space", device=device.id
+            )
+    return folder
 
 
 def start(connection: Connection, device: Device, command: Sequence[str], job: str) -> None:
@@ -61,3 +108,38 @@ def _post_mortem(connection: Connection, device: Device, job: str) -> str:
         return f"{device.id}: the disk under {job} is full; free some space or set workdir to another disk"
     why = f"its last words: {log}" if log else "it was killed, perhaps for lack of memory"
     return f"{device.id}: the agent ended before it was done ({why}); nothing of this job was taken; measure again"
+
+
+def _python(connection: Connection, device: Device) -> tuple[str, Target]:
+    # On this machine the interpreter is the one that runs pytest; -I -S keeps its packages out.
+    python = sys.executable if device.address.scheme == "local" else "python3"
+    done = connection.run([python, "-I", "-S", "-c", _PROBE])
+    if done.code:
+        raise MissingTool("the python runner needs python3 on the device; install it there", device=device.id)
+    version, machine, libc = json.loads(done.text)
+    if tuple(version) < _PYTHON_MIN:
+        said = ".".join(map(str, version))
+        raise MissingTool(f"the device has Python {said}; the agent needs 3.9 or newer", device=device.id)
+    glibc = tuple(int(part) for part in libc[1].split(".")[:2]) if libc[0] == "glibc" else (2, 17)
+    return python, Target((version[0], version[1]), machine, (glibc[0], glibc[1]))
+
+
+def _agent_archive() -> tuple[Path, str]:
+    """Return the agent's sources as a reproducible tar in the temporary folder, and its digest."""
+    root = Path(str(resources.files("harness")))
+    names = ["__init__.py", *sorted(str(p.relative_to(root)) for p in (root / "agent").rglob("*.py"))]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name in names:
+            content = (root / name).read_bytes()
+            info = tarfile.TarInfo(f"harness/{name}")
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    raw = buffer.getvalue()
+    digest = hashlib.sha256(raw).hexdigest()
+    path = Path(tempfile.gettempdir()) / f"edgeward-agent-{digest[:16]}.tar"
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        part = path.with_suffix(f".{id(buffer)}")
+        part.write_bytes(raw)
+        part.replace(path)
+    return path, digest

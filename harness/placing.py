@@ -1,0 +1,87 @@
+"""Puts files and folders on a device by digest, verified there: what every runner builds on.
+
+Layout under the workdir: `agent/DIGEST/`, `runtimes/DIGEST/`, `blobs/DIGEST`, `jobs/ID/`. Folders appear under their
+name by a rename, so a name is a promise that all of it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import DeviceError, OutOfSpace
+from harness.model import Device
+from harness.ports import Completed, Connection
+from harness.wheels import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The harness's place on one device.
+
+    Attributes:
+        root: the workdir, absolute.
+        command: starts the device side; a verb (conduct, follow, survey, inventory) and its arguments follow.
+        target: what wheels must fit there.
+        extract: (tar, folder) -> the command line that unpacks one into the other.
+    """
+
+    root: str
+    command: tuple[str, ...]
+    target: Target
+    extract: Callable[[str, str], Sequence[str]]
+
+
+def unpack(
+    connection: Connection, device: Device, extract: Callable[[str, str], Sequence[str]], archive: Path, folder: str
+) -> None:
+    """Push a tar and make it a folder, which appears whole or not at all."""
+    if connection.run(["test", "-d", folder]).code == 0:
+        return
+    tar, part = f"{folder}.tar", f"{folder}.part"
+    connection.push(archive, tar)
+    try:
+        done = connection.run(extract(tar, part), timeout_s=600)
+        checked(done, device, f"{folder} could not be unpacked on the device")
+        checked(connection.run(["mv", "-T", part, folder]), device, f"{folder} could not be put in place")
+    finally:
+        connection.run(["rm", "-rf", tar, part])
+
+
+def blobs(connection: Connection, device: Device, place: Workspace, files: Mapping[str, Path]) -> dict[str, str]:
+    """Bring files, given by sha256, and return where each is on the device; only verified ones are returned."""
+    where = {digest: posixpath.join(place.root, "blobs", digest) for digest in files}
+    wanted = {path: digest for digest, path in where.items()}
+    for path in missing(connection, device, place, wanted):
+        connection.push(files[wanted[path]], path)
+    if still := missing(connection, device, place, wanted):
+        raise OutOfSpace(f"{', '.join(still)} did not arrive whole; free some space", device=device.id)
+    return where
+
+
+def missing(connection: Connection, device: Device, place: Workspace, wanted: Mapping[str, str]) -> list[str]:
+    """Return which of {path: sha256} are absent or damaged on the device."""
+    done = connection.run([*place.command, "inventory"], stdin=json.dumps(wanted).encode(), timeout_s=600)
+    absent: list[str] = json.loads(checked(done, device, "the agent does not run on the device").text)
+    return absent
+
+
+def remove(connection: Connection, device: Device, paths: Iterable[str]) -> None:
+    """Remove paths from the device and check that they are gone; raises DeviceError if one is not."""
+    listed = list(paths)
+    connection.run(["rm", "-rf", *listed])
+    for path in listed:
+        if connection.run(["test", "-e", path]).code == 0:
+            raise DeviceError(f"{path} could not be removed from the device; remove it by hand", device=device.id)
+
+
+def checked(done: Completed, device: Device, meaning: str) -> Completed:
+    """Return `done` if it ended well; else raise DeviceError that says what it means and what the device said."""
+    if done.code == 0:
+        return done
+    said = done.err.decode("utf-8", "replace").strip().splitlines()
+    kind = OutOfSpace if b"No space left" in done.err else DeviceError
+    raise kind(f"{meaning} ({said[-1] if said else f'code {done.code}'})", device=device.id)
