@@ -239,14 +239,10 @@ def ratio_estimate(
     Raises:
         MeasurementError: as `round_log_ratios`.
     """
+    masks = {"base_keep": base_keep, "keep": keep}
     quiet, typical = (
-        _estimate(
-            *round_log_ratios(
-                base_values, base_rounds, values, rounds, base_keep=base_keep, keep=keep, quantile=quantile
-            ),
-            confidence,
-        )
-        for quantile in (ROUND_QUANTILE, 0.5)
+        _estimate(*round_log_ratios(base_values, base_rounds, values, rounds, **masks, quantile=q), confidence)
+        for q in (ROUND_QUANTILE, 0.5)
     )
     if quiet is not None and typical is not None and (typical.low > quiet.high or typical.high < quiet.low):
         method = f"{typical.method}, by medians since low quartiles say {quiet.point:.2f}"
