@@ -1,0 +1,238 @@
+"""The store gives back what it was given, from two threads at once, and refuses what it does not know."""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from datetime import timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devices.virtual.openssh import small_disk
+from harness.errors import StoreError
+from harness.model import Comparison, Estimate, Measurement, Outcome, Run, Verdict
+from harness.store import VERSION, Store, shown
+from tests.pages import stored_runs
+
+REPORT = stored_runs.report()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/results/night.sqlite"
+
+
+@pytest.fixture
+def store(url: str) -> Store:
+    opened = Store(url)
+    opened.add_campaign(REPORT.campaign)
+    return opened
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two values are alike, arrays with their types and a NaN like a NaN."""
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (Measurement, Run)):
+        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    if isinstance(one, float) and math.isnan(one):
+        return math.isnan(other)
+    return bool(one == other)
+
+
+def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: str) -> None:
+    run = replace(
+        REPORT.runs[1],
+        outputs=np.random.default_rng(1).standard_normal((900, 3)).astype(np.float32),
+        reasons=("hot", "noisy"),
+        quick=True,
+    )
+    store.add_run(run)
+    store.close()
+    (found,) = Store(url).runs(campaign=run.campaign)
+    assert same(found, run)
+    assert found.outputs is not None
+    assert found.outputs.dtype == np.float32
+    rounds = found.measurements["latency_s"].rounds
+    assert rounds is not None
+    assert rounds.dtype == np.int64
+
+
+def test_campaign_comparisons_and_outcomes_come_back(store: Store, url: str) -> None:
+    for run in REPORT.runs:
+        store.add_run(run)
+    store.add_comparisons(REPORT.campaign.id, REPORT.comparisons)
+    for outcome in REPORT.outcomes:
+        store.add_outcome(REPORT.campaign.id, outcome)
+    store.close()
+    again = Store(url)
+    assert again.campaigns() == [REPORT.campaign]
+    key = lambda c: (c.run, c.metric)  # noqa: E731
+    assert sorted(again.comparisons(REPORT.campaign.id), key=key) == sorted(REPORT.comparisons, key=key)
+    assert set(again.outcomes(REPORT.campaign.id)) == set(REPORT.outcomes)
+    assert all(same(a, b) for a, b in zip(again.runs(suite="ultrasound"), sorted_runs(), strict=True))
+
+
+def sorted_runs() -> list[Run]:
+    return sorted(REPORT.runs, key=lambda run: (run.started_at, run.id))
+
+
+@pytest.mark.parametrize("end", [math.inf, -math.inf, math.nan])
+def test_an_interval_without_an_end_survives_and_its_json_is_one_that_postgresql_takes(
+    store: Store, url: str, end: float
+) -> None:
+    run = replace(
+        REPORT.runs[0],
+        accuracy={"auroc": Estimate(0.9, 0.8, end)},
+        fingerprint={"deep": [{"value": end}]},
+    )
+    store.add_run(run)
+    change = Estimate(1.2, 0.7, end, 0.95, "open to one side")
+    store.add_comparisons(run.campaign, [Comparison("latency_ratio", run.id, run.id, change, Verdict.INCONCLUSIVE)])
+    assert same(store.run(run.id[:9]).accuracy["auroc"].high, end)
+    assert same(store.run(run.id).fingerprint["deep"][0]["value"], end)
+    (found,) = store.comparisons(run.campaign)
+    assert found.change is not None
+    assert same(found.change.high, end)
+    store.close()
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
+        texts = [text for (text,) in raw.execute("SELECT document FROM run UNION SELECT change FROM comparison")]
+    assert not any("Infinity" in text or "NaN" in text for text in texts)
+
+
+def test_a_name_with_a_nul_in_it_is_kept_without(store: Store) -> None:
+    store.add_run(replace(REPORT.runs[0], fingerprint={"soc": "Pi 5\x00"}))
+    store.add_outcome(REPORT.campaign.id, Outcome("case", "error", message="bad magic \x00\x01"))
+    assert store.run("").fingerprint["soc"] == "Pi 5"
+    assert store.outcomes(REPORT.campaign.id)[0].message == "bad magic \x01"
+
+
+def test_a_moment_of_another_zone_is_the_same_moment_afterwards(store: Store) -> None:
+    moment = stored_runs.STARTED.astimezone(timezone(timedelta(hours=9)))
+    store.add_run(replace(REPORT.runs[0], started_at=moment))
+    found = store.run(REPORT.runs[0].id)
+    assert found.started_at == stored_runs.STARTED
+    assert found.started_at.utcoffset() == timedelta(0)
+
+
+def test_two_threads_write_at_once_and_nothing_is_lost(store: Store) -> None:
+    def write(name: str) -> None:
+        for number in range(40):
+            store.add_run(replace(REPORT.runs[0], id=f"{name}{number}"))
+            store.add_outcome(REPORT.campaign.id, Outcome(f"{name}{number}", "passed", f"{name}{number}"))
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write, "a"), pool.submit(write, "b")]:
+            done.result()
+    assert len(store.runs()) == len(store.outcomes(REPORT.campaign.id)) == 80
+
+
+WRITER = """
+import sys
+from harness.model import Outcome
+from harness.store import Store
+store = Store(sys.argv[1])
+for number in range(30):
+    store.add_outcome(sys.argv[2], Outcome(f"{sys.argv[3]}{number}", "passed"))
+"""
+
+
+def test_two_processes_write_at_once_and_nothing_is_lost(store: Store, url: str) -> None:
+    commands = [[sys.executable, "-c", WRITER, url, REPORT.campaign.id, name] for name in ("a", "b")]
+    processes = [subprocess.Popen(command) for command in commands]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert len(store.outcomes(REPORT.campaign.id)) == 60
+
+
+def test_a_run_that_cannot_be_kept_whole_is_not_kept_at_all(store: Store) -> None:
+    twice = Measurement("load_s", "s", np.ones(3))
+    with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*UNIQUE.*check --store"):
+        store.add_run(replace(REPORT.runs[0], measurements={"load_s": twice, "again": twice}))
+    assert store.runs() == []
+
+
+def test_a_case_that_is_done_again_replaces_its_outcome(store: Store) -> None:
+    for status in ("error", "passed"):
+        store.add_outcome(REPORT.campaign.id, Outcome("case", status))
+    assert [outcome.status for outcome in store.outcomes(REPORT.campaign.id)] == ["passed"]
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id_if_that_is_enough(store: Store) -> None:
+    for name in ("abc1", "abc2", "a%_"):
+        store.add_run(replace(REPORT.runs[0], id=name))
+    assert store.run("abc1").id == "abc1"
+    assert store.run("a%").id == "a%_"
+    with pytest.raises(StoreError, match=r"several runs have an id that begins with 'abc'; `edgeward export` lists"):
+        store.run("abc")
+    with pytest.raises(StoreError, match="no run has an id that begins with 'z'"):
+        store.run("z")
+
+
+def test_a_store_of_another_version_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TABLE stamp (version INTEGER PRIMARY KEY)")
+        raw.execute("INSERT INTO stamp VALUES (0)")
+    before = path.read_bytes()
+    wanted = rf"tables of version 0, this edgeward has version {VERSION}; choose another file with --store"
+    with pytest.raises(StoreError, match=wanted):
+        Store(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"this is a text, not a database, and long enough to be one" * 20, None])
+def test_what_is_no_store_is_named_with_the_remedy(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "results"
+    path.write_bytes(content) if content else path.mkdir()
+    with pytest.raises(StoreError) as caught:
+        Store(f"sqlite:///{path}")
+    assert f"sqlite:///{path}" in str(caught.value)
+    assert "check --store" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_under_the_store_is_said_and_what_was_kept_stays(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", size_bytes=400_000) as disk:
+        store = Store(f"sqlite:///{disk}/night.sqlite")
+        store.add_campaign(REPORT.campaign)
+        store.add_run(replace(REPORT.runs[0], outputs=None))
+        big = {"latency_s": Measurement("latency_s", "s", np.frombuffer(os.urandom(4_000_000), np.float64))}
+        with pytest.raises(StoreError, match=r"cannot write to .*full; free some space or check --store"):
+            store.add_run(replace(REPORT.runs[1], measurements=big))
+        assert [run.id for run in store.runs()] == [REPORT.runs[0].id]
+        store.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://bench:hunter2@127.0.0.1:1/night",
+        "postgresql://bench:hunter2@db:port/night",
+        "postgresql://db/night?user=bench&password=hunter2",
+        "postgres//bench:hunter2@db/night",
+        "nosuch://bench:hunter2@db/night",
+        "postgresql://bench:hunter2@hunter2@db/night",
+        "sqlite+nosuch://bench:hunter2@db/night",
+    ],
+)
+def test_a_password_is_never_shown(url: str) -> None:
+    with pytest.raises(StoreError, match=r"cannot open the store ") as caught:
+        Store(url)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_command_line_is_kept_without_the_password_in_it() -> None:
+    line = "pytest suites --store 'postgresql://bench:hunter2@db/night' --device pi5"
+    assert shown(line) == "pytest suites --store 'postgresql://bench:***@db/night' --device pi5"
+    assert shown("pytest --store sqlite:////data/night.sqlite") == "pytest --store sqlite:////data/night.sqlite"
