@@ -258,7 +258,7 @@ class Run:
         accuracy: metric name -> Estimate on the whole test split; empty if the accuracy pass gave nothing.
         confusion: (K, K) counts, rows are the truth, columns the prediction; None when there is none.
         outputs: (N, K) float32 model outputs on the test split, in the split's order; None when there are none.
-        labels: (N,) int64 truth that goes with `outputs`.
+        labels: truth that goes with `outputs`: (N,) int64 classes, or (N, H, W) uint8 masks.
         case: suite, variant, device, runtime (the full requirement), scenario, threads, id — plain values.
         variant: sha256, size_bytes, recipe, format, parent — plain values.
         fingerprint: what could change a number.
@@ -278,7 +278,7 @@ class Run:
     confusion: IntArray | None = None
     classes: tuple[str, ...] = ()
     outputs: npt.NDArray[np.float32] | None = None
-    labels: IntArray | None = None
+    labels: npt.NDArray[Any] | None = None
     is_baseline: bool = False
     quick: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)

@@ -87,7 +87,7 @@ def plan(load: Load, models: int, *, quick: bool) -> dict[str, Any]:
     timed_s = load.max_duration_s * models * share
     return {
         "cold_starts": 2 if quick else 5,
-        "memory_starts": 1 if quick else 3,
+        "memory_starts": 2 if quick else 3,
         "accuracy": True,
         "warmup_s": 1.0 * share,
         "round_s": 0.05 if quick else 0.2,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from harness.workbench import require, whole
 
 if TYPE_CHECKING:
     import torch
+
+_LOG: Final = logging.getLogger(__name__)
 
 Inputs = npt.NDArray[np.float32]
 #: Prepared inputs (N, ...) -> outputs (N, K).
@@ -54,7 +57,7 @@ def fit(
     *,
     teacher: Teacher | None = None,
     layout: str = "NCHW",
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = _LOG.info,
 ) -> None:
     """Train a classifier in place.
 
@@ -153,7 +156,10 @@ def teacher(parent: Path) -> Teacher:
     import onnxruntime
 
     try:
-        session = onnxruntime.InferenceSession(str(parent), providers=["CPUExecutionProvider"])
+        settings = onnxruntime.SessionOptions()
+        # Threads that spin while they wait would take the cores from torch, which has its own.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(str(parent), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise RecipeError(f"{parent.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from error
     entrance = session.get_inputs()[0]

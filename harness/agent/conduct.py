@@ -18,6 +18,7 @@ from typing import Any, Callable
 from harness.agent import energy, survey
 from harness.agent.events import Events
 from harness.agent.process import SPENT, Lost, Process
+from harness.agent.sentinel import Sentinel
 from harness.agent.timed import TimedPass
 
 VERSION = "1"
@@ -31,6 +32,8 @@ class Conductor:
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
         self.plan: dict[str, Any] = self.job["plan"]
         self.events = Events(folder)
+        # Before any model runs: what the processor can do while it is cool.
+        self.sentinel = Sentinel()
         self.order = random.Random(self.job["seed"])
         self.alive = list(range(len(self.job["models"])))
         self.peak_bytes: dict[int, int] = {}
@@ -121,7 +124,9 @@ def main(arguments: list[str]) -> int:
     if "--detach" in arguments[1:] and not _detach(folder):
         return 0
     # Written before anything that a follower waits for: it tells him whom to watch.
-    (folder / "pid").write_text(str(os.getpid()))
+    part = folder / "pid.part"
+    part.write_text(str(os.getpid()))
+    part.replace(folder / "pid")
     started = time.monotonic()
     Conductor(folder).run()
     sys.stderr.write(f"done in {time.monotonic() - started:.1f} s\n")

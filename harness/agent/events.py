@@ -1,11 +1,13 @@
-"""The agent's voice: one JSON object a line in events.jsonl, and a byte into a FIFO so that nobody has to poll.
+"""The agent's voice: one JSON object a line in events.jsonl, and a byte for each follower so that nobody has to poll.
 
-The FIFO stays open for writing as long as the conductor lives. A follower that reads end-of-file therefore knows at
-once that the conductor is gone, however it died, and a follower that waits costs the device nothing.
+Every follower waits at a FIFO of its own, `wake.PID`: a stale one, left behind by a cut link, cannot take the byte that
+was meant for its successor. The FIFO `alive` is held open for writing as long as the conductor lives and never written:
+who waits at it reads end-of-file at once when the conductor is gone, however it died.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -13,18 +15,19 @@ from pathlib import Path
 from typing import Any
 
 FILE = "events.jsonl"
-WAKE = "wake"
+ALIVE = "alive"
+WAKE = "wake."
 
 
 class Events:
     """Appends events to a job directory; made once, by the conductor."""
 
     def __init__(self, job: Path) -> None:
-        wake = job / WAKE
-        if not wake.exists():
-            os.mkfifo(wake)
-        # Read-write, so that opening does not wait for a reader and writing never meets a closed pipe.
-        self._wake = os.open(wake, os.O_RDWR | os.O_NONBLOCK)
+        self._job = job
+        if not (job / ALIVE).exists():
+            os.mkfifo(job / ALIVE)
+        # Read-write, so that opening does not wait for a reader.
+        self._alive = os.open(job / ALIVE, os.O_RDWR | os.O_NONBLOCK)
         self._file = (job / FILE).open("a", encoding="utf-8")
 
     def say(self, event: str, **fields: Any) -> None:
@@ -32,8 +35,24 @@ class Events:
         line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **fields})
         self._file.write(line + "\n")
         self._file.flush()
-        try:
-            os.write(self._wake, b".")
-        except BlockingIOError:
-            # A full FIFO means that nobody reads just now; whoever comes back reads the file from where he stopped.
-            return
+        for pipe in self._job.glob(WAKE + "*"):
+            _wake(pipe)
+
+
+def _wake(pipe: Path) -> None:
+    try:
+        descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            # Its follower was killed and could not take it away.
+            pipe.unlink()
+        elif error.errno != errno.ENOENT:
+            raise
+        return
+    try:
+        os.write(descriptor, b".")
+    except BlockingIOError:
+        # A full FIFO wakes as well as one byte more.
+        return
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,7 @@
 """Prints a job's events as they come, from a byte offset, and ends when the job does or its conductor dies.
 
-`follow JOB OFFSET` writes the new bytes of events.jsonl to standard output. When the conductor is gone without a final
-`done` it adds one line `{"event": "gone"}`, which is never part of the file.
+`follow JOB OFFSET` writes the new lines of events.jsonl to standard output, whole ones only. When the conductor is gone
+without a final `done` it adds one line `{"event": "gone"}`, which is never part of the file.
 """
 
 from __future__ import annotations
@@ -10,58 +10,88 @@ import os
 import select
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
 
-from harness.agent.events import FILE, WAKE
+from harness.agent.events import ALIVE, FILE, WAKE
 
-#: The conductor makes the FIFO first of all; longer than this and it never started.
+#: The conductor makes its files first of all; longer than this and it never started.
 START_S = 20.0
+_GONE = b'{"event": "gone"}'
+_DONE = b'{"event": "done"'
 
 
 def main(arguments: list[str]) -> int:
     """Follow the job directory `arguments[0]` from offset `arguments[1]`."""
     job, offset = Path(arguments[0]), int(arguments[1])
-    if not _await(job / FILE):
-        sys.stdout.write('{"event": "gone"}\n')
+    if not _await(job):
+        _print([_GONE])
         return 0
-    wake = os.open(job / WAKE, os.O_RDONLY | os.O_NONBLOCK)
-    with (job / FILE).open("rb") as events:
+    with _bell(job) as bell, (job / FILE).open("rb") as events:
+        alive = os.open(job / ALIVE, os.O_RDONLY | os.O_NONBLOCK)
         events.seek(offset)
+        tail = b""
         while True:
             # Asked before reading: what a conductor wrote before it died is then always printed.
-            alive = _conductor_lives(job)
-            text = events.read()
-            sys.stdout.buffer.write(text)
-            sys.stdout.flush()
-            if b'"event": "done"' in text:
+            lives = _conductor_lives(job)
+            *lines, tail = (tail + events.read()).split(b"\n")
+            _print(lines)
+            if any(line.startswith(_DONE) for line in lines):
                 return 0
-            if not alive:
-                sys.stdout.write('{"event": "gone"}\n')
+            if not lives:
+                _print([_GONE])
                 return 0
-            _wait(wake)
+            _wait(bell, alive)
 
 
-def _await(path: Path) -> bool:
+@contextmanager
+def _bell(job: Path) -> Iterator[int]:
+    """Give the reading end of a FIFO of our own, which the conductor finds by its name."""
+    name, part = job / f"{WAKE}{os.getpid()}", job / f".{WAKE}{os.getpid()}"
+    os.mkfifo(part)
+    # Read-write: no end-of-file between two events. Named only now: the conductor removes a FIFO that nobody reads.
+    descriptor = os.open(part, os.O_RDWR | os.O_NONBLOCK)
+    part.replace(name)
+    try:
+        yield descriptor
+    finally:
+        if name.exists():
+            name.unlink()
+
+
+def _await(job: Path) -> bool:
     deadline = time.monotonic() + START_S
-    while not path.exists():
-        if time.monotonic() > deadline:
+    while not (job / FILE).exists():
+        if time.monotonic() > deadline or not _conductor_lives(job):
             return False
         time.sleep(0.05)
     return True
 
 
-def _wait(wake: int) -> None:
-    """Sleep until the conductor writes or dies; a bounded sleep covers a death between the question and the wait."""
-    readable, _, _ = select.select([wake], [], [], 30.0)
-    if readable and not os.read(wake, 65536):
-        # End of file: no writer is left. Yield, so that the caller's next question is answered by a dead process.
-        time.sleep(0.05)
+def _print(lines: list[bytes]) -> None:
+    sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
+    sys.stdout.buffer.flush()
+
+
+def _wait(bell: int, alive: int) -> None:
+    """Sleep until the conductor writes or dies."""
+    ready, _, _ = select.select([bell, alive], [], [])
+    if bell in ready:
+        os.read(bell, 65536)
+    else:
+        # End of file: its descriptors are closed, the process itself may take a moment more.
+        time.sleep(0.02)
 
 
 def _conductor_lives(job: Path) -> bool:
+    """Return False once it is dead; one that has not yet said who it is counts as alive."""
     try:
         pid = int((job / "pid").read_text())
+    except FileNotFoundError:
+        return True
+    try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError, ValueError):
-        return not (job / "pid").exists()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
     return state not in "ZX"

@@ -5,24 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 
+class Misfit(ValueError):
+    """The data does not fit the model."""
+
+
 def prepare(images: Any, spec: dict[str, Any]) -> Any:
     """Return (N, C, H, W) or (N, H, W, C) float32 from (N, H, W, C): x = (pixel * scale - mean) / std."""
     import numpy as np
 
     mean = np.asarray(spec["mean"], np.float32)
     std = np.asarray(spec["std"], np.float32)
+    channels = images.shape[-1]
+    if not {len(mean), len(std)} <= {1, channels}:
+        given = f"{len(mean)} means and {len(std)} deviations"
+        raise Misfit(f"{given} do not fit images with {channels} channels; give one, or one a channel")
     x = (images.astype(np.float32) * np.float32(spec["scale"]) - mean) / std
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if spec["layout"] == "NCHW" else x)
 
 
 def quantize(x: Any, images: Any, spec: dict[str, Any], dtype: str, scale: float, zero_point: int) -> Any:
-    """Return `x` in the integer type a model takes; a model without quantisation parameters takes the pixels."""
+    """Return `x` in the integer type a model takes; a uint8 model without quantisation parameters takes the pixels.
+
+    Raises:
+        Misfit: the model has no such parameters, and pixels are not what it takes or are not what there is.
+    """
     import numpy as np
 
-    limits = np.iinfo(dtype)
     if scale == 0:
+        if dtype != "uint8" or images.dtype != np.uint8:
+            raise Misfit(
+                f"the model takes {dtype} and does not say which numbers that stands for, the images are {images.dtype}; "
+                "export it with quantisation parameters, or with a float32 input"
+            )
         raw = images.transpose(0, 3, 1, 2) if spec["layout"] == "NCHW" else images
-        return np.ascontiguousarray(np.clip(raw, limits.min, limits.max).astype(dtype))
+        return np.ascontiguousarray(raw)
+    limits = np.iinfo(dtype)
     return np.clip(np.round(x / scale) + zero_point, limits.min, limits.max).astype(dtype)
 
 

@@ -41,7 +41,11 @@ class Process:
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
-        ready = self._read()
+        try:
+            ready = self._read()
+        except Lost:
+            self.quit()
+            raise
         self.start_ns = ready["ready_ns"] - started
         SPENT["process_start_ns"] += self.start_ns
         self.facts: dict[str, Any] = ready["facts"]

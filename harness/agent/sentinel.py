@@ -44,9 +44,10 @@ class Sentinel:
 
     def settle(self, budget_s: float) -> tuple[float, float]:
         """Pause until the processor is cool again or `budget_s` is spent; return the drift and the seconds paused."""
-        started, drift, pause = time.monotonic(), self.drift(), 0.02
-        while drift > DRIFT and time.monotonic() - started + pause < budget_s:
+        drift, pause, paused = self.drift(), 0.02, 0.0
+        while drift > DRIFT and paused + pause <= budget_s:
             time.sleep(pause)
+            paused += pause
             pause = min(pause * 2, 2.0)
             drift = self.drift()
-        return drift, time.monotonic() - started
+        return drift, paused

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.agent import npy, survey
 from harness.agent.process import Lost, Process
-from harness.agent.sentinel import DRIFT, Sentinel
 
 if TYPE_CHECKING:
     from harness.agent.conduct import Conductor
@@ -24,7 +23,7 @@ class TimedPass:
     def __init__(self, conductor: Conductor) -> None:
         self._c = conductor
         self._plan = conductor.plan
-        self._sentinel = Sentinel()
+        self._sentinel = conductor.sentinel
         self._pause_left_s: float = self._plan["pause_budget_s"]
         self._paused_s = 0.0
         # Flat int64 rows a model: launch, first sample, last sample + 1, drift of the sentinel in 1e-4.
@@ -94,9 +93,9 @@ class TimedPass:
 
     def _round(self, index: int, launch: int, turn: int, held: dict[int, Process]) -> dict[str, Any]:
         alone: dict[int, Process] = {}
-        if index not in held:
-            self._ready(index, alone)
         try:
+            if index not in held:
+                self._ready(index, alone)
             drift = self._settle()
             process = (held or alone)[index]
             answer = process.ask("round", duration_s=self._plan["round_s"], minimum=self._plan["round_min"], keep=True)
@@ -111,9 +110,8 @@ class TimedPass:
 
     def _settle(self) -> float:
         drift, paused = self._sentinel.settle(min(self._pause_left_s, 1.0))
-        if drift > DRIFT or paused > DRIFT:
-            self._pause_left_s = max(self._pause_left_s - paused, 0.0)
-            self._paused_s += paused
+        self._pause_left_s = max(self._pause_left_s - paused, 0.0)
+        self._paused_s += paused
         return drift
 
     def _guard(self, index: int, held: dict[int, Process], body: Any) -> list[dict[str, Any]]:

@@ -24,10 +24,6 @@ TIMED_INPUTS = 16
 ROUND_QUANTILE = 0.25
 
 
-class Misfit(ValueError):
-    """The data does not fit the model."""
-
-
 class Worker:
     """Answers the conductor's requests for one model of a job."""
 
@@ -80,7 +76,7 @@ class Worker:
         if keep:
             with self._stem.with_suffix(".latency.raw").open("ab") as file:
                 samples.tofile(file)
-        level = float(self._numpy.quantile(samples, ROUND_QUANTILE, method="weibull"))
+        level = float(self._numpy.quantile(samples, ROUND_QUANTILE, method="median_unbiased"))
         return {"count": len(samples), "level_ns": level, "ns": sum(samples)}
 
     def spin(self, duration_s: float) -> dict[str, Any]:
@@ -114,10 +110,10 @@ class Worker:
     def _fit(self, pixels: Any) -> None:
         sample = images.prepare(pixels[:1], self._job["input"])
         if sample.shape[0] == 0:
-            raise Misfit("the data has no samples")
+            raise images.Misfit("the data has no samples")
         wrong = images.misfit(self._session.shape, sample.shape)
         if wrong:
-            raise Misfit(wrong)
+            raise images.Misfit(wrong)
 
     def _inputs(self, pixels: Any) -> Any:
         """Yield ready inputs of shape (1, ...) in the model's own type."""
@@ -184,10 +180,20 @@ def main(arguments: list[str]) -> int:
         try:
             _answer(answers, getattr(worker, verb)(**request))
         except Exception as error:  # noqa: BLE001  the same
-            kinds = {Misfit: "input", MemoryError: "memory", OSError: "disk"}
-            kind = kinds.get(type(error), "model" if verb == "load" else "inference")
-            _answer(answers, {"error": kind, "message": _words(error)})
+            _answer(answers, {"error": _kind(error, verb), "message": _words(error)})
     return 0
+
+
+def _kind(error: BaseException, verb: str) -> str:
+    """Return what befell a model, as the host's remedies are sorted; runtimes say in words that memory ran out."""
+    if isinstance(error, images.Misfit):
+        return "input"
+    words = str(error).lower()
+    if isinstance(error, MemoryError) or "bad_alloc" in words or ("alloc" in words and "memory" in words):
+        return "memory"
+    if isinstance(error, OSError):
+        return "disk"
+    return "model" if verb == "load" else "inference"
 
 
 def _answer(answers: Any, fields: dict[str, Any]) -> None:
@@ -196,4 +202,6 @@ def _answer(answers: Any, fields: dict[str, Any]) -> None:
 
 
 def _words(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:600]
+    """Return an error in one printable line: what a damaged file made a runtime say may hold anything."""
+    said = "".join(letter if letter.isprintable() else " " for letter in f"{type(error).__name__}: {error}")
+    return " ".join(said.split())[:600]

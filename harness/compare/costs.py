@@ -115,11 +115,19 @@ def _widened(change: Estimate, medians: float) -> Change:
     return Estimate(change.point, low, high, change.confidence, method), remarks
 
 
+#: Marked rounds are left out if at least this share of the rounds is not marked.
+_QUIET_SHARE = 0.5
+
+
 def _unmarked(run: Run, rounds: int) -> npt.NDArray[np.bool_]:
-    """Return (R,) False for the rounds that `notes["marked_rounds"]` lists (row numbers): the processor was slowed."""
+    """Return (R,) False for the rounds that `notes["marked_rounds"]` lists (row numbers): the processor was slowed.
+
+    Where most rounds are marked there is no quiet stretch to choose: all count, taking turns cancels what it can, and
+    the run is degraded.
+    """
     keep = np.ones(rounds, bool)
     keep[np.asarray(run.notes.get("marked_rounds", ()), np.int64)] = False
-    return keep
+    return keep if keep.mean() >= _QUIET_SHARE else np.ones(rounds, bool)
 
 
 def _apart(base: Measurement, own: Measurement) -> Estimate | None:

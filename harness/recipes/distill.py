@@ -1,4 +1,4 @@
-"""`recipe = "distill"`, `parameters = { width = 0.5, epochs = 40 }`: train a small MobileNetV2 to follow the baseline.
+"""`recipe = "distill"`, `parameters = { width = 0.35, epochs = 25 }`: train a small MobileNetV2 to follow the baseline.
 
 The student is made of inverted residuals (Sandler et al., "MobileNetV2") and learns from the labels and from the
 parent's softened outputs on the train split. It takes the parent's input, whatever its size and number of channels.
@@ -29,8 +29,8 @@ class Options:
         seed: of the student's first weights and of the order of images.
     """
 
-    width: float = 0.5
-    epochs: int = 40
+    width: float = 0.35
+    epochs: int = 25
     learning_rate: float = 4e-3
     augment: bool = True
     seed: int = 7

@@ -1,4 +1,4 @@
-"""`recipe = "prune_filters"`, `parameters = { ratio = 0.5, epochs = 15 }`: remove whole filters, then heal by training.
+"""`recipe = "prune_filters"`, `parameters = { ratio = 0.5, epochs = 12 }`: remove whole filters, then heal by training.
 
 The parent's ONNX file becomes a torch network (onnx2torch), torch-pruning takes out the filters of least norm together
 with everything that depends on them (Fang et al., "DepGraph: towards any structural pruning"), and the remainder is
@@ -35,8 +35,8 @@ class Options:
     """
 
     ratio: float = 0.5
-    epochs: int = 15
-    learning_rate: float = 1e-3
+    epochs: int = 12
+    learning_rate: float = 3e-3
     augment: bool = True
 
 
@@ -50,6 +50,7 @@ def build(job: Build, options: Options) -> None:
     network = _network(job.parent)
     _prune(network, inputs.shape[1:], len(samples.classes), options.ratio, job.parent)
     schedule = training.Schedule(options.epochs, options.learning_rate, augment=options.augment)
+    _normalise(network)
     teacher = training.teacher(job.parent)
     training.fit(network, inputs, samples.labels, schedule, teacher=teacher, layout=job.input.layout)
     training.export_onnx(network, inputs.shape[1:], job.target)
@@ -90,6 +91,24 @@ def _prune(network: torch.nn.Module, shape: tuple[int, ...], classes: int, ratio
         raise RecipeError(f"torch-pruning cannot prune {parent.name}: {error}") from error
     if _weights(network) == before:
         raise RecipeError(f"torch-pruning found no filters to remove in {parent.name}; leave this variant out")
+
+
+def _normalise(network: torch.nn.Module) -> None:
+    """Put a batch normalisation behind every convolution, unless the file has kept its own.
+
+    Exported files have theirs folded into the weights; without any, a network that lost half its filters has
+    activations of the wrong size and dies in training. The export folds these in again.
+    """
+    from torch import nn
+
+    modules = dict(network.named_modules())
+    if any(isinstance(module, nn.BatchNorm2d) for module in modules.values()):
+        return
+    for name, module in modules.items():
+        if isinstance(module, nn.Conv2d):
+            parent, _, child = name.rpartition(".")
+            normalised = nn.Sequential(module, nn.BatchNorm2d(module.out_channels))
+            setattr(modules[parent], child, normalised)
 
 
 def _weights(network: torch.nn.Module) -> int:

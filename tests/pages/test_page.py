@@ -67,7 +67,7 @@ def test_synthetic_data_is_named_at_the_top_and_wherever_accuracy_is_shown(html:
 
 
 def test_real_data_is_not_called_synthetic() -> None:
-    report = stored_runs.report()
+    report = stored_runs.report(runtime="ai-edge-litert")
     data = {**stored_runs.SUITE["data"], "synthetic": False, "description": "Scans of one clinic."}
     suites = {"ultrasound": {**stored_runs.SUITE, "data": data}}
     text = page.render(replace(report, campaign=replace(report.campaign, suites=suites))).decode()
@@ -85,7 +85,7 @@ def test_numbers_of_an_invalid_run_are_shown_nowhere(html: str) -> None:
     invalid = next(run for run in report.runs if run.validity == "invalid")
     latency = float(np.median(invalid.measurements["latency_s"].values)) * 1e3
     assert f"{latency:.3g} ms" not in section(html, "summary")
-    assert "the sentinel drifted by 14 % in 31 of 60 rounds" in section(html, "summary")
+    assert "the sentinel drifted by 14 % in 31 of 72 rounds" in section(html, "summary")
     assert html.count(f"{invalid.variant['sha256']}") == 1  # its digest, in how to run it again
 
 
@@ -102,13 +102,13 @@ def test_the_confusion_matrices_hold_the_counts(html: str) -> None:
 
 def test_a_hostile_variant_is_escaped_in_text_and_in_charts() -> None:
     hostile = "<b onmouseover='x'>&\"</b>"
-    text = page.render(stored_runs.report(renamed={"resnet18-int8": hostile})).decode()
+    text = page.render(stored_runs.report(runtime="ai-edge-litert", renamed={"resnet18-int8": hostile})).decode()
     assert "<b onmouseover" not in text
     assert "&lt;b onmouseover" in text
 
 
 def test_percentiles_without_enough_samples_are_absent_with_the_reason() -> None:
-    report = stored_runs.report()
+    report = stored_runs.report(runtime="ai-edge-litert")
     first = report.runs[0]
     few = Measurement("latency_s", "s", first.measurements["latency_s"].values[:100])
     runs = (replace(first, measurements={**first.measurements, "latency_s": few}), *report.runs[1:])
@@ -117,7 +117,7 @@ def test_percentiles_without_enough_samples_are_absent_with_the_reason() -> None
 
 
 def test_what_must_be_known_of_a_comparison_stands_below_the_table() -> None:
-    report = stored_runs.report()
+    report = stored_runs.report(runtime="ai-edge-litert")
     note = "too few launches, so the variance between launches is not in the interval"
     changes = tuple(replace(one, reason=f"quick; {note}") for one in report.comparisons)
     summary = section(page.render(replace(report, comparisons=changes)).decode(), "summary")
@@ -125,7 +125,7 @@ def test_what_must_be_known_of_a_comparison_stands_below_the_table() -> None:
 
 
 def test_an_interval_without_an_end_is_said_and_not_drawn() -> None:
-    report = stored_runs.report()
+    report = stored_runs.report(runtime="ai-edge-litert")
     endless = Estimate(0.5, 0.4, float("inf"))
     changes = tuple(
         Comparison(one.metric, one.baseline, one.run, endless, Verdict.INCONCLUSIVE) for one in report.comparisons
@@ -147,7 +147,7 @@ def test_a_template_of_the_lab_stands_in_for_the_reports_own(tmp_path: Path) -> 
     (tmp_path / "page.css").write_text("body { color: CanvasText }")
     text = page.render(stored_runs.nothing_but_an_error(), overrides=tmp_path).decode()
     assert "<style>body { color: CanvasText }</style>" in text
-    full = page.render(stored_runs.report(), overrides=tmp_path).decode()
+    full = page.render(stored_runs.report(runtime="ai-edge-litert"), overrides=tmp_path).decode()
     assert '<h2 id="energy-title">Joules of 2026-11-21T20-00-00</h2>' in full
 
 

@@ -16,21 +16,13 @@ def sentence(report: Report) -> Headline:
     return overall(report)[0]
 
 
-def only(report: Report, runtime: str) -> Report:
-    """Return the report of one runtime."""
-    runs = tuple(run for run in report.runs if str(run.case["runtime"]).startswith(runtime))
-    kept = {run.id for run in runs}
-    outcomes = tuple(outcome for outcome in report.outcomes if outcome.run in kept)
-    return replace(report, runs=runs, outcomes=outcomes)
-
-
 def broken(outcome: Outcome, metric: str) -> tuple[Judgement, ...]:
     """Return the judgements of an outcome with one metric's line not held."""
     return tuple(replace(one, passed=one.passed and one.criterion.metric != metric) for one in outcome.judgements)
 
 
 def test_the_fastest_safe_variant_is_named_with_its_interval_and_its_margins() -> None:
-    head = sentence(only(stored_runs.report(), "onnxruntime"))
+    head = sentence(stored_runs.report(runtime="onnxruntime"))
     assert head.tone == "good"
     assert head.sentence.startswith("resnet18-int8 is the fastest variant that is safe: 0.4")
     assert "the latency of resnet18-fp32 (95 % interval 0.4" in head.sentence
@@ -39,7 +31,7 @@ def test_the_fastest_safe_variant_is_named_with_its_interval_and_its_margins() -
 
 
 def test_a_variant_that_loses_sensitivity_is_never_called_safe() -> None:
-    report = only(stored_runs.report(), "onnxruntime")
+    report = stored_runs.report(runtime="onnxruntime")
     judged = tuple(replace(one, status="failed", judgements=broken(one, "sensitivity")) for one in report.outcomes)
     head = sentence(replace(report, outcomes=judged))
     assert head.tone == "bad"
@@ -48,7 +40,7 @@ def test_a_variant_that_loses_sensitivity_is_never_called_safe() -> None:
 
 
 def test_without_a_margin_nothing_is_called_safe() -> None:
-    report = only(stored_runs.report(), "onnxruntime")
+    report = stored_runs.report(runtime="onnxruntime")
     outcomes = tuple(replace(outcome, judgements=()) for outcome in report.outcomes)
     head = sentence(replace(report, outcomes=outcomes))
     assert head.tone == "unsure"
@@ -57,7 +49,7 @@ def test_without_a_margin_nothing_is_called_safe() -> None:
 
 
 def test_without_a_faster_variant_the_baseline_is_kept() -> None:
-    report = only(stored_runs.report(), "onnxruntime")
+    report = stored_runs.report(runtime="onnxruntime")
     changes = tuple(replace(change, verdict=Verdict.INCONCLUSIVE) for change in report.comparisons)
     head = sentence(replace(report, comparisons=changes))
     assert head.tone == "unsure"
@@ -65,7 +57,7 @@ def test_without_a_faster_variant_the_baseline_is_kept() -> None:
 
 
 def test_an_invalid_baseline_leaves_nothing_to_say() -> None:
-    report = only(stored_runs.report(), "onnxruntime")
+    report = stored_runs.report(runtime="onnxruntime")
     runs = tuple(replace(run, validity=Validity.INVALID, reasons=("too hot",)) for run in report.runs)
     head = sentence(replace(report, runs=runs, comparisons=()))
     assert head.tone == "bad"
@@ -73,7 +65,7 @@ def test_an_invalid_baseline_leaves_nothing_to_say() -> None:
 
 
 def test_a_baseline_alone_is_said_to_be_alone() -> None:
-    report = only(stored_runs.report(), "onnxruntime")
+    report = stored_runs.report(runtime="onnxruntime")
     head = sentence(replace(report, runs=report.runs[:1], outcomes=report.outcomes[:1], comparisons=()))
     assert head.sentence.startswith("resnet18-fp32 was measured alone: ")
 
@@ -84,7 +76,7 @@ def test_a_quick_campaign_is_marked() -> None:
 
 
 def test_rivals_whose_interval_overlaps_are_named() -> None:
-    report = only(stored_runs.report(), "onnxruntime")
+    report = stored_runs.report(runtime="onnxruntime")
     changes = tuple(
         replace(change, change=Estimate(0.5, 0.4, 0.6)) if change.metric == "latency_ratio" else change
         for change in report.comparisons
