@@ -1,0 +1,137 @@
+"""What measuring costs: ratios taken side by side in one run, and the host's memory. `make figures` prints them."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from harness.agent import images
+from harness.agent.runtimes.onnxruntime import Session
+from harness.agent.worker import timed
+from harness.store import Store
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "suites" / "models" / "resnet18.onnx"
+ROUND_NS = 100_000_000
+
+
+def bare_loop(call: Callable[[object], object], inputs: list[object]) -> array[int]:
+    """Time `call` as anybody would write it down: the loop that the agent is held against."""
+    samples, clock, end, turn = array("q"), time.perf_counter_ns, time.perf_counter_ns() + ROUND_NS, 0
+    while clock() < end:
+        start = clock()
+        call(inputs[turn % len(inputs)])
+        samples.append(clock() - start)
+        turn += 1
+    return samples
+
+
+def test_the_agents_median_is_that_of_a_bare_loop_over_the_same_session() -> None:
+    session = Session(str(MODEL), 1)
+    pixels = np.random.default_rng(1).integers(0, 255, (16, 64, 64, 1), dtype=np.uint8)
+    x = images.prepare(pixels, {"mean": [0.5], "std": [0.25], "scale": 1 / 255, "layout": "NCHW"})
+    inputs = [session.bind(x[i : i + 1]) for i in range(len(x))]
+    ways: dict[str, Callable[[], array[int]]] = {
+        "agent": lambda: timed(session.call, inputs, 0, ROUND_NS, 5)[0],
+        "bare": lambda: bare_loop(session.call, inputs),
+    }
+    medians: dict[str, list[float]] = {name: [] for name in ways}
+    order = random.Random(7)
+    for _ in range(60):
+        for name in order.sample(list(ways), 2):
+            medians[name].append(float(np.median(ways[name]())))
+    ratio = float(np.exp(np.median(np.log(medians["agent"]) - np.log(medians["bare"]))))
+    print(f"\nagent / bare loop, median of 60 paired rounds: {ratio:.4f} (bar: 0.98 to 1.02)")
+    assert 0.98 <= ratio <= 1.02
+
+
+def test_a_campaign_takes_little_more_than_its_inferences_and_the_waiting_that_is_mandated(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'results.sqlite'}"
+    # Once for what is done once (runtimes, data), then as any later night.
+    measured(tmp_path, store, "--quick", "-k", "fp32 and litert")
+    wall_s, _ = measured(tmp_path, store, "-k", "litert")
+    results = Store(store)
+    run = results.runs(campaign=results.campaigns()[0].id)[0]
+    results.close()
+    spent = run.notes["job_spent_s"]
+    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent.items())
+    ratio = wall_s / sum(spent.values())
+    print(f"\ncampaign wall {wall_s:.1f} s / (inference and mandated waiting: {parts}): {ratio:.2f} (bar: 1.3)")
+    assert ratio <= 1.3
+
+
+def test_the_host_stays_small_while_it_measures_the_whole_suite(tmp_path: Path) -> None:
+    _, peak_bytes = measured(tmp_path, f"sqlite:///{tmp_path / 'results.sqlite'}", "--quick")
+    print(f"\npeak memory of the host process on the whole suite: {peak_bytes / 1e6:.0f} MB (bar: 400 MB)")
+    assert peak_bytes < 400e6
+
+
+def measured(folder: Path, store: str, *options: str) -> tuple[float, int]:
+    """Run the suite; return wall seconds and the peak memory of the pytest process, in bytes."""
+    command = [sys.executable, "-m", "pytest", "suites/ultrasound.toml", "--device", "local", "-p", "no:cacheprovider"]
+    command += ["--store", store, "--report", str(folder / "html"), *options]
+    started = time.monotonic()
+    with (folder / "out.txt").open("w") as out:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode in (0, 1), (folder / "out.txt").read_text()[-3000:]
+    return time.monotonic() - started, usage.ru_maxrss * 1024
+
+
+def test_a_thousand_cases_are_collected_about_as_fast_as_pytest_starts(tmp_path: Path) -> None:
+    lab = thousand_cases(tmp_path / "lab")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    ours = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "suites",
+        "--device",
+        "all",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    bare = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    seconds: dict[str, list[float]] = {"ours": [], "bare": []}
+    for _ in range(5):
+        for name, command, folder in (("ours", ours, lab), ("bare", bare, empty)):
+            started = time.monotonic()
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            seconds[name].append(time.monotonic() - started)
+            if name == "ours":
+                assert "1000 tests collected" in done.stdout, done.stdout[-2000:]
+    best = {name: min(values) for name, values in seconds.items()}
+    print(f"\ncollecting 1,000 cases: {best['ours']:.2f} s (bar: 2 s); a bare pytest: {best['bare']:.2f} s")
+    assert best["ours"] / best["bare"] < 10
+
+
+def thousand_cases(lab: Path) -> Path:
+    """Make a lab with 50 devices and 20 variants of one model."""
+    (lab / "devices").mkdir(parents=True)
+    (lab / "suites").mkdir()
+    for number in range(50):
+        (lab / "devices" / f"d{number}.toml").write_text(
+            'kind = "workstation"\naddress = "local:"\nruntimes = ["onnxruntime==1.31.1"]\n'
+        )
+    for number in range(20):
+        (lab / "suites" / f"m{number}.onnx").write_bytes(MODEL.read_bytes())
+    np.savez(lab / "suites" / "data.npz", images=np.zeros((2, 64, 64), np.uint8), labels=np.array([0, 1]))
+    variants = "".join(f'[[variant]]\nid = "v{n}"\nmodel = "m{n}.onnx"\n' for n in range(1, 20))
+    (lab / "suites" / "many.toml").write_text(
+        'title = "Many"\n[data]\nsource = "npz"\npath = "data.npz"\n[data.input]\nlayout = "NCHW"\nscale = 1.0\n'
+        '[task]\nkind = "classification"\npositive = "1"\n'
+        f'[baseline]\nid = "v0"\nmodel = "m0.onnx"\n{variants}'
+    )
+    return lab
