@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from pathlib import Path
 import platformdirs
 
 from harness.errors import MissingTool, Unsupported
+
+#: How pip says that it could not ask an index.
+_NO_INDEX = ("connection broken", "ssl certificate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +69,33 @@ def bundle(requirement: str, constraints: Sequence[str], target: Target, *, devi
     """
     key = hashlib.sha256(json.dumps([requirement, list(constraints), str(target)]).encode()).hexdigest()[:16]
     folder = cache_dir() / "runtimes" / key
-    if not (folder / "manifest.json").exists():
+    if not _whole(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as work:
             made = Path(work) / "made"
             made.mkdir()
             _install(Path(work) / "tree", requirement, constraints, target, device)
             _pack(Path(work) / "tree", made)
-            # Another process may have been first; its folder is as good.
-            if not folder.exists():
-                shutil.move(made, folder)
+            _put(made, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     return Bundle(folder / "runtime.tar", manifest["sha256"], manifest["files"])
+
+
+def _whole(folder: Path) -> bool:
+    """Return whether the cache has a runtime and nothing happened to it since."""
+    manifest = folder / "manifest.json"
+    return manifest.exists() and _sha256(folder / "runtime.tar") == json.loads(manifest.read_text())["sha256"]
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Give a finished folder its name, in the place of a damaged one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        made.rename(folder)
+    except OSError:
+        # Another process may have been first; its folder is as good.
+        if not _whole(folder):
+            raise
 
 
 def _install(tree: Path, requirement: str, constraints: Sequence[str], target: Target, device: str) -> None:
@@ -90,13 +109,25 @@ def _install(tree: Path, requirement: str, constraints: Sequence[str], target: T
     if done.returncode == 0:
         return
     says = done.stderr.strip().splitlines()
-    if any("No matching distribution" in line or "Could not find a version" in line for line in says):
+    # Without a network pip finds no version either, but has said before that it could not ask.
+    lost = [line for line in says if any(words in line for words in _NO_INDEX)]
+    if lost:
+        raise MissingTool(
+            f"{requirement} could not be brought here, pip's index did not answer ({_words(lost[-1])}); connect this host",
+            device=device,
+        )
+    if any("No matching distribution" in line for line in says):
         raise Unsupported(
             f"there is no wheel of {requirement} for {target}; name another version or runtime under runtimes",
             device=device,
         )
-    reason = says[-1] if says else f"pip ended with code {done.returncode}"
-    raise MissingTool(f"{requirement} could not be brought here by pip: {reason}", device=device)
+    reason = _words(says[-1]) if says else f"code {done.returncode}"
+    raise MissingTool(f"{requirement} could not be brought here, pip failed: {reason}", device=device)
+
+
+def _words(line: str) -> str:
+    """Return a line of pip's without its level, and without a password that may stand in an index's address."""
+    return re.sub(r"//[^/@\s]*@", "//", line.partition(": ")[2] or line)[:300]
 
 
 def _pack(tree: Path, made: Path) -> None:

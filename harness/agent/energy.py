@@ -27,19 +27,26 @@ def measure(meter: dict[str, Any], window_s: float, infer: Callable[[float], dic
         meter: the `[meter]` table of the device file.
         window_s: length of each window.
         infer: runs inferences for that long and returns count and ns.
+
+    Raises:
+        Refused: the windows give no number that may be trusted.
     """
     settings = dict(meter)
     module = import_module("harness.agent.meters." + settings.pop("kind"))
     try:
         reader = module.Meter(module.Options(**settings))
+        return _measure(reader, module.QUANTITY, window_s, infer)
     except (OSError, ValueError) as error:
-        raise Refused(f"the meter cannot be read: {error}") from error
+        raise Refused(f"the meter cannot be read: {error}; look at [meter] in the device's file") from error
+
+
+def _measure(reader: Any, quantity: str, window_s: float, infer: Callable[[float], dict[str, Any]]) -> dict[str, Any]:
     if reader.charging():
         raise Refused("the battery is charging, which hides what the device draws; unplug it")
-    before = _window(reader, module.QUANTITY, lambda: time.sleep(window_s))
+    before = _window(reader, quantity, lambda: time.sleep(window_s))
     answer: dict[str, Any] = {}
-    busy = _window(reader, module.QUANTITY, lambda: answer.update(infer(window_s)))
-    after = _window(reader, module.QUANTITY, lambda: time.sleep(window_s))
+    busy = _window(reader, quantity, lambda: answer.update(infer(window_s)))
+    after = _window(reader, quantity, lambda: time.sleep(window_s))
     windows = {"idle_before": before, "busy": busy, "idle_after": after}
     if reader.charging():
         raise Refused("the battery began to charge during the window; unplug it")
@@ -54,10 +61,14 @@ def measure(meter: dict[str, Any], window_s: float, infer: Callable[[float], dic
 def _window(reader: Any, quantity: str, during: Callable[[], Any]) -> dict[str, Any]:
     """Sample the meter while `during` runs; return joules, seconds, updates and the watts of its parts."""
     stop, samples = threading.Event(), [(time.monotonic(), reader.read())]
+    failures: list[Exception] = []
 
     def sample() -> None:
-        while not stop.wait(PERIOD_S):
-            samples.append((time.monotonic(), reader.read()))
+        try:
+            while not stop.wait(PERIOD_S):
+                samples.append((time.monotonic(), reader.read()))
+        except (OSError, ValueError) as error:
+            failures.append(error)
 
     thread = threading.Thread(target=sample)
     thread.start()
@@ -66,6 +77,9 @@ def _window(reader: Any, quantity: str, during: Callable[[], Any]) -> dict[str, 
     finally:
         stop.set()
         thread.join()
+    if failures:
+        # What was missed in the middle of a window must not be bridged by a guess.
+        raise failures[0]
     samples.append((time.monotonic(), reader.read()))
     pairs = list(zip(samples, samples[1:]))
     if quantity == "joules":
@@ -81,7 +95,7 @@ def _window(reader: Any, quantity: str, during: Callable[[], Any]) -> dict[str, 
 
 
 def _tenths(joules: list[float], seconds: list[float]) -> list[float]:
-    """Return the mean power of ten equal runs of samples: the spread that the interval carries."""
-    size = max(len(joules) // 10, 1)
-    cuts = range(0, len(joules) - size + 1, size)
-    return [sum(joules[i : i + size]) / max(sum(seconds[i : i + size]), 1e-9) for i in cuts]
+    """Return the mean power of ten equal runs of samples, none left out: the spread that the interval carries."""
+    cuts = [round(i * len(joules) / 10) for i in range(11)]
+    parts = [(sum(joules[a:b]), sum(seconds[a:b])) for a, b in zip(cuts, cuts[1:])]
+    return [energy / time_s for energy, time_s in parts if time_s > 0]

@@ -29,12 +29,15 @@ class Events:
         # Read-write, so that opening does not wait for a reader.
         self._alive = os.open(job / ALIVE, os.O_RDWR | os.O_NONBLOCK)
         self._file = (job / FILE).open("a", encoding="utf-8")
+        self._beat = job.parent.parent / "lease" / "beat"
 
     def say(self, event: str, **fields: Any) -> None:
         """Write one event with the monotonic time, in ns, and wake whoever follows."""
         line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **fields})
         self._file.write(line + "\n")
         self._file.flush()
+        if self._beat.exists():
+            self._beat.touch()
         for pipe in self._job.glob(WAKE + "*"):
             _wake(pipe)
 

@@ -10,9 +10,9 @@ import os
 import select
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 from harness.agent.events import ALIVE, FILE, WAKE
 

@@ -34,7 +34,7 @@ def quantize(x: Any, images: Any, spec: dict[str, Any], dtype: str, scale: float
     if scale == 0:
         if dtype != "uint8" or images.dtype != np.uint8:
             raise Misfit(
-                f"the model takes {dtype} and does not say which numbers that stands for, the images are {images.dtype}; "
+                f"the model takes {dtype} without saying what it stands for, and the images are {images.dtype}; "
                 "export it with quantisation parameters, or with a float32 input"
             )
         raw = images.transpose(0, 3, 1, 2) if spec["layout"] == "NCHW" else images

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace
+from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace, Transient
 from harness.model import Device
 from harness.placing import Workspace, missing, unpack
 from harness.ports import Connection
@@ -26,6 +26,17 @@ from harness.wheels import Bundle, Target, bundle
 
 _PROBE = "import json,platform,sys;print(json.dumps([sys.version_info[:2],platform.machine(),platform.libc_ver()]))"
 _PYTHON_MIN = (3, 9)
+
+#: Kills a job's process group, if the number still is that job's, and waits: what still runs may still write.
+_STOP = """
+pid=$(cat "$1/pid") || exit 0
+tr '\\0' ' ' < "/proc/$pid/cmdline" | grep -qF "$1" || exit 0
+kill -KILL "-$pid"
+for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  kill -0 "-$pid" 2>/dev/null || exit 0
+  sleep 0.1
+done
+"""
 
 #: Longest silence between two events; a launch of many slow models is the longest that an agent keeps.
 SILENCE_S = 900.0
@@ -42,11 +53,25 @@ def install(connection: Connection, device: Device, root: str) -> Workspace:
     folder = posixpath.join(root, "agent", digest[:16])
 
     def extract(tar: str, into: str) -> Sequence[str]:
-        return (python, "-m", "tarfile", "-e", tar, into)
+        return (python, "-I", "-S", "-m", "tarfile", "-e", tar, into)
 
+    place = Workspace(root, (python, "-I", "-S", f"{folder}/harness/agent/__main__.py"), target, extract)
     unpack(connection, device, extract, archive, folder)
-    command = (python, "-I", "-S", f"{folder}/harness/agent/__main__.py")
-    return Workspace(root, command, target, extract)
+    if _damaged(connection, device, place, folder):
+        connection.run(["rm", "-rf", folder])
+        unpack(connection, device, extract, archive, folder)
+    return place
+
+
+def _damaged(connection: Connection, device: Device, place: Workspace, folder: str) -> bool:
+    """Return whether a file of the agent is not the one that was brought; an agent that cannot say so is."""
+    try:
+        wanted = {f"{folder}/{name}": hashlib.sha256(content).hexdigest() for name, content in _agent_sources()}
+        return missing(connection, device, place, wanted) != []
+    except (DeviceError, ValueError) as error:
+        if isinstance(error, Transient):
+            raise
+        return True
 
 
 def runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> str:
@@ -95,8 +120,8 @@ def follow(
 
 
 def stop(connection: Connection, job: str) -> None:
-    """End the conductor and its workers, which share its process group."""
-    connection.run(["sh", "-c", 'kill -TERM "-$(cat "$1/pid")"', "sh", job])
+    """End the conductor and its workers, which share its process group, and wait until they are gone."""
+    connection.run(["sh", "-c", _STOP, "sh", job])
 
 
 def _post_mortem(connection: Connection, device: Device, job: str) -> str:
@@ -124,15 +149,19 @@ def _python(connection: Connection, device: Device) -> tuple[str, Target]:
     return python, Target((version[0], version[1]), machine, (glibc[0], glibc[1]))
 
 
-def _agent_archive() -> tuple[Path, str]:
-    """Return the agent's sources as a reproducible tar in the temporary folder, and its digest."""
+def _agent_sources() -> list[tuple[str, bytes]]:
+    """Return the path inside the agent's folder and the content of each of its files."""
     root = Path(str(resources.files("harness")))
     names = ["__init__.py", *sorted(str(p.relative_to(root)) for p in (root / "agent").rglob("*.py"))]
+    return [(f"harness/{name}", (root / name).read_bytes()) for name in names]
+
+
+def _agent_archive() -> tuple[Path, str]:
+    """Return the agent's sources as a reproducible tar in the temporary folder, and its digest."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name in names:
-            content = (root / name).read_bytes()
-            info = tarfile.TarInfo(f"harness/{name}")
+        for name, content in _agent_sources():
+            info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644
             tar.addfile(info, io.BytesIO(content))
     raw = buffer.getvalue()

@@ -35,6 +35,8 @@ class Meter:
     def read(self) -> float:
         """Return the joules used since some fixed moment."""
         now = int(self._counter.read_text())
+        if now < self._last and not self._range:
+            raise ValueError(f"{self._counter} went backwards and max_energy_range_uj does not say where it turns")
         if now < self._last:
             self._turns += 1
         self._last = now
