@@ -110,10 +110,9 @@ def _install(tree: Path, requirement: str, constraints: Sequence[str], target: T
         return
     says = done.stderr.strip().splitlines()
     # Without a network pip finds no version either, but has said before that it could not ask.
-    lost = [line for line in says if any(words in line for words in _NO_INDEX)]
-    if lost:
+    if any(words in line for line in says for words in _NO_INDEX):
         raise MissingTool(
-            f"{requirement} could not be brought here, pip's index did not answer ({_words(lost[-1])}); connect this host",
+            f"{requirement} could not be brought here: pip's index does not answer; connect this host, then try again",
             device=device,
         )
     if any("No matching distribution" in line for line in says):
