@@ -26,7 +26,21 @@ from harness.transports._ssh_command import Command, Expired
 _GRACE_S: Final = 3.0
 #: The slowest storage that is still believed in, when a device reads a file back to verify it; B/s.
 _READ_BACK: Final = 2e6
-_KILL: Final = 'kill -KILL "-$1" 2>/dev/null || kill -KILL "$1" 2>/dev/null; true'
+#: sh -c KILL sh PID. OpenSSH makes each command a process group; dropbear does not, so there the tree is walked.
+KILL: Final = """
+kill -KILL "-$1" 2>/dev/null && exit
+fell() (
+  kill -STOP "$1" 2>/dev/null
+  for stat in /proc/[0-9]*/stat; do
+    read -r line 2>/dev/null < "$stat" || continue
+    set -- "$1" ${line##*) }
+    [ "$3" != "$1" ] || fell "${line%% *}"
+  done
+  kill -KILL "$1" 2>/dev/null
+)
+fell "$1"
+true
+"""
 
 
 class Session:
@@ -212,7 +226,7 @@ class Session:
             time.sleep(0.02)
         if command.over:
             return
-        killer = Command(self._transport, ["sh", "-c", _KILL, "sh", str(command.pid)], sink=lambda _: None)
+        killer = Command(self._transport, ["sh", "-c", KILL, "sh", str(command.pid)], sink=lambda _: None)
         try:
             killer.wait(lambda: ends_at)
         except Expired:

@@ -1,58 +1,27 @@
-"""Whatever the transport, a command and a copy behave the same: one body per promise, run on every connection."""
+"""Whatever the transport, a command behaves the same: one body per promise, run on every connection."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import itertools
-import os
 import secrets
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
-from devices.virtual.openssh import Server, small_disk
+from devices.virtual.waiting import soon
 from harness import registry
-from harness.errors import DeviceError, OutOfSpace, Stable, TimedOut, Transient
-from harness.model import Address, Device
+from harness.errors import DeviceError, Stable, TimedOut
 from harness.ports import Connection
-from harness.transports import local, ssh
 
 MEGABYTE = 1_000_000
 TRANSPORTS = ["local", "ssh"]
-
-
-@pytest.fixture(scope="module")
-def open_connection(openssh_server: Server) -> Callable[[str], Connection]:
-    """Open a connection of a kind: the device's id is the kind's name."""
-
-    def connect(kind: str) -> Connection:
-        if kind == "ssh":
-            return ssh.connect(openssh_server.device(id="ssh"))
-        return local.connect(Device(id="local", kind="workstation", address=Address("local")))
-
-    return connect
-
-
-@pytest.fixture(scope="module", params=TRANSPORTS)
-def connection(request: pytest.FixtureRequest, open_connection: Callable[[str], Connection]) -> Iterator[Connection]:
-    opened = open_connection(request.param)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def fifty_megabytes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("files") / "model.onnx"
-    path.write_bytes(os.urandom(50 * MEGABYTE))
-    return path
 
 
 def processes_with(word: str) -> list[str]:
@@ -68,16 +37,6 @@ def processes_with(word: str) -> list[str]:
 def unique_nap() -> str:
     """Return seconds that no other process on this machine sleeps, so that it can be told apart."""
     return f"60.{secrets.randbelow(10**9):09}"
-
-
-def none_left(find: Callable[[], object], *, within_s: float = 3.0) -> bool:
-    """Return whether `find` finds nothing any more, soon."""
-    ends_at = time.monotonic() + within_s
-    while find():
-        if time.monotonic() > ends_at:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_every_transport_of_the_room_is_in_this_contract_or_has_its_own() -> None:
@@ -167,7 +126,7 @@ def test_a_passed_deadline_kills_the_program_and_its_children(connection: Connec
     with pytest.raises(TimedOut, match=r"(local|ssh): `sh` did not end within 0\.5 s .*allow it more time"):
         connection.run(["sh", "-c", f"sleep {nap} & sleep {nap}; echo never"], timeout_s=0.5)
     assert time.monotonic() - started < 3
-    assert none_left(lambda: processes_with(nap))
+    assert soon(lambda: not processes_with(nap))
     assert connection.run(["echo", "still here"]).text == "still here"
 
 
@@ -197,7 +156,7 @@ def test_a_silent_stream_ends_with_its_program_killed(connection: Connection) ->
     assert next(lines) == b"first"
     with pytest.raises(TimedOut, match=r"(local|ssh): `sh` was silent for 0\.5 s"):
         next(lines)
-    assert none_left(lambda: processes_with(nap))
+    assert soon(lambda: not processes_with(nap))
 
 
 def test_leaving_a_stream_early_kills_its_program(connection: Connection) -> None:
@@ -205,7 +164,7 @@ def test_leaving_a_stream_early_kills_its_program(connection: Connection) -> Non
     lines = connection.stream(["sh", "-c", script], silence_s=5)
     assert next(lines) == b"tick"
     lines.close()  # type: ignore[attr-defined]
-    assert none_left(lambda: processes_with(script))
+    assert soon(lambda: not processes_with(script))
 
 
 def test_a_stream_that_fails_says_so_after_its_last_line(connection: Connection) -> None:
@@ -213,149 +172,6 @@ def test_a_stream_that_fails_says_so_after_its_last_line(connection: Connection)
     assert next(lines) == b"one"
     with pytest.raises(DeviceError, match=r"(local|ssh): `sh` ended with code 3: broken"):
         next(lines)
-
-
-def test_fifty_megabytes_come_back_as_they_went(connection: Connection, fifty_megabytes: Path, tmp_path: Path) -> None:
-    there, back = tmp_path / "a new folder/it's a model", tmp_path / "back"
-    connection.push(fifty_megabytes, str(there))
-    connection.pull(str(there), back)
-    assert there.read_bytes() == fifty_megabytes.read_bytes() == back.read_bytes()
-    assert [path.name for path in there.parent.iterdir()] == [there.name]
-
-
-def test_a_file_that_changes_while_it_is_pulled_is_refused(
-    connection: Connection, fifty_megabytes: Path, tmp_path: Path
-) -> None:
-    changing, back = tmp_path / "changing", tmp_path / "back"
-    changing.write_bytes(fifty_megabytes.read_bytes())
-    done = threading.Event()
-
-    def change() -> None:
-        with changing.open("r+b") as file:
-            while not done.is_set():
-                file.seek(0)
-                file.write(os.urandom(16))
-                file.flush()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(change)
-        try:
-            with pytest.raises(Transient, match=r"(local|ssh): cannot .*sha256 differs, it changed meanwhile"):
-                connection.pull(str(changing), back)
-        finally:
-            done.set()
-    assert [path.name for path in tmp_path.iterdir()] == ["changing"]
-
-
-def test_an_empty_file_is_a_file_too(connection: Connection, tmp_path: Path) -> None:
-    (tmp_path / "empty").touch()
-    connection.push(tmp_path / "empty", str(tmp_path / "there"))
-    connection.pull(str(tmp_path / "there"), tmp_path / "back")
-    assert (tmp_path / "back").read_bytes() == b""
-
-
-def test_a_push_replaces_what_was_there(connection: Connection, tmp_path: Path) -> None:
-    (tmp_path / "there").write_text("old and longer")
-    (tmp_path / "new").write_text("new")
-    connection.push(tmp_path / "new", str(tmp_path / "there"))
-    assert (tmp_path / "there").read_text() == "new"
-
-
-def test_a_full_disk_is_named_with_its_free_space_and_left_clean(
-    connection: Connection, fifty_megabytes: Path, tmp_path: Path
-) -> None:
-    with small_disk(tmp_path / "disk", size_bytes=3 * 1024 * 1024) as disk:
-        (disk / "model.onnx").write_text("the old one")
-        with pytest.raises(OutOfSpace) as caught:
-            connection.push(fifty_megabytes, str(disk / "model.onnx"))
-        assert [path.name for path in disk.iterdir()] == ["model.onnx"]
-        assert (disk / "model.onnx").read_text() == "the old one"
-    message = str(caught.value)
-    assert message.startswith(("local: ", "ssh: "))
-    assert str(disk) in message
-    assert "needs 50.0 MB, 3.14 MB free; free some there" in message
-
-
-def test_a_full_disk_of_this_host_is_named_when_pulling(
-    connection: Connection, fifty_megabytes: Path, tmp_path: Path
-) -> None:
-    with small_disk(tmp_path / "disk", size_bytes=3 * 1024 * 1024) as disk:
-        with pytest.raises(OutOfSpace, match=r"(local|ssh): cannot write .*model\.onnx.* MB free; free some there"):
-            connection.pull(str(fifty_megabytes), disk / "model.onnx")
-        assert list(disk.iterdir()) == []
-
-
-def test_a_file_that_is_not_there_is_named(connection: Connection, tmp_path: Path) -> None:
-    with pytest.raises(Stable, match=r"(local|ssh): cannot read .*nothing.*No such file.*check the path"):
-        connection.pull(str(tmp_path / "nothing"), tmp_path / "back")
-    with pytest.raises(Stable, match=r"(local|ssh): cannot read .*nothing.*No such file.*check the path"):
-        connection.push(tmp_path / "nothing", str(tmp_path / "there"))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_in_the_place_of_the_file_is_refused(connection: Connection, tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("content")
-    with pytest.raises(Stable, match=r"(local|ssh): cannot write folder to .*directory"):
-        connection.push(tmp_path / "file", str(tmp_path / "folder"))
-    assert list((tmp_path / "folder").iterdir()) == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
-
-
-def test_a_pushed_file_is_never_seen_unfinished(connection: Connection, fifty_megabytes: Path, tmp_path: Path) -> None:
-    there = tmp_path / "there"
-    sizes: set[int] = set()
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.is_set():
-            if there.exists():
-                sizes.add(there.stat().st_size)
-
-    with ThreadPoolExecutor(1) as pool:
-        watching = pool.submit(watch)
-        connection.push(fifty_megabytes, str(there))
-        time.sleep(0.05)
-        done.set()
-        watching.result()
-    assert sizes == {50 * MEGABYTE}
-
-
-ONE_PUSH = """
-import sys
-from pathlib import Path
-from harness.model import Address, Device
-from harness.transports import local, ssh
-kind, port, user, host_key, identity, source, target = sys.argv[1:]
-options = {"host_key": host_key, "identity": identity}
-device = Device("killed", "workstation", Address("ssh", "127.0.0.1", user, int(port)), options=options)
-connection = ssh.connect(device) if kind == "ssh" else local.connect(device)
-print("connected", flush=True)
-connection.push(Path(source), target)
-print("pushed", flush=True)
-"""
-
-
-@pytest.mark.parametrize("kind", TRANSPORTS)
-def test_a_harness_killed_in_the_middle_of_a_push_leaves_no_half_file(
-    kind: str, openssh_server: Server, tmp_path: Path
-) -> None:
-    with (tmp_path / "source").open("wb") as file:
-        file.truncate(200 * MEGABYTE)
-    there = tmp_path / "folder" / "there"
-    arguments = [kind, openssh_server.port, openssh_server.user, openssh_server.host_key, openssh_server.identity]
-    command = [sys.executable, "-c", ONE_PUSH, *map(str, arguments), str(tmp_path / "source"), str(there)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"connected\n"
-        ends_at = time.monotonic() + 10
-        while not list(there.parent.glob("*.part")):
-            assert time.monotonic() < ends_at
-        process.kill()
-        assert process.stdout.read() == b"", "it had finished before it was killed"
-    assert not there.exists()
-    if kind == "ssh":  # on the device somebody is left to clear away
-        assert none_left(lambda: list(there.parent.iterdir()))
 
 
 def test_two_threads_share_a_connection(connection: Connection, fifty_megabytes: Path, tmp_path: Path) -> None:
@@ -381,4 +197,4 @@ def test_a_connection_leaves_no_process_and_no_thread_behind(open_connection: Ca
         opened = open_connection(kind)
         opened.run(["true"])
         opened.close()
-    assert none_left(lambda: {thread.name for thread in threading.enumerate()} - before)
+    assert soon(lambda: not {thread.name for thread in threading.enumerate()} - before)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from devices.virtual.openssh import Server, alive, make_key, openssh
@@ -17,6 +20,7 @@ from harness.errors import Refused
 from harness.lab.devices import read_device
 from harness.model import Address, Device
 from harness.transports import ssh
+from harness.transports._ssh_session import KILL
 
 
 @contextmanager
@@ -154,6 +158,18 @@ def test_what_a_login_shell_prints_does_not_reach_the_output(tmp_path: Path) -> 
         connection.pull(str(server.workdir / "there"), tmp_path / "back")
         connection.close()
     assert (tmp_path / "back").read_bytes() == bytes(range(256))
+
+
+def test_a_command_is_killed_with_its_children_where_the_server_makes_no_process_groups() -> None:
+    nap = f"61.{secrets.randbelow(10**9):09}"
+    with subprocess.Popen(["sh", "-c", f"sh -c 'sleep {nap}; :' & sleep {nap}; :"]) as parent:
+        ends_at = time.monotonic() + 5
+        while len(family := psutil.Process(parent.pid).children(recursive=True)) < 3:
+            assert time.monotonic() < ends_at
+        assert os.getpgid(parent.pid) == os.getpgid(0), "it leads a group: the test is void"
+        subprocess.run(["sh", "-c", KILL, "sh", str(parent.pid)], check=True)
+        assert parent.wait(5) == -signal.SIGKILL
+    assert not any(alive(child.pid) for child in family)
 
 
 def test_importing_the_transport_does_not_import_paramiko() -> None:
