@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +19,9 @@ from typing import Any
 import harness
 from harness import compare, lab, protocol, record
 from harness.errors import HarnessError, LabError, MeasurementError, Unsupported
+from harness.jobs import Group, load_samples
+from harness.link import Link, leased
 from harness.model import Campaign, Case, Comparison, Device, Outcome, Run, Samples, Suite, Validity
-from harness.protocol import Group, Link
 from harness.store import Store
 from harness.units import human, points, times
 from harness.vocabulary import METRICS
@@ -120,23 +122,29 @@ class Conduct:
         try:
             for error, case in unfit(cases):
                 self._fail([case], error)
-            link: Link | None = None
-            for group in groups([case for case in cases if not self._futures[case.id].done()]):
-                try:
-                    if self._stopping.is_set():
-                        raise MeasurementError(f"{device.id}: interrupted; --resume does what is left")
-                    samples = self._samples(group.suite)
-                    link = link or self._connect(device)
-                    self._group(group, link, samples)
-                except HarnessError as error:
-                    self._fail(group.cases, error)
-            if link is not None:
-                link.close()
+            self._groups(device, groups([case for case in cases if not self._futures[case.id].done()]))
         except BaseException as error:  # a defect of ours must reach the cases that wait for it
             for case in cases:
                 if not self._futures[case.id].done():
                     self._futures[case.id].set_exception(error)
             raise
+
+    def _groups(self, device: Device, todo: Sequence[Group]) -> None:
+        """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
+        with ExitStack() as held:
+            link: Link | None = None
+            for group in todo:
+                try:
+                    if self._stopping.is_set():
+                        raise MeasurementError(f"{device.id}: interrupted; --resume does what is left")
+                    samples = self._samples(group.suite)
+                    if link is None:
+                        link = self._connect(device)
+                        held.callback(link.close)
+                        held.enter_context(leased(link))
+                    self._group(group, link, samples)
+                except HarnessError as error:
+                    self._fail(group.cases, error)
 
     def _connect(self, device: Device) -> Link:
         self._settings.say(device.id, f"connecting to {device.address}")
@@ -200,7 +208,7 @@ class Conduct:
             if suite.id not in self._data:
                 self._settings.say(suite.id, f"reading the {suite.split} split of {suite.data['source']}")
                 try:
-                    self._data[suite.id] = samples = protocol.load_samples(suite)
+                    self._data[suite.id] = samples = load_samples(suite)
                 except HarnessError as error:
                     self._data[suite.id] = error
                 else:

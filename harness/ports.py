@@ -82,10 +82,20 @@ class Runner(Protocol):
     def follow(
         self, connection: Connection, device: Device, command: Sequence[str], job: str, *, offset: int
     ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield (offset behind it, event) from byte `offset` to the final `done`; raises MeasurementError if it died."""
+        """Yield (offset behind it, event) from byte `offset` to the final `done`; MeasurementError if it died."""
 
     def stop(self, connection: Connection, job: str) -> None:
         """End the job and everything it started."""
+
+
+class Lease(Protocol):
+    """harness/leases/NAME.py: one measurer per device."""
+
+    def take(self, connection: Connection, device: Device, root: str, owner: str) -> None:
+        """Become the one measurer, or raise Busy saying who is."""
+
+    def free(self, connection: Connection, root: str) -> None:
+        """Let the next one measure."""
 
 
 class DataSource(Protocol):

@@ -7,99 +7,23 @@ polling, decides when a ratio is known, and takes nothing from a job that did no
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import posixpath
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness import placing, preflight, provision, record, registry, stats
-from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unsupported
-from harness.model import Case, Device, Load, Run, Samples, Suite
+from harness import placing, preflight, provision, record, stats
+from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unsupported
+from harness.jobs import MIN_LAUNCHES, Group, inputs_file, job, push_json
+from harness.link import Link
+from harness.model import Case, Run, Samples
 from harness.placing import Workspace
 from harness.ports import Connection
-from harness.wheels import cache_dir
-
-#: How often a lost link is tried again before the cases are given up, and how long between two tries.
-_RECONNECTS, _RECONNECT_S = 8, 4.0
-#: Launches before a verdict counts: fewer cannot show the variance between launches.
-_MIN_LAUNCHES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Cases that are measured in one job: same suite, device and runtime; the baseline among them if there is one."""
-
-    suite: Suite
-    device: Device
-    runtime: str
-    cases: tuple[Case, ...]
-
-    @property
-    def baseline(self) -> int | None:
-        """The baseline's place in the job."""
-        return next((i for i, case in enumerate(self.cases) if case.is_baseline), None)
-
-
-class Link:
-    """A device's connection that can be opened anew; only Transient errors are worth that."""
-
-    def __init__(self, device: Device) -> None:
-        self.device = device
-        self._transport = registry.load("transports", device.address.scheme, file=str(device.file), key="address")
-        self.connection: Connection = self._transport.connect(device)
-        self.given_up = False
-
-    def give_up(self) -> None:
-        """End whatever waits for the device just now, from another thread; the device is still tidied up."""
-        self.given_up = True
-        self.connection.close()
-
-    def renew(self) -> None:
-        """Open the connection again, trying for a while; raises what the last try raised."""
-        self.connection.close()
-        for attempt in range(_RECONNECTS):
-            try:
-                self.connection = self._transport.connect(self.device)
-            except Transient:
-                if attempt == _RECONNECTS - 1:
-                    raise
-                time.sleep(_RECONNECT_S)
-            else:
-                return
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.connection.close()
-
-
-def plan(load: Load, models: int, *, quick: bool) -> dict[str, Any]:
-    """Return the job's plan: how often, how long, and when to stop at the latest."""
-    share = 0.1 if quick else 1.0
-    timed_s = load.max_duration_s * models * share
-    return {
-        "cold_starts": 2 if quick else 5,
-        "memory_starts": 2 if quick else 3,
-        "accuracy": True,
-        "warmup_s": 1.0 * share,
-        "round_s": 0.05 if quick else 0.2,
-        "round_min": 5,
-        "rounds": 5,
-        "min_launches": _MIN_LAUNCHES,
-        "max_launches": _MIN_LAUNCHES if quick else 40,
-        "max_timed_s": timed_s,
-        "pause_budget_s": timed_s / 10,
-        "energy_s": 12.0 * share,
-        "deadline_s": 300.0,
-    }
 
 
 def measure(
@@ -115,11 +39,11 @@ def measure(
     say(f"bringing {group.runtime}, {len(group.cases)} models and {len(samples.images)} images")
     place = provision.workspace(link.connection, device)
     runtime = provision.runtime(link.connection, device, place, group.runtime)
-    with _inputs(samples) as inputs, _job_folder(link, place, group, inputs) as (folder, where):
+    with inputs_file(samples) as inputs, _job_folder(link, place, group, inputs) as (folder, where):
         preflight.wait_until_fit(link.connection, device, place, say)
         data = next(iter(inputs))
-        job = _job(group, where, where[data], runtime, quick=quick)
-        _push_json(link.connection, job, posixpath.join(folder, "job.json"))
+        wanted = job(group, where, where[data], runtime, quick=quick)
+        push_json(link.connection, wanted, posixpath.join(folder, "job.json"))
         account = _follow(group, link, place, folder, say)
         _collect(link.connection, folder, account, len(group.cases))
     facts = _facts(group, data)
@@ -136,8 +60,10 @@ def _results(
             continue
         try:
             yield case, record.run_of(case, index, account, samples, campaign=campaign, quick=quick, facts=facts)
+        except MeasurementError as error:
+            yield case, MeasurementError(f"{case.device.id}: {case.variant.path.name}: {error}")
         except HarnessError as error:
-            yield case, type(error)(f"{case.device.id}: {case.variant.path.name}: {error}")
+            yield case, error
 
 
 def _check_confidential(group: Group) -> None:
@@ -146,19 +72,6 @@ def _check_confidential(group: Group) -> None:
         raise Unsupported(
             f"{group.suite.id} is confidential and {scheme}:// is not encrypted; use ssh://", device=group.device.id
         )
-
-
-@contextmanager
-def _inputs(samples: Samples) -> Iterator[dict[str, Path]]:
-    """Yield {sha256: path} of the images as a .npy file, which is gone afterwards."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(samples.images))
-    folder = cache_dir() / "inputs"
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".npy") as file:
-        file.write(buffer.getvalue())
-        file.flush()
-        yield {hashlib.sha256(buffer.getvalue()).hexdigest(): Path(file.name)}
 
 
 @contextmanager
@@ -174,11 +87,22 @@ def _job_folder(
         placing.checked(made, device, f"{folder} cannot be made")
         files = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs}
         yield folder, placing.blobs(link.connection, device, place, files)
-    except BaseException:
-        _stop(link, group, folder)
+    except BaseException as error:
+        _tidy_up(link, group, folder, secret, error)
         raise
-    finally:
+    else:
         placing.remove(link.connection, device, [folder, *secret])
+
+
+def _tidy_up(link: Link, group: Group, folder: str, secret: list[str], error: BaseException) -> None:
+    """End a job that failed and remove it; if that fails too, `error` is what counts, unless images stay behind."""
+    try:
+        _stop(link, group, folder)
+        placing.remove(link.connection, group.device, [folder, *secret])
+    except DeviceError as failed:
+        if secret:
+            message = f"{error}; confidential images may be left at {secret[0]} ({failed}); remove them by hand"
+            raise DeviceError(message, device=group.device.id) from error
 
 
 def _stop(link: Link, group: Group, folder: str) -> None:
@@ -189,38 +113,6 @@ def _stop(link: Link, group: Group, folder: str) -> None:
         link.renew()
     if link.connection.run(["test", "-e", posixpath.join(folder, "pid")]).code == 0:
         provision.runner(group.device).stop(link.connection, folder)
-
-
-def _job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quick: bool) -> dict[str, Any]:
-    suite = group.suite
-    name = registry.runtime_name(group.runtime)
-    models = [
-        {"id": c.variant.id, "path": where[c.variant.sha256], "runtime": name, "runtime_path": runtime}
-        for c in group.cases
-    ]
-    spec = suite.input
-    return {
-        "schema": 1,
-        "seed": int.from_bytes(hashlib.sha256(suite.id.encode()).digest()[:4], "big"),
-        "models": models,
-        "threads": suite.load.threads,
-        "input": {
-            "path": data,
-            "layout": spec.layout,
-            "scale": spec.scale,
-            "mean": list(spec.mean),
-            "std": list(spec.std),
-        },
-        "meter": dict(group.device.meter) if group.device.meter else None,
-        "plan": plan(suite.load, len(models), quick=quick),
-    }
-
-
-def _push_json(connection: Connection, value: Any, target: str) -> None:
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(value, file)
-        file.flush()
-        connection.push(Path(file.name), target)
 
 
 def _follow(group: Group, link: Link, place: Workspace, folder: str, say: Callable[[str], None]) -> record.Account:
@@ -252,7 +144,7 @@ def _decide(group: Group, link: Link, folder: str, account: record.Account, deci
     decided |= fresh
     running = [i for i in range(len(group.cases)) if account.failure(i) is None and i != group.baseline]
     names = [f"stop-{i}" for i in sorted(fresh) if i != group.baseline]
-    if launches >= _MIN_LAUNCHES and all(i in decided for i in running) and (running or group.baseline in decided):
+    if launches >= MIN_LAUNCHES and all(i in decided for i in running) and (running or group.baseline in decided):
         names = ["stop"]
     if names:
         link.connection.run(["touch", *(posixpath.join(folder, name) for name in names)])
@@ -313,19 +205,3 @@ def _facts(group: Group, data: str) -> dict[str, Any]:
         "data_sha256": data,
         "suite_sha256": hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else "",
     }
-
-
-def load_samples(suite: Suite) -> Samples:
-    """Return the suite's split; raises LabError if the data source finds it wrong."""
-    table = dict(suite.data)
-    module = registry.load("data", table.pop("source"), file=str(suite.file), key="data.source")
-    options = registry.options(module, table, file=str(suite.file), key="data")
-    found: Samples = module.load(options, split=suite.split, base=suite.file.parent, cache=cache_dir() / "data")
-    positive = suite.task.positive
-    if positive and positive not in found.classes:
-        raise LabError(
-            f"{positive!r} is not a class of the data; {registry.suggestion(positive, found.classes)}",
-            file=str(suite.file),
-            key="task.positive",
-        )
-    return found

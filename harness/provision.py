@@ -25,7 +25,7 @@ def workspace(connection: Connection, device: Device) -> Workspace:
     Raises:
         DeviceError: the workdir cannot be made, or the device lacks what the runner needs.
     """
-    root = _root(connection, device)
+    root = workdir(connection, device)
     folders = [posixpath.join(root, name) for name in ("agent", "runtimes", "blobs", "jobs")]
     checked(connection.run(["mkdir", "-p", *folders]), device, f"{root} cannot be made on the device; set workdir")
     place: Workspace = runner(device).install(connection, device, root)
@@ -45,7 +45,8 @@ def survey(connection: Connection, device: Device, place: Workspace) -> dict[str
     return report
 
 
-def _root(connection: Connection, device: Device) -> str:
+def workdir(connection: Connection, device: Device) -> str:
+    """Return the harness's folder on the device, absolute: its file's `workdir`, else the transport's own."""
     scheme = device.address.scheme
     wanted: str = device.workdir or import_module(f"harness.transports.{scheme}").workdir(device)
     if not wanted.startswith("~/"):

@@ -1,5 +1,7 @@
 """The agent's voice: one JSON object a line in events.jsonl, and a byte for each follower so that nobody has to poll.
 
+Each event also touches the lease's beat, if the device is leased: the host sends nothing while a job runs.
+
 Every follower waits at a FIFO of its own, `wake.PID`: a stale one, left behind by a cut link, cannot take the byte that
 was meant for its successor. The FIFO `alive` is held open for writing as long as the conductor lives and never written:
 who waits at it reads end-of-file at once when the conductor is gone, however it died.

@@ -1,0 +1,122 @@
+"""What a job directory is given: the plan, the models, the images."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import registry
+from harness.errors import LabError
+from harness.model import Case, Device, Load, Samples, Suite
+from harness.ports import Connection
+from harness.wheels import cache_dir
+
+#: Launches before a verdict counts: fewer cannot show the variance between launches.
+MIN_LAUNCHES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Cases that are measured in one job: same suite, device and runtime; the baseline among them if there is one."""
+
+    suite: Suite
+    device: Device
+    runtime: str
+    cases: tuple[Case, ...]
+
+    @property
+    def baseline(self) -> int | None:
+        """The baseline's place in the job."""
+        return next((i for i, case in enumerate(self.cases) if case.is_baseline), None)
+
+
+def plan(load: Load, models: int, *, quick: bool) -> dict[str, Any]:
+    """Return the job's plan: how often, how long, and when to stop at the latest."""
+    share = 0.1 if quick else 1.0
+    timed_s = load.max_duration_s * models * share
+    return {
+        "cold_starts": 2 if quick else 5,
+        "memory_starts": 2 if quick else 3,
+        "accuracy": True,
+        "warmup_s": 1.0 * share,
+        "round_s": 0.05 if quick else 0.2,
+        "round_min": 5,
+        "rounds": 5,
+        "min_launches": MIN_LAUNCHES,
+        "max_launches": MIN_LAUNCHES if quick else 40,
+        "max_timed_s": timed_s,
+        "pause_budget_s": timed_s / 10,
+        "energy_s": 12.0 * share,
+        "deadline_s": 300.0,
+    }
+
+
+@contextmanager
+def inputs_file(samples: Samples) -> Iterator[dict[str, Path]]:
+    """Yield {sha256: path} of the images as a .npy file, which is gone afterwards."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(samples.images))
+    folder = cache_dir() / "inputs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".npy") as file:
+        file.write(buffer.getvalue())
+        file.flush()
+        yield {hashlib.sha256(buffer.getvalue()).hexdigest(): Path(file.name)}
+
+
+def job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quick: bool) -> dict[str, Any]:
+    """Return job.json: `where` says where each model is on the device, `data` the images, `runtime` the runtime."""
+    suite, device, cases = group.suite, group.device, group.cases
+    name = registry.runtime_name(group.runtime)
+    models = [
+        {"id": c.variant.id, "path": where[c.variant.sha256], "runtime": name, "runtime_path": runtime} for c in cases
+    ]
+    spec = suite.input
+    return {
+        "schema": 1,
+        "seed": int.from_bytes(hashlib.sha256(suite.id.encode()).digest()[:4], "big"),
+        "models": models,
+        "threads": suite.load.threads,
+        "input": {
+            "path": data,
+            "layout": spec.layout,
+            "scale": spec.scale,
+            "mean": list(spec.mean),
+            "std": list(spec.std),
+        },
+        "meter": dict(device.meter) if device.meter else None,
+        "plan": plan(suite.load, len(models), quick=quick),
+    }
+
+
+def push_json(connection: Connection, value: Any, target: str) -> None:
+    """Write `value` to a file on the device."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(value, file)
+        file.flush()
+        connection.push(Path(file.name), target)
+
+
+def load_samples(suite: Suite) -> Samples:
+    """Return the suite's split; raises LabError if the data source finds it wrong."""
+    table = dict(suite.data)
+    module = registry.load("data", table.pop("source"), file=str(suite.file), key="data.source")
+    options = registry.options(module, table, file=str(suite.file), key="data")
+    found: Samples = module.load(options, split=suite.split, base=suite.file.parent, cache=cache_dir() / "data")
+    positive = suite.task.positive
+    if positive and positive not in found.classes:
+        raise LabError(
+            f"{positive!r} is not a class of the data; {registry.suggestion(positive, found.classes)}",
+            file=str(suite.file),
+            key="task.positive",
+        )
+    return found
