@@ -1,0 +1,55 @@
+"""One measurer per device, held on the device itself; the same on this machine and over SSH."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devices.virtual.openssh import Server
+from harness import lab
+from harness.errors import Busy
+from harness.leases import file as lease
+from harness.link import Link
+from harness.model import Address, Device
+
+
+@pytest.fixture(params=["local", "ssh"])
+def link(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Link]:
+    """Give a way onto this machine and onto the OpenSSH server."""
+    if request.param == "local":
+        device = Device("here", "workstation", Address("local"))
+    else:
+        server: Server = request.getfixturevalue("openssh_server")
+        (tmp_path / "lab" / "devices").mkdir(parents=True)
+        (tmp_path / "lab" / "suites").mkdir()
+        server.write_device(tmp_path / "lab")
+        device = lab.select(tmp_path / "lab", ["all"])[0]
+    opened = Link(device)
+    yield opened
+    opened.close()
+
+
+def test_the_second_measurer_is_told_who_the_first_is(link: Link, tmp_path: Path) -> None:
+    root = str(tmp_path / "work")
+    lease.take(link.connection, link.device, root, "ada@clinic")
+    with pytest.raises(Busy, match=r"ada@clinic is measuring on it; wait, or remove .*/lease"):
+        lease.take(link.connection, link.device, root, "grace@lab")
+    assert lease.holder(link.connection, root) == "ada@clinic"
+    lease.free(link.connection, root)
+    assert lease.holder(link.connection, root) == ""
+    lease.take(link.connection, link.device, root, "grace@lab")
+    assert lease.holder(link.connection, root) == "grace@lab"
+
+
+def test_a_lease_whose_holder_is_gone_is_taken_over(link: Link, tmp_path: Path) -> None:
+    root = tmp_path / "work"
+    lease.take(link.connection, link.device, str(root), "ada@clinic")
+    long_ago = time.time() - (lease.EXPIRY_MIN + 1) * 60
+    os.utime(root / "lease" / "beat", (long_ago, long_ago))
+    lease.take(link.connection, link.device, str(root), "grace@lab")
+    assert (root / "lease" / "owner").read_text() == "grace@lab"
+    assert [path.name for path in root.iterdir()] == ["lease"]
