@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import lab, ledger, registry, workbench
-from harness.errors import LabError, RecipeError
+from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
 from harness.model import Samples, Suite, Variant
@@ -90,8 +90,15 @@ def _build(suite: Suite, variant: Variant) -> None:
     job = Build(parent.path, variant.path, _Splits(suite), suite.input, suite.task)
     try:
         recipe.build(job, options)
-    except RecipeError as error:
+    except HarnessError as error:
         raise RecipeError(f"{file}: {variant.id}: {error}") from error
+    except Exception as error:
+        # The converters have no error tree of their own, and raise whatever went wrong deep inside them.
+        reason = (str(error).splitlines() or [""])[0]
+        raise RecipeError(
+            f"{file}: {variant.id}: {variant.recipe} failed on {parent.path.name} ({type(error).__name__}: {reason}); "
+            "check that [data.input] fits the model, or bring this variant ready-made"
+        ) from error
     entries = ledger.read(variant.path.parent)
     entries[variant.path.name] = ledger.Entry(
         recipe=str(variant.recipe),

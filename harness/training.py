@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import RecipeError
+from harness.model import Samples
+from harness.ports import Build
 from harness.workbench import require, whole
 
 if TYPE_CHECKING:
@@ -47,6 +49,13 @@ class Schedule:
     soft: float = 0.7
     temperature: float = 2.0
     seed: int = 7
+
+
+def labelled(job: Build) -> Samples:
+    """Return the train split; raises RecipeError unless it is labelled for classification, which is all this trains."""
+    if job.task.kind != "classification":
+        raise RecipeError(f"only classifiers can be trained here, not {job.task.kind}; bring this variant ready-made")
+    return job.samples("train")
 
 
 def fit(

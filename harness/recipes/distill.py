@@ -45,7 +45,7 @@ def build(job: Build, options: Options) -> None:
 
     from harness.recipes._mobilenet import Student
 
-    samples = job.samples("train")
+    samples = training.labelled(job)
     inputs = prepare(samples.images, job.input)
     torch.manual_seed(options.seed)
     network = Student(samples.images.shape[-1], len(samples.classes), options.width, job.input.layout)

@@ -45,7 +45,7 @@ def build(job: Build, options: Options) -> None:
     if not 0 < options.ratio < 1:
         raise RecipeError(f"prune_filters: ratio = {options.ratio} must lie between 0 and 1")
     workbench.require("train", "torch", "onnx2torch", "torch_pruning")
-    samples = job.samples("train")
+    samples = training.labelled(job)
     inputs = prepare(samples.images, job.input)
     network = _network(job.parent)
     _prune(network, inputs.shape[1:], len(samples.classes), options.ratio, job.parent)
@@ -86,7 +86,7 @@ def _prune(network: torch.nn.Module, shape: tuple[int, ...], classes: int, ratio
             pruning_ratio=ratio,
             ignored_layers=last,
         ).step()
-        network(torch.zeros((1, *shape)))
+        network(torch.zeros((2, *shape)))
     except (RuntimeError, ValueError, ZeroDivisionError, AttributeError, KeyError) as error:
         raise RecipeError(f"torch-pruning cannot prune {parent.name}: {error}") from error
     if _weights(network) == before:

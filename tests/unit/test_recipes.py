@@ -259,6 +259,13 @@ def test_build_refuses_an_unknown_variant_and_a_baseline_without_source(little: 
         build_suite(little)
 
 
+def test_an_input_that_does_not_fit_the_model_is_one_line_and_spares_what_was_built(little: Path) -> None:
+    little.write_text(LITTLE.replace("quantize_int4", "quantize_int8").replace('"NCHW"', '"NHWC"'))
+    with pytest.raises(RecipeError, match=r"little\.toml: small: quantize_int8 failed on base\.onnx .*\[data\.input\]"):
+        build_suite(little)
+    assert sorted(path.name for path in (little.parent / "models").iterdir()) == ["ledger.json", "sparse.onnx"]
+
+
 def test_a_baseline_script_that_fails_is_named(little: Path) -> None:
     (little.parent / "make.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(RecipeError, match=r"make\.py failed"):
