@@ -128,8 +128,9 @@ def _nothing_faster(groups: Sequence[Group], entries: Sequence[Entry]) -> Headli
 def _unmeasured(groups: Sequence[Group]) -> str:
     messages = [entry.outcome.message for group in groups for entry in group.entries if entry.outcome]
     cases = units.count(len(messages))
+    which = "the only case" if len(messages) == 1 else f"all {cases} cases"
     first = next((message.partition("\n")[0] for message in messages if message), "no case ran")
-    return f"Nothing was measured: {cases} of {cases} cases ended in an error. {first}"
+    return f"Nothing was measured: {which} ended in an error. {first.rstrip('.')}."
 
 
 def overall(report: Report) -> tuple[Headline, tuple[tuple[str, Headline], ...]]:

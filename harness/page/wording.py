@@ -75,6 +75,17 @@ def reading(run: Run, name: str) -> str:
     return units.human(float(np.median(found.values)), found.unit)
 
 
+def methods(runs: Iterable[Run], name: str) -> str:
+    """Return by what clocks or meters a measurement was read."""
+    found = dict.fromkeys(run.measurements[name].method for run in runs if name in run.measurements)
+    return ", ".join(method for method in found if method)
+
+
+def remark(comparison: Comparison) -> str:
+    """Return what must be known of a comparison, without what the page says once at its top."""
+    return comparison.reason.removeprefix(_QUICK).removeprefix("; ")
+
+
 def bounded(estimate: Estimate | None) -> TypeGuard[Estimate]:
     """Return True if there is an estimate, and it and both ends of its interval are finite."""
     return estimate is not None and all(map(math.isfinite, (estimate.point, estimate.low, estimate.high)))
@@ -127,7 +138,7 @@ def changed(cell: Cell, comparison: Comparison | None) -> Cell:
     """Return a cell that also says how it changed, and what must be known of that."""
     if comparison is None:
         return cell
-    estimate, note = comparison.change, comparison.reason.removeprefix(_QUICK).removeprefix("; ")
+    estimate, note = comparison.change, remark(comparison)
     return replace(
         cell,
         change=change(comparison.metric, estimate.point) if estimate else "",

@@ -112,6 +112,7 @@ def measurements(rng: np.random.Generator, base_s: float, recipe: Recipe) -> dic
         "process_start_s": some("process_start_s", "s", 0.21, 5, 0.04),
         "peak_memory_bytes": replace(some("peak_memory_bytes", "B", peak, 3, 0.004), method="VmHWM"),
         "peak_pss_bytes": replace(some("peak_pss_bytes", "B", peak * 0.82, 3, 0.004), method="smaps_rollup"),
+        "load_growth_bytes": replace(some("load_growth_bytes", "B", 3.1 * recipe.size_bytes, 3, 0.01), method="VmRSS"),
         "throughput_hz": some("throughput_hz", "Hz", 1 / float(np.median(latency.values)), 3, 0.01),
         "energy_j": Measurement("energy_j", "J", absent_reason="no meter configured for this device"),
     }
@@ -193,6 +194,10 @@ def measured() -> Report:
         for run in group:
             if "int4" in run.id and format_ == "tflite":
                 run = replace(run, validity=Validity.INVALID, reasons=(DRIFTED,))
+            assert group[0].outputs is not None
+            assert run.outputs is not None
+            alike = classification.agreement(group[0].outputs, run.outputs)
+            run = replace(run, accuracy={**run.accuracy, "agreement": alike})
             changes = [] if run.is_baseline else compare.compare(group[0], run, SUITE)
             runs.append(run)
             comparisons += changes

@@ -22,17 +22,25 @@ def context(report: Report) -> Mapping[str, Any] | None:
     """Return two charts and a table for each group with sizes or memory."""
     figures = []
     for group in report.groups():
+        runs = [entry.run for entry in group.measured if entry.run]
+        if not runs:
+            continue
+        others = [name for name in OTHER if any(wording.reading(run, name) != units.ABSENT for run in runs)]
+        rows = [
+            (entry, [_cell(entry, metric) for metric in RATIOS], _others(entry, others)) for entry in group.measured
+        ]
         drawn = [_chart(group, metric) for metric in ("peak_memory_bytes", "size_bytes")]
-        if group.measured:
-            rows = [(entry, [_cell(entry, metric) for metric in RATIOS], _others(entry)) for entry in group.measured]
-            notes = wording.numbered(cell for _, cells, _ in rows for cell in cells)
-            figures.append({"group": group, "charts": [one for one in drawn if one], "rows": rows, "notes": notes})
-    titles = [*(wording.title(metric) for metric in RATIOS), *OTHER.values()]
-    return {"figures": figures, "titles": titles} if figures else None
+        figures.append({
+            "group": group, "charts": [one for one in drawn if one], "rows": rows,
+            "notes": wording.numbered(cell for _, cells, _ in rows for cell in cells),
+            "titles": [*(wording.title(metric) for metric in RATIOS), *(OTHER[name] for name in others)],
+            "methods": wording.methods(runs, "peak_memory_bytes"),
+        })  # fmt: skip
+    return {"figures": figures} if figures else None
 
 
-def _others(entry: Entry) -> list[str]:
-    return [wording.reading(entry.run, name) for name in OTHER] if entry.run else []
+def _others(entry: Entry, names: list[str]) -> list[str]:
+    return [wording.reading(entry.run, name) for name in names] if entry.run else []
 
 
 def _cell(entry: Entry, metric: str) -> wording.Cell:

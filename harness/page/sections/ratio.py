@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import units
@@ -15,20 +15,26 @@ TITLE = "How much faster"
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
-    """Return a chart for each group with compared variants, and the reasons of those not compared."""
+    """Return a chart for each group with compared variants, and what must be known of each comparison."""
     figures = []
     for group in report.groups():
-        rows = [row for entry in group.measured if (row := _row(entry))]
         margin = group.settings.get("load", {}).get("margin")
-        without = [
-            (entry.variant, found.reason or wording.UNBOUNDED)
-            for entry in group.measured
-            if (found := entry.comparisons.get("latency_ratio")) and latency(entry) is None
-        ]
-        if rows or without:
+        rows = [row for entry in group.measured if (row := _row(entry))]
+        compared = [entry for entry in group.measured if "latency_ratio" in entry.comparisons]
+        if compared:
             chart = _chart(rows, group, margin) if rows else ""
-            figures.append({"group": group, "chart": chart, "margin": _margin(margin), "without": without})
+            figures.append({"group": group, "chart": chart, "margin": _margin(margin), **_said(compared)})
     return {"figures": figures} if figures else None
+
+
+def _said(compared: Sequence[Entry]) -> Mapping[str, Any]:
+    found = [(entry.variant, entry.comparisons["latency_ratio"]) for entry in compared]
+    drawn = [(name, one, one.change) for name, one in found if wording.bounded(one.change)]
+    return {
+        "without": [(name, one.reason or wording.UNBOUNDED) for name, one in found if not wording.bounded(one.change)],
+        "remarks": [(name, wording.remark(one)) for name, one, _ in drawn if wording.remark(one)],
+        "methods": list(dict.fromkeys(change.method for _, _, change in drawn if change.method)),
+    }
 
 
 def _margin(margin: float | None) -> str:

@@ -30,7 +30,7 @@ def context(report: Report) -> Mapping[str, Any]:
 
 def confidence(report: Report) -> str:
     """Return the confidence of the intervals, all of them if they differ."""
-    changes = [comparison.change for comparison in report.comparisons if comparison.change]
+    changes = [one.change for one in report.comparisons if one.change and one.change.low < one.change.high]
     levels = [estimate for run in report.runs for estimate in run.accuracy.values()]
     return " or ".join(units.whole_percent(level) for level in sorted({one.confidence for one in (*changes, *levels)}))
 
