@@ -17,7 +17,7 @@ from paramiko.ssh_exception import IncompatiblePeer
 from harness.errors import DeviceError, LabError, Refused, TimedOut, Unreachable
 from harness.model import Device
 from harness.transports import _ssh_hostkey, _ssh_identity
-from harness.transports._ssh_session import Session
+from harness.transports._ssh_session import SshSession
 from harness.transports.ssh import Options
 
 #: Authenticated ciphers first: one pass over the data instead of two.
@@ -70,7 +70,7 @@ def route(device: Device, options: Options) -> Route:
     )
 
 
-def login(device: Device, options: Options, *, timeout_s: float) -> Session:
+def login(device: Device, options: Options, *, timeout_s: float) -> SshSession:
     """Return an open session; raises what `ssh.connect` promises."""
     ends_at = time.monotonic() + timeout_s
     way = route(device, options)
@@ -85,7 +85,7 @@ def login(device: Device, options: Options, *, timeout_s: float) -> Session:
         transport.close()
         raise
     transport.set_keepalive(int(options.keepalive_s))
-    return Session(device, transport, str(way), stall_s=options.stall_s)
+    return SshSession(device, transport, str(way), stall_s=options.stall_s)
 
 
 def _plug(device: Device, way: Route, timeout_s: float) -> socket.socket:

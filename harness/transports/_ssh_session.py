@@ -1,201 +1,48 @@
-"""An open SSH connection as `harness.ports.Connection`; each command has its own channel, so threads may share it."""
+"""An open SSH connection as `harness.ports.Connection`."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import queue
 import termios
 import threading
-import time
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import IO, Final
+from collections.abc import Callable, Sequence
+from typing import IO
 
 import paramiko
 
-from harness.errors import DeviceError, Refused, TimedOut, Transient, Unreachable
+from harness.errors import Refused, Transient, Unreachable
 from harness.model import Device
-from harness.ports import Completed
-from harness.transports._copying import DAMAGED, PULL, PUSH, digest_of, failure, landing, lines, part_name
-from harness.transports._ssh_command import Command, Expired
-
-#: How long a device may take at most to kill a command, and to show by it that the link still lives; s.
-_GRACE_S: Final = 3.0
-#: The slowest storage that is still believed in, when a device reads a file back to verify it; B/s.
-_READ_BACK: Final = 2e6
-#: sh -c KILL sh PID. OpenSSH makes each command a process group; dropbear does not, so there the tree is walked.
-KILL: Final = """
-kill -KILL "-$1" 2>/dev/null && exit
-fell() (
-  kill -STOP "$1" 2>/dev/null
-  for stat in /proc/[0-9]*/stat; do
-    read -r line 2>/dev/null < "$stat" || continue
-    set -- "$1" ${line##*) }
-    [ "$3" != "$1" ] || fell "${line%% *}"
-  done
-  kill -KILL "$1" 2>/dev/null
-)
-fell "$1"
-true
-"""
+from harness.transports._command import Command
+from harness.transports._session import Session
+from harness.transports._ssh_command import ChannelCommand
 
 
-class Session:
+class SshSession(Session):
     """Commands and files on a device behind SSH.
 
     Args:
-        device: for its id and limits of patience.
+        device: for its id.
         transport: authenticated; closed with the session.
         where: host and port, for messages.
         stall_s: how long a copy may make no progress; s.
     """
 
     def __init__(self, device: Device, transport: paramiko.Transport, where: str, *, stall_s: float) -> None:
-        self._device = device.id
+        super().__init__(device, table="ssh", stall_s=stall_s)
         self._transport = transport
         self._where = where
-        self._stall_s = stall_s
-        self._grace_s = min(_GRACE_S, stall_s)
 
-    def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
-        """Run `argv` and wait; a program that does not exist gives 127, one killed by signal N gives 128 + N.
-
-        Raises:
-            TimedOut: it ran longer than `timeout_s`; it and its children were killed if the link still lives.
-            Unreachable: the connection is lost.
-        """
-        out = bytearray()
-        ends_at = time.monotonic() + timeout_s
-        command = Command(self._transport, argv, stdin=stdin, sink=out.extend)
-        late = f"`{argv[0]}` did not end within {timeout_s:g} s and was given up; allow it more time"
-        try:
-            self._wait(command, lambda: ends_at, argv[0], late)
-        except OSError as error:
-            raise failure(self._device, 1, f"read what `{argv[0]}` is to be given", str(error)) from error
-        return Completed(command.code, bytes(out), bytes(command.err))
-
-    def stream(self, argv: Sequence[str], *, silence_s: float) -> Iterator[bytes]:
-        """Run `argv` and yield its output line by line, without newlines; leaving the loop early kills it.
-
-        Raises:
-            TimedOut: no line came for `silence_s`.
-            Unreachable: the connection is lost.
-            DeviceError: it ended with an exit code other than 0.
-        """
-        arrived: queue.Queue[bytes] = queue.Queue(maxsize=256)  # a full queue holds the device back
-        left = threading.Event()
-
-        def sink(chunk: bytes) -> None:
-            while not left.is_set():
-                with contextlib.suppress(queue.Full):
-                    arrived.put(chunk, timeout=0.5)
-                    break
-
-        command = Command(self._transport, argv, sink=sink, at_end=lambda: sink(b""))
-        try:
-            yield from self._lines(arrived, argv[0], silence_s)
-        finally:
-            left.set()
-            self._let_go(command)
-        self._check(command, argv[0])
-        if command.code:
-            said = command.err.decode("utf-8", "replace").strip()[-300:]
-            message = f"`{argv[0]}` ended with code {command.code}: {said or 'it said nothing'}"
-            raise DeviceError(message, device=self._device)
-
-    def _lines(self, arrived: queue.Queue[bytes], name: str, silence_s: float) -> Iterator[bytes]:
-        tail = bytearray()
-        ends_at = time.monotonic() + silence_s
-        while True:
-            try:
-                chunk = arrived.get(timeout=max(0.0, ends_at - time.monotonic()))
-            except queue.Empty:
-                message = f"`{name}` was silent for {silence_s:g} s and was given up; look at what it waits for"
-                raise TimedOut(message, device=self._device) from None
-            if not chunk:
-                break
-            for line in lines(tail, chunk):
-                yield line
-                ends_at = time.monotonic() + silence_s
-        if tail:
-            yield bytes(tail)
-
-    def push(self, source: Path, target: str) -> None:
-        """Copy a file to `target`, whose missing folders are made.
-
-        Raises:
-            OutOfSpace: the device's disk is full; nothing is left behind.
-            MissingTool: the device has nothing that computes a sha256.
-            TimedOut: nothing moved for `stall_s`.
-            Unreachable: the connection is lost; the device clears the part away by itself.
-            Stable: `source` cannot be read or `target` not written.
-        """
-        folder, name = _split(target)
-        what, out = f"write {name} to {folder}", bytearray()
-        try:
-            size = source.stat().st_size
-            script = ["sh", "-c", PUSH, "sh", f"{folder.rstrip('/')}/{part_name()}", target, digest_of(source)]
-            with source.open("rb") as file:
-                command = Command(self._transport, script, stdin=file, sink=out.extend)
-                self._wait_for_copy(command, what, lambda: size if command.fed else 0)
-        except OSError as error:
-            raise failure(self._device, 1, f"read {source}", error.strerror or str(error)) from error
-        if command.code:
-            said, df = command.err.decode("utf-8", "replace"), out.decode("utf-8", "replace")
-            raise failure(self._device, command.code, what, said, needs=size, df=df)
-
-    def pull(self, source: str, target: Path) -> None:
-        """Copy a file from `source`.
-
-        Raises:
-            OutOfSpace: this host's disk is full; nothing is left behind.
-            Transient: `source` changed meanwhile.
-            TimedOut, Unreachable, MissingTool, Stable: as `push` does.
-        """
-        _split(source)
-        with landing(self._device, target, f"write {target} on this host") as part:
-            digest = hashlib.sha256()
-            with part.open("wb") as file:
-
-                def sink(chunk: bytes) -> None:
-                    file.write(chunk)
-                    digest.update(chunk)
-
-                command = Command(self._transport, ["sh", "-c", PULL, "sh", source], sink=sink)
-                self._wait_for_copy(command, f"read {source}", file.tell)
-            said = command.err.decode("utf-8", "replace")
-            if command.code:
-                raise failure(self._device, command.code, f"read {source}", said)
-            if digest.hexdigest() not in said:
-                raise failure(self._device, DAMAGED, f"read {source}", said)
-
-    def _wait_for_copy(self, command: Command, what: str, to_verify: Callable[[], int]) -> None:
-        """Wait as long as bytes move, and then for the device to read `to_verify()` bytes back."""
-        late = f"cannot {what}: no byte moved for {self._stall_s:g} s; check the link, or raise stall_s in [ssh]"
-
-        unsent = 0
-
-        def ends_at() -> float:
-            # over a slow link the last megabytes wait in our own system long after the last byte was handed over
-            nonlocal unsent
-            before, unsent = unsent, _unsent(self._transport)
-            if unsent < before:
-                command.moved_at = time.monotonic()
-            return command.moved_at + self._stall_s + to_verify() / _READ_BACK
-
-        self._wait(command, ends_at, what, late)
-
-    def _wait(self, command: Command, ends_at: Callable[[], float], name: str, late: str) -> None:
-        try:
-            command.wait(ends_at)
-        except Expired:
-            raise TimedOut(late, device=self._device) from None
-        finally:
-            self._let_go(command)
-        self._check(command, name)
+    def _start(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: IO[bytes] | bytes = b"",
+        sink: Callable[[bytes], object],
+        at_end: Callable[[], object] = lambda: None,
+    ) -> Command:
+        return ChannelCommand(self._transport, argv, stdin=stdin, sink=sink, at_end=at_end)
 
     def _check(self, command: Command, name: str) -> None:
         """Raise what kept a command from running to its end."""
@@ -219,42 +66,15 @@ class Session:
             raise Unreachable(message, device=self._device) from command.failure
         raise command.failure
 
-    def _let_go(self, command: Command) -> None:
-        """See that a command which still runs ends, on the device too; a link that does not even do that is cut."""
-        ends_at = time.monotonic() + self._grace_s
-        while command.pid is None and not command.over and time.monotonic() < ends_at:
-            time.sleep(0.02)
-        if command.over:
-            return
-        killer = Command(self._transport, ["sh", "-c", KILL, "sh", str(command.pid)], sink=lambda _: None)
-        try:
-            killer.wait(lambda: ends_at)
-        except Expired:
-            self.close()
-            return
-        try:
-            command.wait(lambda: ends_at)
-        except Expired:  # something it started in a group of its own keeps its output open
-            command.close()
+    def _unsent(self) -> int:
+        """Return how many bytes the other side has not acknowledged, 0 where the system does not tell."""
+        count = array("i", [0])
+        with contextlib.suppress(OSError, ValueError):  # the socket may just have been closed
+            fcntl.ioctl(self._transport.sock.fileno(), termios.TIOCOUTQ, count)
+        return count[0]
 
     def close(self) -> None:
         """Close the connection; what runs on it ends with Unreachable."""
         closer = threading.Thread(target=self._transport.close, name="ssh-close", daemon=True)
         closer.start()
         closer.join(self._grace_s)
-
-
-def _unsent(transport: paramiko.Transport) -> int:
-    """Return how many bytes the other side has not acknowledged, 0 where the system does not tell."""
-    count = array("i", [0])
-    with contextlib.suppress(OSError, ValueError):  # the socket may just have been closed
-        fcntl.ioctl(transport.sock.fileno(), termios.TIOCOUTQ, count)
-    return count[0]
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Return folder and name of a path on the device."""
-    folder, slash, name = path.rpartition("/")
-    if not path.startswith("/") or not name:
-        raise ValueError(f"{path!r} is not the absolute path of a file")
-    return folder or slash, name

@@ -20,7 +20,7 @@ from harness.errors import Refused
 from harness.lab.devices import read_device
 from harness.model import Address, Device
 from harness.transports import ssh
-from harness.transports._ssh_session import KILL
+from harness.transports._session import KILL
 
 
 @contextmanager
