@@ -19,6 +19,8 @@ from markupsafe import Markup
 NAMES: Final = 200
 PLOT: Final = 620
 NARROW: Final = 318
+#: The width of a character, generously: the browser's font is not known here.
+CHARACTER: Final = 6.9
 _SVG: Final = "http://www.w3.org/2000/svg"
 #: State of a row -> colour and symbol. Never colour alone: every state has a shape of its own and is named in words.
 STATES: Final[Mapping[str, tuple[str, str]]] = {
@@ -143,18 +145,25 @@ def names(rows: Sequence[Row], wide: bool) -> tuple[Any, list[Any]]:
     base, y = alt.Chart(data(rows)), alt.Y("variant:N", sort=None, axis=None)
     text: dict[str, Any] = {"color": "var(--ink)", "fontSize": 12.5 if wide else 12, **HALO}
     above: dict[str, Any] = {} if wide else {"baseline": "bottom", "dy": -8}
-    room = NAMES - 12 if wide else NARROW - 6.6 * max(len(str(row["text"])) for row in rows) - 10
-    name = base.mark_text(align="left", limit=room, **text, **above)
-    value = base.mark_text(align="left" if wide else "right", **text, **above)
+    higher = {**above, "dy": -24} if crowded(rows, wide) else above
+    name = base.mark_text(align="left", limit=NAMES - 12 if wide else NARROW, **text, **higher)
+    value = base.mark_text(align="left" if wide or higher is not above else "right", **text, **above)
+    at = PLOT + 16 if wide else 0 if higher is not above else NARROW
     layers = [
         name.encode(x=alt.value(-NAMES if wide else 0), y=y, text="variant:N"),
-        value.encode(x=alt.value(PLOT + 16 if wide else NARROW), y=y, text="text:N"),
+        value.encode(x=alt.value(at), y=y, text="text:N"),
     ]
     return y, layers
 
 
+def crowded(rows: Sequence[Row], wide: bool) -> bool:
+    """Return True if, on a phone, a name and its value do not fit on one line: they then stand on two."""
+    return not wide and any(CHARACTER * (len(row["variant"]) + len(row["text"]) + 3) > NARROW for row in rows)
+
+
 def _size(rows: Sequence[Row], wide: bool) -> dict[str, Any]:
-    return {"width": PLOT if wide else NARROW, "height": len(rows) * (32 if wide else 46)}
+    height = 32 if wide else 64 if crowded(rows, wide) else 46
+    return {"width": PLOT if wide else NARROW, "height": len(rows) * height}
 
 
 def intervals(

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.page.charts import HALO, NAMES, NARROW, PLOT, Draw, Row, axis_title, data, padded, state, ticks
+from harness.page.charts import CHARACTER, HALO, NAMES, NARROW, PLOT, Draw, Row, axis_title, data, padded, state, ticks
 
-_CHARACTER: Final = 6.9
 _PLACES: Final = (
     (10, 0, "left"), (-10, 0, "right"), (0, -15, "center"), (0, 16, "center"), (9, -13, "left"), (9, 14, "left"),
     (-9, -13, "right"), (-9, 14, "right"), (0, -29, "center"), (0, 30, "center"),
@@ -148,7 +147,7 @@ def placed(rows: Sequence[Row], frame: Frame, key: str) -> list[dict[str, Any]]:
     taken = [(px - 7, py - 7, px + 7, py + 7) for px, py in points]
     chosen = []
     for row, (px, py) in zip(rows, points, strict=True):
-        length = _CHARACTER * len(str(row[key]))
+        length = CHARACTER * len(str(row[key]))
         boxes = [
             (_box(px + dx, py + dy, length, align), {"dx": dx, "dy": dy, "align": align}) for dx, dy, align in _PLACES
         ]

@@ -59,6 +59,14 @@ def test_every_chart_has_marks_and_a_size_and_a_name(browser: Browser, file: Pat
                 assert len(chart.get_attribute("aria-label") or "") > 40, section
 
 
+def test_no_name_is_cut_short_on_a_phone(browser: Browser, file: Path) -> None:
+    with opened(browser, file, width=390) as tab:
+        for section in ("ratio", "memory", "cold", "accuracy"):
+            texts = tab.locator(f"#{section} .narrow svg text").all_text_contents()
+            assert "resnet18-pruned-magnitude" in texts, section
+            assert not any("…" in text for text in texts), section
+
+
 def test_marks_say_their_values_when_hovered(browser: Browser, file: Path) -> None:
     with opened(browser, file) as tab:
         said = tab.locator("#ratio .wide title").all_text_contents()

@@ -29,10 +29,16 @@ def context(report: Report) -> Mapping[str, Any] | None:
             "group": group, "samples": _samples(group), "charts": [_chart(group, metric) for metric in _drawn(group)],
             "titles": [wording.title(metric, group.positive) for metric in metrics],
             "rows": [(variant, [_level(run, metric) for metric in metrics]) for variant, run in runs],
-            "methods": sorted({f"{run.accuracy[m].method}" for _, run in runs for m in run.accuracy} - {""}),
+            "methods": _methods([run for _, run in runs]),
             "differences": _differences(group), "matrices": [one for name, run in runs if (one := _matrix(name, run))],
         })  # fmt: skip
     return {"figures": figures} if figures else None
+
+
+def _methods(runs: list[Run]) -> list[str]:
+    """Return how the intervals were made, without the counts that stand behind the method's name."""
+    found = {estimate.method.partition(",")[0] for run in runs for estimate in run.accuracy.values()}
+    return sorted(found - {""}, key=str.lower)
 
 
 def _samples(group: Group) -> str:
@@ -101,7 +107,7 @@ def _chart(group: Group, metric: str) -> Mapping[str, Any]:
     said = ". ".join(str(row["hover"]) for row in rows)
     bound = "" if margin is None else units.bound(margin)
     chart = charts.figure(draw, alt=f"Differences in {name} against the baseline, {group.title}. {said}")
-    return {"title": name, "bound": bound, "chart": chart}
+    return {"title": name, "bound": bound, "side": side, "chart": chart}
 
 
 def _matrix(variant: str, run: Run) -> Mapping[str, Any] | None:
