@@ -70,8 +70,8 @@ def fit(
 ) -> None:
     """Train a classifier in place.
 
-    The loss is cross-entropy on the labels; with a teacher it is mixed with the divergence from the teacher's softened
-    outputs on the very same, augmented images (Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network").
+    With a teacher, cross-entropy is mixed with the divergence from its softened outputs on the same, augmented images
+    (Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network").
 
     Args:
         network: maps inputs to (N, K) logits.
@@ -83,40 +83,52 @@ def fit(
         progress: called with one line after every epoch.
     """
     import torch
-    from torch.nn import functional
 
     rng = np.random.default_rng(schedule.seed)
     torch.manual_seed(schedule.seed)
     steps = -(-len(inputs) // schedule.batch)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
-    pace = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.learning_rate, total_steps=steps * schedule.epochs, pct_start=0.2
-    )
+    step = _optimiser(network, schedule, steps * schedule.epochs)
     network.train()
     for epoch in range(schedule.epochs):
         total = 0.0
         for rows in np.array_split(rng.permutation(len(inputs)), steps):
             batch = augmented(inputs[rows], rng, layout) if schedule.augment else inputs[rows]
             logits = network(torch.from_numpy(batch))
-            loss = functional.cross_entropy(logits, torch.from_numpy(labels[rows]))
-            if teacher is not None:
-                soft = _divergence(logits, torch.from_numpy(teacher(batch)), schedule.temperature)
-                loss = (1 - schedule.soft) * loss + schedule.soft * soft
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            pace.step()
-            total += loss.item() * len(rows)
+            soft = None if teacher is None else torch.from_numpy(teacher(batch))
+            total += step(_loss(logits, torch.from_numpy(labels[rows]), soft, schedule)) * len(rows)
         progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {total / len(inputs):.4f}")
     network.eval()
 
 
-def _divergence(logits: torch.Tensor, target: torch.Tensor, temperature: float) -> torch.Tensor:
+def _optimiser(network: torch.nn.Module, schedule: Schedule, steps: int) -> Callable[[torch.Tensor], float]:
+    """Return what takes a loss, makes one step down from it, and returns its value."""
+    import torch
+
+    rate = schedule.learning_rate
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=schedule.weight_decay)
+    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
+
+    def step(loss: torch.Tensor) -> float:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        pace.step()
+        value: float = loss.item()
+        return value
+
+    return step
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor, target: torch.Tensor | None, schedule: Schedule) -> torch.Tensor:
     from torch.nn import functional
 
-    student = functional.log_softmax(logits / temperature, dim=1)
-    expected = functional.log_softmax(target / temperature, dim=1)
-    return functional.kl_div(student, expected, reduction="batchmean", log_target=True) * temperature**2
+    hard = functional.cross_entropy(logits, labels)
+    if target is None:
+        return hard
+    student = functional.log_softmax(logits / schedule.temperature, dim=1)
+    expected = functional.log_softmax(target / schedule.temperature, dim=1)
+    divergence = functional.kl_div(student, expected, reduction="batchmean", log_target=True)
+    return (1 - schedule.soft) * hard + schedule.soft * schedule.temperature**2 * divergence
 
 
 def augmented(batch: Inputs, rng: np.random.Generator, layout: str) -> Inputs:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,11 @@ class Options:
     train: int = 3000
     validation: int = 300
     test: int = 900
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            if getattr(self, split) < 1:
+                raise ValueError(f"{split} = {getattr(self, split)} must be at least 1")
 
 
 def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
@@ -94,9 +99,14 @@ def _cached(file: Path) -> tuple[Bytes, Bytes] | None:
 
 def _keep(file: Path, images: Bytes, masks: Bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.stem}.{os.getpid()}.npz")
-    np.savez(partial, images=images, masks=masks)
-    partial.replace(file)
+    with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".", suffix=".npz", delete=False) as stream:
+        partial = Path(stream.name)  # its own for each thread: several devices may ask at once
+        try:
+            np.savez(stream, images=images, masks=masks)
+            stream.close()
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,11 @@ def test_an_image_cut_short_in_the_cache_is_made_again(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_an_empty_split_is_refused() -> None:
+    with pytest.raises(ValueError, match="test = 0 must be at least 1"):
+        phantom.Options(test=0)
+
+
 def test_an_unknown_split_is_refused_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"data\.split: .*'tset'; use one of train, validation, test"):
         phantom.load(SMALL, split="tset", base=tmp_path, cache=tmp_path)
