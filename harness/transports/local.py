@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from harness.errors import DeviceError, TimedOut
+from harness.errors import DeviceError, TimedOut, Unreachable
 from harness.model import Device
 from harness.ports import Completed, Connection
 from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
@@ -52,6 +52,8 @@ class LocalConnection:
 
     def __init__(self, device: Device) -> None:
         self._device = device.id
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
 
     def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
         """Run `argv` and wait; a program that does not exist gives 127, one killed by signal N gives 128 + N.
@@ -63,7 +65,7 @@ class LocalConnection:
             process = _start(argv, stderr=subprocess.PIPE)
         except OSError as error:
             return _not_started(argv, error)
-        with process, _killed_at_exit(process):
+        with process, self._held(process):
             unread: list[OSError] = []
             threading.Thread(target=_feed, args=(process, process.stdin, stdin, unread), daemon=True).start()
             process.stdin = None  # the feeder's from here on, not communicate()'s
@@ -89,7 +91,7 @@ class LocalConnection:
             except OSError as error:
                 self._ended(argv, _not_started(argv, error))
                 return
-            with process, _killed_at_exit(process):
+            with process, self._held(process):
                 assert process.stdin is not None
                 process.stdin.close()
                 yield from self._lines(process, argv, silence_s)
@@ -147,7 +149,24 @@ class LocalConnection:
                 raise failure(self._device, DAMAGED, what, "")
 
     def close(self) -> None:
-        """Do nothing: every command has already ended."""
+        """Kill what still runs on it, which then ends with Unreachable."""
+        self._closed = True
+        for process in list(self._running):
+            _kill(process)
+
+    @contextlib.contextmanager
+    def _held(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Kill the process group if the block is left before the process has ended, whatever the reason."""
+        self._running.add(process)
+        try:
+            yield
+        finally:
+            self._running.discard(process)
+            if process.returncode is None:
+                _kill(process)
+                process.wait()
+        if self._closed:
+            raise Unreachable("the connection was closed; open another", device=self._device)
 
 
 def _start(argv: Sequence[str], *, stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
@@ -171,17 +190,6 @@ def _not_started(argv: Sequence[str], error: OSError) -> Completed:
 
 def _code(returncode: int) -> int:
     return 128 - returncode if returncode < 0 else returncode
-
-
-@contextlib.contextmanager
-def _killed_at_exit(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Kill the process group if the block is left before the process has ended, whatever the reason."""
-    try:
-        yield
-    finally:
-        if process.returncode is None:
-            _kill(process)
-            process.wait()
 
 
 def _feed(

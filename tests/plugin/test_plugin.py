@@ -1,0 +1,188 @@
+"""edgeward in pytest: ids, options, exit codes, and what a campaign leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.store import Store
+from tests.labs import make, run_pytest, variant
+
+ACCEPT = "\n[accept]\nlatency_ratio = { max = 1.5 }\nlatency_p50_s = { max = 1.0 }\n"
+ALL = variant("int8") + variant("int4") + variant("slow", model="int4.onnx", xfail="int4 kernels cost time") + ACCEPT
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Measure a suite whose cases pass, fail and fail as expected; many tests read what it left."""
+    lab = make(tmp_path_factory.mktemp("night"), more=ALL)
+    options = ["--quick", "--junitxml=junit.xml", "--benchmark-save=night", "--benchmark-json=bench.json"]
+    return lab, run_pytest(lab, "suites", "--device", "here", *options)
+
+
+def test_ids_are_as_users_type_them(tmp_path: Path) -> None:
+    lab = make(tmp_path, more=variant("int8"))
+    device = lab / "devices" / "here.toml"
+    device.write_text(device.read_text().replace("]", ', "ai-edge-litert==2.3.0"]'))
+    suite = lab / "suites" / "small.toml"
+    (lab / "suites" / "base.tflite").write_bytes(b"TFL3")
+    suite.write_text(suite.read_text().replace('"base.onnx"', '["base.onnx", "base.tflite"]'))
+    seen = run_pytest(lab, "suites", "--device", "here", "--collect-only", "-q").stdout.splitlines()
+    assert seen[:3] == [
+        "suites/small.toml::base[onnxruntime]@here",
+        "suites/small.toml::base[litert]@here",
+        "suites/small.toml::int8@here",
+    ]
+
+
+def test_without_a_device_suites_yield_nothing(tmp_path: Path) -> None:
+    done = run_pytest(make(tmp_path), "suites", "--collect-only", "-q")
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "small" not in done.stdout
+
+
+def test_an_unknown_device_is_a_usage_error_that_names_the_nearest(tmp_path: Path) -> None:
+    done = run_pytest(make(tmp_path), "suites", "--device", "hear")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "hear" in done.stderr
+    assert "'here'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_case_that_misses_its_accept_line_fails_and_says_by_how_much(night: tuple[Path, Any]) -> None:
+    _, done = night
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
+    assert "1 failed, 2 passed, 1 xfailed" in done.stdout, done.stdout
+    assert "int4@here: latency_ratio: " in done.stdout
+    assert "exceeds the maximum 1.50 by" in done.stdout
+    assert "FAILED suites/small.toml::int4@here" in done.stdout
+
+
+def test_the_last_line_is_the_reports_path(night: tuple[Path, Any]) -> None:
+    lab, done = night
+    last = done.stdout.rstrip().splitlines()[-1]
+    assert last.startswith("report: ")
+    report = Path(last.removeprefix("report: "))
+    assert report.parent == lab / "reports" / "html"
+    assert report.read_text().startswith("<!doctype html>")
+
+
+def test_progress_is_seen_while_it_goes_on(night: tuple[Path, Any]) -> None:
+    _, done = night
+    for phase in ("bringing onnxruntime==1.31.1", "cold pass", "memory pass", "accuracy pass", "timed pass: launch"):
+        assert f"here: {phase}" in done.stdout
+
+
+def test_each_case_carries_its_figures_as_junit_properties(night: tuple[Path, Any]) -> None:
+    lab, _ = night
+    cases = ET.parse(lab / "junit.xml").getroot().iter("testcase")
+    found = {case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")} for case in cases}
+    assert float(found["int8@here"]["latency_ratio"] or "") < 1
+    assert found["int8@here"]["latency_ratio_verdict"] == "improved"
+    assert float(found["base@here"]["latency_p50_s"] or "") > 0
+    assert found["int4@here"]["edgeward"] == "failed"
+
+
+def test_each_case_is_a_benchmark_with_the_devices_own_samples(night: tuple[Path, Any]) -> None:
+    lab, _ = night
+    entries = {e["fullname"]: e for e in json.loads((lab / "bench.json").read_text())["benchmarks"]}
+    store = Store(f"sqlite:///{lab}/reports/results.sqlite")
+    runs = {run.case["id"]: run for run in store.runs()}
+    store.close()
+    assert set(entries) == set(runs)
+    for name, run in runs.items():
+        assert entries[name]["stats"]["data"] == run.measurements["latency_s"].values.tolist()
+
+
+def test_saved_nights_are_compared_by_pytest_benchmark_itself(night: tuple[Path, Any]) -> None:
+    lab, _ = night
+    tool = [str(Path(sys.executable).with_name("pytest-benchmark")), "compare", "0001"]
+    done = subprocess.run(tool, cwd=lab, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "int8@here" in done.stdout
+
+
+def test_a_slower_night_fails_by_benchmark_compare_fail(night: tuple[Path, Any]) -> None:
+    lab, _ = night
+    # The same id with a slower model: what a regression looks like to pytest-benchmark.
+    (lab / "suites" / "int8.onnx").write_bytes((lab / "suites" / "int4.onnx").read_bytes())
+    options = ["--benchmark-compare=0001", "--benchmark-compare-fail=median:100%", "-k", "int8"]
+    done = run_pytest(lab, "suites", "--device", "here", "--quick", *options)
+    assert done.returncode != 0
+    assert "Performance has regressed" in done.stdout + done.stderr
+
+
+def test_a_chosen_case_brings_its_baseline_along_as_a_partner(tmp_path: Path) -> None:
+    lab = make(tmp_path, more=variant("int8"))
+    done = run_pytest(lab, "suites/small.toml::int8@here", "--device", "here", "--quick")
+    assert "1 passed" in done.stdout, done.stdout
+    store = Store(f"sqlite:///{lab}/reports/results.sqlite")
+    assert sorted(run.case["variant"] for run in store.runs()) == ["base", "int8"]
+    changes = store.comparisons(store.campaigns()[0].id)
+    store.close()
+    assert "latency_ratio" in {change.metric for change in changes}
+
+
+def test_a_suite_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
+    lab = make(tmp_path)
+    text = (lab / "suites" / "small.toml").read_text()
+    (lab / "suites" / "wrong.toml").write_text(text.replace("[load]\nmax_duration_s", "[load]\nmax_durations_s"))
+    done = run_pytest(lab, "suites", "--device", "here", "--quick")
+    assert "1 passed, 1 error" in done.stdout, done.stdout
+    assert "suites/wrong.toml: load.max_durations_s: " in done.stdout
+    assert "max_duration_s" in done.stdout
+
+
+def test_an_interrupted_campaign_is_tidied_up_and_resumed(tmp_path: Path) -> None:
+    lab = make(tmp_path, more=variant("int8"))
+    make(tmp_path, name="second")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", "--device", "here", "--quick"]
+    process = subprocess.Popen(command, cwd=lab, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        # The first suite has answered, the second is under way.
+        if "base@here passed" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    seen += process.stdout.readlines()
+    assert process.wait(60) == pytest.ExitCode.INTERRUPTED, "".join(seen)
+    assert list((lab / "work" / "jobs").iterdir()) == []
+    assert not (lab / "work" / "lease").exists()
+
+    url = f"sqlite:///{lab}/reports/results.sqlite"
+    store = Store(url)
+    (campaign,) = store.campaigns()
+    before = {run.id for run in store.runs()}
+    done = run_pytest(lab, "suites", "--device", "here", "--quick", "--resume")
+    assert "3 passed" in done.stdout, done.stdout
+    assert [one.id for one in store.campaigns()] == [campaign.id]
+    after = store.runs(campaign=campaign.id)
+    store.close()
+    assert before < {run.id for run in after}
+    # What had been answered was not measured again.
+    answered = [run for run in after if run.case["id"] == "suites/second.toml::base@here"]
+    assert len(answered) == 1
+
+
+def test_nothing_is_left_running_on_the_device(night: tuple[Path, Any]) -> None:
+    lab, _ = night
+    time.sleep(0.2)
+    mine = str(lab / "work")
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue  # it ended while we looked
+            assert mine not in words
