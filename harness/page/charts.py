@@ -174,7 +174,6 @@ def intervals(
     band: tuple[float, float] | None = None,
     limit: float | None = None,
     log: bool = False,
-    heading: str = "",
 ) -> Draw:
     """Return a drawing of point and interval by row.
 
@@ -185,37 +184,35 @@ def intervals(
         band: the changes too small to matter, shaded.
         limit: the worst change that is still allowed, dashed.
         log: for ratios.
-        heading: what is compared, where several stand side by side.
     """
+    marked = [reference, *(band or ()), *([] if limit is None else [limit])]
+    edges = [float(row[end]) for row in rows for end in ("low", "high")] + marked
+    ends = padded(min(edges), max(edges), log)
 
     def draw(wide: bool) -> Any:
         import altair as alt
 
-        edges = [float(row[end]) for row in rows for end in ("low", "high")] + [reference, *(band or ())]
-        edges += [limit] if limit is not None else []
-        low, high = padded(min(edges), max(edges), log)
-        scale = alt.Scale(type="log" if log else "linear", domain=[low, high], nice=False)
-        axis = alt.Axis(values=ticks(low, high), format="~g") if log else alt.Axis(tickCount=5, labelExpr=_SIGNED)
+        scale = alt.Scale(type="log" if log else "linear", domain=list(ends), nice=False)
+        axis = alt.Axis(values=ticks(*ends), format="~g") if log else alt.Axis(tickCount=5, labelExpr=_SIGNED)
         x = alt.X("low:Q", scale=scale, axis=axis, title=axis_title(title, wide))
-        base = alt.Chart(data(rows))
         y, words = names(rows, wide)
-        layers = [_guide(reference, "var(--rule)", scale, dash=False)]
-        if band:
-            shade = alt.Chart(data([{"low": band[0], "high": band[1]}])).mark_rect(color="var(--band)")
-            layers.insert(0, shade.encode(x=x, x2="high:Q"))
-        if limit is not None:
-            layers.append(_guide(limit, "var(--bad)", scale, dash=True))
-        layers.append(
-            base.mark_rule(strokeWidth=2.5, strokeCap="round").encode(
-                x=x, x2="high:Q", y=y, color=state("state")["color"]
-            )
-        )
+        layers = [_shade(band).encode(x=x, x2="high:Q")] if band else []
+        layers.append(_guide(reference, "var(--rule)", scale, dash=False))
+        layers += [] if limit is None else [_guide(limit, "var(--bad)", scale, dash=True)]
+        base, shown = alt.Chart(data(rows)).encode(y=y), state("state")
+        bar = base.mark_rule(strokeWidth=2.5, strokeCap="round")
         dot = base.mark_point(filled=True, size=90, opacity=1, aria=True)
-        layers.append(dot.encode(x=alt.X("point:Q", scale=scale), y=y, description="hover:N", **state("state")))
-        chart = alt.layer(*layers, *words).properties(**_size(rows, wide))
-        return chart.properties(title=heading) if heading else chart
+        layers.append(bar.encode(x=x, x2="high:Q", color=shown["color"]))
+        layers.append(dot.encode(x=alt.X("point:Q", scale=scale), description="hover:N", **shown))
+        return alt.layer(*layers, *words).properties(**_size(rows, wide))
 
     return draw
+
+
+def _shade(band: tuple[float, float]) -> Any:
+    import altair as alt
+
+    return alt.Chart(data([{"low": band[0], "high": band[1]}])).mark_rect(color="var(--band)")
 
 
 def _guide(value: float, colour: str, scale: Any, *, dash: bool) -> Any:

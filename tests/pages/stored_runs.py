@@ -133,8 +133,7 @@ def run_of(recipe: Recipe, runtime: str, format_: str, base_s: float, seed: int)
     logits = outputs(rng, labels, recipe.damage)
     samples = Samples(np.zeros((900, 1, 1, 1), np.uint8), labels, CLASSES, str(SUITE["data"]["description"]))
     judged = classification.evaluate(logits, samples, TASK)
-    baseline = recipe.recipe is None
-    name = runtime.partition("==")[0]
+    baseline, name = recipe.recipe is None, runtime.partition("==")[0]
     return Run(
         id=f"{name}-{recipe.variant}",
         campaign="2026-11-21T20-00-00",

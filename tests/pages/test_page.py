@@ -151,6 +151,38 @@ def test_a_template_of_the_lab_stands_in_for_the_reports_own(tmp_path: Path) -> 
     assert '<h2 id="energy-title">Joules of 2026-11-21T20-00-00</h2>' in full
 
 
+def test_joules_are_drawn_where_a_meter_read_them() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    joules = Measurement("energy_j", "J", np.array([0.0121, 0.0123, 0.0122]), method="gross, meter")
+    runs = tuple(replace(run, measurements={**run.measurements, "energy_j": joules}) for run in report.runs)
+    energy = section(page.render(replace(report, runs=runs, comparisons=())).decode(), "energy")
+    assert "12.2 mJ" in energy
+    assert "<svg" in energy
+    assert "no meter" not in energy
+
+
+def test_a_segmentation_is_shown_with_its_own_metrics() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    levels = {"dice": Estimate(0.85, 0.83, 0.87), "hausdorff": Estimate(4.1, 3.8, 4.5)}
+    changes = tuple(
+        Comparison(name, report.runs[0].id, report.runs[1].id, Estimate(-0.01, -0.02, 0.004), Verdict.INCONCLUSIVE)
+        for name in levels
+    )
+    runs = tuple(replace(run, accuracy=levels, confusion=None, labels=None, outputs=None) for run in report.runs)
+    accuracy = section(page.render(replace(report, runs=runs, comparisons=changes)).decode(), "accuracy")
+    assert "Dice" in accuracy
+    assert "4.10 px" in accuracy
+    assert "Confusion" not in accuracy
+
+
+def test_each_device_has_tables_of_its_own() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    moved = tuple(replace(run, id=f"far-{run.id}", case={**run.case, "device": "far", "id": ""}) for run in report.runs)
+    text = page.render(replace(report, runs=(*report.runs, *moved))).decode()
+    assert "A variant that is faster and safe was found in 1 of 2 places" in section(text, "verdict")
+    assert "<h3>far · ai-edge-litert 2.3.0</h3>" in section(text, "summary")
+
+
 def test_thinned_samples_keep_their_shape() -> None:
     samples = np.random.default_rng(1).lognormal(size=20_000)
     few = thinned(samples)
