@@ -12,10 +12,11 @@ from typing import Final
 
 from rich.markup import escape
 
-from harness import lab, registry
+from harness import lab, provision, registry
 from harness.cli.settings import Settings
 from harness.cli.tables import empty, show
 from harness.errors import HarnessError, LabError, StoreError
+from harness.leases import file as lease
 from harness.model import Device
 from harness.ports import Connection
 from harness.units import ABSENT
@@ -25,12 +26,28 @@ DEADLINE_S: Final = 12.0
 CONNECT_S: Final = 10.0
 
 
+#: Prints what the thermal zones say, in thousandths of a degree; nothing where there are none.
+_HEAT: Final = "cat /sys/class/thermal/thermal_zone*/temp 2>/dev/null; true"
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Whether a device answered, or why not."""
+    """Whether a device answered, or why not; who measures on it, and how warm it is where that can be read."""
 
     reachable: bool
     reason: str = ""
+    holder: str = ""
+    temperature_c: float | None = None
+
+    def state(self, device: Device) -> str:
+        """Return "busy: WHO", "hot: 71 °C", or what is known of a device that is neither."""
+        heat, limit = self.temperature_c, device.limits.max_start_temperature_c
+        warmth = "" if heat is None else f"{heat:.0f} °C"
+        if self.holder:
+            return f"[yellow]busy[/]: {escape(self.holder)}"
+        if heat is not None and limit is not None and heat > limit:
+            return f"[yellow]hot[/]: {warmth}, limit {limit:.0f} °C"
+        return f"free {warmth}".strip() if self.reachable else ABSENT
 
 
 def connect(device: Device) -> Connection:
@@ -45,12 +62,14 @@ def probe(device: Device) -> Probe:
     try:
         connection = connect(device)
         try:
-            done = connection.run(["true"], timeout_s=CONNECT_S)
+            done = connection.run(["sh", "-c", _HEAT], timeout_s=CONNECT_S)
+            holder = lease.holder(connection, provision.workdir(connection, device))
         finally:
             connection.close()
     except HarnessError as error:
         return Probe(False, str(error).removeprefix(f"{device.id}: "))
-    return Probe(done.code == 0, "" if done.code == 0 else f"`true` ended with {done.code}")
+    heats = [int(line) / 1000 for line in done.text.split() if line.lstrip("-").isdigit()]
+    return Probe(True, holder=holder, temperature_c=max(heats, default=None))
 
 
 def probe_all(devices: Iterable[Device], *, deadline_s: float = DEADLINE_S) -> dict[str, Probe]:
@@ -73,14 +92,14 @@ def probe_all(devices: Iterable[Device], *, deadline_s: float = DEADLINE_S) -> d
 def overview(settings: Settings) -> None:
     """Print the table of all devices of the lab."""
     found = lab.read_devices(settings.folder())
-    sound = [device for device in found.values() if isinstance(device, Device)]
     if not found:
         raise LabError("there is no device here; add a NAME.toml", file=lab.shown(settings.folder() / "devices"))
-    seen, probes = _last_seen(settings, {device.id for device in sound}), probe_all(sound)
-    table = empty("device", "kind", "address", "reachable", "runtimes", "tags", "last measured")
+    seen = _last_seen(settings)
+    probes = probe_all([device for device in found.values() if isinstance(device, Device)])
+    table = empty("device", "kind", "address", "reachable", "state", "runtimes", "tags", "last measured")
     for name, device in found.items():
         if isinstance(device, LabError):
-            table.add_row(name, ABSENT, ABSENT, f"[red]no[/]: {escape(str(device))}", ABSENT, ABSENT, ABSENT)
+            table.add_row(name, ABSENT, ABSENT, f"[red]no[/]: {escape(str(device))}", ABSENT, ABSENT, ABSENT, ABSENT)
             continue
         answer = probes[name]
         table.add_row(
@@ -88,6 +107,7 @@ def overview(settings: Settings) -> None:
             device.kind,
             escape(str(device.address)),
             "[green]yes[/]" if answer.reachable else f"[red]no[/]: {escape(answer.reason)}",
+            answer.state(device),
             "\n".join(device.runtimes) or ABSENT,
             ", ".join(device.tags) or ABSENT,
             f"{seen[name]:%Y-%m-%d %H:%M} UTC" if name in seen else ABSENT,
@@ -95,20 +115,12 @@ def overview(settings: Settings) -> None:
     show(table)
 
 
-def _last_seen(settings: Settings, wanted: set[str]) -> Mapping[str, datetime]:
+def _last_seen(settings: Settings) -> Mapping[str, datetime]:
     """Return id -> start of its newest run."""
     try:
-        store = settings.open_store()
+        return settings.open_store().last_seen()
     except StoreError:
         return {}  # nothing measured yet: the column stays empty
-    seen: dict[str, datetime] = {}
-    for campaign in store.campaigns():
-        for run in store.runs(campaign=campaign.id):
-            name = str(run.case["device"])
-            seen[name] = max(seen.get(name, run.started_at), run.started_at)
-        if wanted <= seen.keys():
-            break
-    return seen
 
 
 def examine(settings: Settings, selector: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from harness.store.conversion import (
     outcome_row,
     run_of,
     run_row,
+    utc,
 )
 from harness.store.tables import VERSION, Base, CampaignRow, ComparisonRow, OutcomeRow, RunRow, StampRow
 
@@ -95,6 +97,12 @@ class Store:
             query = query.where(RunRow.suite == suite)
         return [run_of(row) for row in self._all(query)]
 
+    def last_seen(self) -> dict[str, datetime]:
+        """Return device id -> start of its newest run."""
+        query = sa.select(RunRow.device, sa.func.max(RunRow.started_at)).group_by(RunRow.device)
+        with self._reading() as session:
+            return {device: utc(moment) for device, moment in session.execute(query)}
+
     def run(self, prefix: str) -> Run:
         """Return the one run whose id begins with `prefix`; raises StoreError if there is none or more than one."""
         found = self._all(sa.select(RunRow).where(RunRow.id.startswith(prefix, autoescape=True)).limit(2))
@@ -125,9 +133,14 @@ class Store:
             ) from error
 
     def _all(self, query: Any) -> list[Any]:
+        with self._reading() as session:
+            return list(session.scalars(query))
+
+    @contextmanager
+    def _reading(self) -> Iterator[orm.Session]:
         try:
             with orm.Session(self._engine) as session:
-                return list(session.scalars(query))
+                yield session
         except sa.exc.SQLAlchemyError as error:
             raise StoreError(f"cannot read {shown(self.url)}: {_first_line(error)}; check --store") from error
 
