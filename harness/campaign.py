@@ -9,16 +9,16 @@ from __future__ import annotations
 import platform
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import harness
 from harness import compare, lab, protocol, record
-from harness.errors import HarnessError, LabError, MeasurementError, Unsupported
+from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unsupported
 from harness.jobs import Group, load_samples
 from harness.link import Link, leased
 from harness.model import Campaign, Case, Comparison, Device, Outcome, Run, Samples, Suite, Validity
@@ -133,25 +133,34 @@ class Conduct:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
         with ExitStack() as held:
             link: Link | None = None
+            lost = False
             for group in todo:
                 try:
                     if self._stopping.is_set():
                         raise MeasurementError(f"{device.id}: interrupted; --resume does what is left")
                     samples = self._samples(group.suite)
-                    if link is None:
-                        link = self._connect(device)
-                        held.callback(link.close)
-                        held.enter_context(leased(link))
+                    # Both or neither: whoever did not get the lease must not measure the next group either.
+                    link = link or held.enter_context(self._held(device))
+                    if lost:
+                        link.renew()
                     self._group(group, link, samples)
+                    lost = False
                 except HarnessError as error:
                     self._fail(group.cases, error)
+                    lost = link is not None and isinstance(error, Transient)
 
-    def _connect(self, device: Device) -> Link:
+    @contextmanager
+    def _held(self, device: Device) -> Iterator[Link]:
+        """Give a connection to the device and the lease that goes with it."""
         self._settings.say(device.id, f"connecting to {device.address}")
         link = Link(device)
         with self._lock:
             self._links.add(link)
-        return link
+        try:
+            with leased(link):
+                yield link
+        finally:
+            link.close()
 
     def _group(self, group: Group, link: Link, samples: Samples) -> None:
         found: dict[str, Run] = {}
