@@ -44,8 +44,11 @@ def safety(entry: Entry) -> list[tuple[bool, str]]:
             name = name[0].lower() + name[1:]
         if rule.rule == "non_inferior_by" and comparison is not None and comparison.change is not None:
             word = "not inferior by" if judgement.passed else "not shown to be non-inferior by"
+            # The level comes first: not being inferior to a poor baseline is no comfort to anybody.
+            level = entry.run.accuracy.get(metric) if entry.run else None
+            own = f"{wording.value(metric, level.point)}, " if level else ""
             point = wording.change(metric, comparison.change.point)
-            lines.append((judgement.passed, f"{name} {point} ({word} {units.bound(rule.bound)})"))
+            lines.append((judgement.passed, f"{name} {own}{point} ({word} {units.bound(rule.bound)})"))
         else:
             lines.append((judgement.passed, judgement.message))
     return lines

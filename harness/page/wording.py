@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeGuard
@@ -19,8 +20,8 @@ GLYPHS: Final[Mapping[str, str]] = {
     "valid": "✓", "degraded": "△", "invalid": "✕", "baseline": "●",
 }  # fmt: skip
 UNBOUNDED: Final = "no bounded interval"
-#: The page says once, at its top, that a campaign was quick.
-_QUICK: Final = "quick"
+#: Where the remarks of a comparison begin that are not of this comparison alone.
+_CIRCUMSTANCES: Final = re.compile(r"(?:^|; )(?=quick\b|baseline degraded:|run degraded:)")
 OUTCOMES: Final[Mapping[str, str]] = {
     "passed": "passed", "failed": "failed", "error": "error", "xfailed": "known failure",
     "xpassed": "unexpected pass",
@@ -82,8 +83,10 @@ def methods(runs: Iterable[Run], name: str) -> str:
 
 
 def remark(comparison: Comparison) -> str:
-    """Return what must be known of a comparison, without what the page says once at its top."""
-    return comparison.reason.removeprefix(_QUICK).removeprefix("; ")
+    """Return what must be known of a comparison; what the page says elsewhere (quick, why degraded) is left out."""
+    own, *circumstances = _CIRCUMSTANCES.split(comparison.reason)
+    degraded = [text.partition(":")[0] for text in circumstances if "degraded" in text]
+    return "; ".join(text for text in (own, *degraded) if text)
 
 
 def bounded(estimate: Estimate | None) -> TypeGuard[Estimate]:

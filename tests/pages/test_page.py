@@ -119,9 +119,9 @@ def test_percentiles_without_enough_samples_are_absent_with_the_reason() -> None
 def test_what_must_be_known_of_a_comparison_stands_below_the_table() -> None:
     report = stored_runs.report(runtime="ai-edge-litert")
     note = "too few launches, so the variance between launches is not in the interval"
-    changes = tuple(replace(one, reason=f"quick; {note}") for one in report.comparisons)
+    changes = tuple(replace(one, reason=f"{note}; quick; run degraded: hot; very hot") for one in report.comparisons)
     summary = section(page.render(replace(report, comparisons=changes)).decode(), "summary")
-    assert f"<li>{note}</li>" in summary
+    assert f"<li>{note}; run degraded</li>" in summary
 
 
 def test_an_interval_without_an_end_is_said_and_not_drawn() -> None:

@@ -16,7 +16,12 @@ TITLE = "Conditions"
 UNITS: Final[Mapping[str, str]] = {
     "_s": "s", "_bytes": "B", "_hz": "Hz", "_c": "°C", "_j": "J", "_w": "W", "_ratio": "%", "_share": "%"
 }  # fmt: skip
-TITLES: Final[Mapping[str, str]] = {"soc": "System on chip", "os": "System", "cpu": "Processor", "sha256": "SHA-256"}
+#: When a reading was taken, which says nothing of the device.
+CLOCKS: Final = frozenset({"wall_s", "at_s"})
+TITLES: Final[Mapping[str, str]] = {
+    "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
+    "free_bytes": "Disk free", "data_sha256": "Data, SHA-256", "suite_sha256": "Suite, SHA-256",
+}  # fmt: skip
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -76,6 +81,7 @@ def _validity(group: Group) -> list[Mapping[str, Any]]:
 def _conditions(group: Group) -> Mapping[str, Any]:
     runs = _runs(group)
     keys = list(dict.fromkeys(key for _, run in runs for key in (*run.conditions.before, *run.conditions.after)))
+    keys = [key for key in keys if key not in CLOCKS]
     rows = []
     for variant, run in runs:
         before, after = run.conditions.before, run.conditions.after

@@ -62,7 +62,7 @@ def _figures(entry: Entry) -> Mapping[str, Any]:
 def _chart(entries: list[Entry], group: Group) -> Any:
     least = min(float(values(entry).min()) for entry in entries)
     most = max(float(np.quantile(values(entry), 0.995)) for entry in entries)
-    divisor, unit = units.scale("s", least)
+    divisor, unit = units.scale("s", most)
     samples, marks, said = [], [], []
     for entry in entries:
         assert entry.run is not None  # an entry with samples has a run
