@@ -86,9 +86,24 @@ def read_onnx(file: Path) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
-        return onnx.load(str(file))
+        model = onnx.load(str(file))
     except (OSError, DecodeError, ValueError) as error:
         raise RecipeError(f"{file} cannot be read as ONNX ({error}); export it again") from error
+    _unshare(model.graph)
+    return model
+
+
+def _unshare(graph: onnx.GraphProto) -> None:
+    """Give each operator its own weights: torch's export lets equal ones point at one tensor through an Identity."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    outputs = {output.name for output in graph.output}
+    for node in list(graph.node):
+        if node.op_type == "Identity" and node.input[0] in constants and node.output[0] not in outputs:
+            copy = graph.initializer.add()
+            copy.CopyFrom(constants[node.input[0]])
+            copy.name = node.output[0]
+            constants[copy.name] = copy
+            graph.node.remove(node)
 
 
 def onnx_weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.TensorProto]]:
