@@ -22,3 +22,9 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
     """Give an OpenSSH server to one test, which may harm it."""
     with openssh(tmp_path / "server") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def device_workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give one workdir to the whole session, so that agent and runtimes are brought there once."""
+    return tmp_path_factory.mktemp("device") / "work"

@@ -37,7 +37,7 @@ def samples(count: int = 60, *, seed: int = 5, channels: int = 1) -> tuple[Pixel
 def write_npz(path: Path, count: int = 60, *, channels: int = 1) -> Path:
     """Write `samples` as the .npz that `source = "npz"` reads."""
     images, labels = samples(count, channels=channels)
-    np.savez(path, images=images, labels=labels, classes=np.array(CLASSES))
+    np.savez(path, images=images, labels=labels)
     return path
 
 
@@ -152,6 +152,7 @@ confidential = {confidential}
 [data]
 source = "npz"
 path = "data.npz"
+classes = ["dark", "top", "bottom"]
 [data.input]
 layout = "NCHW"
 scale = {scale}

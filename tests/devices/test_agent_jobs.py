@@ -1,0 +1,377 @@
+"""Real jobs of the agent in real job directories: what it writes, who may leave, die or stop it, what is then read."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from devices.virtual.openssh import Server, alive
+from harness import lab, provision
+from harness.agent import worker
+from harness.campaign import Conduct, Settings
+from harness.errors import MeasurementError
+from harness.model import Address, Device
+from harness.placing import Workspace
+from harness.ports import Connection
+from harness.runners import python
+from harness.store import Store
+from harness.transports import local
+from tests import small_models as small
+
+PLAN: dict[str, Any] = {
+    "cold_starts": 1, "memory_starts": 1, "accuracy": True, "warmup_s": 0.05, "round_s": 0.02, "round_min": 5,
+    "rounds": 3, "min_launches": 2, "max_launches": 2, "max_timed_s": 20, "pause_budget_s": 0.2, "energy_s": 0.1,
+    "deadline_s": 60.0,
+}  # fmt: skip
+ROOM = Path(worker.__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """This machine with the agent and onnxruntime brought there, and small models to run."""
+
+    connection: Connection
+    device: Device
+    place: Workspace
+    runtime: str
+    folder: Path
+
+    def job(self, *models: str, hold: bool | str = "auto", **plan: Any) -> Path:
+        """Write a job directory; it is not started."""
+        job = Path(self.place.root) / "jobs" / uuid.uuid4().hex[:12]
+        job.mkdir(parents=True)
+        files = {name: str(self.folder / f"{name}.onnx") for name in models}
+        runtime = {"runtime": "onnxruntime", "runtime_path": self.runtime}
+        listed = [{"id": name, "path": path, **runtime} for name, path in files.items()]
+        spec = {"path": str(self.folder / "images.npy"), "layout": "NCHW", "scale": 1 / 255, "mean": [0], "std": [1]}
+        plan = {**PLAN, "hold": hold, **plan}
+        what = {"schema": 1, "seed": 3, "models": listed, "threads": 1, "input": spec, "meter": None, "plan": plan}
+        (job / "job.json").write_text(json.dumps(what))
+        return job
+
+    def start(self, job: Path) -> None:
+        """Start a job; it runs by itself."""
+        python.start(self.connection, self.device, self.place.command, str(job))
+
+    def follow(self, job: Path, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
+        """Yield a job's events from an offset on."""
+        return python.follow(self.connection, self.device, self.place.command, str(job), offset=offset)
+
+    def run(self, job: Path) -> list[Mapping[str, Any]]:
+        """Return the events of a job that has run to its end."""
+        self.start(job)
+        return [event for _, event in self.follow(job)]
+
+
+@pytest.fixture(scope="module")
+def bench(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("models")
+    for make in (small.good, small.slower, small.not_a_number):
+        make(folder / f"{make.__name__}.onnx")
+    np.save(folder / "images.npy", small.samples()[0])
+    device = Device("local", "workstation", Address("local"), workdir=str(device_workdir))
+    connection = local.connect(device)
+    place = provision.workspace(connection, device)
+    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
+
+
+@pytest.fixture(scope="module")
+def finished(bench: Bench) -> tuple[Path, list[Mapping[str, Any]]]:
+    """Give one job of two models that has ended."""
+    job = bench.job("good", "slower")
+    return job, bench.run(job)
+
+
+def of(events: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
+    return [event for event in events if event["event"] == kind]
+
+
+def wait_for(job: Path, word: bytes, *, within_s: float = 60) -> None:
+    """Wait until the job has said `word`."""
+    ends_at = time.monotonic() + within_s
+    while not (job / "events.jsonl").exists() or word not in (job / "events.jsonl").read_bytes():
+        assert time.monotonic() < ends_at, "the job did not get there"
+        time.sleep(0.01)
+
+
+def conductor(job: Path) -> psutil.Process:
+    return psutil.Process(int((job / "pid").read_text()))
+
+
+def processes_of(job: Path, verb: str) -> list[psutil.Process]:
+    """Return the living processes of the agent that do `verb` for a job."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or []
+        if verb in words and str(job) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def test_events_are_whole_ordered_and_end_with_done(finished: tuple[Path, list[Mapping[str, Any]]]) -> None:
+    job, events = finished
+    lines = (job / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == events
+    kinds = [event["event"] for event in events]
+    assert kinds[:2] == ["start", "conditions"]
+    assert kinds[-3:] == ["timed_end", "conditions", "done"]
+    assert Counter(kinds) == {
+        "start": 1, "conditions": 2, "cold": 2, "memory": 2, "accuracy": 2, "timed": 1, "launch": 2, "timed_end": 1,
+        "done": 1,
+    }  # fmt: skip
+    times = [event["t_ns"] for event in events]
+    assert times == sorted(times)
+    assert times[-1] <= time.monotonic_ns()
+    assert events[-1]["alive"] == [0, 1]
+
+
+def test_arrays_have_the_promised_shapes_and_types(finished: tuple[Path, list[Mapping[str, Any]]]) -> None:
+    job, _ = finished
+    for index in (0, 1):
+        latency, rounds, outputs = (np.load(job / f"m{index}.{name}.npy") for name in ("latency", "rounds", "outputs"))
+        assert (latency.dtype, latency.ndim) == (np.int64, 1)
+        assert (rounds.dtype, rounds.shape) == (np.int64, (6, 4))
+        assert (outputs.dtype, outputs.shape) == (np.float32, (60, 3))
+        np.testing.assert_array_equal(outputs.argmax(axis=1), small.samples()[1])
+    assert not list(job.glob("*.raw")), "raw samples become arrays"
+
+
+def test_rounds_index_the_samples_without_a_gap(finished: tuple[Path, list[Mapping[str, Any]]]) -> None:
+    job, events = finished
+    for index in (0, 1):
+        latency, rounds = np.load(job / f"m{index}.latency.npy"), np.load(job / f"m{index}.rounds.npy")
+        assert rounds[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
+        assert rounds[0, 1] == 0
+        assert rounds[-1, 2] == len(latency)
+        np.testing.assert_array_equal(rounds[1:, 1], rounds[:-1, 2])
+        told = [r for event in of(events, "launch") for r in event["rounds"] if r["model"] == index]
+        assert [r["count"] for r in told] == (rounds[:, 2] - rounds[:, 1]).tolist()
+        assert [r["ns"] for r in told] == [int(latency[a:b].sum()) for _, a, b, _ in rounds]
+        assert (latency > 0).all()
+
+
+def test_a_model_with_more_to_do_takes_longer_and_its_cold_start_is_told_apart(
+    finished: tuple[Path, list[Mapping[str, Any]]],
+) -> None:
+    job, events = finished
+    quick, slow = (float(np.median(np.load(job / f"m{index}.latency.npy"))) for index in (0, 1))
+    assert slow > 4 * quick
+    for cold in of(events, "cold"):
+        assert cold["process_start_ns"] > cold["load_ns"] > 0
+        assert cold["first_inference_ns"] > 0
+        assert cold["facts"]["runtime_version"] == small.ONNXRUNTIME.partition("==")[2]
+
+
+def test_memory_grows_from_start_to_load_and_its_peak_holds_both(
+    finished: tuple[Path, list[Mapping[str, Any]]],
+) -> None:
+    for memory in of(finished[1], "memory"):
+        assert memory["before"]["rss_bytes"] < memory["loaded"]["rss_bytes"] <= memory["after"]["peak_rss_bytes"] + 4e6
+        assert 0 < memory["after"]["pss_bytes"] <= memory["after"]["rss_bytes"] + 4e6
+
+
+def test_a_follower_that_comes_late_sees_the_rest_from_where_it_wants(
+    bench: Bench, finished: tuple[Path, list[Mapping[str, Any]]]
+) -> None:
+    job, events = finished
+    behind = [offset for offset, _ in bench.follow(job)]
+    assert behind[-1] == (job / "events.jsonl").stat().st_size
+    for number in (0, 3, len(events) - 2):
+        assert [event for _, event in bench.follow(job, behind[number])] == events[number + 1 :]
+
+
+def test_two_followers_of_a_running_job_both_see_everything_at_once(bench: Bench) -> None:
+    job = bench.job("good", max_launches=6, min_launches=6)
+    bench.start(job)
+    seen: list[list[tuple[float, str]]] = [[], []]
+
+    def read(number: int) -> None:
+        for _, event in bench.follow(job):
+            seen[number].append((time.monotonic(), event["event"]))
+
+    threads = [threading.Thread(target=read, args=(number,)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert [name for _, name in seen[0]] == [name for _, name in seen[1]]
+    assert seen[0][-1][1] == "done"
+    late = max(abs(a - b) for (a, name), (b, _) in zip(*seen, strict=True) if name == "launch")
+    assert late < 1, "one follower took what should have woken the other"
+
+
+def test_a_follower_costs_no_processor_time_while_it_waits(bench: Bench) -> None:
+    job = bench.job("good", round_s=3.0, rounds=2, max_launches=1, min_launches=1)
+    bench.start(job)
+    wait_for(job, b'"event": "accuracy"')
+    command = [*bench.place.command, "follow", str(job), "0"]
+    following = threading.Thread(target=lambda: list(bench.connection.stream(command, silence_s=60)))
+    following.start()
+    wait_for(job, b'"event": "timed"')
+    time.sleep(1)
+    (process,) = processes_of(job, "follow")
+    before = process.cpu_times()
+    time.sleep(2.5)
+    after = process.cpu_times()
+    python.stop(bench.connection, str(job))
+    following.join(20)
+    assert (after.user + after.system) - (before.user + before.system) == 0
+
+
+def test_a_killed_conductor_is_noticed_within_a_second_and_its_workers_go_too(bench: Bench) -> None:
+    job = bench.job("good", "slower", round_s=0.5, max_launches=40, max_timed_s=100)
+    bench.start(job)
+    lines: list[tuple[float, bytes]] = []
+
+    def follow() -> None:
+        for line in bench.connection.stream([*bench.place.command, "follow", str(job), "0"], silence_s=60):
+            lines.append((time.monotonic(), line))
+
+    following = threading.Thread(target=follow)
+    following.start()
+    wait_for(job, b'"event": "launch"')
+    workers = conductor(job).children()
+    killed_at = time.monotonic()
+    conductor(job).kill()
+    following.join(20)
+    assert lines[-1][1] == b'{"event": "gone"}'
+    assert lines[-1][0] - killed_at < 1
+    assert all(json.loads(line) for _, line in lines)
+    with pytest.raises(MeasurementError, match=r"local: the agent ended before it was done .*nothing of this job was taken; measure again"):  # fmt: skip  # noqa: E501
+        list(bench.follow(job))
+    ends_at = time.monotonic() + 5
+    while any(alive(worker.pid) for worker in workers):
+        assert time.monotonic() < ends_at, "a worker outlived its conductor"
+        time.sleep(0.02)
+
+
+def test_half_a_line_of_a_dead_conductor_is_never_read(
+    bench: Bench, finished: tuple[Path, list[Mapping[str, Any]]]
+) -> None:
+    job = bench.job("good")
+    lines = (finished[0] / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (job / "events.jsonl").write_bytes(b"".join(lines[:3]) + lines[3][:20])
+    (job / "pid").write_text("999999999")
+    os.mkfifo(job / "alive")
+    seen: list[Mapping[str, Any]] = []
+    with pytest.raises(MeasurementError, match="the agent ended before it was done"):
+        seen.extend(event for _, event in bench.follow(job))
+    assert seen == [json.loads(line) for line in lines[:3]]
+
+
+def test_a_killed_worker_takes_only_its_own_model_out(bench: Bench) -> None:
+    job = bench.job("good", "slower", round_s=0.3, rounds=4)
+    bench.start(job)
+    wait_for(job, b'"event": "timed"')
+    ends_at = time.monotonic() + 30
+    while len(held := processes_of(job, "work")) < 2:
+        assert time.monotonic() < ends_at
+        time.sleep(0.01)
+    (victim,) = [process for process in held if process.cmdline()[-1] == "1"]
+    victim.send_signal(signal.SIGKILL)
+    events = [event for _, event in bench.follow(job)]
+    (error,) = of(events, "error")
+    assert (error["model"], error["phase"], error["kind"]) == (1, "timed", "killed")
+    assert error["message"] == "the process was killed by SIGKILL; the device probably ran out of memory"
+    assert events[-1]["alive"] == [0]
+    rounds = np.load(job / "m0.rounds.npy")
+    assert rounds[-1, 0] == 1, "the other model had all its launches"
+    assert len(rounds) == 8
+
+
+def test_the_stop_file_ends_the_timed_pass_early_and_the_job_well(bench: Bench) -> None:
+    job = bench.job("good", "slower", max_launches=40, max_timed_s=100)
+    bench.start(job)
+    wait_for(job, b'"event": "launch"')
+    (job / "stop").touch()
+    events = [event for _, event in bench.follow(job)]
+    assert events[-1]["event"] == "done"
+    assert 1 <= len(of(events, "launch")) <= 4
+    assert np.load(job / "m1.rounds.npy").shape == (3 * len(of(events, "launch")), 4)
+
+
+def test_a_decided_model_rests_while_the_others_go_on(bench: Bench) -> None:
+    job = bench.job("good", "slower", max_launches=3, min_launches=3)
+    (job / "stop-1").touch()
+    events = bench.run(job)
+    assert events[-1]["alive"] == [0, 1]
+    assert {r["model"] for event in of(events, "launch") for r in event["rounds"]} == {0}
+    assert np.load(job / "m0.rounds.npy").shape == (9, 4)
+
+
+def test_models_that_do_not_fit_together_are_reloaded_for_every_round_and_the_job_says_so(
+    bench: Bench, finished: tuple[Path, list[Mapping[str, Any]]]
+) -> None:
+    job = bench.job("good", "slower", hold=False, rounds=2, max_launches=1, min_launches=1)
+    bench.start(job)
+    most = 0
+    while alive(conductor(job).pid) if (job / "pid").exists() else True:
+        most = max(most, len(processes_of(job, "work")))
+        if (job / "events.jsonl").exists() and b'"event": "done"' in (job / "events.jsonl").read_bytes():
+            break
+    events = [event for _, event in bench.follow(job)]
+    assert of(events, "timed")[0]["hold"] is False
+    assert of(finished[1], "timed")[0]["hold"] is True
+    assert most == 1, "two models were in memory at once"
+    for index in (0, 1):
+        latency, rounds = np.load(job / f"m{index}.latency.npy"), np.load(job / f"m{index}.rounds.npy")
+        assert rounds.shape == (2, 4)
+        assert rounds[-1, 2] == len(latency) >= 10
+        assert np.load(job / f"m{index}.outputs.npy").shape == (60, 3)
+
+
+def test_stopping_a_job_leaves_no_process_and_a_stale_number_harms_nobody(bench: Bench) -> None:
+    job = bench.job("good", "slower", max_launches=40, max_timed_s=100)
+    bench.start(job)
+    wait_for(job, b'"event": "launch"')
+    python.stop(bench.connection, str(job))
+    assert processes_of(job, "work") == processes_of(job, "conduct") == []
+    other = bench.job("good")
+    (other / "pid").write_text(str(os.getpgid(0)))
+    python.stop(bench.connection, str(other))  # we are still here to say so
+    assert processes_of(other, "conduct") == []
+
+
+def test_a_link_cut_in_the_middle_is_made_again_and_nothing_is_lost(
+    own_server: Server, device_workdir: Path, bench: Bench, tmp_path: Path
+) -> None:
+    del bench  # it has brought the runtime to the workdir that both share
+    suite = small.write_suite(tmp_path, "cut", ("good", small.good), {"slower": small.slower})
+    own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
+    before = {path.name for path in (device_workdir / "jobs").iterdir()}
+    said: list[str] = []
+
+    def say(device: str, text: str) -> None:
+        del device
+        said.append(text)
+        if text.startswith(("cold pass 1", "timed pass: launch 2")):
+            own_server.signal_sessions(signal.SIGKILL)
+
+    cases = lab.cases(lab.read_suite(suite), lab.select(tmp_path, ["far"]))
+    store = Store(f"sqlite:///{tmp_path}/results.sqlite")
+    conduct = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
+    results = [conduct.future(case).result(120) for case in cases]
+    conduct.stop()
+    assert [result.outcome.message for result in results] == ["", ""]
+    assert [result.outcome.status for result in results] == ["passed", "passed"]
+    assert sum(text.startswith("link lost") for text in said) >= 2
+    for result in results:
+        assert result.run is not None
+        assert result.run.notes["launches"] == 4
+        rounds, values = (getattr(result.run.measurements["latency_s"], name) for name in ("rounds", "values"))
+        assert rounds[-1, 2] == len(values)
+    assert len(store.runs()) == 2
+    assert {path.name for path in (device_workdir / "jobs").iterdir()} == before, "the job left its folder behind"
