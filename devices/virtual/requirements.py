@@ -1,0 +1,51 @@
+"""What a virtual device needs of this machine: a test without it is skipped and says so, and in CI it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import NoReturn
+
+#: Where programs of the system's own are, which a user's PATH may lack.
+_SYSTEM: str = "/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def program(name: str) -> str | None:
+    """Return the path of a program, also of one that only root has on its PATH."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM}")
+
+
+def lacking(*needs: str) -> str:
+    """Return what this machine lacks and how to get it, empty if it has everything.
+
+    Args:
+        needs: `root`, or `package:NAME` for a Debian package with a program of that name, or `package:NAME=PROGRAM`.
+    """
+    packages = []
+    for need in needs:
+        kind, _, rest = need.partition(":")
+        package, _, tool = rest.partition("=")
+        if kind == "package" and program(tool or package) is None:
+            packages.append(package)
+        elif kind not in ("root", "package"):
+            raise ValueError(f"{need!r} is no need; write root, package:NAME or package:NAME=PROGRAM")
+    said = [f"the Debian packages {', '.join(packages)} (apt-get install {' '.join(packages)})"] if packages else []
+    if "root" in needs and os.geteuid() != 0:
+        said.append("root, to make network and mounts of its own (run it with sudo)")
+    return " and ".join(said)
+
+
+def require(*needs: str) -> None:
+    """Skip the test that asks if this machine lacks something; where the variable CI is set, fail it instead."""
+    missing = lacking(*needs)
+    if missing:
+        give_up(f"this machine lacks {missing}")
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip the test that runs, for `reason`; where the variable CI is set, fail it: there nothing may be missing."""
+    import pytest  # the devices are for people, too, who may not have it
+
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; in CI nothing may be skipped", pytrace=False)
+    pytest.skip(reason)
