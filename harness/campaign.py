@@ -157,7 +157,7 @@ class Conduct:
         with self._lock:
             self._links.add(link)
         try:
-            with leased(link):
+            with leased(link, lambda text: self._settings.say(device.id, text)):
                 yield link
         finally:
             link.close()

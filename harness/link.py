@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from harness import provision, registry
-from harness.errors import Transient
+from harness.errors import Busy, Transient
 from harness.model import Device
 from harness.ports import Connection
 
+_HERE = f"{getpass.getuser()}@{socket.gethostname()}"
+#: How often a busy device is looked at again.
+_LOOK_S = 5.0
 #: How often a lost link is tried again before the cases are given up, and how long between two tries.
 _RECONNECTS, _RECONNECT_S = 8, 4.0
 
@@ -52,16 +56,45 @@ class Link:
 
 
 @contextmanager
-def leased(link: Link) -> Iterator[None]:
-    """Be the device's one measurer meanwhile; raises Busy if somebody else is."""
+def leased(link: Link, say: Callable[[str], None]) -> Iterator[None]:
+    """Be the device's one measurer meanwhile, after waiting for the one before at most `limits.cooldown_s`.
+
+    Raises:
+        Busy: somebody else still is.
+    """
     lease = registry.load("leases", "file", file=str(link.device.file), key="address")
     root = provision.workdir(link.connection, link.device)
     since = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    owner = f"{getpass.getuser()}@{socket.gethostname()} (process {os.getpid()}, since {since})"
-    lease.take(link.connection, link.device, root, owner)
+    owner = f"{_HERE} (process {os.getpid()}, since {since})"
+    deadline = time.monotonic() + link.device.limits.cooldown_s
+    while True:
+        try:
+            lease.take(link.connection, link.device, root, owner)
+        except Busy as busy:
+            if _gone(lease.holder(link.connection, root)):
+                lease.free(link.connection, root)
+                continue
+            if time.monotonic() > deadline or link.given_up:
+                raise
+            say(f"waiting: {busy}")
+            time.sleep(_LOOK_S)
+        else:
+            break
     try:
         yield
     finally:
         if link.given_up:
             link.renew()
         lease.free(link.connection, root)
+
+
+def _gone(holder: str) -> bool:
+    """Return whether a lease is held by a process of this host that no longer runs: killed before it could let go."""
+    match = re.fullmatch(re.escape(_HERE) + r" \(process (\d+), since .*\)", holder)
+    if match is None:
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    return False

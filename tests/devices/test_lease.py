@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,7 @@ from devices.virtual.openssh import Server
 from harness import lab
 from harness.errors import Busy
 from harness.leases import file as lease
-from harness.link import Link
+from harness.link import Link, leased
 from harness.model import Address, Device
 
 
@@ -53,3 +56,36 @@ def test_a_lease_whose_holder_is_gone_is_taken_over(link: Link, tmp_path: Path) 
     lease.take(link.connection, link.device, str(root), "grace@lab")
     assert (root / "lease" / "owner").read_text() == "grace@lab"
     assert [path.name for path in root.iterdir()] == ["lease"]
+
+
+def test_a_lease_of_a_process_that_was_killed_is_taken_at_once(link: Link, tmp_path: Path) -> None:
+    link.device = replace(link.device, workdir=str(tmp_path / "work"))
+    script = f"""
+import os
+from harness.link import Link, leased
+from harness.model import Address, Device
+link = Link(Device("here", "workstation", Address("local"), workdir={str(tmp_path / "work")!r}))
+with leased(link, print):
+    os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -9
+    assert (tmp_path / "work" / "lease").exists()
+    said: list[str] = []
+    with leased(link, said.append):
+        assert str(os.getpid()) in (tmp_path / "work" / "lease" / "owner").read_text()
+    assert said == []
+    assert not (tmp_path / "work" / "lease").exists()
+
+
+def test_a_measurer_waits_for_the_one_before(link: Link, tmp_path: Path) -> None:
+    link.device = replace(link.device, workdir=str(tmp_path / "work"))
+    said: list[str] = []
+
+    def free_the_way(text: str) -> None:
+        said.append(text)
+        lease.free(link.connection, str(tmp_path / "work"))
+
+    lease.take(link.connection, link.device, str(tmp_path / "work"), "ada@clinic")
+    with leased(link, free_the_way):
+        assert "ada@clinic is measuring on it" in said[0]
