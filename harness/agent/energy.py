@@ -48,8 +48,6 @@ def _measure(reader: Any, quantity: str, window_s: float, infer: Callable[[float
     busy = _window(reader, quantity, lambda: answer.update(infer(window_s)))
     after = _window(reader, quantity, lambda: time.sleep(window_s))
     windows = {"idle_before": before, "busy": busy, "idle_after": after}
-    if reader.charging():
-        raise Refused("the battery began to charge during the window; unplug it")
     if sum(window["updates"] for window in windows.values()) == 0:
         raise Refused("the meter never changed: it is broken or not connected")
     if busy["seconds"] < MIN_WINDOW_S or busy["updates"] < MIN_UPDATES:
@@ -67,7 +65,9 @@ def _window(reader: Any, quantity: str, during: Callable[[], Any]) -> dict[str, 
         try:
             while not stop.wait(PERIOD_S):
                 samples.append((time.monotonic(), reader.read()))
-        except (OSError, ValueError) as error:
+                if reader.charging():
+                    raise Refused("the battery began to charge during the window; unplug it")
+        except (OSError, ValueError, Refused) as error:
             failures.append(error)
 
     thread = threading.Thread(target=sample)
