@@ -68,8 +68,11 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """Write no letter for a case: it has a line of its own."""
     told = any(name == _TOLD for name, _ in getattr(report, "user_properties", ()))
-    if not told or config.get_verbosity() > 0 or hasattr(report, "wasxfail"):
+    if not told or config.get_verbosity() > 0:
         return None
+    if hasattr(report, "wasxfail"):
+        category = "xfailed" if report.skipped else "xpassed"
+        return category, "", category[:-2].upper()
     category = "error" if report.failed and report.when == "setup" else report.outcome
     return (category, "", category.upper()) if report.when == "call" or report.failed else ("", "", "")
 

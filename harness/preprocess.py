@@ -1,12 +1,14 @@
-"""How an image becomes the model's input on the host; the device agent does the same sums in the same order."""
+"""How an image becomes the model's input on the host: by the very code that does it on the device."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.agent.images import prepare as on_device
 from harness.model import InputSpec
 
 
@@ -23,10 +25,5 @@ def prepare(images: npt.NDArray[Any], spec: InputSpec) -> npt.NDArray[np.float32
     Raises:
         ValueError: `mean` or `std` has neither one entry nor one per channel.
     """
-    mean = np.asarray(spec.mean, dtype=np.float32)
-    std = np.asarray(spec.std, dtype=np.float32)
-    for values in (mean, std):
-        if values.size not in (1, images.shape[-1]):
-            raise ValueError(f"{values.size} means or deviations do not fit images with {images.shape[-1]} channels")
-    x = (images.astype(np.float32) * np.float32(spec.scale) - mean) / std
-    return np.ascontiguousarray(np.moveaxis(x, -1, 1) if spec.layout == "NCHW" else x)
+    prepared: npt.NDArray[np.float32] = on_device(images, asdict(spec))
+    return prepared

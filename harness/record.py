@@ -221,6 +221,7 @@ def _notes(index: int, account: Account, table: IntArray) -> dict[str, Any]:
     timed, end = account.of("timed")[0], account.of("timed_end")[0]
     accuracy = account.of("accuracy", index)[0]
     return {
+        "place": index,
         "launches": len(np.unique(table[:, 0])),
         "rounds": len(table),
         "rounds_marked": int((table[:, 3] > DRIFT * 1e4).sum()),

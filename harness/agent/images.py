@@ -1,4 +1,4 @@
-"""How an image becomes the model's input on the device; a test holds the host's twin, `harness.preprocess`, equal."""
+"""How an image becomes the model's input; `harness.preprocess` uses the same code on the host."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ def prepare(images: Any, spec: dict[str, Any]) -> Any:
     if not {len(mean), len(std)} <= {1, channels}:
         given = f"{len(mean)} means and {len(std)} deviations"
         raise Misfit(f"{given} do not fit images with {channels} channels; give one, or one a channel")
+    for values in (mean, std):
+        if values.size not in (1, images.shape[-1]):
+            raise ValueError(f"{values.size} means or deviations do not fit images with {images.shape[-1]} channels")
     x = (images.astype(np.float32) * np.float32(spec["scale"]) - mean) / std
     return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if spec["layout"] == "NCHW" else x)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
@@ -52,6 +53,9 @@ def build(settings: Settings, suite: Path, force: bool, only: tuple[str, ...]) -
     from harness.build import build_suite
     from harness.cli.suites import suite_file
 
+    # Training reports its epochs to the log; minutes of silence would look like a hang.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("harness.training").setLevel(logging.INFO)
     made = build_suite(suite_file(suite, settings), force=force, only=only, progress=click.echo)
     click.echo(f"{len(made)} built" if made else "nothing to build: every variant is up to date")
 

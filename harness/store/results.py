@@ -95,7 +95,9 @@ class Store:
             query = query.where(RunRow.campaign == campaign)
         if suite is not None:
             query = query.where(RunRow.suite == suite)
-        return [run_of(row) for row in self._all(query)]
+        # The runs of one job began together; in it each has its place.
+        found = [run_of(row) for row in self._all(query)]
+        return sorted(found, key=lambda run: (run.started_at, run.notes.get("place", 0)))
 
     def last_seen(self) -> dict[str, datetime]:
         """Return device id -> start of its newest run."""
