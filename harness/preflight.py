@@ -68,7 +68,7 @@ def survey(connection: Connection, device: Device) -> list[Finding]:
     seen = provision.survey(connection, device, place)
     can, now, what = seen["can"], seen["conditions"], seen["fingerprint"]
     found = [
-        Finding("python", True, f"{what['python']} ({place.target})"),
+        Finding("python", True, f"{what['python']} ({place.target})" if "python" in what else "not needed"),
         Finding("processor", True, f"{what.get('soc', 'unnamed')}, {what['cores']} cores"),
         Finding("clock", seen["clock"]["resolution_s"] <= 1e-6, f"{human(seen['clock']['resolution_s'], 's')} steps"),
         Finding("free space", now["free_bytes"] > 500_000_000, human(now["free_bytes"], "B"), "500 MB are wanted"),

@@ -1,0 +1,126 @@
+#include "follow.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "events.h"
+#include "text.h"
+
+/* Longer than this without its files and the conductor never started. */
+static const double START_S = 20.0;
+static const char DONE[] = "{\"event\": \"done\"";
+
+static int gone(void)
+{
+    printf("{\"event\": \"gone\"}\n");
+    return fflush(stdout) == 0 ? 0 : 74;
+}
+
+/* 0 once it is dead; one that has not yet said who it is counts as alive. */
+static int conductor_lives(const char *folder)
+{
+    char *pid_path = formatted("%s/pid", folder), *pid = file_word(pid_path);
+    char *stat_path = formatted("/proc/%s/stat", pid), *stat = file_word(stat_path);
+    char *behind = strrchr(stat, ')'), *state = behind ? behind + 1 + strspn(behind + 1, " ") : "";
+    /* Without a pid it has only just begun. */
+    int lives = *pid ? *state && !strchr("ZX", *state) : access(pid_path, F_OK) != 0;
+    free(pid_path), free(pid), free(stat_path), free(stat);
+    return lives;
+}
+
+/* The conductor makes its files first of all. */
+static int await(const char *folder, const char *path)
+{
+    int64_t deadline = now_ns() + (int64_t)(START_S * 1e9);
+    while (access(path, F_OK) != 0) {
+        if (now_ns() > deadline || !conductor_lives(folder))
+            return 0;
+        rest_s(0.05);
+    }
+    return 1;
+}
+
+/* Makes a FIFO of our own, which the conductor finds by its name; the reading end, or -1. */
+static int hang_bell(const char *folder, char **name)
+{
+    char *part = formatted("%s/." WAKE_FILES "%ld", folder, (long)getpid());
+    *name = formatted("%s/" WAKE_FILES "%ld", folder, (long)getpid());
+    unlink(part);
+    int bell = mkfifo(part, 0666) == 0 ? open(part, O_RDWR | O_NONBLOCK) : -1;
+    /* Read-write: no end-of-file between two events. Named only now: the conductor removes one that nobody reads. */
+    if (bell >= 0 && rename(part, *name) != 0)
+        bell = -1;
+    free(part);
+    return bell;
+}
+
+/* Sleeps until the conductor writes or dies. */
+static void wait_for_more(int bell, int alive)
+{
+    char bytes[4096];
+    struct pollfd ready[] = {{.fd = bell, .events = POLLIN}, {.fd = alive, .events = POLLIN}};
+    poll(ready, 2, -1);
+    /* End of file: its descriptors are closed, the process itself may take a moment more. */
+    if (read(bell, bytes, sizeof bytes) <= 0)
+        rest_s(0.02);
+}
+
+/* Prints the lines that are whole and keeps the rest; -1 when nobody listens, 1 when the job is done. */
+static int print_lines(int events, struct text *tail)
+{
+    char bytes[16384];
+    int done = 0;
+    for (ssize_t size; (size = read(events, bytes, sizeof bytes)) > 0 || (size < 0 && errno == EINTR);)
+        if (size > 0)
+            text_bytes(tail, bytes, (size_t)size);
+    char *line = tail->data, *end;
+    while (line && (end = strchr(line, '\n')) != NULL) {
+        size_t size = (size_t)(end - line) + 1;
+        done = done || strncmp(line, DONE, sizeof DONE - 1) == 0;
+        if (fwrite(line, size, 1, stdout) != 1)
+            return -1;
+        line = end + 1;
+    }
+    if (line) {
+        tail->size -= (size_t)(line - tail->data);
+        memmove(tail->data, line, tail->size + 1);
+    }
+    return fflush(stdout) == 0 ? done : -1;
+}
+
+static int follow(const char *folder, int bell, int alive, int events)
+{
+    struct text tail = {0};
+    for (;;) {
+        /* Asked before reading: what a conductor wrote before it died is then always printed. */
+        int lives = conductor_lives(folder), state = print_lines(events, &tail);
+        if (state)
+            return state > 0 ? 0 : 74;
+        if (!lives)
+            return gone();
+        wait_for_more(bell, alive);
+    }
+}
+
+int follow_main(const char *folder, const char *offset)
+{
+    char *events_path = formatted("%s/" EVENTS_FILE, folder), *alive_path = formatted("%s/" ALIVE_FILE, folder);
+    char *bell_path = NULL;
+    if (!await(folder, events_path))
+        return gone();
+    int bell = hang_bell(folder, &bell_path);
+    int alive = open(alive_path, O_RDONLY | O_NONBLOCK), events = open(events_path, O_RDONLY), code = 74;
+    if (bell < 0 || alive < 0 || events < 0 || lseek(events, (off_t)strtoll(offset, NULL, 10), SEEK_SET) < 0)
+        fprintf(stderr, "%s: %s\n", folder, strerror(errno));
+    else
+        code = follow(folder, bell, alive, events);
+    unlink(bell_path);
+    return code;
+}

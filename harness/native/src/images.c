@@ -1,0 +1,108 @@
+#include "images.h"
+
+#include <float.h>
+#include <string.h>
+
+_Static_assert(FLT_EVAL_METHOD == 0, "float32 sums must be rounded to float32, as numpy does");
+
+int images_open(struct images *images, const struct input_spec *spec, struct fault *fault)
+{
+    *images = (struct images){0};
+    if (!npy_open(&images->array, spec->path, fault))
+        return 0;
+    const size_t *shape = images->array.shape;
+    images->is_float = strcmp(images->array.type, "f4") == 0;
+    if (images->array.axes != 4 || (!images->is_float && strcmp(images->array.type, "u1") != 0))
+        return fail(fault, "input", "the images are not (N, H, W, C) of uint8 or float32");
+    images->count = shape[0], images->height = shape[1], images->width = shape[2], images->channels = shape[3];
+    int means = spec->means == 1 || spec->means == images->channels;
+    if (!means || (spec->stds != 1 && spec->stds != images->channels))
+        return fail(fault, "input", "%zu means and %zu deviations do not fit images with %zu channels; give one, or one a channel",
+                    spec->means, spec->stds, images->channels);
+    return images->count ? 1 : fail(fault, "input", "the data has no samples");
+}
+
+int images_suit(const struct images *images, enum element type, struct fault *fault)
+{
+    if (type != INT8 && (type != UINT8 || !images->is_float))
+        return 1;
+    return fail(fault, "input",
+                "the model takes %s without saying what it stands for, and the images are %s; "
+                "export it with quantisation parameters, or with a float32 input",
+                type == INT8 ? "int8" : "uint8", images->is_float ? "float32" : "uint8");
+}
+
+void images_shape(const struct images *images, const struct input_spec *spec, int64_t shape[4])
+{
+    int64_t height = (int64_t)images->height, width = (int64_t)images->width, channels = (int64_t)images->channels;
+    shape[0] = 1;
+    shape[1] = spec->nchw ? channels : height;
+    shape[2] = spec->nchw ? height : width;
+    shape[3] = spec->nchw ? width : channels;
+}
+
+size_t images_bytes(const struct images *images, enum element type)
+{
+    size_t each = type == FLOAT32 ? 4 : type == FLOAT16 ? 2 : 1;
+    return each * images->height * images->width * images->channels;
+}
+
+uint16_t half_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
+    if (magnitude > 0x7F800000)
+        return (uint16_t)(sign | 0x7C00 | magnitude >> 13 | (magnitude >> 13 & 0x3FF ? 0 : 1));
+    if (magnitude >= 0x477FF000)
+        return (uint16_t)(sign | 0x7C00);
+    if (magnitude <= 0x33000000)
+        return (uint16_t)sign;
+    /* Cut to ten bits of fraction, fewer below the smallest normal number, and round what was cut to even. */
+    int exponent = (int)(magnitude >> 23), cut = exponent < 113 ? 126 - exponent : 13;
+    uint32_t fraction = exponent < 113 ? (magnitude & 0x7FFFFF) | 0x800000 : magnitude - (112u << 23);
+    uint32_t kept = fraction >> cut, rest = fraction & ((1u << cut) - 1), middle = 1u << (cut - 1);
+    return (uint16_t)(sign | (kept + (rest > middle || (rest == middle && (kept & 1)))));
+}
+
+float float_of_half(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 0x3FF;
+    float value;
+    if (exponent == 0) {
+        value = (float)fraction * 0x1p-24f;
+        return sign ? -value : value;
+    }
+    uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112) << 23 | fraction << 13;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static void put(float pixel, float mean, float std, float scale, enum element type, void *target, size_t at)
+{
+    if (type == UINT8) {
+        ((uint8_t *)target)[at] = (uint8_t)pixel;
+        return;
+    }
+    float value = (pixel * scale - mean) / std;
+    if (type == FLOAT32)
+        ((float *)target)[at] = value;
+    else
+        ((uint16_t *)target)[at] = half_of(value);
+}
+
+void images_prepare(const struct images *images, size_t index, const struct input_spec *spec, enum element type,
+                    void *target)
+{
+    size_t channels = images->channels, area = images->height * images->width, first = index * area * channels;
+    const float *floats = (const float *)images->array.data;
+    const uint8_t *bytes = images->array.data;
+    for (size_t place = 0; place < area; place++)
+        for (size_t channel = 0; channel < channels; channel++) {
+            size_t from = first + place * channels + channel;
+            float pixel = images->is_float ? floats[from] : (float)bytes[from];
+            float mean = spec->mean[spec->means == 1 ? 0 : channel], std = spec->std[spec->stds == 1 ? 0 : channel];
+            size_t to = spec->nchw ? channel * area + place : place * channels + channel;
+            put(pixel, mean, std, spec->scale, type, target, to);
+        }
+}

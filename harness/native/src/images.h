@@ -1,0 +1,41 @@
+/* How an image becomes the model's input: the sums of harness/agent/images.py, in the same order, in float32. */
+#ifndef EDGEWARD_IMAGES_H
+#define EDGEWARD_IMAGES_H
+
+#include <stdint.h>
+
+#include "job.h"
+#include "npy.h"
+#include "text.h"
+
+/* The types a model's input may have; the numbers are ONNX's (TensorProto.DataType). */
+enum element { FLOAT32 = 1, UINT8 = 2, INT8 = 3, FLOAT16 = 10 };
+
+/* A split of images, (N, H, W, C), uint8 or float32, mapped from its file. */
+struct images {
+    struct npy array;
+    size_t count, height, width, channels;
+    int is_float;
+};
+
+int images_open(struct images *images, const struct input_spec *spec, struct fault *fault);
+
+/* Whether an input of this type can be made of the images: .onnx has no quantisation parameters for its input, so a
+ * uint8 model takes the pixels as they are, and an int8 model nothing that is known. */
+int images_suit(const struct images *images, enum element type, struct fault *fault);
+
+/* The shape (1, ...) that one image has as an input. */
+void images_shape(const struct images *images, const struct input_spec *spec, int64_t shape[4]);
+
+/* Bytes of one input of this type. */
+size_t images_bytes(const struct images *images, enum element type);
+
+/* Writes image `index` as an input into `target`. */
+void images_prepare(const struct images *images, size_t index, const struct input_spec *spec, enum element type,
+                    void *target);
+
+/* IEEE 754 half precision, rounded to nearest even. */
+uint16_t half_of(float value);
+float float_of_half(uint16_t half);
+
+#endif

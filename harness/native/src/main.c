@@ -1,0 +1,26 @@
+/* edgeward-native: measures on devices without Python, with the command line and the files of the Python agent. */
+#include <stdio.h>
+#include <string.h>
+
+#include "conduct.h"
+#include "follow.h"
+#include "inventory.h"
+#include "survey.h"
+#include "worker.h"
+
+int main(int count, char **words)
+{
+    const char *verb = count > 1 ? words[1] : "";
+    if (strcmp(verb, "conduct") == 0 && count > 2)
+        return conduct_main(words[0], words[2], count > 3 && strcmp(words[3], "--detach") == 0);
+    if (strcmp(verb, "work") == 0 && count > 3)
+        return worker_main(words[2], words[3]);
+    if (strcmp(verb, "follow") == 0 && count > 3)
+        return follow_main(words[2], words[3]);
+    if (strcmp(verb, "survey") == 0)
+        return survey_main(count > 2 ? words[2] : "/");
+    if (strcmp(verb, "inventory") == 0)
+        return inventory_main();
+    fprintf(stderr, "edgeward-native conduct JOB [--detach] | follow JOB OFFSET | survey FOLDER | inventory\n");
+    return 64;
+}

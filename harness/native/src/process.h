@@ -1,0 +1,58 @@
+/* The conductor's handle on one worker process. */
+#ifndef EDGEWARD_PROCESS_H
+#define EDGEWARD_PROCESS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "text.h"
+
+/* What the processes of this conductor have taken so far, in ns. */
+struct spent {
+    int64_t process_start_ns, load_ns, inference_ns;
+};
+
+struct process {
+    pid_t pid;
+    int requests, answers;
+    double deadline_s;
+    char *log, *facts;   /* facts: the JSON object that the worker gave of its runtime */
+    int64_t start_ns;    /* from fork to ready */
+    struct text buffer;  /* what was read and not yet taken */
+    struct text answer;  /* the last answer, a JSON object */
+    struct spent *spent;
+};
+
+/* How this very program is started: the loader brought beside it if there is one, then the program. */
+struct program {
+    char *loader, *folder, *path;
+};
+
+struct program program_of(const char *name);
+
+/* Starts the worker of model `index`; 0 with `fault` when it does not get ready. */
+int process_start(struct process *process, const struct program *program, const char *folder, size_t index,
+                  double deadline_s, struct spent *spent, struct fault *fault);
+
+/* Sends {"do": VERB FIELDS} and waits for the answer, which stays in `process->answer`; 0 with `fault`.
+ * `fields` begins with ", " or is empty. */
+int process_ask(struct process *process, struct fault *fault, const char *verb, const char *fields, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The same for a verb that takes nothing. */
+int process_do(struct process *process, struct fault *fault, const char *verb);
+
+/* Sends the request only; process_wait takes the answer. */
+int process_request(struct process *process, struct fault *fault, const char *verb, const char *fields);
+int process_wait(struct process *process, struct fault *fault, const char *verb);
+
+/* The answer's fields without its braces. */
+const char *process_fields(struct process *process);
+
+/* A number of the answer; 0 when it has none of this name. */
+double process_number(const struct process *process, const char *name);
+
+/* Ends the process, kindly first. */
+void process_quit(struct process *process);
+
+#endif

@@ -1,0 +1,59 @@
+#include "sentinel.h"
+
+#include "clock.h"
+#include "samples.h"
+
+enum { STEPS = 1200000, READINGS = 9 };
+
+static int64_t once(void)
+{
+    volatile uint32_t seen;
+    uint32_t state = 1;
+    int64_t started = now_ns();
+    /* Each step needs the one before, so this measures the clock and nothing else. */
+    for (int i = 0; i < STEPS; i++)
+        state = (state * 1103515245u + 12345u) & 0x7FFFFFFFu;
+    seen = state;
+    (void)seen;
+    return now_ns() - started;
+}
+
+static int64_t kernel_ns(void)
+{
+    int64_t best = once();
+    for (int i = 1; i < 3; i++) {
+        int64_t taken = once();
+        best = taken < best ? taken : best;
+    }
+    return best;
+}
+
+void sentinel_start(struct sentinel *sentinel)
+{
+    int64_t readings[READINGS];
+    struct samples first = {readings, READINGS, READINGS};
+    for (int i = 0; i < READINGS; i++)
+        readings[i] = kernel_ns();
+    *sentinel = (struct sentinel){.cool_ns = (int64_t)samples_median(&first)};
+}
+
+double sentinel_drift(struct sentinel *sentinel)
+{
+    int64_t started = now_ns();
+    double drift = (double)kernel_ns() / (double)sentinel->cool_ns - 1;
+    sentinel->spent_ns += now_ns() - started;
+    return drift;
+}
+
+double sentinel_settle(struct sentinel *sentinel, double budget_s, double *paused_s)
+{
+    double drift = sentinel_drift(sentinel), pause = 0.02;
+    *paused_s = 0;
+    while (drift > SENTINEL_DRIFT && *paused_s + pause <= budget_s) {
+        rest_s(pause);
+        *paused_s += pause;
+        pause = pause * 2 < 2.0 ? pause * 2 : 2.0;
+        drift = sentinel_drift(sentinel);
+    }
+    return drift;
+}

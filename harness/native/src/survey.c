@@ -1,0 +1,240 @@
+#include "survey.h"
+
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+/* Adds the comma that stands between two fields, and the name of the next. */
+static void name_field(struct text *target, const char *name)
+{
+    int first = target->size == 0 || target->data[target->size - 1] == '{';
+    text_add(target, "%s\"%s\": ", first ? "" : ", ", name);
+}
+
+static void add_word(struct text *target, const char *name, char *value)
+{
+    if (*value) {
+        name_field(target, name);
+        text_string(target, value);
+    }
+    free(value);
+}
+
+/* What stands behind `label` and `between` in the first line of a file that begins with it; "" without one. */
+static char *labelled(const char *path, const char *label, char between)
+{
+    char *whole = file_text(path), *found = NULL;
+    for (char *line = whole ? strtok(whole, "\n") : NULL; line && !found; line = strtok(NULL, "\n")) {
+        size_t length = strlen(label);
+        const char *behind = line + length;
+        if (strncmp(line, label, length) != 0)
+            continue;
+        behind += strspn(behind, " \t");
+        if (*behind == between)
+            found = copy_of(behind + 1 + strspn(behind + 1, " \t\""));
+    }
+    free(whole);
+    if (found)
+        found[strcspn(found, "\"\r")] = 0;
+    return found ? found : copy_of("");
+}
+
+int64_t survey_meminfo(const char *field)
+{
+    char *value = labelled("/proc/meminfo", field, ':');
+    int64_t bytes = *value ? strtoll(value, NULL, 10) * 1024 : -1;
+    free(value);
+    return bytes;
+}
+
+static char *soc(void)
+{
+    static const char *const labels[] = {"model name", "Hardware", "CPU part"};
+    char *name = file_word("/proc/device-tree/model");
+    for (size_t i = 0; *name == 0 && i < sizeof labels / sizeof *labels; i++) {
+        free(name);
+        name = labelled("/proc/cpuinfo", labels[i], ':');
+    }
+    return name;
+}
+
+static char *os_name(void)
+{
+    struct utsname system;
+    char *name = labelled("/etc/os-release", "PRETTY_NAME", '=');
+    if (*name || uname(&system) != 0)
+        return name;
+    free(name);
+    return copy_of(system.sysname);
+}
+
+/* The lowest (`highest` = 0) or highest number in the files that match, those within the bounds; 0 if there is none. */
+static int extreme(const char *pattern, double low, double high, int highest, double *found)
+{
+    glob_t files;
+    int any = 0;
+    if (glob(pattern, 0, NULL, &files) != 0)
+        return 0;
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        char *word = file_word(files.gl_pathv[i]), *behind;
+        double value = strtod(word, &behind);
+        if (behind != word && value > low && value < high && (!any || (highest ? value > *found : value < *found))) {
+            *found = value;
+            any = 1;
+        }
+        free(word);
+    }
+    globfree(&files);
+    return any;
+}
+
+static int temperature(double *celsius)
+{
+    int known = extreme("/sys/class/thermal/thermal_zone*/temp", -40000, 150000, 1, celsius);
+    *celsius /= 1000;
+    return known;
+}
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* The frequency governor; several, joined, if the cores differ. */
+static char *governor(void)
+{
+    glob_t files;
+    struct text joined = {0};
+    text_bytes(&joined, "", 0);
+    if (glob("/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor", 0, NULL, &files) != 0)
+        return joined.data;
+    char **words = need(files.gl_pathc * sizeof *words);
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        words[i] = file_word(files.gl_pathv[i]);
+    qsort(words, files.gl_pathc, sizeof *words, by_name);
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        if (*words[i] && (i == 0 || strcmp(words[i], words[i - 1]) != 0))
+            text_add(&joined, "%s%s", joined.size ? "+" : "", words[i]);
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        free(words[i]);
+    free(words);
+    globfree(&files);
+    return joined.data;
+}
+
+/* Adds battery_ratio and charging of the first battery; 0 where there is none. */
+static int add_battery(struct text *target)
+{
+    glob_t supplies;
+    int found = 0;
+    if (glob("/sys/class/power_supply/*", 0, NULL, &supplies) != 0)
+        return 0;
+    for (size_t i = 0; i < supplies.gl_pathc && !found; i++) {
+        char *path[3] = {formatted("%s/type", supplies.gl_pathv[i]), formatted("%s/capacity", supplies.gl_pathv[i]),
+                         formatted("%s/status", supplies.gl_pathv[i])};
+        char *kind = file_word(path[0]), *capacity = file_word(path[1]), *status = file_word(path[2]);
+        found = strcmp(kind, "Battery") == 0;
+        if (found && *capacity) {
+            name_field(target, "battery_ratio");
+            text_add(target, "%.10g", strtod(capacity, NULL) / 100);
+        }
+        if (found) {
+            name_field(target, "charging");
+            text_add(target, strcmp(status, "Charging") == 0 || strcmp(status, "Full") == 0 ? "true" : "false");
+        }
+        free(kind), free(capacity), free(status);
+        free(path[0]), free(path[1]), free(path[2]);
+    }
+    globfree(&supplies);
+    return found;
+}
+
+void survey_fingerprint(struct text *target)
+{
+    struct utsname system = {0};
+    int64_t memory = survey_meminfo("MemTotal");
+    uname(&system);
+    struct text own = {0};
+    text_add(&own, "{");
+    add_word(&own, "soc", soc());
+    add_word(&own, "architecture", copy_of(system.machine));
+    name_field(&own, "cores");
+    text_add(&own, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+    if (memory >= 0) {
+        name_field(&own, "memory_bytes");
+        text_add(&own, "%lld", (long long)memory);
+    }
+    add_word(&own, "os", os_name());
+    add_word(&own, "kernel", copy_of(system.release));
+    add_word(&own, "governor", governor());
+    text_add(target, "%s}", own.data);
+    text_free(&own);
+}
+
+static void add_number(struct text *target, const char *name, double value)
+{
+    name_field(target, name);
+    text_add(target, "%.17g", value);
+}
+
+void survey_conditions(struct text *target, const char *folder)
+{
+    struct text own = {0};
+    struct statvfs disk;
+    struct timespec wall;
+    double value = 0;
+    int64_t available = survey_meminfo("MemAvailable");
+    if (temperature(&value))
+        add_number(&own, "temperature_c", value);
+    if (extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq", 0, 1e12, 0, &value))
+        add_number(&own, "frequency_hz", value * 1000);
+    add_word(&own, "governor", governor());
+    char *load = file_word("/proc/loadavg");
+    if (*load)
+        add_number(&own, "load_average", strtod(load, NULL));
+    free(load);
+    if (available >= 0)
+        add_number(&own, "available_bytes", (double)available);
+    if (statvfs(folder, &disk) == 0)
+        add_number(&own, "free_bytes", (double)disk.f_bavail * (double)disk.f_frsize);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    add_number(&own, "wall_s", (double)wall.tv_sec + (double)wall.tv_nsec * 1e-9);
+    add_battery(&own);
+    text_add(target, "%s", own.data);
+    text_free(&own);
+}
+
+static const char *truth(int value)
+{
+    return value ? "true" : "false";
+}
+
+int survey_main(const char *folder)
+{
+    struct text report = {0}, battery = {0};
+    struct timespec step;
+    double celsius;
+    clock_getres(CLOCK_MONOTONIC, &step);
+    char *rollup = file_word("/proc/self/smaps_rollup"), *peak = labelled("/proc/self/status", "VmHWM", ':');
+    char *policy = governor();
+    text_add(&report, "{\"fingerprint\": ");
+    survey_fingerprint(&report);
+    text_add(&report, ", \"conditions\": {");
+    survey_conditions(&report, folder);
+    text_add(&report, "}, \"clock\": {\"implementation\": \"clock_gettime(CLOCK_MONOTONIC)\", \"resolution_s\": %.17g}",
+             (double)step.tv_sec + (double)step.tv_nsec * 1e-9);
+    text_add(&report, ", \"can\": {\"smaps_rollup\": %s, \"vm_hwm\": %s, \"temperature\": %s, \"governor\": %s",
+             truth(*rollup), truth(*peak), truth(temperature(&celsius)), truth(*policy));
+    text_add(&report, ", \"battery\": %s}}", truth(add_battery(&battery)));
+    printf("%s", report.data);
+    free(rollup), free(peak), free(policy);
+    text_free(&report);
+    text_free(&battery);
+    return fflush(stdout) == 0 ? 0 : 74;
+}

@@ -1,0 +1,21 @@
+/* Reads what the device is (fingerprint) and how it is just now (conditions); what cannot be read is left out. */
+#ifndef EDGEWARD_SURVEY_H
+#define EDGEWARD_SURVEY_H
+
+#include <stdint.h>
+
+#include "text.h"
+
+/* Adds a JSON object: what could change a number and does not change by itself. */
+void survey_fingerprint(struct text *target);
+
+/* Adds the fields of the state of the device now, SI units, without braces; `folder` is whose free space counts. */
+void survey_conditions(struct text *target, const char *folder);
+
+/* A field of /proc/meminfo in bytes, or -1. */
+int64_t survey_meminfo(const char *field);
+
+/* Prints fingerprint, conditions, clock and abilities as one JSON object. */
+int survey_main(const char *folder);
+
+#endif

@@ -1,0 +1,109 @@
+#include "worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
+
+static const struct {
+    const char *name;
+    int (*run)(struct worker *, const struct json *, struct fault *);
+} VERBS[] = {
+    {"load", worker_load},   {"first", worker_first},       {"warm", worker_warm},     {"round", worker_round},
+    {"spin", worker_spin},   {"accuracy", worker_accuracy}, {"memory", worker_memory},
+};
+
+static const char *libc_version(void)
+{
+#ifdef __GLIBC__
+    return gnu_get_libc_version();
+#else
+    return "of the device";
+#endif
+}
+
+static int open_worker(struct worker *worker, const char *folder, const char *index, struct fault *fault)
+{
+    worker->job = job_read(folder);
+    size_t place = strtoul(index, NULL, 10);
+    if (place >= worker->job.models)
+        return fail(fault, "runtime", "the job has no model %s", index);
+    worker->model = &worker->job.model[place];
+    worker->stem = formatted("%s/m%zu", folder, place);
+    if (strcmp(worker->model->runtime, "onnxruntime") != 0)
+        return fail(fault, "runtime", "the native runner has no runtime %s", worker->model->runtime);
+    return runtime_open(&worker->runtime, worker->model->runtime_path, fault);
+}
+
+static void say_ready(struct worker *worker)
+{
+    text_add(&worker->answer, "{\"ready_ns\": %lld, \"facts\": {\"runtime\": \"onnxruntime\", \"runtime_version\": ",
+             (long long)now_ns());
+    text_string(&worker->answer, worker->runtime.version);
+    text_add(&worker->answer, ", \"accelerator\": \"CPUExecutionProvider\", \"libc\": ");
+    text_string(&worker->answer, libc_version());
+    text_add(&worker->answer, "}}");
+}
+
+static void answer(FILE *answers, struct worker *worker, int good, const struct fault *fault)
+{
+    if (!good) {
+        text_clear(&worker->answer);
+        text_add(&worker->answer, "{\"error\": \"%s\", \"message\": ", fault->kind);
+        text_string(&worker->answer, fault->message);
+        text_add(&worker->answer, "}");
+    }
+    fprintf(answers, "%s\n", worker->answer.data);
+    fflush(answers);
+    text_clear(&worker->answer);
+}
+
+/* Does what a line asks for; -1 when it asks to quit. */
+static int obey(struct worker *worker, const char *line, struct fault *fault)
+{
+    const char *wrong = "";
+    struct json *request = json_parse(line, &wrong);
+    const struct json *verb = json_get(request, "do");
+    int good = 0;
+    if (verb == NULL || verb->kind != JSON_STRING)
+        fail(fault, "inference", "a request was not understood");
+    else if (strcmp(verb->string, "quit") == 0)
+        good = -1;
+    else {
+        fail(fault, "inference", "unknown request %s", verb->string);
+        for (size_t i = 0; i < sizeof VERBS / sizeof *VERBS; i++)
+            if (strcmp(VERBS[i].name, verb->string) == 0)
+                good = VERBS[i].run(worker, request, fault);
+    }
+    json_free(request);
+    return good;
+}
+
+int worker_main(const char *folder, const char *index)
+{
+    /* A runtime that prints to standard output must not garble an answer. */
+    FILE *answers = fdopen(dup(1), "w");
+    dup2(2, 1);
+    struct worker worker = {0};
+    struct fault fault = {0};
+    int good = answers && open_worker(&worker, folder, index, &fault);
+    if (good)
+        say_ready(&worker);
+    answer(answers, &worker, good, &fault);
+    char *line = NULL;
+    size_t room = 0;
+    while (good && getline(&line, &room, stdin) > 0) {
+        int done = obey(&worker, line, &fault);
+        if (done < 0)
+            break;
+        answer(answers, &worker, done, &fault);
+    }
+    free(line);
+    return 0;
+}

@@ -1,0 +1,144 @@
+"""runner = "native"
+
+A small C program in the agent's place, for devices without Python: .onnx models through the onnxruntime of `runtimes`.
+It is compiled on this host (harness/native) and brings its own loader and C library.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from harness import registry
+from harness.errors import DeviceError, MissingTool, OutOfSpace, Unsupported
+from harness.model import Device
+from harness.native import build
+from harness.placing import Workspace, checked, missing
+from harness.ports import Connection
+from harness.runners.python import follow, start, stop
+from harness.wheels import Bundle, Target, bundle, cache_dir
+
+__all__ = ["follow", "install", "runtime", "start", "stop"]
+
+#: The device has no Python; any for which wheels are made will do, for the C library in them is the same.
+_PYTHON = (3, 11)
+_LIBRARY = "onnxruntime/capi/libonnxruntime.so."
+
+
+def install(connection: Connection, device: Device, root: str) -> Workspace:
+    """Build the runner for the device's processor and bring it there with its loader and libraries.
+
+    Raises:
+        Unsupported: there is no runner for this processor.
+        MissingTool: this host has no compiler for it, or the device does not let it run.
+    """
+    machine = checked(connection.run(["uname", "-m"]), device, "the device does not say what processor it has").text
+    kit = build.kit(build.abi_of(machine, device=device.id), device=device.id)
+    folder = posixpath.join(root, "agent", kit.digest[:16])
+    program = f"{folder}/{build.PROGRAM}"
+    place = Workspace(
+        root,
+        (f"{folder}/{build.LOADER}", "--library-path", folder, program),
+        Target(_PYTHON, machine, kit.glibc),
+        _untar,
+    )
+    if not _whole(connection, device, place, kit, folder):
+        _bring(connection, device, kit, folder)
+        _check(connection, device, place, kit, folder)
+    return place
+
+
+def runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> str:
+    """Return the folder of libonnxruntime on the device, bringing it there if it is missing or damaged.
+
+    Raises:
+        Unsupported: another runtime than onnxruntime is asked for, or its wheel holds no library for C.
+    """
+    name = registry.runtime_name(requirement)
+    if name != "onnxruntime":
+        raise Unsupported(
+            f"the native runner has no {requirement}, only onnxruntime: take it out of runtimes, "
+            'or set runner = "python" if the device has Python',
+            device=device.id,
+        )
+    made = bundle(requirement, (), place.target, device=device.id)
+    inside = next((path for path in made.files if path.startswith(_LIBRARY)), "")
+    if not inside:
+        raise Unsupported(f"the wheel of {requirement} has no library for C; name a newer version", device=device.id)
+    digest = made.files[inside]
+    folder = posixpath.join(place.root, "runtimes", digest[:16])
+    wanted = {f"{folder}/libonnxruntime.so": digest}
+    for path in missing(connection, device, place, wanted):
+        connection.push(_taken_out(made, inside), path)
+        if missing(connection, device, place, wanted):
+            raise OutOfSpace(f"{requirement} did not arrive whole; free some space", device=device.id)
+    return folder
+
+
+def _taken_out(made: Bundle, inside: str) -> Path:
+    """Return one file of a runtime's tar as a file of its own, in the cache."""
+    target = cache_dir() / "native" / f"onnxruntime-{made.files[inside][:16]}.so"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(made.archive) as tar, tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:
+            content = tar.extractfile(inside)
+            assert content is not None  # the manifest was made of this tar's files
+            shutil.copyfileobj(content, part)
+        Path(part.name).replace(target)
+    return target
+
+
+def _wanted(kit: build.Kit, folder: str) -> Mapping[str, str]:
+    return {posixpath.join(folder, name): digest for name, digest in kit.files.items()}
+
+
+def _whole(connection: Connection, device: Device, place: Workspace, kit: build.Kit, folder: str) -> bool:
+    """Return whether every file is there and whole; a runner that is missing or damaged may not even say so."""
+    try:
+        return not missing(connection, device, place, _wanted(kit, folder))
+    except (DeviceError, ValueError) as error:
+        if isinstance(error, DeviceError) and not _answered(error):
+            raise
+        return False
+
+
+def _answered(error: DeviceError) -> bool:
+    """Return whether the device itself gave the error, rather than the way to it."""
+    return type(error) is DeviceError
+
+
+def _bring(connection: Connection, device: Device, kit: build.Kit, folder: str) -> None:
+    """Push the files one by one, each verified, into a folder that then appears as a whole."""
+    part = f"{folder}.part"
+    connection.run(["rm", "-rf", folder, part])
+    try:
+        for name in kit.files:
+            connection.push(kit.folder / name, posixpath.join(part, name))
+        runnable = [posixpath.join(part, name) for name in (build.PROGRAM, build.LOADER)]
+        checked(connection.run(["chmod", "755", *runnable]), device, f"{part} could not be made to run")
+        checked(connection.run(["mv", part, folder]), device, f"{folder} could not be put in place")
+    finally:
+        connection.run(["rm", "-rf", part])
+
+
+def _check(connection: Connection, device: Device, place: Workspace, kit: build.Kit, folder: str) -> None:
+    try:
+        damaged = missing(connection, device, place, _wanted(kit, folder))
+    except DeviceError as error:
+        if not _answered(error):
+            raise
+        raise MissingTool(
+            f"the native runner does not start in {folder} ({error}); "
+            "if that disk is mounted noexec, set workdir to another one",
+            device=device.id,
+        ) from error
+    if damaged:
+        raise OutOfSpace(f"{', '.join(damaged)} did not arrive whole; free some space", device=device.id)
+
+
+def _untar(tar: str, into: str) -> Sequence[str]:
+    return ("sh", "-c", 'mkdir -p "$2" && tar -xf "$1" -C "$2"', "sh", tar, into)
