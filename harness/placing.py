@@ -27,12 +27,14 @@ class Workspace:
         command: starts the device side; a verb (conduct, follow, survey, inventory) and its arguments follow.
         target: what wheels must fit there.
         extract: (tar, folder) -> the command line that unpacks one into the other.
+        folder: the device side's own folder.
     """
 
     root: str
     command: tuple[str, ...]
     target: Target
     extract: Callable[[str, str], Sequence[str]]
+    folder: str = ""
 
 
 def unpack(
@@ -60,6 +62,13 @@ def blobs(connection: Connection, device: Device, place: Workspace, files: Mappi
     if still := missing(connection, device, place, wanted):
         raise OutOfSpace(f"{', '.join(still)} did not arrive whole; free some space", device=device.id)
     return where
+
+
+def touch(connection: Connection, device: Device, folder: str, used: Iterable[str]) -> None:
+    """Make `folder` and note the use of entries of the workdir, in one go; `harness.tidy` goes by that."""
+    script = 'mkdir -p "$1" && shift && touch -c "$@"'
+    done = connection.run(["sh", "-c", script, "sh", folder, *(entry for entry in used if entry)])
+    checked(done, device, f"{folder} cannot be made")
 
 
 def missing(connection: Connection, device: Device, place: Workspace, wanted: Mapping[str, str]) -> list[str]:

@@ -39,7 +39,7 @@ def measure(
     say(f"bringing {group.runtime}, {len(group.cases)} models and {len(samples.images)} images")
     place = provision.workspace(link.connection, device)
     runtime = provision.runtime(link.connection, device, place, group.runtime)
-    with inputs_file(samples) as inputs, _job_folder(link, place, group, inputs) as (folder, where):
+    with inputs_file(samples) as inputs, _job_folder(link, place, group, runtime, inputs) as (folder, where):
         preflight.wait_until_fit(link.connection, device, place, say)
         data = next(iter(inputs))
         wanted = job(group, where, where[data], runtime, quick=quick)
@@ -76,17 +76,17 @@ def _check_confidential(group: Group) -> None:
 
 @contextmanager
 def _job_folder(
-    link: Link, place: Workspace, group: Group, inputs: Mapping[str, Path]
+    link: Link, place: Workspace, group: Group, runtime: str, inputs: Mapping[str, Path]
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the job's folder and where its files are; ends the job and removes what must not stay, whatever happens."""
     device = group.device
     folder = posixpath.join(place.root, "jobs", uuid.uuid4().hex[:12])
     secret = [posixpath.join(place.root, "blobs", digest) for digest in inputs] if group.suite.confidential else []
     try:
-        made = link.connection.run(["mkdir", "-p", folder])
-        placing.checked(made, device, f"{folder} cannot be made")
         files = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs}
-        yield folder, placing.blobs(link.connection, device, place, files)
+        where = placing.blobs(link.connection, device, place, files)
+        placing.touch(link.connection, device, folder, [place.folder, runtime, *where.values()])
+        yield folder, where
     except BaseException as error:
         _tidy_up(link, group, folder, secret, error)
         raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from harness import __version__
-from harness.cli.lab_commands import build, check, devices, init, schema
+from harness.cli.lab_commands import build, check, clean, devices, init, schema
 from harness.cli.result_commands import compare, export, history, report
 from harness.cli.runner_commands import build_runner
 from harness.cli.settings import Commands, Settings, with_settings
@@ -21,7 +21,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, devices, check, build, build_runner, report, compare, history, export, schema):
+for _command in (init, devices, check, clean, build, build_runner, report, compare, history, export, schema):
     cli.add_command(_command)
 
 

@@ -123,14 +123,20 @@ def _last_seen(settings: Settings) -> Mapping[str, datetime]:
         return {}  # nothing measured yet: the column stays empty
 
 
-def examine(settings: Settings, selector: str) -> None:
-    """Print what can be measured on one device; raises DeviceError when it cannot be reached."""
-    from harness.preflight import survey
-
+def one_device(settings: Settings, selector: str) -> Device:
+    """Return the one device that is chosen; raises LabError for several."""
     folder = settings.folder()
     (device, *more) = lab.select(folder, [selector])
     if more:
         raise LabError(f"{selector!r} chooses several devices; name one", file=lab.shown(folder / "devices"))
+    return device
+
+
+def examine(settings: Settings, selector: str) -> None:
+    """Print what can be measured on one device; raises DeviceError when it cannot be reached."""
+    from harness.preflight import survey
+
+    device = one_device(settings, selector)
     connection = connect(device)
     try:
         findings = survey(connection, device)

@@ -43,6 +43,28 @@ def check(settings: Settings, device: str) -> None:
 
 
 @click.command()
+@click.argument("device")
+@click.option("--unused-days", metavar="N", default=30, show_default=True, help="Keep what was used since.")
+@click.option("--all", "everything", is_flag=True, help="Keep nothing; the next campaign brings it again.")
+@with_settings
+@click.pass_obj
+def clean(settings: Settings, device: str, unused_days: int, everything: bool) -> None:
+    """Remove from DEVICE the agents, runtimes, models and images that nobody used lately."""
+    from harness import tidy
+    from harness.cli.fleet import one_device
+    from harness.link import Link, leased
+    from harness.units import human
+
+    link = Link(one_device(settings, device))
+    try:
+        with leased(link, click.echo):
+            freed = tidy.clean(link, unused_days=0 if everything else unused_days)
+    finally:
+        link.close()
+    click.echo(f"{len(freed.entries)} entries removed, {human(freed.size_bytes, 'B')} freed")
+
+
+@click.command()
 @click.argument("suite", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Build again what is up to date.")
 @click.option("--only", metavar="ID", multiple=True, help="Build this variant alone; may be repeated.")

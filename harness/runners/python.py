@@ -55,7 +55,8 @@ def install(connection: Connection, device: Device, root: str) -> Workspace:
     def extract(tar: str, into: str) -> Sequence[str]:
         return (python, "-I", "-S", "-m", "tarfile", "-e", tar, into)
 
-    place = Workspace(root, (python, "-I", "-S", f"{folder}/harness/agent/__main__.py"), target, extract)
+    command = (python, "-I", "-S", f"{folder}/harness/agent/__main__.py")
+    place = Workspace(root, command, target, extract, folder)
     unpack(connection, device, extract, archive, folder)
     if _damaged(connection, device, place, folder):
         connection.run(["rm", "-rf", folder])
