@@ -22,6 +22,8 @@ from harness.agent import images, memory
 TIMED_INPUTS = 16
 #: What stands for a round while the host decides whether to go on; the same quantile as `harness.stats.rounds`.
 ROUND_QUANTILE = 0.25
+#: Requests that may fail because of the accelerator asked for, as well as of the model.
+_LOADING = ("load", "placement")
 
 
 class Worker:
@@ -37,6 +39,7 @@ class Worker:
 
         self._numpy = numpy
         self.facts = {**self._runtime.facts(), "numpy": numpy.__version__}
+        self.accelerator: str = self._job.get("accelerator", "")
         self._session: Any = None
         self._bound: list[Any] = []
         self._turn = 0
@@ -44,12 +47,21 @@ class Worker:
     def load(self) -> dict[str, Any]:
         """Create the session, timed alone; then make the inputs ready, untimed."""
         started = time.monotonic_ns()
-        self._session = self._runtime.Session(self._model["path"], self._job["threads"])
+        self._session = self._runtime.Session(self._model["path"], self._job["threads"], self.accelerator)
         elapsed = time.monotonic_ns() - started
-        pixels = self._pixels()
-        self._fit(pixels)
-        self._bound = [self._session.bind(x) for x in self._inputs(pixels[:TIMED_INPUTS])]
-        return {"ns": elapsed}
+        # What is loaded stays: collecting once here spares every round the search through it.
+        gc.collect()
+        gc.freeze()
+        self._make_ready(TIMED_INPUTS)
+        return {"ns": elapsed, "accelerator": self._session.accelerator}
+
+    def placement(self) -> dict[str, Any]:
+        """Return what runs the nodes of the model, seen in one inference of a session that is never timed."""
+        trace, wanted = str(self._stem) + ".trace", self.accelerator
+        self._session = self._runtime.Session(self._model["path"], self._job["threads"], wanted, trace)
+        self._make_ready(1)
+        self._session.call(self._bound[0])
+        return {"wanted": wanted, "offered": self._runtime.offers(), "nodes": self._session.nodes()}
 
     def first(self) -> dict[str, Any]:
         """Run the very first inference of this process."""
@@ -104,6 +116,11 @@ class Worker:
         """Return this process's memory, in bytes."""
         return dict(memory.read())
 
+    def _make_ready(self, inputs: int) -> None:
+        pixels = self._pixels()
+        self._fit(pixels)
+        self._bound = [self._session.bind(x) for x in self._inputs(pixels[:inputs])]
+
     def _pixels(self) -> Any:
         return self._numpy.load(self._job["input"]["path"], mmap_mode="r")
 
@@ -139,7 +156,6 @@ def timed(
     """
     clock, samples, size = time.monotonic_ns, array("q"), len(inputs)
     append = samples.append
-    gc.collect()
     gc.disable()
     try:
         end = clock() + duration_ns
@@ -176,11 +192,13 @@ def main(arguments: list[str]) -> int:
         request = json.loads(line)
         verb = request.pop("do")
         if verb == "quit":
-            break
+            # Tearing a runtime down takes longer than a round; everything that counts is written.
+            os._exit(0)
         try:
             _answer(answers, getattr(worker, verb)(**request))
         except Exception as error:  # noqa: BLE001  the same
-            _answer(answers, {"error": _kind(error, verb), "message": _words(error)})
+            kind = _kind(error, "accelerator" if verb in _LOADING and worker.accelerator else verb)
+            _answer(answers, {"error": kind, "message": _words(error)})
     return 0
 
 
@@ -193,7 +211,7 @@ def _kind(error: BaseException, verb: str) -> str:
         return "memory"
     if isinstance(error, OSError):
         return "disk"
-    return "model" if verb == "load" else "inference"
+    return {"load": "model", "accelerator": "accelerator"}.get(verb, "inference")
 
 
 def _answer(answers: Any, fields: dict[str, Any]) -> None:
