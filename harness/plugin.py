@@ -252,7 +252,10 @@ class CaseItem(ShortItem):
         from harness.campaign import headline, summary
 
         state = self.config.stash[_STATE]
-        self._result = result = state.result(self)
+        try:
+            self._result = result = state.result(self)
+        except HarnessError as error:  # the store's: cases carry their own
+            pytest.fail(str(error), pytrace=False)
         self.user_properties += [(_TOLD, result.outcome.status), *summary(result).items()]
         state.line(f"{self.name} {headline(result)}")
         if result.error is not None:
