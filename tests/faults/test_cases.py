@@ -1,0 +1,361 @@
+"""What can be wrong with models, data, devices and stores: each fault is real, befalls its own cases and no others."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from devices.virtual.openssh import Server, make_key, small_disk
+from harness import lab
+from harness.campaign import Conduct, Result, Settings
+from harness.errors import DeviceError, MeasurementError, StoreError
+from harness.model import Address, Device
+from harness.runners import python
+from harness.store import Store
+from harness.transports import local
+from tests import small_models as small
+
+VARIANTS: Mapping[str, small.Maker] = {
+    "slower": small.slower,
+    "missing": small.missing,
+    "truncated": small.truncated,
+    "colour": small.of_three_channels,
+    "nan": small.not_a_number,
+    "pair": small.two_inputs,
+    "huge": small.huge,
+}
+
+
+@dataclass(frozen=True)
+class Night:
+    """One campaign of pytest: what it said of each case, and what it stored."""
+
+    code: int
+    output: str
+    said: Mapping[str, tuple[str, str]]
+    store: Store
+
+
+def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def night(openssh_server: Server, device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    """Measure one suite full of faults on a good device and on six bad ones, all at once."""
+    folder = tmp_path_factory.mktemp("night")
+    small.write_suite(folder, "faults", ("good", small.good), VARIANTS)
+    small.write_suite(folder, "noise", ("noise", small.random_bytes), ending="tflite")
+    small.write_device(folder, "here", workdir=device_workdir, runtimes=[small.ONNXRUNTIME, small.LITERT])
+    small.write_device(folder, "future", workdir=device_workdir.parent / "future", runtimes=["onnxruntime==99.1"])
+    address = f'kind = "sbc"\naddress = "ssh://{openssh_server.user}@127.0.0.1:'
+    runtimes = f'runtimes = ["{small.ONNXRUNTIME}"]\n'
+    make_key(folder / "other")
+    other = " ".join((folder / "other.pub").read_text().split()[:2])
+    identity = f'identity = "{openssh_server.identity}"\n'
+    for name, port, ssh in (
+        ("gone", free_port(), f'host_key = "{openssh_server.host_key}"\n'),
+        ("stranger", openssh_server.port, f'known_hosts = "{folder}/nobody"\n'),
+        ("impostor", openssh_server.port, f'host_key = "{other}"\n'),
+    ):
+        (folder / "devices" / f"{name}.toml").write_text(f'{address}{port}"\n{runtimes}[ssh]\n{ssh}{identity}')
+    (folder / "nobody").touch()
+    with small_disk(folder / "disk", size_bytes=30_000_000) as disk:
+        small.write_device(folder, "full", workdir=disk / "work")
+        url = f"sqlite:///{folder}/night.sqlite"
+        report = ["--store", url, "--report", str(folder / "html"), "--junitxml", str(folder / "night.xml")]
+        done = run_pytest(folder, "suites", "--device", "all", "--quick", *report)
+    said = {}
+    for case in ElementTree.parse(folder / "night.xml").iter("testcase"):
+        problem = case.find("error") if case.find("error") is not None else case.find("failure")
+        said[case.attrib["name"]] = ("passed", "") if problem is None else (problem.tag, problem.text or "")
+    return Night(done.returncode, done.stdout + done.stderr, said, Store(url))
+
+
+@pytest.mark.parametrize(
+    ("case", "status", "words"),
+    [
+        ("missing@here", "error", ["faults.toml: ", "missing.onnx"]),
+        ("truncated@here", "error", ["here: truncated.onnx on onnxruntime==1.31.1: ", "damaged", "export it again"]),
+        ("noise@here", "error", ["here: noise.tflite on ai-edge-litert==2.3.0: ", "damaged", "export it again"]),
+        (
+            "colour@here",
+            "error",
+            ["colour.onnx", "takes (1, 3, 16, 16) but the data gives (1, 1, 16, 16)", "set layout"],
+        ),
+        ("nan@here", "error", ["here: nan.onnx: ", "60 of 60"]),
+        ("pair@here", "error", ["here: pair.onnx", "2 inputs; models with one input are supported"]),
+        (
+            "huge@here",
+            "error",
+            ["here: huge.onnx", "memory", "give the device more memory or the case a smaller"],
+        ),
+        ("good@future", "error", ["future: ", "there is no wheel of onnxruntime==99.1", "name another version"]),
+        ("good@gone", "error", ["gone: ", "nothing listens on 127.0.0.1:", "start its SSH server"]),
+        ("good@stranger", "error", ["stranger: ", "nobody", "devices/stranger.toml:", 'host_key = "ssh-']),
+        ("good@impostor", "error", ["impostor: ", "IS NOT THE PINNED ONE"]),
+        ("good@full", "error", ["full: ", "the disk is full", "free some there"]),
+    ],
+)
+def test_a_fault_is_told_in_two_lines_that_name_the_thing_and_the_remedy(
+    night: Night, case: str, status: str, words: list[str]
+) -> None:
+    found, text = night.said[case]
+    assert found == status
+    for word in words:
+        assert word in text
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) <= 2, text
+    assert "Traceback" not in text
+    assert all(letter.isprintable() for line in lines for letter in line)
+
+
+def test_every_other_case_is_unharmed_and_only_whole_results_are_kept(night: Night) -> None:
+    good = {"good@here", "slower@here"}
+    assert {name for name, (status, _) in night.said.items() if status == "passed"} == good, night.output
+    assert len(night.said) == 9 * 6
+    assert night.code == 1
+    runs = night.store.runs()
+    assert {run.case["id"].partition("::")[2] for run in runs} == good
+    for run in runs:
+        assert run.accuracy["accuracy"].point == 1.0
+        assert run.notes["launches"] == 4
+    outcomes = {outcome.case.partition("::")[2]: outcome for outcome in night.store.outcomes(runs[0].campaign)}
+    assert set(outcomes) == set(night.said)
+    assert {name for name, outcome in outcomes.items() if outcome.run} == good
+    (comparison,) = [c for c in night.store.comparisons(runs[0].campaign) if c.metric == "latency_ratio"]
+    assert comparison.change is not None
+    assert comparison.change.point > 3
+
+
+def test_no_traceback_reaches_the_terminal_and_the_report_is_written(night: Night) -> None:
+    assert "Traceback" not in night.output
+    assert "INTERNALERROR" not in night.output
+    report = Path(night.output.strip().splitlines()[-1].removeprefix("report: "))
+    assert report.is_file()
+
+
+def test_an_unknown_runtime_in_a_device_file_is_named_and_other_devices_still_run(tmp_path: Path) -> None:
+    small.write_suite(tmp_path, "plain", ("good", small.good))
+    small.write_device(tmp_path, "here", workdir=tmp_path / "work")
+    small.write_device(tmp_path, "odd", workdir=tmp_path / "work", runtimes=["onnx-runtime==1.31.1"])
+    done = run_pytest(tmp_path, "suites", "--device", "all", "--collect-only", "-q")
+    assert done.returncode == 4
+    last = done.stderr.strip().splitlines()[-1]
+    assert "devices/odd.toml: runtimes: unknown runtime 'onnx-runtime'; did you mean 'onnxruntime'?" in last
+    other = run_pytest(tmp_path, "suites", "--device", "here", "--collect-only", "-q")
+    assert other.returncode == 0
+    assert "suites/plain.toml::good@here" in other.stdout
+
+
+@pytest.mark.parametrize("kind", ["a folder", "another version"])
+def test_a_store_that_cannot_be_used_stops_the_campaign_before_anything_is_measured(tmp_path: Path, kind: str) -> None:
+    small.write_suite(tmp_path, "plain", ("good", small.good))
+    small.write_device(tmp_path, "here", workdir=tmp_path / "work")
+    path = tmp_path / "night.sqlite"
+    if kind == "a folder":
+        path.mkdir()
+    else:
+        with sqlite3.connect(path) as raw:
+            raw.execute("CREATE TABLE stamp (version INTEGER PRIMARY KEY)")
+            raw.execute("INSERT INTO stamp VALUES (99)")
+    done = run_pytest(tmp_path, "suites", "--device", "here", "--quick", "--store", f"sqlite:///{path}")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "Traceback" not in said
+    assert "StoreError" not in said
+    assert str(path) in said
+    assert "check --store" in said or "choose another file with --store" in said
+    assert not (tmp_path / "work").exists()
+
+
+def conduct(folder: Path, suites: list[Path], say: Callable[[str, str], None], store: Store) -> list[Result]:
+    """Measure all cases of some suites on all devices of a lab, in this process."""
+    devices = lab.select(folder, ["all"])
+    cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
+    campaign = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
+    try:
+        return [campaign.future(case).result(180) for case in cases]
+    finally:
+        campaign.stop()
+
+
+def image_digests() -> tuple[str, bytes]:
+    """Return the digest under which the images lie on a device, and bytes that only they hold."""
+    images = small.samples()[0]
+    file = io.BytesIO()
+    np.save(file, images)
+    return hashlib.sha256(file.getvalue()).hexdigest(), images[7].tobytes()
+
+
+def files_with_images(workdir: Path) -> list[Path]:
+    digest, pixels = image_digests()
+    small_files = [path for path in workdir.rglob("*") if path.is_file() and "runtimes" not in path.parts]
+    return [path for path in small_files if path.name == digest or pixels in path.read_bytes()]
+
+
+def agents(verb: str, workdir: Path) -> list[psutil.Process]:
+    """Return the agent's processes that do `verb` for a job under a workdir."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or []
+        mine = verb in words and any(word.startswith(f"{workdir}/jobs/") for word in words)
+        if mine and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+@dataclass(frozen=True)
+class Killings:
+    """A campaign in which the agent of one suite and a worker of another were killed."""
+
+    results: Mapping[str, Result]
+    store: Store
+    workdir: Path
+    during: list[Path]
+
+
+@pytest.fixture(scope="module")
+def killings(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Killings:
+    """Measure three confidential suites; kill the first one's conductor and a worker of the second."""
+    folder = tmp_path_factory.mktemp("killings")
+    suites = [
+        small.write_suite(folder, name, ("good", small.good), {"slower": small.slower}, confidential=True)
+        for name in ("agent", "worker", "quiet")
+    ]
+    small.write_device(folder, "here", workdir=device_workdir)
+    during: list[Path] = []
+    killed: list[str] = []
+
+    def say(device: str, text: str) -> None:
+        del device
+        if text.startswith("cold pass") and not during:
+            during.extend(files_with_images(device_workdir))
+        if text.startswith("timed pass: launch 1") and not killed:
+            killed.append("agent")
+            (pid,) = device_workdir.glob("jobs/*/pid")
+            os.kill(int(pid.read_text()), signal.SIGKILL)
+        elif text.startswith("timed pass: launch 1") and killed == ["agent"]:
+            killed.append("worker")
+            while not (second := [one for one in agents("work", device_workdir) if one.cmdline()[-1:] == ["1"]]):
+                time.sleep(0.01)
+            second[0].kill()
+
+    store = Store(f"sqlite:///{folder}/results.sqlite")
+    results = conduct(folder, suites, say, store)
+    assert killed == ["agent", "worker"]
+    named = {f"{result.case.suite.id}/{result.case.variant.id}": result for result in results}
+    return Killings(named, store, device_workdir, during)
+
+
+def test_a_killed_agent_is_an_error_of_its_suite_with_the_remedy(killings: Killings) -> None:
+    for name in ("agent/good", "agent/slower"):
+        result = killings.results[name]
+        assert isinstance(result.error, MeasurementError)
+        assert "here: the agent ended before it was done" in str(result.error)
+        assert str(result.error).endswith("nothing of this job was taken; measure again")
+        assert result.run is None
+
+
+def test_a_killed_worker_is_an_error_of_its_case_alone(killings: Killings) -> None:
+    message = str(killings.results["worker/slower"].error)
+    assert message.startswith(
+        "here: slower.onnx on onnxruntime==1.31.1: timed failed: the process was killed by SIGKILL"
+    )
+    assert message.endswith("give the device more memory or the case a smaller model")
+    assert killings.results["worker/good"].outcome.status == "passed"
+
+
+def test_what_was_not_killed_is_stored_and_nothing_else(killings: Killings) -> None:
+    passed = {name for name, result in killings.results.items() if result.outcome.status == "passed"}
+    assert passed == {"worker/good", "quiet/good", "quiet/slower"}
+    runs = killings.store.runs()
+    assert {f"{run.case['suite']}/{run.case['variant']}" for run in runs} == passed
+
+
+def test_confidential_images_are_gone_after_a_run_and_after_a_failure(killings: Killings) -> None:
+    digest, _ = image_digests()
+    assert [path.name for path in killings.during] == [digest], "the search finds them while they are there"
+    assert files_with_images(killings.workdir) == []
+    assert list((killings.workdir / "jobs").iterdir()) == []
+    assert agents("work", killings.workdir) == agents("conduct", killings.workdir) == []
+
+
+def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
+    own_server: Server, device_workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.link._RECONNECTS", 1)
+    suite = small.write_suite(tmp_path, "secret", ("good", small.good), confidential=True)
+    own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
+    here = Device("here", "workstation", Address("local"), workdir=str(device_workdir))
+
+    def say(device: str, text: str) -> None:
+        del device
+        if text.startswith("timed pass: launch 1"):
+            for pid in [own_server.pid, *own_server.sessions()]:
+                os.kill(pid, signal.SIGKILL)
+
+    store = Store(f"sqlite:///{tmp_path}/results.sqlite")
+    (result,) = conduct(tmp_path, [suite], say, store)
+    digest, _ = image_digests()
+    assert isinstance(result.error, DeviceError)
+    assert f"confidential images may be left at {device_workdir}/blobs/{digest}" in str(result.error)
+    assert str(result.error).endswith("remove them by hand")
+    assert store.runs() == []
+    for job in (device_workdir / "jobs").iterdir():
+        python.stop(local.connect(here), str(job))
+        shutil.rmtree(job)
+    (device_workdir / "blobs" / digest).unlink()
+    shutil.rmtree(device_workdir / "lease")  # it would have expired
+
+
+def fill(disk: Path) -> None:
+    """Write until there is no room left."""
+    with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_disk_that_fills_under_the_store_ends_in_an_error_and_keeps_what_was_stored(
+    device_workdir: Path, tmp_path: Path
+) -> None:
+    suite = small.write_suite(tmp_path, "plain", ("good", small.good))
+    small.write_device(tmp_path, "here", workdir=device_workdir)
+    with small_disk(tmp_path / "disk", size_bytes=300_000) as disk:
+        store = Store(f"sqlite:///{disk}/night.sqlite")
+
+        def say(device: str, text: str) -> None:
+            del device
+            if text.startswith("memory pass"):
+                fill(disk)
+
+        with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*full; free some space"):
+            conduct(tmp_path, [suite], say, store)
+        assert store.runs() == []
+        assert len(store.campaigns()) == 1
+        store.close()
+    assert list((device_workdir / "jobs").iterdir()) == []
