@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from devices.virtual import adb_server, phone
+from devices.virtual.foreign_root import RootError
 from devices.virtual.openssh import Server, openssh
+from devices.virtual.phone import Phone
+from devices.virtual.requirements import give_up, require
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +33,47 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 def device_workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give one workdir to the whole session, so that agent and runtimes are brought there once."""
     return tmp_path_factory.mktemp("device") / "work"
+
+
+@pytest.fixture(scope="session")
+def adb_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Give one adb server of its own to the whole session, which every adb:// address then goes through."""
+    require(*adb_server.NEEDS)
+    with adb_server.adb_server(tmp_path_factory.mktemp("adb")) as port, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
+        yield port
+
+
+@pytest.fixture(scope="session")
+def start_phone(adb_port: int) -> Callable[..., AbstractContextManager[Phone]]:
+    """Give the means to start a phone, here where it can be started and reached."""
+    assert adb_port
+    require(*phone.NEEDS)
+    try:
+        phone.userland()
+    except RootError as error:
+        give_up(f"no phone can be started: {error}")
+    return phone.phone
+
+
+@pytest.fixture(scope="session")
+def android(
+    start_phone: Callable[..., AbstractContextManager[Phone]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Phone]:
+    """Give one phone to the whole session: for tests that leave it as they found it."""
+    with start_phone(tmp_path_factory.mktemp("phone") / "phone") as running:
+        yield running
+
+
+@pytest.fixture
+def own_phone(start_phone: Callable[..., AbstractContextManager[Phone]], tmp_path: Path) -> Iterator[Phone]:
+    """Give a phone to one test, which may harm it."""
+    with start_phone(tmp_path / "phone") as running:
+        yield running
+
+
+@pytest.fixture
+def asking_phone(start_phone: Callable[..., AbstractContextManager[Phone]], tmp_path: Path) -> Iterator[Phone]:
+    """Give a phone that asks for authorisation to one test, which is its user."""
+    with start_phone(tmp_path / "phone", asks=True) as running:
+        yield running

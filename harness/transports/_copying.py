@@ -43,6 +43,7 @@ print(h.hexdigest())' < "$1"
 PUSH: Final = (
     _DIGEST
     + """
+trap '' HUP  # adbd hangs up on what runs over a lost link, which has yet to clear away
 part=$1 target=$2 wanted=$3
 folder=${target%/*}; folder=${folder:-/}
 give_up() { rm -f "$part"; df -Pk "$folder" 2>/dev/null; exit "$1"; }

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from harness.errors import DeviceError, TimedOut
+from harness.errors import DeviceError, Refused, TimedOut
 from harness.model import Device
 from harness.ports import Completed
 from harness.transports._command import Command, Expired
@@ -37,6 +37,9 @@ fell() (
 fell "$1"
 true
 """
+#: sh -c KILL_AND_CLEAR sh KILL PID PART: a copy that is killed cannot clear away by itself what it leaves. Before, too,
+#: because a link that is given up meanwhile may end this script.
+_KILL_AND_CLEAR: Final = 'rm -f "$3"; sh -c "$1" sh "$2"; rm -f "$3"'
 
 
 class Session(ABC):
@@ -66,8 +69,8 @@ class Session(ABC):
         """Return a command that runs on the device from now on."""
 
     @abstractmethod
-    def _check(self, command: Command, name: str) -> None:
-        """Raise what kept a command from running to its end."""
+    def _broken(self, command: Command, name: str) -> Exception:
+        """Return the error for a command that was kept from running to its end."""
 
     @abstractmethod
     def _unsent(self) -> int:
@@ -154,10 +157,11 @@ class Session(ABC):
         what, out = f"write {name} to {folder}", bytearray()
         try:
             size = source.stat().st_size
-            script = ["sh", "-c", PUSH, "sh", f"{folder.rstrip('/')}/{part_name()}", target, digest_of(source)]
+            part = f"{folder.rstrip('/')}/{part_name()}"
+            script = ["sh", "-c", PUSH, "sh", part, target, digest_of(source)]
             with source.open("rb") as file:
                 command = self._start(script, stdin=file, sink=out.extend)
-                self._wait_for_copy(command, what, lambda: size if command.fed else 0)
+                self._wait_for_copy(command, what, lambda: size if command.fed else 0, leaves=part)
         except OSError as error:
             raise failure(self._device, 1, f"read {source}", error.strerror or str(error)) from error
         if command.code:
@@ -189,7 +193,7 @@ class Session(ABC):
             if digest.hexdigest() not in said:
                 raise failure(self._device, DAMAGED, f"read {source}", said)
 
-    def _wait_for_copy(self, command: Command, what: str, to_verify: Callable[[], int]) -> None:
+    def _wait_for_copy(self, command: Command, what: str, to_verify: Callable[[], int], *, leaves: str = "") -> None:
         """Wait as long as bytes move, and then for the device to read `to_verify()` bytes back."""
         late = (
             f"cannot {what}: no byte moved for {self._stall_s:g} s; check the link, or raise stall_s in [{self._table}]"
@@ -205,25 +209,41 @@ class Session(ABC):
                 command.moved_at = time.monotonic()
             return command.moved_at + self._stall_s + to_verify() / _READ_BACK
 
-        self._wait(command, ends_at, what, late)
+        self._wait(command, ends_at, what, late, leaves=leaves)
 
-    def _wait(self, command: Command, ends_at: Callable[[], float], name: str, late: str) -> None:
+    def _wait(self, command: Command, ends_at: Callable[[], float], name: str, late: str, *, leaves: str = "") -> None:
         try:
             command.wait(ends_at)
         except Expired:
             raise TimedOut(late, device=self._device) from None
         finally:
-            self._let_go(command)
+            self._let_go(command, leaves=leaves)
         self._check(command, name)
 
-    def _let_go(self, command: Command) -> None:
-        """See that a command which still runs ends, on the device too; a link that does not even do that is cut."""
+    def _check(self, command: Command, name: str) -> None:
+        """Raise what kept a command from running to its end."""
+        if command.failure is not None or command.code < 0:
+            error = self._broken(command, name)
+            raise error from (None if error is command.failure else command.failure)
+        if command.pid is None:
+            said = (command.noise + command.err).decode("utf-8", "replace").strip()[-300:]
+            message = f"the account's login shell ran nothing ({said or 'it said nothing'}); give it a POSIX shell"
+            raise Refused(message, device=self._device)
+
+    def _let_go(self, command: Command, *, leaves: str = "") -> None:
+        """See that a command which still runs ends, on the device too; a link that does not even do that is cut.
+
+        Args:
+            command: one that may have ended.
+            leaves: a file on the device that is of no use without it.
+        """
         ends_at = time.monotonic() + self._grace_s
         while command.pid is None and not command.over and time.monotonic() < ends_at:
             time.sleep(0.02)
         if command.over:
             return
-        killer = self._start(["sh", "-c", KILL, "sh", str(command.pid)], sink=lambda _: None)
+        script = ["sh", "-c", _KILL_AND_CLEAR, "sh", KILL, str(command.pid), leaves]
+        killer = self._start(script, sink=lambda _: None)
         try:
             killer.wait(lambda: ends_at)
         except Expired:

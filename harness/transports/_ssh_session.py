@@ -12,7 +12,7 @@ from typing import IO
 
 import paramiko
 
-from harness.errors import Refused, Transient, Unreachable
+from harness.errors import Transient, Unreachable
 from harness.model import Device
 from harness.transports._command import Command
 from harness.transports._session import Session
@@ -44,27 +44,20 @@ class SshSession(Session):
     ) -> Command:
         return ChannelCommand(self._transport, argv, stdin=stdin, sink=sink, at_end=at_end)
 
-    def _check(self, command: Command, name: str) -> None:
-        """Raise what kept a command from running to its end."""
-        if command.failure is None and command.code >= 0:
-            if command.pid is None:
-                said = (command.noise + command.err).decode("utf-8", "replace").strip()[-300:]
-                message = f"the account's login shell ran nothing ({said or 'it said nothing'}); give it a POSIX shell"
-                raise Refused(message, device=self._device)
-            return
+    def _broken(self, command: Command, name: str) -> Exception:
         self._transport.join(0.2)  # a dying transport tells its channels first, and only then that it is dead
         if not self._transport.is_active():
             message = f"the connection to {self._where} was lost during `{name}`; check power and link, then run again"
-            raise Unreachable(message, device=self._device) from command.failure
+            return Unreachable(message, device=self._device)
         if isinstance(command.failure, paramiko.ChannelException):
             message = (
                 f"{self._where} refused another session ({command.failure.text}); raise MaxSessions in its sshd_config"
             )
-            raise Transient(message, device=self._device) from command.failure
+            return Transient(message, device=self._device)
         if isinstance(command.failure, paramiko.SSHException) or command.failure is None:
             message = f"`{name}` ended without an exit code; its shell was killed there, perhaps for want of memory"
-            raise Unreachable(message, device=self._device) from command.failure
-        raise command.failure
+            return Unreachable(message, device=self._device)
+        return command.failure
 
     def _unsent(self) -> int:
         """Return how many bytes the other side has not acknowledged, 0 where the system does not tell."""
