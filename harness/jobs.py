@@ -86,6 +86,7 @@ def job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quic
         "seed": int.from_bytes(hashlib.sha256(suite.id.encode()).digest()[:4], "big"),
         "models": models,
         "threads": suite.load.threads,
+        "accelerator": suite.load.accelerator,
         "input": {
             "path": data,
             "layout": spec.layout,

@@ -61,6 +61,7 @@ def failed(case: Case, event: Mapping[str, Any]) -> HarnessError:
         "killed": "give the device more memory or the case a smaller model",
         "memory": "give the device more memory or the case a smaller model",
         "disk": "free some space on the device, or set workdir to another disk",
+        "accelerator": "take accelerator out of [load] to see whether the model runs without it",
         "timeout": "the model is too slow for this device, or hangs",
     }.get(event["kind"], "run it by hand on the device to see more")
     return MeasurementError(f"{model}: {event['phase']} failed: {event['message']}" + (f"; {remedy}" if remedy else ""))
@@ -88,7 +89,7 @@ def run_of(
         outputs, samples, case.suite.task
     )
     table = account.arrays[f"m{index}.rounds.npy"]
-    validity, reasons = _validity(table)
+    validity, reasons = _validity(table, _unaccelerated(case, index, account))
     return Run(
         id=uuid.uuid4().hex,
         campaign=campaign,
@@ -102,7 +103,12 @@ def run_of(
         outputs=outputs,
         labels=samples.labels if samples.masks is None or len(samples.labels) else samples.masks,
         conditions=_conditions(account),
-        fingerprint={**account.of("start")[0]["fingerprint"], **account.of("cold", index)[0]["facts"], **facts},
+        fingerprint={
+            **account.of("start")[0]["fingerprint"],
+            **account.of("cold", index)[0]["facts"],
+            **_accelerator(case, index, account),
+            **facts,
+        },
         validity=validity,
         reasons=reasons,
         is_baseline=case.is_baseline,
@@ -128,6 +134,7 @@ def _case(case: Case) -> dict[str, Any]:
         "scenario": load.scenario,
         "threads": load.threads,
         "task": case.suite.task.kind,
+        **({"accelerator": load.accelerator} if load.accelerator else {}),
     }
 
 
@@ -197,7 +204,44 @@ def _energy(events: Sequence[Mapping[str, Any]]) -> list[Measurement]:
     ]
 
 
-def _validity(table: IntArray) -> tuple[Validity, tuple[str, ...]]:
+def _accelerator(case: Case, index: int, account: Account) -> dict[str, Any]:
+    """Return what the fingerprint says of the accelerator that was asked for: wanted, got, and what it did not take."""
+    wanted = case.suite.load.accelerator
+    seen = account.of("placement", index)
+    if not wanted or not seen:
+        return {"accelerator_wanted": wanted} if wanted else {}
+    nodes = seen[0]["nodes"]
+    got = wanted if nodes.get(wanted) else " + ".join(sorted(nodes))
+    everything = sum(nodes.values())
+    named = {"accelerator_wanted": wanted, "accelerator": got}
+    return {**named, "nodes": everything, "nodes_fell_back": everything - nodes.get(wanted, 0)}
+
+
+def _unaccelerated(case: Case, index: int, account: Account) -> str:
+    """Return why the run did not have the accelerator it was asked for, "" if it had."""
+    wanted = case.suite.load.accelerator
+    if not wanted:
+        return ""
+    remedy = "take accelerator out of [load], or name one that is there"
+    seen = account.of("placement", index)
+    if not seen:
+        runner = case.device.runner
+        return (
+            f'{wanted} was asked for, and the {runner} runner has no accelerators; set runner = "python", or {remedy}'
+        )
+    nodes, offered = seen[0]["nodes"], seen[0]["offered"]
+    if nodes.get(wanted):
+        return ""
+    elsewhere = " and ".join(sorted(nodes))
+    if wanted not in offered:
+        has = f"{case.runtime} on this device offers {', '.join(offered) or 'none'}"
+        return f"{wanted} was asked for and {has}: the model ran on {elsewhere}; {remedy}"
+    return f"{wanted} was asked for and took none of {sum(nodes.values())} nodes: they ran on {elsewhere}; {remedy}"
+
+
+def _validity(table: IntArray, unaccelerated: str) -> tuple[Validity, tuple[str, ...]]:
+    if unaccelerated:
+        return Validity.INVALID, (unaccelerated,)
     marked = float((table[:, 3] > DRIFT * 1e4).mean())
     if marked <= MARKED_SHARE:
         return Validity.VALID, ()

@@ -37,11 +37,14 @@ class Conductor:
         self.order = random.Random(self.job["seed"])
         self.alive = list(range(len(self.job["models"])))
         self.peak_bytes: dict[int, int] = {}
+        self.accelerated: dict[int, str] = {}
 
     def run(self) -> None:
         """Run every phase; the last event is `done`."""
         self.events.say("start", agent=VERSION, pid=os.getpid(), fingerprint=survey.fingerprint())
         self.events.say("conditions", when="before", **survey.conditions(str(self.folder)))
+        if self.job.get("accelerator"):
+            self._each("placement", self._placement, 1)
         self._each("cold", self._cold, self.plan["cold_starts"])
         self._each("memory", self._memory, self.plan["memory_starts"])
         if self.plan["accuracy"]:
@@ -55,7 +58,7 @@ class Conductor:
 
     def start(self, index: int) -> Process:
         """Start the worker of model `index`; raises Lost."""
-        return Process(self.folder, index, self.plan["deadline_s"])
+        return Process(self.folder, index, self.plan["deadline_s"], self.accelerated.get(index, ""))
 
     def drop(self, index: int, phase: str, lost: Lost) -> None:
         """Leave a model out from now on and say why."""
@@ -70,6 +73,17 @@ class Conductor:
                     self.events.say(phase, model=index, turn=turn, of=times, **body(index))
                 except Lost as lost:
                     self.drop(index, phase, lost)
+
+    def _placement(self, index: int) -> dict[str, Any]:
+        """Say what really runs the model, in a process of its own: to look costs time, and nothing is timed here."""
+        process = self.start(index)
+        try:
+            seen = process.ask("placement")
+        finally:
+            process.quit()
+        if seen["nodes"].get(seen["wanted"]):
+            self.accelerated[index] = seen["wanted"]
+        return seen
 
     def _cold(self, index: int) -> dict[str, Any]:
         process = self.start(index)

@@ -26,11 +26,14 @@ class Lost(Exception):
 
 
 class Process:
-    """A worker for model `index` of the job; `start_ns` is from spawn to ready."""
+    """A worker for model `index` of the job; `start_ns` is from spawn to ready.
 
-    def __init__(self, job: Path, index: int, deadline_s: float) -> None:
+    `accelerator` is what was seen to run the model: a worker that loads it without is as good as lost.
+    """
+
+    def __init__(self, job: Path, index: int, deadline_s: float, accelerator: str = "") -> None:
         main = str(Path(__file__).with_name("__main__.py"))
-        self._deadline_s = deadline_s
+        self._deadline_s, self._accelerator = deadline_s, accelerator
         self._log = job / f"m{index}.log"
         self._buffer = b""
         started = time.monotonic_ns()
@@ -58,6 +61,8 @@ class Process:
         except BrokenPipeError:
             self._die()
         answer = self._read()
+        if verb == "load" and self._accelerator and answer["accelerator"] != self._accelerator:
+            raise Lost("accelerator", f"{self._accelerator} ran this model once and now does not start")
         SPENT["load_ns" if verb == "load" else "inference_ns"] += answer.get("ns", 0)
         return answer
 

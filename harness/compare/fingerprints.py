@@ -9,7 +9,9 @@ from harness.model import Run, Validity
 
 #: What a fingerprint holds that differs between variants by nature, or changes no number. Anything else matters: a key
 #: that nobody thought of here makes runs incomparable rather than silently comparable.
-_FREE = frozenset({"suite_sha256", "sha256", "model_sha256", "variant_sha256", "size_bytes"})
+_FREE = frozenset(
+    {"suite_sha256", "sha256", "model_sha256", "variant_sha256", "size_bytes", "nodes", "nodes_fell_back"}
+)
 #: What of the case matters; its variant is what is compared.
 _CASE = ("device", "suite", "runtime", "scenario", "threads", "batch", "accelerator", "frame_rate_hz")
 #: MemTotal moves by a few pages from boot to boot.

@@ -366,7 +366,9 @@ def test_a_variant_no_runtime_takes_is_one_case_that_says_what_to_add(folder: Pa
     found = lab.cases(suite(folder), [device(folder, '"onnxruntime==1.31.1", ', "")])
     last = found[-1]
     assert (last.id, last.runtime) == ("suites/lesions.toml::small@pi5", "")
-    assert lab.missing_runtime(last) == "no runtime of pi5 takes .onnx; add onnxruntime to `runtimes` in pi5.toml"
+    assert lab.missing_runtime(last) == (
+        "no runtime of pi5 takes .onnx; add onnxruntime or onnxruntime-openvino to `runtimes` in pi5.toml"
+    )
     assert len(ids(found)) == len(set(ids(found)))
 
 

@@ -10,18 +10,30 @@ from typing import Any
 REQUIREMENT = "ai-edge-litert"
 CONSTRAINTS: tuple[str, ...] = ()
 FORMATS = ("tflite",)
+#: What LiteRT can use somewhere; its Python interpreter offers XNNPACK alone.
+ACCELERATORS = ("gpu", "nnapi", "xnnpack")
+
+_BUILTIN = "builtin kernels (CPU)"
+_DELEGATE = "DELEGATE"
 
 
 class Session:
-    """One loaded model with one input; `shape` is the input's, `dtype` its numpy type."""
+    """One loaded model with one input; `shape` is the input's, `dtype` its numpy type.
 
-    def __init__(self, path: str, threads: int, interpreter: Any = None) -> None:
+    `accelerator` is the delegate asked for that the interpreter really uses, "" if none.
+    """
+
+    def __init__(
+        self, path: str, threads: int, accelerator: str = "", trace: str = "", interpreter: Any = None
+    ) -> None:
+        del trace  # what runs a node is known here without tracing
         if interpreter is None:
             from ai_edge_litert.interpreter import Interpreter
 
             interpreter = Interpreter
         self._interpreter = interpreter(model_path=path, num_threads=threads)
         self._interpreter.allocate_tensors()
+        self.accelerator = accelerator if accelerator in offers() and self._delegates() else ""
         inputs = self._interpreter.get_input_details()
         if len(inputs) != 1:
             raise ValueError(f"the model has {len(inputs)} inputs; models with one input are supported")
@@ -47,6 +59,32 @@ class Session:
         first = outputs[0].astype("float32")
         scale, zero_point = self._output["quantization"]
         return (first - zero_point) * scale if scale else first
+
+    def nodes(self) -> dict[str, int]:
+        """Return how many nodes of the model each of XNNPACK and the built-in kernels runs."""
+        nodes = self._interpreter._get_ops_details()
+        own = [node for node in nodes if node["op_name"] != _DELEGATE]
+        makers = {int(tensor): index for index, node in enumerate(own) for tensor in node["outputs"]}
+        taken: set[int] = set()
+        for delegate in self._delegates():
+            # What lies between a delegate's outputs and its inputs is what it replaced.
+            fence = {int(tensor) for tensor in delegate["inputs"]}
+            look = [int(tensor) for tensor in delegate["outputs"]]
+            while look:
+                tensor = look.pop()
+                if tensor in makers and tensor not in fence and makers[tensor] not in taken:
+                    taken.add(makers[tensor])
+                    look += [int(one) for one in own[makers[tensor]]["inputs"]]
+        counts = {"xnnpack": len(taken), _BUILTIN: len(own) - len(taken)}
+        return {name: count for name, count in counts.items() if count}
+
+    def _delegates(self) -> list[Any]:
+        return [node for node in self._interpreter._get_ops_details() if node["op_name"] == _DELEGATE]
+
+
+def offers() -> list[str]:
+    """Return the delegates that the interpreter can be asked for."""
+    return ["xnnpack"]
 
 
 def facts() -> dict[str, Any]:

@@ -5,26 +5,51 @@ Runs .onnx files; latency is one `InferenceSession.run` with a ready input array
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 REQUIREMENT = "onnxruntime"
 CONSTRAINTS: tuple[str, ...] = ()
 FORMATS = ("onnx",)
+#: Every execution provider that onnxruntime knows by name; which of them a device offers depends on the wheel.
+ACCELERATORS = (
+    "ACLExecutionProvider", "AzureExecutionProvider", "CANNExecutionProvider", "CPUExecutionProvider",
+    "CUDAExecutionProvider", "CoreMLExecutionProvider", "DmlExecutionProvider", "DnnlExecutionProvider",
+    "MIGraphXExecutionProvider", "NnapiExecutionProvider", "NvTensorRTRTXExecutionProvider",
+    "OpenVINOExecutionProvider", "QNNExecutionProvider", "RknpuExecutionProvider", "TensorrtExecutionProvider",
+    "VSINPUExecutionProvider", "VitisAIExecutionProvider", "WebGpuExecutionProvider", "XnnpackExecutionProvider",
+)  # fmt: skip
 
+_CPU = "CPUExecutionProvider"
+#: Providers with threads of their own are told how many by an option of their own; the session's says nothing to them.
+_THREADS = {"OpenVINOExecutionProvider": "num_of_threads", "XnnpackExecutionProvider": "intra_op_num_threads"}
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
 
 
 class Session:
-    """One loaded model with one input; `shape` is the input's, `dtype` its numpy type."""
+    """One loaded model with one input; `shape` is the input's, `dtype` its numpy type.
 
-    def __init__(self, path: str, threads: int) -> None:
+    `accelerator` is the execution provider asked for that the session really holds, "" if none. With `trace`, the
+    beginning of a file name, the session also notes what ran each node, which costs time: never do so in timed ones.
+    """
+
+    def __init__(self, path: str, threads: int, accelerator: str = "", trace: str = "") -> None:
         import onnxruntime as ort
 
         ort.set_default_logger_severity(3)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        if trace:
+            options.enable_profiling, options.profile_file_prefix = True, trace
+        wanted = [accelerator] if accelerator in offers() else []
+        own = {_THREADS[name]: str(threads) for name in wanted if name in _THREADS}
+        providers = [*((name, own) for name in wanted if name != _CPU), (_CPU, {})]
+        # Without this a provider that fails is replaced by the processor in the middle of a run, with a mere print.
+        self._session = ort.InferenceSession(path, options, providers=providers, enable_fallback=0)
+        self.accelerator = accelerator if accelerator in self._session.get_providers() else ""
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
             raise ValueError(f"the model has {len(inputs)} inputs; models with one input are supported")
@@ -47,9 +72,26 @@ class Session:
         """Return the first output as float32, without the batch axis."""
         return outputs[0][0].astype("float32")
 
+    def nodes(self) -> dict[str, int]:
+        """Return provider -> nodes it ran since loading, of a session with `trace`; a part compiled as one counts once.
+
+        Call once after one inference; the trace is removed.
+        """
+        trace = Path(self._session.end_profiling())
+        events = json.loads(trace.read_text())
+        trace.unlink()
+        return dict(Counter(event["args"]["provider"] for event in events if "provider" in event.get("args", {})))
+
+
+def offers() -> list[str]:
+    """Return the execution providers in this build of onnxruntime."""
+    import onnxruntime as ort
+
+    return list(ort.get_available_providers())
+
 
 def facts() -> dict[str, Any]:
     """Return the runtime's name, its version and what runs the model."""
     import onnxruntime as ort
 
-    return {"runtime": "onnxruntime", "runtime_version": ort.__version__, "accelerator": "CPUExecutionProvider"}
+    return {"runtime": "onnxruntime", "runtime_version": ort.__version__, "accelerator": _CPU}

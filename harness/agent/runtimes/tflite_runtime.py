@@ -12,15 +12,21 @@ from harness.agent.runtimes import litert
 REQUIREMENT = "tflite-runtime"
 CONSTRAINTS = ("numpy<2",)
 FORMATS = ("tflite",)
+ACCELERATORS = litert.ACCELERATORS
 
 
 class Session(litert.Session):
     """One loaded model; the interpreter's interface is the one LiteRT inherited."""
 
-    def __init__(self, path: str, threads: int) -> None:
+    def __init__(self, path: str, threads: int, accelerator: str = "", trace: str = "") -> None:
         from tflite_runtime.interpreter import Interpreter
 
-        super().__init__(path, threads, Interpreter)
+        super().__init__(path, threads, accelerator, trace, Interpreter)
+
+
+def offers() -> list[str]:
+    """Return the delegates that the interpreter can be asked for."""
+    return litert.offers()
 
 
 def facts() -> dict[str, Any]:

@@ -20,7 +20,9 @@ UNITS: Final[Mapping[str, str]] = {
 CLOCKS: Final = frozenset({"wall_s", "at_s"})
 TITLES: Final[Mapping[str, str]] = {
     "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
-    "free_bytes": "Disk free", "data_sha256": "Data, SHA-256", "suite_sha256": "Suite, SHA-256",
+    "accelerator_wanted": "Accelerator asked for", "nodes": "Nodes of the model as it ran",
+    "nodes_fell_back": "Nodes that fell back to the processor", "free_bytes": "Disk free",
+    "data_sha256": "Data, SHA-256", "suite_sha256": "Suite, SHA-256",
 }  # fmt: skip
 
 
