@@ -1,4 +1,4 @@
-/* Prints a job's events as they come, whole lines, from a byte offset, and ends when the job does or its conductor dies. */
+/* Prints a job's events as they come, whole lines from a byte offset on, until the job ends or its conductor dies. */
 #ifndef EDGEWARD_FOLLOW_H
 #define EDGEWARD_FOLLOW_H
 

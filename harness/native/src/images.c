@@ -17,7 +17,8 @@ int images_open(struct images *images, const struct input_spec *spec, struct fau
     images->count = shape[0], images->height = shape[1], images->width = shape[2], images->channels = shape[3];
     int means = spec->means == 1 || spec->means == images->channels;
     if (!means || (spec->stds != 1 && spec->stds != images->channels))
-        return fail(fault, "input", "%zu means and %zu deviations do not fit images with %zu channels; give one, or one a channel",
+        return fail(fault, "input",
+                    "%zu means and %zu deviations do not fit images with %zu channels; give one, or one a channel",
                     spec->means, spec->stds, images->channels);
     return images->count ? 1 : fail(fault, "input", "the data has no samples");
 }

@@ -16,7 +16,9 @@ int inventory_main(void)
     for (size_t size; (size = fread(chunk, 1, sizeof chunk, stdin)) > 0;)
         text_bytes(&asked, chunk, size);
     struct json *wanted = json_parse(asked.data, &wrong);
+    text_free(&asked);
     if (wanted == NULL || wanted->kind != JSON_OBJECT) {
+        json_free(wanted);
         fprintf(stderr, "inventory takes {\"PATH\": \"SHA256\"} as JSON on standard input\n");
         return 65;
     }
@@ -29,7 +31,6 @@ int inventory_main(void)
     }
     printf("[%s]", absent.size ? absent.data : "");
     json_free(wanted);
-    text_free(&asked);
     text_free(&absent);
     return fflush(stdout) == 0 ? 0 : 74;
 }

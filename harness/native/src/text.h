@@ -31,7 +31,8 @@ void text_free(struct text *text);
 /* A new string made as by printf. */
 char *formatted(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Sets `fault` and returns 0, so that `return fail(...)` reads as what it is. White space and control characters are folded. */
+/* Sets `fault` and returns 0, so that `return fail(...)` reads as what it is. White space and control characters are
+ * folded. */
 int fail(struct fault *fault, const char *kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* A whole small file as a new string, or NULL. */

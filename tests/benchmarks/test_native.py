@@ -1,0 +1,129 @@
+"""The native runner against the agent over the same libonnxruntime, taking turns. `make figures` prints it."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from harness import provision
+from harness.model import Address, Device
+from harness.transports import local
+from tests import small_models as small
+from tests.devices.test_agent_jobs import Bench
+
+SUITE_MODEL = Path(__file__).parents[2] / "suites" / "models" / "resnet18.onnx"
+#: Medians of one launch differ by some percent from those of the next, in either runner: many launches, few rounds.
+LAUNCHES, ROUNDS = 24, 4
+
+
+def convolutions(path: Path, *, size: int = 64, features: int = 32, layers: int = 6) -> Path:
+    """Write a model of some milliseconds, beside which what Python adds to a call (about 10 µs) is nothing."""
+    rng = np.random.default_rng(1)
+    weights = [rng.normal(0, 0.1, (features, features if i else 1, 3, 3)).astype(np.float32) for i in range(layers)]
+    constants = [numpy_helper.from_array(value, f"w{i}") for i, value in enumerate(weights)]
+    names = ["x", *(f"h{i}" for i in range(layers))]
+    nodes = [helper.make_node("Conv", [names[i], f"w{i}"], [names[i + 1]], pads=[1, 1, 1, 1]) for i in range(layers)]
+    nodes.append(helper.make_node("ReduceMean", [names[-1]], ["y"], axes=[2, 3], keepdims=0))
+    given = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, size, size])
+    seen = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, features])
+    graph = helper.make_graph(nodes, "convolutions", [given], [seen], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def benches(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bench]:
+    folder = tmp_path_factory.mktemp("models")
+    convolutions(folder / "convolutions.onnx")
+    (folder / "resnet18.onnx").write_bytes(SUITE_MODEL.read_bytes())
+    np.save(folder / "images.npy", np.random.default_rng(2).integers(0, 256, (16, 64, 64, 1), dtype=np.uint8))
+    found = {}
+    for runner in ("native", "python"):
+        device = Device("local", "workstation", Address("local"), workdir=str(device_workdir), runner=runner)
+        connection = local.connect(device)
+        place = provision.workspace(connection, device)
+        runtime = provision.runtime(connection, device, place, small.ONNXRUNTIME)
+        found[runner] = Bench(connection, device, place, runtime, folder)
+    return found
+
+
+class Worker:
+    """One worker process of a runner, loaded and warm; both kinds answer the same requests."""
+
+    def __init__(self, bench: Bench, model: str) -> None:
+        self._job = bench.job(model)
+        command = [*bench.place.command, "work", str(self._job), "0"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._counts: list[int] = []
+        assert "facts" in self._answer()
+        for verb, fields in (("load", {}), ("first", {}), ("warm", {"max_s": 0.5})):
+            self.ask(verb, **fields)
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert "error" not in answer
+        return answer
+
+    def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
+        """Send a request and return its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": verb, **fields}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def round(self) -> None:
+        """Run one round and keep its samples."""
+        self._counts.append(self.ask("round", duration_s=0.1, minimum=5, keep=True)["count"])
+
+    def medians(self) -> list[float]:
+        """End the process and return the median of each round, in ns."""
+        self._process.communicate('{"do": "quit"}\n', timeout=10)
+        samples = np.fromfile(self._job / "m0.latency.raw", np.int64)
+        return [float(np.median(part)) for part in np.split(samples, np.cumsum(self._counts)[:-1])]
+
+
+def paired(benches: dict[str, Bench], model: str) -> dict[str, Any]:
+    """Return a median of each runner for every round; they take turns, who goes first is chance."""
+    order = random.Random(9)
+    medians: dict[str, list[float]] = {runner: [] for runner in benches}
+    for _ in range(LAUNCHES):
+        workers = {runner: Worker(benches[runner], model) for runner in order.sample(list(benches), len(benches))}
+        for _ in range(ROUNDS):
+            for runner in order.sample(list(workers), len(workers)):
+                workers[runner].round()
+        for runner, worker in workers.items():
+            medians[runner] += worker.medians()
+    return {runner: np.array(values) for runner, values in medians.items()}
+
+
+def ratio_of(medians: dict[str, Any]) -> float:
+    """Return the median over the paired rounds of native to agent."""
+    return float(np.exp(np.median(np.log(medians["native"]) - np.log(medians["python"]))))
+
+
+def test_the_native_runners_median_is_the_agents_over_the_same_library(benches: dict[str, Bench]) -> None:
+    medians = paired(benches, "convolutions")
+    ratio = ratio_of(medians)
+    size_ms = float(np.median(medians["python"])) / 1e6
+    print(
+        f"\nnative / agent, {size_ms:.1f} ms model, {LAUNCHES * ROUNDS} paired rounds: {ratio:.4f} (bar: 0.98 to 1.02)"
+    )
+    assert 0.98 <= ratio <= 1.02
+
+
+def test_what_python_adds_to_a_call_is_microseconds(benches: dict[str, Bench]) -> None:
+    medians = paired(benches, "resnet18")
+    added_us = float(np.median(medians["python"] - medians["native"])) / 1e3
+    ratio = ratio_of(medians)
+    print(f"\nagent - native on the suite's ResNet18: {added_us:.1f} µs, native / agent {ratio:.4f}")
+    assert added_us < 100
+    assert 0.9 <= ratio <= 1.02
