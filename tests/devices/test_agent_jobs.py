@@ -7,85 +7,27 @@ import os
 import signal
 import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from devices.virtual.openssh import Server, alive
-from harness import lab, provision
-from harness.agent import worker
+from harness import lab
 from harness.campaign import Conduct, Settings
 from harness.errors import MeasurementError
-from harness.model import Address, Device
-from harness.placing import Workspace
-from harness.ports import Connection
 from harness.runners import python
 from harness.store import Store
-from harness.transports import local
 from tests import small_models as small
-
-PLAN: dict[str, Any] = {
-    "cold_starts": 1, "memory_starts": 1, "accuracy": True, "warmup_s": 0.05, "round_s": 0.02, "round_min": 5,
-    "rounds": 3, "min_launches": 2, "max_launches": 2, "max_timed_s": 20, "pause_budget_s": 0.2, "energy_s": 0.1,
-    "deadline_s": 60.0,
-}  # fmt: skip
-ROOM = Path(worker.__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Bench:
-    """This machine with the agent and onnxruntime brought there, and small models to run."""
-
-    connection: Connection
-    device: Device
-    place: Workspace
-    runtime: str
-    folder: Path
-
-    def job(self, *models: str, hold: bool | str = "auto", **plan: Any) -> Path:
-        """Write a job directory; it is not started."""
-        job = Path(self.place.root) / "jobs" / uuid.uuid4().hex[:12]
-        job.mkdir(parents=True)
-        files = {name: str(self.folder / f"{name}.onnx") for name in models}
-        runtime = {"runtime": "onnxruntime", "runtime_path": self.runtime}
-        listed = [{"id": name, "path": path, **runtime} for name, path in files.items()]
-        spec = {"path": str(self.folder / "images.npy"), "layout": "NCHW", "scale": 1 / 255, "mean": [0], "std": [1]}
-        plan = {**PLAN, "hold": hold, **plan}
-        what = {"schema": 1, "seed": 3, "models": listed, "threads": 1, "input": spec, "meter": None, "plan": plan}
-        (job / "job.json").write_text(json.dumps(what))
-        return job
-
-    def start(self, job: Path) -> None:
-        """Start a job; it runs by itself."""
-        python.start(self.connection, self.device, self.place.command, str(job))
-
-    def follow(self, job: Path, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield a job's events from an offset on."""
-        return python.follow(self.connection, self.device, self.place.command, str(job), offset=offset)
-
-    def run(self, job: Path) -> list[Mapping[str, Any]]:
-        """Return the events of a job that has run to its end."""
-        self.start(job)
-        return [event for _, event in self.follow(job)]
+from tests.devices.job_bench import Bench, conductor, of, prepared, processes_of, wait_for
 
 
 @pytest.fixture(scope="module")
 def bench(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    folder = tmp_path_factory.mktemp("models")
-    for make in (small.good, small.slower, small.not_a_number):
-        make(folder / f"{make.__name__}.onnx")
-    np.save(folder / "images.npy", small.samples()[0])
-    device = Device("local", "workstation", Address("local"), workdir=str(device_workdir))
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
+    return prepared(device_workdir, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
@@ -93,32 +35,6 @@ def finished(bench: Bench) -> tuple[Path, list[Mapping[str, Any]]]:
     """Give one job of two models that has ended."""
     job = bench.job("good", "slower")
     return job, bench.run(job)
-
-
-def of(events: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
-    return [event for event in events if event["event"] == kind]
-
-
-def wait_for(job: Path, word: bytes, *, within_s: float = 60) -> None:
-    """Wait until the job has said `word`."""
-    ends_at = time.monotonic() + within_s
-    while not (job / "events.jsonl").exists() or word not in (job / "events.jsonl").read_bytes():
-        assert time.monotonic() < ends_at, "the job did not get there"
-        time.sleep(0.01)
-
-
-def conductor(job: Path) -> psutil.Process:
-    return psutil.Process(int((job / "pid").read_text()))
-
-
-def processes_of(job: Path, verb: str) -> list[psutil.Process]:
-    """Return the living processes of the agent that do `verb` for a job."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        words = process.info["cmdline"] or []
-        if verb in words and str(job) in words and process.info["status"] != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
 
 
 def test_events_are_whole_ordered_and_end_with_done(finished: tuple[Path, list[Mapping[str, Any]]]) -> None:
