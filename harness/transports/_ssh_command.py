@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import IO, Final
 
-import paramiko
-
 from harness.transports._command import START, Command
+from harness.transports._ssh_lines import Lines
+from harness.transports._ssh_orderly import OrderlyChannel, OrderlyTransport
 
 #: OpenSSH's largest packet is 32 KiB; a chunk that fills one exactly leaves no small ones in between.
 _CHUNK: Final = (1 << 15) - 64
@@ -18,16 +18,19 @@ class ChannelCommand(Command):
     """A command that runs on the device from now on.
 
     Args:
-        transport: an authenticated transport; several threads may share it.
+        lines: the connections to the device; several threads may share them.
         argv: what to run; quoted here.
         stdin: its standard input.
         sink: is given its standard output, chunk by chunk, in a thread of the command.
         at_end: called in that thread once the command is over.
+
+    Attributes:
+        line: the connection that carries it.
     """
 
     def __init__(
         self,
-        transport: paramiko.Transport,
+        lines: Lines,
         argv: Sequence[str],
         *,
         stdin: IO[bytes] | bytes = b"",
@@ -35,23 +38,30 @@ class ChannelCommand(Command):
         at_end: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(stdin, sink, at_end, carrier="ssh", chunk=_CHUNK)
-        self._line = "exec " + shlex.join(["sh", "-c", START, "sh", *argv])
-        self._transport = transport
-        self._channel: paramiko.Channel | None = None
+        self._text = "exec " + shlex.join(["sh", "-c", START, "sh", *argv])
+        self._lines = lines
+        self.line: OrderlyTransport = lines.first
+        self._channel: OrderlyChannel | None = None
+        self._heard = self._given_back = False
         self.begin()
 
     def close(self) -> None:
         """Let go of the channel; may block while the link is stalled."""
-        if self._channel is not None:
-            self._channel.close()
+        if self._channel is None:
+            return
+        self._channel.close()
+        if self._heard and not self._given_back:
+            self._given_back = True
+            self._lines.give_back(self.line)
 
-    def _opened(self) -> paramiko.Channel:
+    def _opened(self) -> OrderlyChannel:
         assert self._channel is not None
         return self._channel
 
     def _open(self) -> None:
-        self._channel = self._transport.open_session()
-        self._channel.exec_command(self._line)
+        self.line = self._lines.take()
+        self._channel = OrderlyChannel(self.line)
+        self._channel.execute(self._text)
 
     def _send(self, chunk: bytes) -> bool:
         try:
@@ -63,19 +73,19 @@ class ChannelCommand(Command):
         return True
 
     def _send_end(self) -> None:
-        if not self._opened().closed:
-            self._opened().shutdown_write()
+        self._opened().send_end()
 
     def _listen(self) -> None:
         hearing = self._thread(self._hear)
         hearing.start()
-        while chunk := self._opened().recv(1 << 17):
+        while chunk := self._opened().receive(1 << 17):
             self._said(chunk)
         hearing.join()
-        self.code = self._opened().recv_exit_status()
+        self.code = self._opened().exit_code()
+        self._heard = True
 
     def _hear(self) -> None:
         with self._carried():
-            while chunk := self._opened().recv_stderr(1 << 16):
+            while chunk := self._opened().receive_error(1 << 16):
                 self.err += chunk
                 self._moved()

@@ -16,7 +16,7 @@ from harness.model import Device
 from harness.transports.ssh import Options
 
 #: An RSA key signs under several names; all others sign under their own.
-_SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+_SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")}
 
 
 @dataclass(frozen=True, slots=True)

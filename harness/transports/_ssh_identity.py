@@ -16,7 +16,7 @@ from harness.model import Device
 from harness.transports.ssh import Options
 
 if TYPE_CHECKING:
-    from harness.transports._ssh_login import Route
+    from harness.transports._ssh_route import Route
 
 #: Where OpenSSH looks by itself.
 _USUAL = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")

@@ -2,90 +2,96 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
-from harness.errors import DeviceError, LabError, Refused, TimedOut, Unreachable
+from harness.errors import DeviceError, Refused, TimedOut, Unreachable
 from harness.model import Device
 from harness.transports import _ssh_hostkey, _ssh_identity
+from harness.transports._ssh_legacy import CIPHERS, MACS, LegacyTransport
+from harness.transports._ssh_lines import Lines
+from harness.transports._ssh_orderly import OrderlyTransport
+from harness.transports._ssh_route import Route, route
 from harness.transports._ssh_session import SshSession
 from harness.transports.ssh import Options
 
 #: Authenticated ciphers first: one pass over the data instead of two.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
+_MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
 
 # paramiko logs a traceback for every refused connection; ours is the message. Whoever sets up logging still gets it.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a device really is, once ~/.ssh/config has had its say.
-
-    `alias` is what known_hosts calls the host; `identities` are the files of the configuration, `agent` whether the
-    agent may be asked as well.
-    """
-
-    host: str
-    port: int
-    user: str
-    alias: str
-    identities: tuple[str, ...]
-    agent: bool
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-def route(device: Device, options: Options) -> Route:
-    """Return the route to a device: what its address says wins over the configuration, as with `ssh -l -p`.
-
-    Raises:
-        LabError: the configuration file cannot be read.
-    """
-    address, path = device.address, Path(options.config).expanduser()
-    try:
-        config = paramiko.SSHConfig.from_path(str(path)) if path.is_file() else paramiko.SSHConfig()
-        found = config.lookup(address.host)
-        port = address.port or int(found.get("port", 22))
-    except (OSError, ValueError, paramiko.SSHException) as error:
-        raise LabError(f"{error}; mend it, or name another file as config in [ssh]", file=str(path)) from error
-    host = found["hostname"]
-    return Route(
-        host=host,
-        port=port,
-        user=address.user or found.get("user") or getpass.getuser(),
-        alias=found.get("hostkeyalias") or (host if port == 22 else f"[{host}]:{port}"),
-        identities=tuple(found.get("identityfile", [])),
-        agent=found.get("identitiesonly", "no") != "yes",
-    )
-
-
 def login(device: Device, options: Options, *, timeout_s: float) -> SshSession:
     """Return an open session; raises what `ssh.connect` promises."""
-    ends_at = time.monotonic() + timeout_s
     way = route(device, options)
-    known = _ssh_hostkey.pinned(device, options, way.alias)
-    plug = _plug(device, way, timeout_s)
-    transport = paramiko.Transport(plug)
+
+    def dial() -> OrderlyTransport:
+        return _dial(device, options, way, timeout_s)
+
+    return SshSession(device, Lines(dial(), dial), str(way), stall_s=options.stall_s)
+
+
+def _dial(device: Device, options: Options, way: Route, timeout_s: float) -> OrderlyTransport:
+    """Return a connection whose host was checked and whose user was let in, by way of all jump hosts."""
+    ends_at = time.monotonic() + timeout_s
+    hops = [way]
+    while hops[0].by_way_of is not None:
+        hops.insert(0, hops[0].by_way_of)
+    # A jump host is the user's own affair: its keys stand in the user's files, not in the device's.
+    on_the_way = replace(options, host_key="", identity="", legacy=False)
+    carrier: OrderlyTransport | None = None
+    for hop in hops:
+        own = options if hop is way else on_the_way
+        carrier = _let_in(device, own, hop, carrier, ends_at, timeout_s)
+    assert carrier is not None
+    return carrier
+
+
+def _let_in(
+    device: Device, options: Options, way: Route, carrier: OrderlyTransport | None, ends_at: float, timeout_s: float
+) -> OrderlyTransport:
+    opened = carrier
     try:
+        known = _ssh_hostkey.pinned(device, options, way.alias)
+        plug: Any = _plug(device, way, timeout_s) if carrier is None else _through(device, carrier, way, ends_at)
+        transport = (LegacyTransport if options.legacy else OrderlyTransport)(plug)
+        transport.by_way_of, opened = carrier, transport
         with _explained(device, way, ends_at, timeout_s):
             _shake_hands(device, way, transport, known, ends_at)
             _ssh_identity.authenticate(device, options, way, transport, ends_at)
     except BaseException:
-        transport.close()
+        if opened is not None:
+            opened.close()
         raise
     transport.set_keepalive(int(options.keepalive_s))
-    return SshSession(device, transport, str(way), stall_s=options.stall_s)
+    return transport
+
+
+def _through(device: Device, carrier: OrderlyTransport, way: Route, ends_at: float) -> paramiko.Channel:
+    """Return a channel from the jump host to the next one."""
+    jump = carrier.getpeername()[0] if carrier.by_way_of is None else "the jump host before it"
+    try:
+        return carrier.open_channel(
+            "direct-tcpip", (way.host, way.port), ("127.0.0.1", 0), timeout=max(0.1, ends_at - time.monotonic())
+        )
+    except paramiko.ChannelException as error:
+        if error.code == paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED:
+            message = f"{jump} does not let us on to {way}; set AllowTcpForwarding in its sshd_config"
+            raise Refused(message, device=device.id) from error
+        message = f"{jump} finds no way on to {way} ({error.text}); is it switched on, and is its name known there?"
+        raise Unreachable(message, device=device.id) from error
+    except paramiko.SSHException as error:
+        raise TimedOut(f"{jump} did not get through to {way} in time; is it switched on?", device=device.id) from error
 
 
 def _plug(device: Device, way: Route, timeout_s: float) -> socket.socket:
@@ -122,7 +128,10 @@ def _explained(device: Device, way: Route, ends_at: float, timeout_s: float) -> 
     except DeviceError:
         raise
     except IncompatiblePeer as error:
-        message = f"{way} and this host share no SSH algorithm ({error}); update its SSH server"
+        message = (
+            f"{way} and this host share no SSH algorithm ({error}); update its SSH server, "
+            f"or allow it what is out of date by legacy = true under [ssh] in {device.file}"
+        )
         raise Refused(message, device=device.id) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
         if time.monotonic() >= ends_at:
@@ -138,7 +147,9 @@ def _shake_hands(
     device: Device, way: Route, transport: paramiko.Transport, known: _ssh_hostkey.Pinned, ends_at: float
 ) -> None:
     security = transport.get_security_options()
-    security.ciphers = tuple(name for name in _CIPHERS if name in security.ciphers)
+    old = isinstance(transport, LegacyTransport)
+    security.ciphers = tuple(name for name in _CIPHERS + CIPHERS * old if name in security.ciphers)
+    security.digests = tuple(name for name in _MACS + MACS * old if name in security.digests)
     security.key_types = known.algorithms(security.key_types)
     left = max(0.1, ends_at - time.monotonic())
     transport.banner_timeout = transport.handshake_timeout = left

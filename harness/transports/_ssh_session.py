@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import termios
 import threading
-from array import array
 from collections.abc import Callable, Sequence
 from typing import IO
 
 import paramiko
 
-from harness.errors import Transient, Unreachable
+from harness.errors import DeviceError, Transient, Unreachable
 from harness.model import Device
 from harness.transports._command import Command
 from harness.transports._session import Session
 from harness.transports._ssh_command import ChannelCommand
+from harness.transports._ssh_lines import Lines
 
 
 class SshSession(Session):
@@ -24,14 +21,14 @@ class SshSession(Session):
 
     Args:
         device: for its id.
-        transport: authenticated; closed with the session.
+        lines: the connections to it; closed with the session.
         where: host and port, for messages.
         stall_s: how long a copy may make no progress; s.
     """
 
-    def __init__(self, device: Device, transport: paramiko.Transport, where: str, *, stall_s: float) -> None:
+    def __init__(self, device: Device, lines: Lines, where: str, *, stall_s: float) -> None:
         super().__init__(device, table="ssh", stall_s=stall_s)
-        self._transport = transport
+        self._connections = lines
         self._where = where
 
     def _start(
@@ -41,12 +38,15 @@ class SshSession(Session):
         stdin: IO[bytes] | bytes = b"",
         sink: Callable[[bytes], object],
         at_end: Callable[[], object] = lambda: None,
-    ) -> Command:
-        return ChannelCommand(self._transport, argv, stdin=stdin, sink=sink, at_end=at_end)
+    ) -> ChannelCommand:
+        return ChannelCommand(self._connections, argv, stdin=stdin, sink=sink, at_end=at_end)
 
     def _broken(self, command: Command, name: str) -> Exception:
-        self._transport.join(0.2)  # a dying transport tells its channels first, and only then that it is dead
-        if not self._transport.is_active():
+        assert isinstance(command, ChannelCommand)
+        if isinstance(command.failure, DeviceError):
+            return command.failure
+        command.line.join(0.2)  # a dying transport tells its channels first, and only then that it is dead
+        if not command.line.is_active():
             message = f"the connection to {self._where} was lost during `{name}`; check power and link, then run again"
             return Unreachable(message, device=self._device)
         if isinstance(command.failure, paramiko.ChannelException):
@@ -61,13 +61,10 @@ class SshSession(Session):
 
     def _unsent(self) -> int:
         """Return how many bytes the other side has not acknowledged, 0 where the system does not tell."""
-        count = array("i", [0])
-        with contextlib.suppress(OSError, ValueError):  # the socket may just have been closed
-            fcntl.ioctl(self._transport.sock.fileno(), termios.TIOCOUTQ, count)
-        return count[0]
+        return self._connections.unsent()
 
     def close(self) -> None:
         """Close the connection; what runs on it ends with Unreachable."""
-        closer = threading.Thread(target=self._transport.close, name="ssh-close", daemon=True)
+        closer = threading.Thread(target=self._connections.close, name="ssh-close", daemon=True)
         closer.start()
         closer.join(self._grace_s)

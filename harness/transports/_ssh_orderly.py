@@ -1,0 +1,105 @@
+"""A channel is closed by whoever uses it, once nobody sends on it any more.
+
+paramiko answers the other side's close from its reading thread, while another thread may be about to send data or an
+end of file. What is sent after a close goes to a channel that is gone: OpenSSH hangs up, and dropbear, which uses its
+numbers again at once, takes it for the next command's. So here the reader only takes note, and `close` answers.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, ClassVar
+
+import paramiko
+from paramiko.common import MSG_CHANNEL_CLOSE, cMSG_CHANNEL_CLOSE, cMSG_CHANNEL_REQUEST
+
+
+def _take_note(channel: Any, message: paramiko.Message) -> None:
+    """Wake whoever waits to send or to receive; what has arrived can still be read."""
+    del message
+    with channel.lock:
+        channel._set_closed()
+
+
+class OrderlyTransport(paramiko.Transport):
+    """A transport whose channels wait for their users before they answer a close.
+
+    Attributes:
+        by_way_of: the connection to the jump host that carries this one, None if it goes straight.
+    """
+
+    by_way_of: OrderlyTransport | None = None
+
+    _channel_handler_table: ClassVar[Any] = {
+        **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
+        MSG_CHANNEL_CLOSE: _take_note,
+    }
+
+    def close(self) -> None:
+        """Close it, and what carries it."""
+        super().close()
+        if self.by_way_of is not None:
+            self.by_way_of.close()
+
+
+class OrderlyChannel:
+    """A session on which one command runs; several threads may use it, and any of them may close it.
+
+    Args:
+        transport: an authenticated one.
+    """
+
+    def __init__(self, transport: OrderlyTransport) -> None:
+        self._channel: Any = transport.open_session()
+        self._sending = threading.Lock()
+        self._answered = False
+
+    def execute(self, line: str) -> None:
+        """Ask for a command; its refusal is seen as its end, so that its input need not wait for an answer."""
+        wanted = paramiko.Message()
+        wanted.add_byte(cMSG_CHANNEL_REQUEST)
+        wanted.add_int(self._channel.remote_chanid)
+        wanted.add_string("exec")
+        wanted.add_boolean(True)
+        wanted.add_string(line)
+        self._send_message(wanted)
+
+    def send(self, chunk: bytes) -> int:
+        """Send some of `chunk` and return how much; raises OSError once the channel is closed."""
+        with self._sending:
+            return int(self._channel.send(chunk))
+
+    def send_end(self) -> None:
+        """Send the end of the input, unless the channel is closed."""
+        with self._sending:
+            if not self._channel.closed:
+                self._channel.shutdown_write()
+
+    def receive(self, size: int) -> bytes:
+        """Return what the command printed next, b"" at its end."""
+        return bytes(self._channel.recv(size))
+
+    def receive_error(self, size: int) -> bytes:
+        """Return what the command printed next to its standard error, b"" at its end."""
+        return bytes(self._channel.recv_stderr(size))
+
+    def exit_code(self) -> int:
+        """Return the exit code, -1 if the other side gave none."""
+        return int(self._channel.recv_exit_status())
+
+    def close(self) -> None:
+        """Wake whoever uses the channel, wait until nobody sends, and close it; may block while the link is stalled."""
+        with self._channel.lock:
+            self._channel._set_closed()
+        with self._sending:
+            if self._answered:
+                return
+            self._answered = True
+        last = paramiko.Message()
+        last.add_byte(cMSG_CHANNEL_CLOSE)
+        last.add_int(self._channel.remote_chanid)
+        self._send_message(last)
+        self._channel.transport._unlink_channel(self._channel.chanid)
+
+    def _send_message(self, message: paramiko.Message) -> None:
+        self._channel.transport._send_user_message(message)
