@@ -75,13 +75,15 @@ class Server:
         """What the server said so far."""
         return (self.folder / "sshd.log").read_text(errors="replace")
 
-    def device_toml(self, *, runtimes: Sequence[str] = (), workdir: Path | None = None) -> str:
+    def device_toml(
+        self, *, runtimes: Sequence[str] = (), workdir: Path | None = None, tags: Sequence[str] = ()
+    ) -> str:
         """Return a device file that reaches this server, its host key pinned."""
-        wanted = ", ".join(f'"{text}"' for text in runtimes)
+        wanted, named = (", ".join(f'"{text}"' for text in texts) for texts in (runtimes, tags))
         return (
             f'kind = "workstation"\naddress = "ssh://{self.user}@{self.host}:{self.port}"\n'
             'description = "OpenSSH server on loopback, started by devices/virtual/openssh.py"\n'
-            f'runtimes = [{wanted}]\nworkdir = "{workdir or self.workdir}"\n\n'
+            f'tags = [{named}]\nruntimes = [{wanted}]\nworkdir = "{workdir or self.workdir}"\n\n'
             f'[ssh]\nhost_key = "{self.host_key}"\nidentity = "{self.identity}"\n'
         )
 
@@ -97,12 +99,18 @@ class Server:
         )
 
     def write_device(
-        self, lab: Path, *, id: str = "openssh", runtimes: Sequence[str] = (), workdir: Path | None = None
+        self,
+        lab: Path,
+        *,
+        id: str = "openssh",
+        runtimes: Sequence[str] = (),
+        workdir: Path | None = None,
+        tags: Sequence[str] = (),
     ) -> Path:
         """Write devices/`id`.toml into a lab and return its path."""
         path = lab / "devices" / f"{id}.toml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.device_toml(runtimes=runtimes, workdir=workdir))
+        path.write_text(self.device_toml(runtimes=runtimes, workdir=workdir, tags=tags))
         return path
 
     def sessions(self) -> list[int]:
@@ -130,6 +138,7 @@ def openssh(
     port: int = 0,
     host_keys: Sequence[str] = ("ed25519",),
     environment: Mapping[str, str] | None = None,
+    settings: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Run a server in `folder` until the block is left; the log stays there and is shown if the block fails.
 
@@ -140,6 +149,7 @@ def openssh(
         environment: variables of the log-in, besides a PATH whose python3 is the one these tests are run by. SHLVL = 1
             keeps bash from reading the user's ~/.bashrc, which may be slow and is none of a device's business; set
             SHLVL = 0 and another HOME to have one read.
+        settings: more lines of its sshd_config, which win over what stands there already.
 
     Raises:
         ServerError: sshd is not installed or did not start, with what it said.
@@ -150,6 +160,8 @@ def openssh(
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, parents=True, exist_ok=True)  # its privilege separation wants it
     server = _prepared(folder, port or _free_port(), host_keys, {**_login_environment(), **(environment or {})})
+    config = folder / "sshd_config"
+    config.write_text("\n".join([*settings, config.read_text()]))  # sshd takes the first of two that disagree
     with (folder / "sshd.log").open("wb") as log:
         process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
     try:

@@ -18,10 +18,11 @@ import pytest
 from devices.virtual.waiting import soon
 from harness import registry
 from harness.errors import DeviceError, Stable, TimedOut
+from harness.model import Device
 from harness.ports import Connection
 
 MEGABYTE = 1_000_000
-TRANSPORTS = ["local", "ssh"]
+TRANSPORTS = ["local", "ssh", "unit", "phone"]
 
 
 def processes_with(word: str) -> list[str]:
@@ -39,8 +40,8 @@ def unique_nap() -> str:
     return f"60.{secrets.randbelow(10**9):09}"
 
 
-def test_every_transport_of_the_room_is_in_this_contract_or_has_its_own() -> None:
-    assert set(TRANSPORTS) <= set(registry.names("transports"))
+def test_every_transport_of_the_room_is_in_this_contract_or_has_its_own(device_of: Callable[[str], Device]) -> None:
+    assert {device_of(kind).address.scheme for kind in TRANSPORTS} <= set(registry.names("transports"))
 
 
 def test_exit_code_and_both_streams_come_back_apart(connection: Connection) -> None:
@@ -100,7 +101,7 @@ def test_input_may_be_an_open_file(connection: Connection, fifty_megabytes: Path
 
 def test_input_that_cannot_be_read_to_its_end_is_not_taken_for_whole(connection: Connection, tmp_path: Path) -> None:
     script = 'cat > "$1"; touch "$2"'
-    said = r"(local|ssh): cannot read what `sh` is to be given: .*Input/output error"
+    said = r"\w+: cannot read what `sh` is to be given: .*Input/output error"
     with (
         Path("/proc/self/mem").open("rb") as broken,
         pytest.raises(Stable, match=said),
@@ -123,7 +124,7 @@ def test_much_output_on_both_streams_does_not_deadlock(connection: Connection) -
 def test_a_passed_deadline_kills_the_program_and_its_children(connection: Connection) -> None:
     nap = unique_nap()
     started = time.monotonic()
-    with pytest.raises(TimedOut, match=r"(local|ssh): `sh` did not end within 0\.5 s .*allow it more time"):
+    with pytest.raises(TimedOut, match=r"\w+: `sh` did not end within 0\.5 s .*allow it more time"):
         connection.run(["sh", "-c", f"sleep {nap} & sleep {nap}; echo never"], timeout_s=0.5)
     assert time.monotonic() - started < 3
     assert soon(lambda: not processes_with(nap))
@@ -154,7 +155,7 @@ def test_a_silent_stream_ends_with_its_program_killed(connection: Connection) ->
     nap = unique_nap()
     lines = connection.stream(["sh", "-c", f"echo first; sleep {nap}"], silence_s=0.5)
     assert next(lines) == b"first"
-    with pytest.raises(TimedOut, match=r"(local|ssh): `sh` was silent for 0\.5 s"):
+    with pytest.raises(TimedOut, match=r"\w+: `sh` was silent for 0\.5 s"):
         next(lines)
     assert soon(lambda: not processes_with(nap))
 
@@ -170,7 +171,7 @@ def test_leaving_a_stream_early_kills_its_program(connection: Connection) -> Non
 def test_a_stream_that_fails_says_so_after_its_last_line(connection: Connection) -> None:
     lines = connection.stream(["sh", "-c", "echo one; echo broken >&2; exit 3"], silence_s=5)
     assert next(lines) == b"one"
-    with pytest.raises(DeviceError, match=r"(local|ssh): `sh` ended with code 3: broken"):
+    with pytest.raises(DeviceError, match=r"\w+: `sh` ended with code 3: broken"):
         next(lines)
 
 
@@ -181,6 +182,12 @@ def test_two_threads_share_a_connection(connection: Connection, fifty_megabytes:
         pushing.result()
     assert answers == [str(i) for i in range(30)]
     assert (tmp_path / "there").stat().st_size == 50 * MEGABYTE
+
+
+def test_of_many_commands_side_by_side_none_is_lost(connection: Connection) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda turn: connection.run(["echo", str(turn)]).text, range(300)))
+    assert answers == [str(turn) for turn in range(300)]
 
 
 @pytest.mark.parametrize("kind", TRANSPORTS)
