@@ -1,17 +1,14 @@
 """edgeward's face in pytest: suites/*.toml are collected as cases, and a campaign measures them.
 
-`pytest suites --device pi5 --device tag:nightly`. Without `--device` suites yield nothing. The campaign starts with the
-first case that runs and works on all devices at once; each case then waits for its own result.
+`pytest suites --device pi5 --device tag:nightly`. Without `--device` suites yield nothing. The campaign works on all
+devices at once, and each case is reported as it ends.
 """
 
 from __future__ import annotations
 
-import shlex
-import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,17 +16,13 @@ import pytest
 from harness.errors import HarnessError, LabError
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from harness.campaign import Conduct, Result
-    from harness.model import Case, Device
-    from harness.store import Store
+    from harness.campaign import Result
+    from harness.model import Case
+    from harness.session import Session
 
 #: The property that says a case has written its own line.
 _TOLD = "edgeward"
-_STATE = pytest.StashKey["State"]()
-#: On a terminal that is not a screen, progress of one phase is written at most this often.
-_PROGRESS_S = 5.0
+_STATE: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,8 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
         raise pytest.UsageError("devices are measured by one process: run without -n (devices go side by side anyway)")
+    from harness import session
+
     try:
-        config.stash[_STATE] = State(config)
+        config.stash[_STATE] = session.Session(config)
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -63,6 +58,25 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
         return None
     # The id counts from the lab, wherever pytest was started.
     return SuiteFile.from_parent(parent, path=file_path, nodeid=f"suites/{file_path.name}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run cases as their devices end them, not in the order of collection; other tests are pytest's own affair."""
+    state = session.config.stash.get(_STATE, None)
+    cases = [item for item in session.items if isinstance(item, CaseItem)]
+    if state is None or not cases or session.config.option.collectonly or session.testsfailed:
+        return None
+    state.begin([item.case for item in cases])
+    waiting = {item.case.id: item for item in cases}
+    others = [item for item in session.items if not isinstance(item, CaseItem)]
+    for item in chain(others, (waiting[name] for name in state.endings(len(cases)))):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+    return True
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
@@ -89,98 +103,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Say where the report is: the very last line."""
     state = config.stash.get(_STATE, None)
-    if state is not None and state.report is not None:
-        state.line(f"report: {state.report}")
-
-
-class State:
-    """What a session with devices knows: the lab, the store, the campaign."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        from harness import lab
-
-        here = config.invocation_params.dir
-        self.config = config
-        self.lab = lab.find(here / (config.getoption("lab") or "."))
-        self.devices: list[Device] = lab.select(self.lab, config.getoption("device"))
-        self.conduct: Conduct | None = None
-        self.report: Path | None = None
-        self._store: Store | None = None
-        self._news: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
-        self._said: dict[str, tuple[str, float]] = {}
-
-    @property
-    def store(self) -> Store:
-        """The store, opened when it is first needed."""
-        if self._store is None:
-            from harness.store import Store
-
-            default = f"sqlite:///{self.lab / 'reports' / 'results.sqlite'}"
-            self._store = Store(self.config.getoption("store") or default)
-        return self._store
-
-    def result(self, item: CaseItem) -> Result:
-        """Return a case's result; the first call starts the campaign with all cases of the session."""
-        if self.conduct is None:
-            from harness.campaign import Conduct, Settings
-            from harness.store import shown
-
-            cases = [other.case for other in item.session.items if isinstance(other, CaseItem)]
-            option = self.config.getoption
-            settings = Settings(
-                # It is stored and shown in the report: no password of the store in it.
-                command=shown(shlex.join(["pytest", *map(str, self.config.invocation_params.args)])),
-                quick=option("quick"),
-                resume=option("resume"),
-                devices_at_once=option("devices_at_once"),
-                say=lambda device, text: self._news.put((device, text)),
-            )
-            self.conduct = Conduct(cases, self.store, settings)
-            # Every case has a line of its own; the file's name once more before each would tear them apart.
-            reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
-            if reporter is not None:
-                reporter.showfspath = False
-        return self._wait(self.conduct.future(item.case))
-
-    def _wait(self, future: Future[Result]) -> Result:
-        """Write progress until the result is there; woken by either, so that nothing polls meanwhile."""
-        future.add_done_callback(lambda _: self._news.put(None))
-        while (news := self._news.get()) is not None or not future.done():
-            if news is not None:
-                self._progress(*news)
-        return future.result()
-
-    def _progress(self, device: str, text: str) -> None:
-        """Write a line of progress; repeated phases of one device are thinned out."""
-        phase, now = text.split(" ")[0], time.monotonic()
-        before, when = self._said.get(device, ("", 0.0))
-        if phase == before and now - when < _PROGRESS_S:
-            return
-        self._said[device] = (phase, now)
-        self.line(f"  {device}: {text}")
-
-    def line(self, text: str) -> None:
-        """Write a line of its own to the terminal, whatever is being captured."""
-        plugins = self.config.pluginmanager
-        reporter: Any = plugins.get_plugin("terminalreporter")
-        capture: Any = plugins.get_plugin("capturemanager")
-        if reporter is None:
-            return
-        with capture.global_and_fixture_disabled() if capture else nullcontext():
-            reporter.ensure_newline()
-            reporter.write_line(text)
-            reporter.flush()
-
-    def finish(self) -> None:
-        """End what is under way and write the report of what there is."""
-        if self.conduct is None:
-            return
-        self.conduct.stop()
-        from harness.publish import publish
-
-        folder = self.config.invocation_params.dir / (self.config.getoption("report") or self.lab / "reports" / "html")
-        self.report = publish(self.store, self.conduct.campaign, folder, overrides=self.lab / "reports" / "templates")
-        self.store.close()
+    if state is not None:
+        state.farewell()
 
 
 class SuiteFile(pytest.File):
@@ -249,15 +173,14 @@ class CaseItem(ShortItem):
     def setup(self) -> None:
         """Wait for the case and hand its figures on."""
         from harness import bench
-        from harness.campaign import headline, summary
+        from harness.campaign import summary
 
         state = self.config.stash[_STATE]
         try:
-            self._result = result = state.result(self)
+            self._result = result = state.result(self.case)
         except HarnessError as error:  # the store's: cases carry their own
             pytest.fail(str(error), pytrace=False)
         self.user_properties += [(_TOLD, result.outcome.status), *summary(result).items()]
-        state.line(f"{self.name} {headline(result)}")
         if result.error is not None:
             # During setup pytest would show a traceback of anything else.
             pytest.fail(str(result.error), pytrace=False)
