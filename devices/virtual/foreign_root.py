@@ -70,6 +70,7 @@ def _downloaded(work: Path, packages: Sequence[str], suite: str, architecture: s
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
         "APT::Sandbox::User": "root",
+        "APT::Update::Error-Mode": "any",
         "Acquire::Languages": "none",
         "Dir::State::status": "/dev/null",
         "Dir::State::lists": str(work / "lists"),
