@@ -61,7 +61,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device file. `options` holds the transport's own table (`[ssh]`), `meter` the `[meter]` table."""
+    """One device file.
+
+    `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `meter` the
+    `[meter]` table.
+    """
 
     id: str
     kind: str
@@ -75,6 +79,7 @@ class Device:
     tags: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     file: Path = Path()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def known(group: Group, account: record.Account, index: int) -> bool:
 def _progress(group: Group, event: Mapping[str, Any], decided: set[int]) -> str:
     """Return what people want to know of an event, "" if nothing."""
     kind = event["event"]
-    if kind in ("cold", "memory", "accuracy", "energy"):
+    if kind in ("cold", "memory", "accuracy", "energy", "tool"):
         turn = f" {event['turn'] + 1} of {event['of']}" if event["of"] > 1 else ""
         return f"{kind} pass{turn}: {group.cases[event['model']].variant.id}"
     if kind == "launch":
@@ -188,8 +188,8 @@ def _collect(connection: Connection, folder: str, account: record.Account, model
     """Pull the arrays of every model that went through the whole job."""
     with tempfile.TemporaryDirectory() as work:
         for index in range(models):
-            if account.failure(index) is not None:
-                continue
+            if account.failure(index) is not None or account.of("tool", index):
+                continue  # a vendor's tool gives no arrays
             for name in (f"m{index}.outputs.npy", f"m{index}.latency.npy", f"m{index}.rounds.npy"):
                 target = Path(work) / name
                 connection.pull(posixpath.join(folder, name), target)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
+from harness import accelerators, averages, registry
 from harness.errors import HarnessError, MeasurementError
 from harness.model import Case, Conditions, Estimate, IntArray, Measurement, Run, Samples, Validity
 from harness.units import NS_PER_S
@@ -84,12 +84,14 @@ def run_of(
     Raises:
         MeasurementError: outputs that are missing, misshapen or not finite.
     """
+    if account.of("tool", index):
+        return _tool_run(case, index, account, samples, campaign=campaign, quick=quick, facts=facts)
     outputs = account.arrays[f"m{index}.outputs.npy"]
     judged = registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind").evaluate(
         outputs, samples, case.suite.task
     )
     table = account.arrays[f"m{index}.rounds.npy"]
-    validity, reasons = _validity(table, _unaccelerated(case, index, account))
+    validity, reasons = _validity(table, accelerators.shortfall(case, account.of("placement", index)))
     return Run(
         id=uuid.uuid4().hex,
         campaign=campaign,
@@ -106,7 +108,7 @@ def run_of(
         fingerprint={
             **account.of("start")[0]["fingerprint"],
             **account.of("cold", index)[0]["facts"],
-            **_accelerator(case, index, account),
+            **accelerators.facts(case, account.of("placement", index)),
             **facts,
         },
         validity=validity,
@@ -117,8 +119,35 @@ def run_of(
     )
 
 
+def _tool_run(
+    case: Case, index: int, account: Account, samples: Samples, *, campaign: str, quick: bool, facts: Mapping[str, Any]
+) -> Run:
+    """Return the Run of a model that a vendor's tool ran: averages, no arrays."""
+    events = account.of("tool", index)
+    unaccelerated = accelerators.shortfall(case, account.of("placement", index))
+    return Run(
+        id=uuid.uuid4().hex,
+        campaign=campaign,
+        started_at=account.started_at,
+        case=_case(case),
+        variant=_variant(case),
+        measurements=averages.measurements(events),
+        accuracy={},
+        classes=samples.classes,
+        conditions=_conditions(account),
+        fingerprint={**account.of("start")[0]["fingerprint"], **events[0]["facts"], **facts},
+        validity=Validity.INVALID if unaccelerated else Validity.DEGRADED,
+        reasons=(unaccelerated,) if unaccelerated else (averages.REASON,),
+        is_baseline=case.is_baseline,
+        quick=quick,
+        notes=averages.notes(events),
+    )
+
+
 def with_agreement(run: Run, baseline: Run) -> Mapping[str, Estimate]:
     """Return the run's accuracies with `agreement`: the share of samples where it predicts what the baseline does."""
+    if run.outputs is None or baseline.outputs is None:
+        return run.accuracy
     module = registry.load("metrics", run.case["task"], file=run.case["suite"], key="task.kind")
     return {**run.accuracy, "agreement": module.agreement(baseline.outputs, run.outputs)}
 
@@ -202,41 +231,6 @@ def _energy(events: Sequence[Mapping[str, Any]]) -> list[Measurement]:
         Measurement("energy_j", "J", gross, None, f"gross, {how}"),
         Measurement("energy_net_j", "J", gross - np.mean(idle) / rate, None, f"idle subtracted, {how}"),
     ]
-
-
-def _accelerator(case: Case, index: int, account: Account) -> dict[str, Any]:
-    """Return what the fingerprint says of the accelerator that was asked for: wanted, got, and what it did not take."""
-    wanted = case.suite.load.accelerator
-    seen = account.of("placement", index)
-    if not wanted or not seen:
-        return {"accelerator_wanted": wanted} if wanted else {}
-    nodes = seen[0]["nodes"]
-    got = wanted if nodes.get(wanted) else " + ".join(sorted(nodes))
-    everything = sum(nodes.values())
-    named = {"accelerator_wanted": wanted, "accelerator": got}
-    return {**named, "nodes": everything, "nodes_fell_back": everything - nodes.get(wanted, 0)}
-
-
-def _unaccelerated(case: Case, index: int, account: Account) -> str:
-    """Return why the run did not have the accelerator it was asked for, "" if it had."""
-    wanted = case.suite.load.accelerator
-    if not wanted:
-        return ""
-    remedy = "take accelerator out of [load], or name one that is there"
-    seen = account.of("placement", index)
-    if not seen:
-        runner = case.device.runner
-        return (
-            f'{wanted} was asked for, and the {runner} runner has no accelerators; set runner = "python", or {remedy}'
-        )
-    nodes, offered = seen[0]["nodes"], seen[0]["offered"]
-    if nodes.get(wanted):
-        return ""
-    elsewhere = " and ".join(sorted(nodes))
-    if wanted not in offered:
-        has = f"{case.runtime} on this device offers {', '.join(offered) or 'none'}"
-        return f"{wanted} was asked for and {has}: the model ran on {elsewhere}; {remedy}"
-    return f"{wanted} was asked for and took none of {sum(nodes.values())} nodes: they ran on {elsewhere}; {remedy}"
 
 
 def _validity(table: IntArray, unaccelerated: str) -> tuple[Validity, tuple[str, ...]]:

@@ -95,6 +95,7 @@ def read_device(path: Path) -> Device:
     spelled = raw.get("address")
     place = address(spelled, file=file) if isinstance(spelled, str) else None
     own = _transport_table(raw, place.scheme if place else "", file=file)
+    settings = _runner_table(raw, file=file)
     table = check(DeviceTable, raw, file=file)
     if place is None:
         raise LabError("this key is required", file=file, key="address")
@@ -112,6 +113,7 @@ def read_device(path: Path) -> Device:
         tags=tuple(table.tags),
         options=own,
         file=path,
+        settings=settings,
     )
 
 
@@ -131,6 +133,19 @@ def _transport_table(raw: dict[str, Any], scheme: str, *, file: str) -> Mapping[
     if scheme:
         module = registry.load("transports", scheme, file=file, key="address")
         registry.options(module, own, file=file, key=scheme)
+    return own
+
+
+def _runner_table(raw: dict[str, Any], *, file: str) -> Mapping[str, Any]:
+    """Take the runner's own table (`[benchmark_model]`) out of `raw`, if its runner takes settings."""
+    runner = raw.get("runner")
+    own = raw.pop(runner) if isinstance(runner, str) and runner in raw and runner in registry.names("runners") else {}
+    if not isinstance(own, dict):
+        raise LabError(f"must be a table: [{runner}]", file=file, key=str(runner))
+    if own:
+        registry.options(
+            registry.load("runners", str(runner), file=file, key="runner"), own, file=file, key=str(runner)
+        )
     return own
 
 

@@ -31,6 +31,11 @@ def _complete_device(result: dict[str, Any]) -> None:
         if own["properties"]:
             own["description"] = f"`[{name}]`: settings of {name} addresses."
             properties[name] = own
+    for name in registry.names("runners"):
+        own = _options("runners", name)
+        if own["properties"]:
+            own["description"] = f"`[{name}]`: settings of the {name} runner."
+            properties[name] = own
     meters = sorted({*registry.names("meters"), *registry.names("agent.meters")})
     result["$defs"]["MeterTable"]["properties"]["kind"]["enum"] = meters
 

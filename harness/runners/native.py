@@ -45,6 +45,7 @@ def install(connection: Connection, device: Device, root: str) -> Workspace:
         (f"{folder}/{build.LOADER}", "--library-path", folder, program),
         Target(_PYTHON, machine, kit.glibc),
         _untar,
+        folder,
     )
     if not _whole(connection, device, place, kit, folder):
         _bring(connection, device, kit, folder)

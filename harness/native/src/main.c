@@ -5,6 +5,7 @@
 #include "conduct.h"
 #include "follow.h"
 #include "inventory.h"
+#include "say.h"
 #include "survey.h"
 #include "worker.h"
 
@@ -17,6 +18,8 @@ int main(int count, char **words)
         return worker_main(words[2], words[3]);
     if (strcmp(verb, "follow") == 0 && count > 3)
         return follow_main(words[2], words[3]);
+    if (strcmp(verb, "say") == 0 && count > 4)
+        return say_main(words[2], words[3], words[4], count > 5 ? words[5] : NULL);
     if (strcmp(verb, "survey") == 0)
         return survey_main(count > 2 ? words[2] : "/");
     if (strcmp(verb, "inventory") == 0)
