@@ -19,6 +19,10 @@ def main() -> int:
         from harness.agent.follow import main as run
     elif command == "survey":
         from harness.agent.survey import main as run
+    elif command == "meter":
+        from harness.agent.trial import meter as run
+    elif command == "runtime":
+        from harness.agent.trial import runtime as run
     elif command == "inventory":
         from harness.agent.inventory import main as run
     else:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import Any, Callable
 
@@ -31,11 +33,22 @@ def measure(meter: dict[str, Any], window_s: float, infer: Callable[[float], dic
     Raises:
         Refused: the windows give no number that may be trusted.
     """
+    with opened(meter) as (reader, quantity):
+        return _measure(reader, quantity, window_s, infer)
+
+
+@contextmanager
+def opened(meter: dict[str, Any]) -> Iterator[tuple[Any, str]]:
+    """Give the meter of a `[meter]` table and what it reads, "joules" or "watts".
+
+    Raises:
+        Refused: it cannot be read, at first or later.
+    """
     settings = dict(meter)
     module = import_module("harness.agent.meters." + settings.pop("kind"))
     try:
-        reader = module.Meter(module.Options(**settings))
-        return _measure(reader, module.QUANTITY, window_s, infer)
+        with closing(module.Meter(module.Options(**settings))) as reader:
+            yield reader, module.QUANTITY
     except (OSError, ValueError) as error:
         raise Refused(f"the meter cannot be read: {error}; look at [meter] in the device's file") from error
 
@@ -53,6 +66,8 @@ def _measure(reader: Any, quantity: str, window_s: float, infer: Callable[[float
     if busy["seconds"] < MIN_WINDOW_S or busy["updates"] < MIN_UPDATES:
         seen = f"{busy['seconds']:.1f} s with {busy['updates']} meter updates"
         raise Refused(f"the window was too short: {seen}; {MIN_WINDOW_S:.0f} s and {MIN_UPDATES} updates are needed")
+    if min(window["joules"] for window in windows.values()) < 0:
+        raise Refused("the meter counts backwards: its shunt is wired the other way round")
     return {"windows": windows, "inferences": answer["count"], "resolution": reader.resolution}
 
 

@@ -45,3 +45,6 @@ class Meter:
     def charging(self) -> bool:
         """Return False: the counter sits behind the supply."""
         return False
+
+    def close(self) -> None:
+        """Do nothing: no file is held open."""

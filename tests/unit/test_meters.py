@@ -1,0 +1,389 @@
+"""Meters on real files that a thread moves and on real programs: known watts are found, and all else is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness import agent, preflight, registry
+from harness.agent import energy
+from harness.agent.meters import command, hwmon, power_supply
+from harness.errors import LabError
+from harness.model import Address, Device
+from harness.placing import Workspace
+from harness.transports import local
+from harness.wheels import Target
+
+MAIN = Path(agent.__path__[0], "__main__.py")
+WINDOW_S = 10.3
+REST_W, BUSY_W = 1.25, 3.75
+
+
+class Sensor:
+    """A folder like a chip of /sys/class/hwmon, whose power jitters around `watts` until it is closed."""
+
+    def __init__(self, folder: Path, *, name: str = "ina226", sign: int = 1, period_s: float = 0.01) -> None:
+        folder.mkdir(parents=True)
+        (folder / "name").write_text(f"{name}\n")
+        self.folder, self.watts = folder, REST_W
+        self._sign, self._period_s, self._done, self._turn = sign, period_s, threading.Event(), 0
+        self._show()
+        self._thread = threading.Thread(target=self._move, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stand still."""
+        self._done.set()
+        self._thread.join()
+
+    def _move(self) -> None:
+        while not self._done.wait(self._period_s):
+            self._turn += 1
+            self._show()
+
+    def _show(self) -> None:
+        microwatts = int(self._sign * (self.watts * 1e6 + 1000 * (self._turn % 2 * 2 - 1)))
+        values = {"power1_input": microwatts, "in1_input": 5000, "curr1_input": microwatts // 5000}
+        for channel, value in values.items():
+            # One write of fixed width, as the kernel's are: no reader sees a file empty.
+            part = self.folder / f".{channel}"
+            part.write_text(f"{value:020d}\n")
+            part.replace(self.folder / channel)
+
+
+#: Prints what a file holds, fifty times a second, and flushes.
+TELL = "import sys,time\nwhile True: print(open(sys.argv[1]).read().strip(), flush=True); time.sleep(0.02)"
+
+
+def printing(script: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-c", script, *arguments]
+
+
+@contextmanager
+def moving(folder: Path, **options: Any) -> Iterator[Sensor]:
+    sensor = Sensor(folder, **options)
+    try:
+        yield sensor
+    finally:
+        sensor.close()
+
+
+class Teller:
+    """A file with watts that jitter, for programs to read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file, self.watts, self._turn = file, REST_W, 0
+        self._done = threading.Event()
+        self._tell()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stand still."""
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._done.wait(0.01):
+            self._turn += 1
+            self._tell()
+
+    def _tell(self) -> None:
+        part = self.file.with_suffix(".part")
+        part.write_text(f"{self.watts + 0.001 * (self._turn % 2 * 2 - 1):.6f}\n")
+        part.replace(self.file)
+
+
+def load(source: Sensor | Teller) -> Callable[[float], dict[str, Any]]:
+    def infer(seconds: float) -> dict[str, Any]:
+        source.watts = BUSY_W
+        time.sleep(seconds)
+        source.watts = REST_W
+        return {"count": 1000, "ns": int(seconds * 1e9)}
+
+    return infer
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[dict[str, Any]]]]:
+    """Measure with every meter at the same time: three windows of ten seconds are the least that counts."""
+    folder = tmp_path_factory.mktemp("meters")
+    sensors = {name: Sensor(folder / name) for name in ("power", "product")}
+    sensors["reversed"] = Sensor(folder / "reversed", sign=-1)
+    told = Teller(folder / "watts")
+    argv = printing(TELL, str(told.file))
+    jobs: dict[str, tuple[dict[str, Any], Sensor | Teller]] = {
+        "power": ({"kind": "hwmon", "chip": str(folder / "power")}, sensors["power"]),
+        "product": (
+            {"kind": "hwmon", "chip": str(folder / "product"), "channel": "in1_input * curr1_input"},
+            sensors["product"],
+        ),
+        "reversed": ({"kind": "hwmon", "chip": str(folder / "reversed")}, sensors["reversed"]),
+        "stream": ({"kind": "command", "argv": argv}, told),
+    }
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        yield {
+            name: pool.submit(energy.measure, table, WINDOW_S, load(source)) for name, (table, source) in jobs.items()
+        }
+    for source in (*sensors.values(), told):
+        source.close()
+
+
+@pytest.mark.parametrize("name", ["power", "product", "stream"])
+def test_known_watts_are_found_in_every_window(measured: Mapping[str, Future[dict[str, Any]]], name: str) -> None:
+    windows = measured[name].result(60)["windows"]
+    for window, watts in (("idle_before", REST_W), ("busy", BUSY_W), ("idle_after", REST_W)):
+        found = windows[window]
+        assert found["joules"] / found["seconds"] == pytest.approx(watts, rel=0.02), window
+    assert windows["busy"]["updates"] >= energy.MIN_UPDATES
+
+
+def test_a_shunt_wired_the_other_way_round_gives_no_energy(measured: Mapping[str, Future[dict[str, Any]]]) -> None:
+    with pytest.raises(energy.Refused, match="counts backwards: its shunt is wired the other way round"):
+        measured["reversed"].result(60)
+
+
+def options(kind: str, **table: Any) -> Any:
+    module = registry.load("agent.meters", kind, file="pi5.toml", key="meter.kind")
+    return registry.options(module, table, file="pi5.toml", key="meter", beside=("kind",))
+
+
+# hwmon ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_chip_is_found_by_its_name_or_by_its_channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hwmon, "ROOT", tmp_path)
+    (tmp_path / "hwmon0").mkdir()
+    (tmp_path / "hwmon0" / "name").write_text("coretemp\n")
+    (tmp_path / "hwmon1" / "device").mkdir(parents=True)  # where old drivers keep their channels
+    (tmp_path / "hwmon1" / "name").write_text("ina226\n")
+    (tmp_path / "hwmon1" / "device" / "power1_input").write_text("1250000\n")
+    for table in ({"chip": "ina226"}, {}, {"chip": str(tmp_path / "hwmon1")}):
+        assert hwmon.Meter(options("hwmon", **table)).read() == pytest.approx(1.25)
+
+
+def test_a_chip_that_is_not_there_is_answered_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hwmon, "ROOT", tmp_path)
+    with moving(tmp_path / "hwmon0"):
+        with pytest.raises(OSError, match=r"is called 'ina219'; there is: ina226"):
+            hwmon.Meter(options("hwmon", chip="ina219"))
+        with pytest.raises(OSError, match=r"ina226 has no power2_input; set chip and channel under \[meter\]"):
+            hwmon.Meter(options("hwmon", chip="ina226", channel="power2_input"))
+
+
+def test_two_chips_of_one_name_are_not_chosen_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hwmon, "ROOT", tmp_path)
+    with (
+        moving(tmp_path / "hwmon0"),
+        moving(tmp_path / "hwmon1"),
+        pytest.raises(OSError, match=r"several chips have power1_input: .*hwmon0, .*hwmon1; set chip to one"),
+    ):
+        hwmon.Meter(options("hwmon", chip="ina226"))
+
+
+@pytest.mark.parametrize("channel", ["temp1_input", "in1_input", "../power1_input", "curr1_input * curr2_input"])
+def test_a_channel_that_gives_no_watts_is_refused_in_the_file(channel: str) -> None:
+    with pytest.raises(LabError, match=r"^pi5\.toml: meter.*is no channel of power; write \"power1_input\""):
+        options("hwmon", channel=channel)
+
+
+# command --------------------------------------------------------------------------------------------------------------
+
+
+def reading(argv: list[str], **table: Any) -> float:
+    meter = command.Meter(options("command", argv=argv, **table))
+    try:
+        return meter.read()
+    finally:
+        meter.close()
+
+
+def refused(argv: list[str], **table: Any) -> str:
+    """Return why the energy pass takes nothing from a program."""
+    with pytest.raises(energy.Refused) as caught:
+        energy.measure({"kind": "command", "argv": argv, **table}, 2, lambda _: {})
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_program_run_anew_for_each_reading_gives_what_it_says_now(tmp_path: Path) -> None:
+    file = tmp_path / "watts"
+    file.write_text("4.25\n")
+    meter = command.Meter(options("command", argv=["cat", str(file)], mode="once"))
+    assert meter.read() == 4.25
+    file.write_text("2.5\n")
+    assert meter.read() == 2.5
+
+
+def test_a_running_program_is_read_at_its_newest_line(tmp_path: Path) -> None:
+    file = tmp_path / "watts"
+    file.write_text("4.25")
+    meter = command.Meter(options("command", argv=printing(TELL, str(file))))
+    assert meter.read() == 4.25
+    file.write_text("2.5")
+    time.sleep(0.5)  # it printed 25 lines meanwhile, and all but the last are history
+    assert meter.read() == 2.5
+    meter.close()
+
+
+@pytest.mark.parametrize("mode", ["stream", "once"])
+@pytest.mark.parametrize("line", ["4,2", "4.2 W", "", "nan", "inf", "-3"])
+def test_a_line_that_is_no_number_of_watts_is_refused_by_name(line: str, mode: str) -> None:
+    says = refused(["sh", "-c", 'echo "$1"; sleep 5' if mode == "stream" else 'echo "$1"', "sh", line], mode=mode)
+    assert says.startswith("the meter cannot be read: sh printed ")
+    assert f"{line!r}, which is no number of watts" in says
+
+
+def test_a_bad_line_in_the_middle_of_a_window_is_not_bridged() -> None:
+    script = "import time\nfor i in range(60): print('1.5' if i < 30 else 'ERR 7', flush=True); time.sleep(0.02)"
+    assert "printed 'ERR 7', which is no number of watts" in refused(printing(script))
+
+
+def test_a_program_that_falls_silent_is_refused_at_its_deadline() -> None:
+    started = time.monotonic()
+    says = refused(["sh", "-c", "echo 1.5; exec sleep 60"], deadline_s=0.5)
+    assert "sh printed no line for 0.5 s; it must flush every line" in says
+    assert time.monotonic() - started < 10
+
+
+def test_a_program_that_never_speaks_is_refused_before_anything_runs() -> None:
+    started = time.monotonic()
+    assert "printed no line for 0.3 s" in refused(["sleep", "60"], deadline_s=0.3)
+    assert "did not end within 0.3 s" in refused(["sleep", "60"], mode="once", deadline_s=0.3)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("mode", ["stream", "once"])
+def test_a_program_that_fails_is_refused_with_its_last_words(mode: str) -> None:
+    says = refused(["sh", "-c", "echo no sensor >&2; exit 3"], mode=mode)
+    assert "sh ended with code 3 (no sensor)" in says
+
+
+@pytest.mark.parametrize("mode", ["stream", "once"])
+def test_a_program_that_is_not_there_is_refused(mode: str) -> None:
+    assert "No such file or directory: '/nowhere/watts'" in refused(["/nowhere/watts"], mode=mode)
+
+
+def test_no_program_outlives_its_meter(tmp_path: Path) -> None:
+    (tmp_path / "watts").write_text("1")
+    meter = command.Meter(options("command", argv=printing(TELL, str(tmp_path / "watts"))))
+    (child,) = [one for one in psutil.Process().children() if str(tmp_path) in " ".join(one.cmdline())]
+    meter.close()
+    assert not child.is_running()
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"mode": "often"}, 'mode is "stream" or "once", not \'often\''),
+        ({"deadline_s": 0}, "deadline_s must lie between 0 and 60 s"),
+        ({"argv": "watts"}, "argv"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_the_file(table: dict[str, Any], says: str) -> None:
+    with pytest.raises(LabError) as caught:
+        options("command", **table)
+    assert str(caught.value).startswith("pi5.toml: meter")
+    assert says in str(caught.value)
+
+
+def test_a_command_without_a_program_is_refused() -> None:
+    assert "argv is empty: name the program that prints watts" in refused([])
+
+
+# battery --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("volts", "amperes"),
+    [(3_800_000, 500), (3_800_000, -2600), (3_300, 1_600), (3_800_000, 0), (3_800_000_000, 500_000)],
+    ids=["500 mA", "-2600 mA", "mV and mA", "nothing", "nV"],
+)
+def test_a_battery_that_does_not_count_in_micro_units_is_refused(tmp_path: Path, volts: int, amperes: int) -> None:
+    (tmp_path / "voltage_now").write_text(f"{volts}\n")
+    (tmp_path / "current_now").write_text(f"{amperes}\n")
+    with pytest.raises(ValueError, match=r"voltage_now x current_now in .* is .* W.*: it is not in micro-units"):
+        power_supply.Meter(power_supply.Options(path=str(tmp_path)))
+
+
+@pytest.mark.parametrize("amperes", [20_000, -500_000, 4_000_000])
+def test_a_battery_in_micro_units_is_believed_whatever_the_sign(tmp_path: Path, amperes: int) -> None:
+    (tmp_path / "voltage_now").write_text("3800000\n")
+    (tmp_path / "current_now").write_text(f"{amperes}\n")
+    meter = power_supply.Meter(power_supply.Options(path=str(tmp_path)))
+    assert meter.read() == pytest.approx(3.8 * abs(amperes) * 1e-6)
+
+
+# edgeward check -------------------------------------------------------------------------------------------------------
+
+
+def checked(table: dict[str, Any]) -> preflight.Finding:
+    """Return what `edgeward check` says of a meter, asked of the agent on this machine."""
+    device = Device("here", "workstation", Address("local"), meter=table, file=Path("here.toml"))
+    place = Workspace("/", (sys.executable, "-I", "-S", str(MAIN)), Target((3, 11), "x86_64", (2, 36)), lambda *_: ())
+    return preflight._meter(local.connect(device), device, place)
+
+
+def test_the_check_sees_a_meter_move(tmp_path: Path) -> None:
+    with moving(tmp_path / "chip"):
+        found = checked({"kind": "hwmon", "chip": str(tmp_path / "chip")})
+    assert found.ok, found
+    assert "1.25 W at rest, 1.25 W under load" in found.says
+    assert "changes a second" in found.says
+
+
+def test_the_check_tells_a_meter_that_never_moves_from_one_that_moves_too_slowly(tmp_path: Path) -> None:
+    with moving(tmp_path / "still", period_s=3600):
+        still = checked({"kind": "hwmon", "chip": str(tmp_path / "still")})
+    with moving(tmp_path / "slow", period_s=0.7):
+        slow = checked({"kind": "hwmon", "chip": str(tmp_path / "slow")})
+    assert (still.ok, still.says) == (False, "meter hwmon: never changed in 2 s")
+    assert still.remedy == "connect it, or correct [meter] in here.toml"
+    assert not slow.ok
+    assert slow.remedy == "5 changes a second are needed: shorten the meter's update interval"
+
+
+def test_the_check_says_why_a_meter_cannot_be_read_and_which_file_to_correct(tmp_path: Path) -> None:
+    found = checked({"kind": "powercap", "path": str(tmp_path / "none")})
+    assert not found.ok
+    assert found.says.startswith("meter powercap: the meter cannot be read: [Errno 2]")
+    assert found.remedy == "look at [meter] in here.toml"
+
+
+def test_the_check_says_that_a_battery_is_charging(tmp_path: Path) -> None:
+    for name, value in {"voltage_now": "3800000", "current_now": "500000", "status": "Charging"}.items():
+        (tmp_path / name).write_text(value)
+    found = checked({"kind": "power_supply", "path": str(tmp_path)})
+    assert (found.ok, found.remedy) == (False, "unplug it")
+
+
+def test_a_runner_that_cannot_try_a_meter_says_so() -> None:
+    device = Device("unit", "ultrasound", Address("local"), runner="native", meter={"kind": "powercap"})
+    place = Workspace("/", ("sh", "-c", "exit 64"), Target((3, 11), "x86_64", (2, 36)), lambda *_: ())
+    found = preflight._meter(local.connect(device), device, place)
+    assert (found.ok, found.says) == (False, "meter powercap: not checked with the native runner")
+    assert 'runner = "python"' in found.remedy
+
+
+def test_the_agents_trial_of_a_meter_ends_after_two_seconds_with_one_object(tmp_path: Path) -> None:
+    (tmp_path / "watts").write_text("2.5")
+    table = {"kind": "command", "argv": ["cat", str(tmp_path / "watts")], "mode": "once"}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", MAIN, "meter"], input=json.dumps(table), capture_output=True, text=True, check=True
+    )
+    answer = json.loads(done.stdout)
+    assert (answer["rest_w"], answer["load_w"], answer["changes"]) == (2.5, 2.5, 0)
+    assert 2 <= answer["seconds"] < 4
