@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -23,8 +23,6 @@ from harness.jobs import Group, load_samples
 from harness.link import Link, leased
 from harness.model import Campaign, Case, Comparison, Device, Outcome, Run, Samples, Suite, Validity
 from harness.store import Store
-from harness.units import human, points, times
-from harness.vocabulary import METRICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,36 +286,3 @@ def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:
 
 def _same(a: str, b: str) -> bool:
     return a.replace(" --resume", "") == b.replace(" --resume", "")
-
-
-def summary(result: Result) -> Mapping[str, Any]:
-    """Return a case's figures as flat values, for JUnit properties."""
-    run = result.run
-    if run is None:
-        return {"error": result.outcome.message}
-    costs = {name: compare.statistic(run, name)[0] for name, info in METRICS.items() if info.kind == "cost"}
-    accuracies = {name: estimate.point for name, estimate in run.accuracy.items()}
-    changes = {c.metric: c.change.point for c in result.comparisons if c.change and c.metric.endswith("_ratio")}
-    verdicts = {f"{c.metric}_verdict": c.verdict.value for c in result.comparisons}
-    flat = {**costs, **accuracies, **changes, **verdicts, "validity": run.validity.value, "run": run.id}
-    return {key: value for key, value in flat.items() if value is not None}
-
-
-def headline(result: Result) -> str:
-    """Return a case's result in one line: how it ended and its first figures."""
-    status, run = result.outcome.status, result.run
-    if run is None:
-        return f"{status}: {result.outcome.message}"
-    latency, _, why = compare.statistic(run, "latency_p50_s")
-    figures = [human(latency, "s") if latency is not None else why]
-    for change in result.comparisons:
-        if change.change is None:
-            continue
-        if change.metric == "latency_ratio":
-            span = f"{times(change.change.low)} to {times(change.change.high)}"
-            figures.append(f"{times(change.change.point)} the baseline ({span}), {change.verdict.value}")
-        if change.metric == "sensitivity":
-            figures.append(f"sensitivity {points(change.change.point)}")
-    return f"{status}: {', '.join(figures)}" + (
-        f" [{run.validity.value}]" if run.validity is not Validity.VALID else ""
-    )

@@ -173,7 +173,7 @@ class CaseItem(ShortItem):
     def setup(self) -> None:
         """Wait for the case and hand its figures on."""
         from harness import bench
-        from harness.campaign import summary
+        from harness.figures import summary
 
         state = self.config.stash[_STATE]
         try:

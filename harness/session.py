@@ -91,7 +91,7 @@ class Session:
 
     def result(self, case: Case) -> Result:
         """Return what a case gave, and say so in a line; waits for it."""
-        from harness.campaign import headline
+        from harness.figures import headline
 
         if self.conduct is None or self.progress is None:
             raise self._trouble or StoreError("the campaign did not begin; run it again")
