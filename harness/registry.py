@@ -110,6 +110,12 @@ def runtimes() -> Mapping[str, Runtime]:
     return found
 
 
+def accelerators() -> list[str]:
+    """Return every name that some runtime knows an accelerator by; which of them a device has is seen there."""
+    rooms = [load("agent.runtimes", name, file="harness/agent/runtimes", key=name) for name in names("agent.runtimes")]
+    return sorted({name for module in rooms for name in module.ACCELERATORS})
+
+
 def runtime_name(requirement: str) -> str:
     """Return the name of the agent's file for a runtime requirement: `ai-edge-litert==2.3.0` -> `litert`."""
     from packaging.requirements import Requirement

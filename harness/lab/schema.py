@@ -43,6 +43,7 @@ def _complete_device(result: dict[str, Any]) -> None:
 def _complete_suite(result: dict[str, Any]) -> None:
     tables = result["$defs"]
     tables["TaskTable"]["properties"]["kind"]["enum"] = registry.names("metrics")
+    tables["LoadTable"]["properties"]["accelerator"]["enum"] = ["", *registry.accelerators()]
     recipes = registry.names("recipes")
     tables["VariantTable"]["properties"]["recipe"]["anyOf"][0]["enum"] = recipes
     tables["VariantTable"]["allOf"] = [

@@ -113,18 +113,12 @@ def _load(table: LoadTable, *, file: str) -> Load:
         raise LabError("belongs to the scenario stream; remove it", file=file, key="load.frame_rate_hz")
     if table.batch != 1:
         raise LabError("only a batch of 1 is supported yet; remove it", file=file, key="load.batch")
-    known = _accelerators(file=file)
+    known = registry.accelerators()
     if table.accelerator and table.accelerator not in known:
         alike = [name for name in known if name.lower() == table.accelerator.lower()]
         hint = registry.suggestion(table.accelerator, alike or known)
         raise LabError(f"no accelerator is called {table.accelerator!r}; {hint}", file=file, key="load.accelerator")
     return Load(**table.model_dump())
-
-
-def _accelerators(*, file: str) -> set[str]:
-    """Return every name that some runtime knows; whether a device has it is seen there, and the run then says so."""
-    rooms = [registry.load("agent.runtimes", name, file=file, key="") for name in registry.names("agent.runtimes")]
-    return {name for module in rooms for name in module.ACCELERATORS}
 
 
 def _accept(lines: Mapping[str, AcceptTable], *, file: str) -> tuple[Criterion, ...]:

@@ -124,7 +124,10 @@ class LoadTable(Table):
     threads: int = Field(default=_LOAD.threads, ge=1, le=1024, description="Threads the runtime may use.")
     batch: int = Field(default=_LOAD.batch, ge=1, description="Images in one inference.")
     frame_rate_hz: float | None = Field(default=None, gt=0, description="Arrival rate of frames; scenario stream only.")
-    accelerator: str = Field(default="", description="Accelerator to ask the runtime for; empty for the processor.")
+    accelerator: str = Field(
+        default="",
+        description="Execution provider or delegate to ask the runtime for; a run that did not get it is invalid.",
+    )
     precision: float = Field(
         default=_LOAD.precision, gt=0, lt=1, description="Stop when the latency ratio is known this well (half-width)."
     )
