@@ -17,12 +17,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from devices.virtual import unit as closed_unit
 from devices.virtual.openssh import Server, openssh, small_disk
 from devices.virtual.requirements import program, require
 from harness import jobs, lab, provision
 from harness.campaign import Conduct, Settings
 from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace, Unsupported
-from harness.model import Address, Device, Samples
+from harness.model import Address, Device, Run, Samples
 from harness.native import build
 from harness.runners import native
 from harness.store import Store
@@ -354,36 +355,58 @@ def bare_server(tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def test_a_campaign_on_a_device_without_python_survives_a_cut_link(bare_server: Server, tmp_path: Path) -> None:
-    suite = small.write_suite(tmp_path, "bare", ("good", small.good), {"slower": small.slower})
-    path = bare_server.write_device(tmp_path, id="bare", runtimes=[small.ONNXRUNTIME])
-    path.write_text('runner = "native"\n' + path.read_text())
-    (device,) = lab.select(tmp_path, ["bare"])
-    connection = ssh.connect(device)
-    assert connection.run(["python3", "--version"]).code == 127
-    connection.close()
-
-    def say(device: str, text: str) -> None:
-        del device
-        if text.startswith("timed pass: launch 2"):
-            bare_server.signal_sessions(signal.SIGKILL)
-
+def run_campaign(folder: Path, device: Device, say: Callable[[str, str], None]) -> list[Run]:
+    """Measure two models on a device and return their runs, which must be whole."""
+    suite = small.write_suite(folder, "bare", ("good", small.good), {"slower": small.slower})
     cases = lab.cases(lab.read_suite(suite), [device])
-    conduct = Conduct(
-        cases, Store(f"sqlite:///{tmp_path}/results.sqlite"), Settings(command="pytest", say=say, quick=True)
-    )
+    store = Store(f"sqlite:///{folder}/results.sqlite")
+    conduct = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
     results = [conduct.future(case).result(180) for case in cases]
     conduct.stop()
+    store.close()
     assert [(result.outcome.status, result.outcome.message) for result in results] == [("passed", "")] * 2
-    for result in results:
-        run = result.run
-        assert run is not None
+    runs = [result.run for result in results if result.run is not None]
+    for run in runs:
         assert run.fingerprint["runner"] == "native"
         assert run.fingerprint["libc"] == ".".join(map(str, build.kit("x86_64-linux-gnu").glibc))
         assert "python" not in run.fingerprint
         assert run.accuracy["accuracy"].point == 1.0
         assert run.measurements["latency_s"].rounds[-1, 2] == len(run.measurements["latency_s"].values) > 100
         assert run.measurements["load_growth_bytes"].values.min() > 0
+    return runs
+
+
+def has_no_python(device: Device) -> bool:
+    connection = ssh.connect(device)
+    try:
+        return connection.run(["python3", "--version"]).code == 127
+    finally:
+        connection.close()
+
+
+def test_a_campaign_on_a_device_without_python_survives_a_cut_link(bare_server: Server, tmp_path: Path) -> None:
+    path = bare_server.write_device(tmp_path, id="bare", runtimes=[small.ONNXRUNTIME])
+    path.write_text('runner = "native"\n' + path.read_text())
+    (device,) = lab.select(tmp_path, ["bare"])
+    assert has_no_python(device)
+
+    def say(device: str, text: str) -> None:
+        del device
+        if text.startswith("timed pass: launch 2"):
+            bare_server.signal_sessions(signal.SIGKILL)
+
+    runs = run_campaign(tmp_path, device, say)
+    assert [run.notes["launches"] for run in runs] == [4, 4]
+
+
+def test_a_closed_unit_with_dropbear_and_busybox_is_measured(tmp_path: Path) -> None:
+    require(*closed_unit.NEEDS)
+    with closed_unit.unit(tmp_path / "unit") as unit:
+        unit.write_device(tmp_path, runtimes=[small.ONNXRUNTIME])
+        (device,) = lab.select(tmp_path, ["unit"])
+        assert has_no_python(device)
+        runs = run_campaign(tmp_path, device, lambda *_: None)
+    assert runs[1].measurements["latency_s"].values.mean() > runs[0].measurements["latency_s"].values.mean()
 
 
 def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> None:
