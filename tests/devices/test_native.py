@@ -19,6 +19,7 @@ from onnx import TensorProto, helper
 
 from devices.virtual import unit as closed_unit
 from devices.virtual.openssh import Server, openssh, small_disk
+from devices.virtual.phone import Phone
 from devices.virtual.requirements import program, require
 from harness import jobs, lab, provision
 from harness.campaign import Conduct, Settings
@@ -407,6 +408,13 @@ def test_a_closed_unit_with_dropbear_and_busybox_is_measured(tmp_path: Path) -> 
         assert has_no_python(device)
         runs = run_campaign(tmp_path, device, lambda *_: None)
     assert runs[1].measurements["latency_s"].values.mean() > runs[0].measurements["latency_s"].values.mean()
+
+
+def test_a_phone_is_measured_over_adb(android: Phone, tmp_path: Path) -> None:
+    android.write_device(tmp_path, id="phone", runtimes=[small.ONNXRUNTIME])
+    (device,) = lab.select(tmp_path, ["phone"])
+    runs = run_campaign(tmp_path, device, lambda *_: None)
+    assert runs[0].case["device"] == "phone"
 
 
 def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> None:
