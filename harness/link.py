@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from harness import provision, registry
 from harness.errors import Busy, Transient
@@ -19,6 +20,9 @@ from harness.ports import Connection
 _HERE = f"{getpass.getuser()}@{socket.gethostname()}"
 #: How often a busy device is looked at again.
 _LOOK_S = 5.0
+#: How often a step that needs the link all the time is begun.
+_TRIES = 4
+Result = TypeVar("Result")
 #: How often a lost link is tried again before the cases are given up, and how long between two tries.
 _RECONNECTS, _RECONNECT_S = 8, 4.0
 
@@ -49,6 +53,22 @@ class Link:
                 time.sleep(_RECONNECT_S)
             else:
                 return
+
+    def persistently(self, step: Callable[[Connection], Result], say: Callable[[str], None]) -> Result:
+        """Return what `step` gives; a link that is lost meanwhile is renewed, and the step begun again.
+
+        Raises:
+            Transient: the link was lost `_TRIES` times.
+        """
+        for last in (*[False] * (_TRIES - 1), True):
+            try:
+                return step(self.connection)
+            except Transient as error:
+                if last or self.given_up:
+                    raise
+                say(f"link lost ({error}); connecting again")
+                self.renew()
+        raise AssertionError("unreachable: the last try returns or raises")
 
     def close(self) -> None:
         """Close the connection."""

@@ -37,15 +37,15 @@ def measure(
     _check_confidential(group)
     device = group.device
     say(f"bringing {group.runtime}, {len(group.cases)} models and {len(samples.images)} images")
-    place = provision.workspace(link.connection, device)
-    runtime = provision.runtime(link.connection, device, place, group.runtime)
-    with inputs_file(samples) as inputs, _job_folder(link, place, group, runtime, inputs) as (folder, where):
-        preflight.wait_until_fit(link.connection, device, place, say)
+    place = link.persistently(lambda way: provision.workspace(way, device), say)
+    runtime = link.persistently(lambda way: provision.runtime(way, device, place, group.runtime), say)
+    with inputs_file(samples) as inputs, _job_folder(link, place, group, runtime, inputs, say) as (folder, where):
+        link.persistently(lambda way: preflight.wait_until_fit(way, device, place, say), say)
         data = next(iter(inputs))
         wanted = job(group, where, where[data], runtime, quick=quick)
-        push_json(link.connection, wanted, posixpath.join(folder, "job.json"))
+        link.persistently(lambda way: push_json(way, wanted, posixpath.join(folder, "job.json")), say)
         account = _follow(group, link, place, folder, say)
-        _collect(link.connection, folder, account, len(group.cases))
+        link.persistently(lambda way: _collect(way, folder, account, len(group.cases)), say)
     facts = _facts(group, data)
     yield from _results(group, account, samples, campaign, quick, facts)
 
@@ -76,7 +76,7 @@ def _check_confidential(group: Group) -> None:
 
 @contextmanager
 def _job_folder(
-    link: Link, place: Workspace, group: Group, runtime: str, inputs: Mapping[str, Path]
+    link: Link, place: Workspace, group: Group, runtime: str, inputs: Mapping[str, Path], say: Callable[[str], None]
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the job's folder and where its files are; ends the job and removes what must not stay, whatever happens."""
     device = group.device
@@ -84,8 +84,9 @@ def _job_folder(
     secret = [posixpath.join(place.root, "blobs", digest) for digest in inputs] if group.suite.confidential else []
     try:
         files = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs}
-        where = placing.blobs(link.connection, device, place, files)
-        placing.touch(link.connection, device, folder, [place.folder, runtime, *where.values()])
+        where = link.persistently(lambda way: placing.blobs(way, device, place, files), say)
+        used = [place.folder, runtime, *where.values()]
+        link.persistently(lambda way: placing.touch(way, device, folder, used), say)
         yield folder, where
     except BaseException as error:
         _tidy_up(link, group, folder, secret, error)
