@@ -67,21 +67,26 @@ def runtime(connection: Connection, device: Device, place: Workspace, requiremen
             device=device.id,
         )
     made = bundle(requirement, (), place.target, device=device.id)
-    inside = next((path for path in made.files if path.startswith(_LIBRARY)), "")
-    if not inside:
+    if not _inside(made):
         raise Unsupported(f"the wheel of {requirement} has no library for C; name a newer version", device=device.id)
-    digest = made.files[inside]
+    digest = made.files[_inside(made)]
     folder = posixpath.join(place.root, "runtimes", digest[:16])
     wanted = {f"{folder}/libonnxruntime.so": digest}
     for path in missing(connection, device, place, wanted):
-        connection.push(_taken_out(made, inside), path)
+        connection.push(taken_out(made), path)
         if missing(connection, device, place, wanted):
             raise OutOfSpace(f"{requirement} did not arrive whole; free some space", device=device.id)
     return folder
 
 
-def _taken_out(made: Bundle, inside: str) -> Path:
-    """Return one file of a runtime's tar as a file of its own, in the cache."""
+def _inside(made: Bundle) -> str:
+    """Return the path of libonnxruntime in a runtime's tar, "" if it has none."""
+    return next((path for path in made.files if path.startswith(_LIBRARY)), "")
+
+
+def taken_out(made: Bundle) -> Path:
+    """Return the libonnxruntime of a runtime's tar as a file of its own, in the cache."""
+    inside = _inside(made)
     target = cache_dir() / "native" / f"onnxruntime-{made.files[inside][:16]}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

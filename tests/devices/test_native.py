@@ -29,6 +29,7 @@ from harness.native import build
 from harness.runners import native
 from harness.store import Store
 from harness.transports import local, ssh
+from harness.wheels import Target, bundle
 from tests import small_models as small
 from tests.devices import test_agent_jobs as agent_jobs
 from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again here: one body for both device sides
@@ -437,6 +438,37 @@ def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> No
     assert (events[-1]["event"], events[-1]["alive"]) == ("done", [0])
     assert len(np.load(root / "job" / "m0.latency.npy")) > 50
     assert not any((root / name).exists() for name in ("bin", "lib", "lib64", "usr"))
+
+
+def test_the_runner_for_aarch64_answers_rightly_under_emulation(bench: Bench, tmp_path: Path) -> None:
+    require(
+        "root", "package:qemu-user-static=qemu-aarch64-static", "package:gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc"
+    )
+    kit, emulator = build.kit("aarch64-linux-gnu"), program("qemu-aarch64-static")
+    assert emulator is not None
+    # Not conduct: a worker that starts others would need this host's kernel to know the emulator. And no /proc or
+    # /sys in there: this host's would mislead the library.
+    made = bundle(small.ONNXRUNTIME, (), Target((3, 11), "aarch64", kit.glibc), device="emulated")
+    root, job = tmp_path / "root", change_job(bench.job("good"), input={"path": "/images.npy"})
+    shutil.copytree(kit.folder, root / "run")
+    (root / "runtime").mkdir()
+    shutil.copy(native.taken_out(made), root / "runtime" / "libonnxruntime.so")
+    for path in (bench.folder / "good.onnx", bench.folder / "images.npy", Path(emulator)):
+        shutil.copy(path, root / path.name)
+    what = json.loads((job / "job.json").read_text())
+    what["models"][0] |= {"path": "/good.onnx", "runtime_path": "/runtime"}
+    (root / "job").mkdir()
+    (root / "job" / "job.json").write_text(json.dumps(what))
+    asked = "".join(json.dumps({"do": verb}) + "\n" for verb in ("load", "first", "accuracy", "quit"))
+    start = ["chroot", str(root), f"/{Path(emulator).name}", "/run/ld.so", "--library-path", "/run"]
+    done = subprocess.run(
+        [*start, "/run/edgeward-native", "work", "/job", "0"], input=asked, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1])["samples"] == 60
+    outputs = np.load(root / "job" / "m0.outputs.npy")
+    np.testing.assert_array_equal(outputs.argmax(axis=1), small.samples()[1])
+    (here,), _ = outputs_of(bench, {"good": bench.folder / "good.onnx"})
+    np.testing.assert_allclose(outputs, here, rtol=1e-4, atol=1e-5)
 
 
 def test_the_whole_job_runs_clean_under_address_and_undefined_behaviour_checks(bench: Bench, tmp_path: Path) -> None:
