@@ -17,7 +17,7 @@ from harness import registry
 from harness.errors import DeviceError, MissingTool, OutOfSpace, Unsupported
 from harness.model import Device
 from harness.native import build
-from harness.placing import Workspace, checked, missing
+from harness.placing import Workspace, bring, checked, missing
 from harness.ports import Connection
 from harness.runners.python import follow, start, stop
 from harness.wheels import Bundle, Target, bundle, cache_dir
@@ -73,7 +73,7 @@ def runtime(connection: Connection, device: Device, place: Workspace, requiremen
     folder = posixpath.join(place.root, "runtimes", digest[:16])
     wanted = {f"{folder}/libonnxruntime.so": digest}
     for path in missing(connection, device, place, wanted):
-        connection.push(taken_out(made), path)
+        bring(connection, device, taken_out(made), path)
         if missing(connection, device, place, wanted):
             raise OutOfSpace(f"{requirement} did not arrive whole; free some space", device=device.id)
     return folder

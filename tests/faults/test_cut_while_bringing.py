@@ -23,10 +23,10 @@ def test_a_link_cut_while_a_runtime_is_pushed_is_made_again(tmp_path: Path, own_
         # A part file appears while a tar is on its way; the first ones are the small agent's.
         arriving = own_server.workdir / "runtimes"
         for _ in range(2):
-            if soon(lambda: [p for p in arriving.glob(".edgeward-*.part") if p.stat().st_size > 0], within_s=60):
+            if soon(lambda: [p for p in arriving.rglob(".edgeward-*.part") if p.stat().st_size > 0], within_s=60):
                 own_server.signal_sessions(signal.SIGKILL)
                 cuts.append("cut")
-                soon(lambda: not list(arriving.glob(".edgeward-*.part")), within_s=10)
+                soon(lambda: not list(arriving.rglob(".edgeward-*.part")), within_s=10)
 
     knife = threading.Thread(target=cut_while_pushed)
     knife.start()
