@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import record, registry
+from harness import accelerators, registry
 from harness.agent.process import Lost, Process
 from harness.model import Address, Case, Device, InputSpec, Load, Run, Suite, Task, Validity, Variant, Verdict
 from harness.store import Store
@@ -170,7 +170,7 @@ def test_a_runner_that_does_not_say_what_ran_the_model_makes_the_case_invalid() 
     device = Device("unit", "ultrasound", Address("local"), runner="native")
     variant = Variant("b", "onnx", Path("b.onnx"), "", 0)
     case = Case(suite, variant, device, "onnxruntime==1.31.1", "id")
-    says = record._unaccelerated(case, 0, record.Account())
+    says = accelerators.shortfall(case, [])
     assert says.startswith("CUDAExecutionProvider was asked for, and the native runner has no accelerators; ")
 
 
