@@ -175,7 +175,8 @@ def _runtime(connection: Connection, device: Device, place: Workspace, requireme
     except DeviceError as error:
         return _failed(requirement, error, remedy)
     if tried is None:
-        return Finding(requirement, True, f"installed in {folder}; not started with the {device.runner} runner")
+        where = f"installed in {folder}" if folder else "built into the tool"
+        return Finding(requirement, True, f"{where}; not started with the {device.runner} runner")
     if "refused" in tried:
         return Finding(requirement, False, f"does not start: {tried['refused']}", remedy)
     return Finding(requirement, True, f"starts; accelerators: {', '.join(tried['offers']) or 'none'}")
