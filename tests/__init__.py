@@ -1,0 +1,1 @@
+"""The tests, and the small labs and models they share."""

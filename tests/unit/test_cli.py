@@ -25,7 +25,7 @@ from harness.model import Address, Campaign, Conditions, Device, Estimate, Measu
 from harness.store import Store
 
 Command = Callable[..., Result]
-COMMANDS = ["init", "devices", "check", "clean", "build", "build-runner", "report", "compare", "history", "export", "schema"]
+COMMANDS = "init devices check clean build build-runner report compare history export schema".split()
 
 
 @pytest.fixture
