@@ -25,7 +25,8 @@ from harness.model import Address, Campaign, Conditions, Device, Estimate, Measu
 from harness.store import Store
 
 Command = Callable[..., Result]
-COMMANDS = "init devices check clean build build-runner report compare history export schema".split()
+COMMANDS = ["init", "devices", "check", "clean", "build", "build-runner"]
+COMMANDS += ["report", "compare", "history", "export", "schema"]
 
 
 @pytest.fixture
