@@ -105,7 +105,8 @@ def leased(link: Link, say: Callable[[str], None]) -> Iterator[None]:
     finally:
         if link.given_up:
             link.renew()
-        lease.free(link.connection, root)
+        # A link that died with the last case must not leave the device held.
+        link.persistently(lambda way: lease.free(way, root), say)
 
 
 def _gone(holder: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -89,3 +90,14 @@ def test_a_measurer_waits_for_the_one_before(link: Link, tmp_path: Path) -> None
     lease.take(link.connection, link.device, str(tmp_path / "work"), "ada@clinic")
     with leased(link, free_the_way):
         assert "ada@clinic is measuring on it" in said[0]
+
+
+def test_a_link_that_dies_before_the_end_does_not_leave_the_device_held(own_server: Server) -> None:
+    link = Link(own_server.device())
+    said: list[str] = []
+    with leased(link, said.append):
+        assert (own_server.workdir / "lease" / "owner").exists()
+        own_server.signal_sessions(signal.SIGKILL)
+    link.close()
+    assert not (own_server.workdir / "lease").exists()
+    assert "link lost" in said[-1]
