@@ -16,7 +16,7 @@ test: .venv/.test
 
 # The figures that the project promises, printed as they are measured.
 figures: .venv/.test
-	$(BIN)/pytest tests/benchmarks -s
+	$(BIN)/pytest tests/benchmarks tests/unit/test_stats.py -s
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
