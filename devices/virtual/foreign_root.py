@@ -17,7 +17,7 @@ from typing import Final
 
 from harness.wheels import cache_dir
 
-#: Part of a cached root's name: raise it when `_unpacked` makes something else of the same packages.
+#: Part of a cached root's name: raise it when `unpacked` makes something else of the same packages.
 _RECIPE: Final = 1
 _KEYS: Final = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 #: Programs that must be there.
@@ -50,8 +50,8 @@ def foreign_root(
         return root
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent, prefix=f".{name}-") as work:
-        archives = _downloaded(Path(work), packages, suite, architecture or _architecture())
-        made = _unpacked(Path(work) / "root", archives)
+        archives = downloaded(Path(work), packages, suite=suite, architecture=architecture)
+        made = unpacked(Path(work) / "root", archives)
         for inside, target in links.items():
             if not (made / inside).is_symlink() and not (made / inside).exists():
                 (made / inside).symlink_to(target)
@@ -60,8 +60,22 @@ def foreign_root(
     return root
 
 
-def _downloaded(work: Path, packages: Sequence[str], suite: str, architecture: str) -> list[Path]:
-    """Return the .deb files of `packages` and of all they depend on."""
+def downloaded(
+    work: Path, packages: Sequence[str], *, suite: str, architecture: str = "", alone: bool = False
+) -> list[Path]:
+    """Return the .deb files of `packages` and, unless they are wanted alone, of all they depend on.
+
+    Args:
+        work: an empty folder, for apt's lists and the files.
+        packages: of Debian.
+        suite: the release they are of, by its code name.
+        architecture: as dpkg names it; empty for this machine's.
+        alone: whether what they depend on is left out.
+
+    Raises:
+        RootError: apt could not get them, with what it said.
+    """
+    architecture = architecture or _architecture()
     for folder in ("lists/partial", "cache/archives/partial", "parts"):
         (work / folder).mkdir(parents=True)
     keys = f" [signed-by={_KEYS}]" if _KEYS.exists() else ""
@@ -82,11 +96,16 @@ def _downloaded(work: Path, packages: Sequence[str], suite: str, architecture: s
     }
     apt = ["apt-get", "-qq", "-y", *(f"-o{key}={value}" for key, value in settings.items())]
     _done([*apt, "update"], f"get the list of {suite}'s packages")
-    _done([*apt, "install", "--no-install-recommends", "--download-only", *packages], f"get {' '.join(packages)}")
+    what = f"get {' '.join(packages)}"
+    if alone:
+        _done([*apt, "download", *packages], what, folder=work / "cache/archives")
+    else:
+        _done([*apt, "install", "--no-install-recommends", "--download-only", *packages], what)
     return sorted((work / "cache/archives").glob("*.deb"))
 
 
-def _unpacked(root: Path, archives: Sequence[Path]) -> Path:
+def unpacked(root: Path, archives: Sequence[Path]) -> Path:
+    """Unpack .deb files into a new root, whose bin, sbin and lib are those of its usr, and return it."""
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
@@ -116,9 +135,9 @@ def _architecture() -> str:
     return _done(["dpkg", "--print-architecture"], "ask dpkg for the architecture").strip()
 
 
-def _done(command: Sequence[str], what: str) -> str:
+def _done(command: Sequence[str], what: str, *, folder: Path | None = None) -> str:
     variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, cwd=folder)
     if done.returncode:
         raise RootError(f"cannot {what}: {done.stderr.strip()[-500:] or f'exit code {done.returncode}'}")
     return done.stdout

@@ -159,9 +159,8 @@ def openssh(
         raise ServerError("sshd is not installed; apt-get install openssh-server")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, parents=True, exist_ok=True)  # its privilege separation wants it
-    server = _prepared(folder, port or _free_port(), host_keys, {**_login_environment(), **(environment or {})})
-    config = folder / "sshd_config"
-    config.write_text("\n".join([*settings, config.read_text()]))  # sshd takes the first of two that disagree
+    variables = {**login_environment(), **(environment or {})}
+    server = prepared(folder, "127.0.0.1", port or free_port(), host_keys, variables, settings)
     with (folder / "sshd.log").open("wb") as log:
         process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
     try:
@@ -175,19 +174,28 @@ def openssh(
         _stop(process)
 
 
-def _login_environment() -> dict[str, str]:
+def login_environment() -> dict[str, str]:
+    """Return the variables of a log-in, with the Python that these tests are run by."""
     python = Path(sys.executable).resolve().parent  # outside of any virtual environment: no package is there
     return {"SHLVL": "1", "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
 
 
-def _prepared(folder: Path, port: int, host_keys: Sequence[str], environment: Mapping[str, str]) -> Server:
+def prepared(
+    folder: Path,
+    listen: str,
+    port: int,
+    host_keys: Sequence[str],
+    environment: Mapping[str, str],
+    settings: Sequence[str],
+) -> Server:
+    """Make keys and configuration in `folder` and return the server that they are of, which does not run yet."""
     (folder / "work").mkdir(parents=True)
     for kind in host_keys:
         make_key(folder / f"host_key_{kind}", kind=kind)
     make_key(folder / "identity")
     shutil.copyfile(folder / "identity.pub", folder / "authorized_keys")
     public = (folder / f"host_key_{host_keys[0]}.pub").read_text()
-    server = Server(folder, "127.0.0.1", port, getpass.getuser(), " ".join(public.split()[:2]), 0)
+    server = Server(folder, listen, port, getpass.getuser(), " ".join(public.split()[:2]), 0)
     variables = " ".join(f'"{name}={value}"' for name, value in environment.items())
     config = _CONFIG.format(
         host=server.host,
@@ -196,7 +204,8 @@ def _prepared(folder: Path, port: int, host_keys: Sequence[str], environment: Ma
         host_keys="\n".join(f"HostKey {folder}/host_key_{kind}" for kind in host_keys),
         environment=variables,
     )
-    (folder / "sshd_config").write_text(config)
+    # sshd takes the first of two lines that disagree
+    (folder / "sshd_config").write_text("\n".join([*settings, config]))
     return server
 
 
@@ -206,7 +215,8 @@ def make_key(path: Path, *, kind: str = "ed25519", passphrase: str = "") -> None
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,120 @@
+"""The aarch64 machine in qemu: another processor, kernel, memory and disk, with a sensor and a battery."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devices.virtual import vm
+from devices.virtual.requirements import require
+from devices.virtual.vm import Vm
+from devices.virtual.waiting import soon, ssh_answers
+from harness.errors import HarnessError, TimedOut, Transient
+from harness.lab.devices import read_device
+from harness.ports import Connection
+from harness.runners import python
+from harness.transports import ssh
+
+pytestmark = pytest.mark.slow_device
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vm]:
+    require(*vm.NEEDS)
+    with vm.vm(tmp_path_factory.mktemp("machine") / "vm") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def connection(machine: Vm) -> Iterator[Connection]:
+    opened = ssh.connect(machine.device())
+    yield opened
+    opened.close()
+
+
+def test_it_is_another_processor_with_a_kernel_and_memory_of_its_own(connection: Connection) -> None:
+    assert connection.run(["uname", "-m"]).text == "aarch64"
+    assert "Debian" in connection.run(["uname", "-v"]).text
+    total = connection.run(["sh", "-c", "read -r name kib rest < /proc/meminfo; echo $kib"]).text
+    assert 900_000 < int(total) < 1_048_576
+
+
+def test_the_device_file_it_writes_is_read_by_the_lab(machine: Vm, tmp_path: Path) -> None:
+    device = read_device(machine.write_device(tmp_path, id="board", tags=["virtual"], meter=True))
+    assert (device.kind, device.tags) == ("sbc", ("virtual",))
+    assert device.meter is not None
+    assert device.meter["channel"] == "power1_input"
+
+
+def test_the_python_runner_finds_out_what_wheels_fit_it(connection: Connection, machine: Vm) -> None:
+    place = python.install(connection, machine.device(), "/var/lib/edgeward")
+    assert str(place.target) == "cp311 on aarch64 with glibc 2.36"
+
+
+def test_the_sensor_shows_what_is_played_to_the_microwatt(machine: Vm) -> None:
+    played = machine.play([(0.3, 1.25), (0.3, 7.5), (0.1, 0.0), (0.1, 300.0)])
+    assert [power for _, power in played] == [1.25, 7.5, 0.0, 300.0]
+    moments = [moment for moment, _ in played]
+    assert 0.3 <= moments[1] - moments[0] < 1.5
+    assert machine.run("cat /sys/class/hwmon/*/power1_input").split() == ["300000000"]
+    machine.play([(0.0, 1.25)])
+    assert machine.run("cat /sys/class/hwmon/*/power1_input").split() == ["1250000"]
+
+
+def test_the_battery_says_what_it_is_told(machine: Vm) -> None:
+    machine.battery(ratio=0.42, charging=False)
+    battery = "/sys/class/power_supply/test_battery"
+    assert machine.run(f"cat {battery}/capacity {battery}/status").split() == ["42", "Discharging"]
+    machine.battery(ratio=0.9, charging=True)
+    assert machine.run(f"cat {battery}/capacity {battery}/status").split() == ["90", "Charging"]
+
+
+def test_a_pulled_network_cable_is_silent_and_can_be_plugged_in_again(machine: Vm) -> None:
+    connection = ssh.connect(machine.device(stall_s=2))
+    assert connection.run(["true"]).code == 0
+    machine.cut()
+    try:
+        with pytest.raises(TimedOut, match="did not end within 2 s"):
+            connection.run(["true"], timeout_s=2)
+    finally:
+        machine.mend()
+    connection.close()
+    again = ssh.connect(machine.device())
+    assert again.run(["true"]).code == 0
+    again.close()
+
+
+def test_a_reset_ends_what_runs_and_keeps_what_was_synced(machine: Vm) -> None:
+    connection = ssh.connect(machine.device(keepalive_s=1))
+    connection.run(["sh", "-c", "echo kept > /root/kept; sync"])
+    first = connection.run(["cat", "/proc/sys/kernel/random/boot_id"]).text
+    machine.reset()
+    with pytest.raises(HarnessError):
+        connection.run(["sleep", "30"], timeout_s=3)
+    connection.close()
+
+    def another_boot() -> bool:
+        try:
+            opened = ssh.connect(machine.device(), timeout_s=5)
+        except Transient:
+            return False
+        try:
+            return opened.run(["cat", "/proc/sys/kernel/random/boot_id"]).text != first
+        finally:
+            opened.close()
+
+    assert soon(lambda: ssh_answers(machine.host, machine.port) and another_boot(), within_s=60)
+    assert machine.run("cat /root/kept") == "kept\n"
+
+
+def test_a_board_starts_within_a_minute_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    require(*vm.NEEDS)
+    vm.image()
+    started = time.monotonic()
+    with vm.vm(tmp_path / "vm", memory_mib=512, processors=1) as running:
+        assert time.monotonic() - started < 60
+        pid = running.pid
+    assert not Path(f"/proc/{pid}").exists()
