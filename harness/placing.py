@@ -82,7 +82,10 @@ def bring(connection: Connection, device: Device, source: Path, target: str) -> 
                 part.flush()
                 connection.push(Path(part.name), posixpath.join(folder, name))
     stale = [posixpath.join(folder, name) for name in there]
-    script = 'folder=$1 target=$2; shift 2; rm -f "$target" "$@" && cat "$folder"/* > "$target" && rm -rf "$folder"'
+    script = (
+        'folder=$1 target=$2; shift 2; rm -f "$folder.whole" "$@"; '
+        'cat "$folder"/* > "$folder.whole" && mv -f "$folder.whole" "$target" && rm -rf "$folder"'
+    )
     done = connection.run(["sh", "-c", script, "sh", folder, target, *stale], timeout_s=600)
     checked(done, device, f"{target} could not be put together on the device")
 
