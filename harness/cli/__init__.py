@@ -9,6 +9,7 @@ from harness.cli.lab_commands import build, check, clean, devices, init, schema
 from harness.cli.result_commands import compare, export, history, report
 from harness.cli.runner_commands import build_runner
 from harness.cli.settings import Commands, Settings, with_settings
+from harness.cli.virtual_lab import lab_group
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -21,7 +22,7 @@ def cli() -> None:
     """
 
 
-for _command in (init, devices, check, clean, build, build_runner, report, compare, history, export, schema):
+for _command in (init, devices, check, clean, build, build_runner, report, compare, history, export, schema, lab_group):
     cli.add_command(_command)
 
 

@@ -191,14 +191,22 @@ def _runtimes(texts: Sequence[str], *, file: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def device_files(lab: Path) -> dict[str, Path]:
+    """Return id -> file for devices/*.toml and, behind them, devices/virtual/*.toml, which a running device writes."""
+    folder = lab / "devices"
+    files = [*sorted((folder / "virtual").glob("*.toml")), *sorted(folder.glob("*.toml"))]
+    found = {path.stem: path for path in files}
+    return {name: found[name] for name in sorted(found, key=lambda name: (found[name].parent.name == "virtual", name))}
+
+
 def read_devices(lab: Path) -> dict[str, Device | LabError]:
-    """Return id -> Device for devices/*.toml, or the LabError of a broken file: it must not hide the others."""
+    """Return id -> Device, or the LabError of a broken file: it must not hide the others."""
     found: dict[str, Device | LabError] = {}
-    for path in sorted((lab / "devices").glob("*.toml")):
+    for name, path in device_files(lab).items():
         try:
-            found[path.stem] = read_device(path)
+            found[name] = read_device(path)
         except LabError as error:
-            found[path.stem] = error
+            found[name] = error
     return found
 
 
@@ -227,7 +235,7 @@ def _chosen(selector: str, devices: Mapping[str, Device | LabError], lab: Path) 
         return list(devices)
     kind, colon, tag = selector.partition(":")
     if colon and kind == "tag":
-        names = [name for name, device in devices.items() if _tagged(device, tag, lab / "devices" / f"{name}.toml")]
+        names = [name for name, device in devices.items() if _tagged(device, tag, device_files(lab)[name])]
         if not names:
             tags = {tag for device in devices.values() if isinstance(device, Device) for tag in device.tags}
             raise LabError(f"no device has the tag {tag!r}; {registry.suggestion(tag, tags)}", file=folder)
