@@ -18,6 +18,8 @@ UNITS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 #: When a reading was taken, which says nothing of the device.
 CLOCKS: Final = frozenset({"wall_s", "at_s"})
+#: Notes that programs read; people find what they say in words beside them.
+INTERNAL: Final = frozenset({"place", "marked_rounds", "job_spent_s"})
 TITLES: Final[Mapping[str, str]] = {
     "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
     "accelerator_wanted": "Accelerator asked for", "nodes": "Nodes of the model as it ran",
@@ -74,7 +76,9 @@ def _runs(group: Group) -> list[tuple[str, Run]]:
 def _validity(group: Group) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
     for variant, run in _runs(group):
-        notes = [f"{_title(key).lower()}: {shown(key, value)}" for key, value in run.notes.items()]
+        notes = [
+            f"{_title(key).lower()}: {shown(key, value)}" for key, value in run.notes.items() if key not in INTERNAL
+        ]
         row = {"variant": variant, "validity": str(run.validity), "reasons": run.reasons, "notes": notes}
         rows.append({**row, "glyph": wording.GLYPHS[str(run.validity)]})
     return rows
