@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import TypeVar
 
 from harness import provision, registry
@@ -103,10 +104,19 @@ def leased(link: Link, say: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        if link.given_up:
+        _let_go(link, lease, root)
+
+
+def _let_go(link: Link, lease: ModuleType, root: str) -> None:
+    """Free the device, also over a link that died with the last case or is closed by `give_up` at this very moment."""
+    for _ in range(_TRIES - 1):
+        try:
+            lease.free(link.connection, root)
+        except Transient:
             link.renew()
-        # A link that died with the last case must not leave the device held.
-        link.persistently(lambda way: lease.free(way, root), say)
+        else:
+            return
+    lease.free(link.connection, root)
 
 
 def _gone(holder: str) -> bool:
