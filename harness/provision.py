@@ -20,14 +20,12 @@ def runner(device: Device) -> ModuleType:
 
 
 def workspace(connection: Connection, device: Device) -> Workspace:
-    """Make the workdir and bring the runner there.
+    """Bring the runner to the workdir, whose folders are made by what is put there.
 
     Raises:
-        DeviceError: the workdir cannot be made, or the device lacks what the runner needs.
+        DeviceError: the workdir cannot be written, or the device lacks what the runner needs.
     """
     root = workdir(connection, device)
-    folders = [posixpath.join(root, name) for name in ("agent", "runtimes", "blobs", "jobs")]
-    checked(connection.run(["mkdir", "-p", *folders]), device, f"{root} cannot be made on the device; set workdir")
     place: Workspace = runner(device).install(connection, device, root)
     return place
 

@@ -20,7 +20,7 @@ from typing import Any
 from harness import registry
 from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace, Transient
 from harness.model import Device
-from harness.placing import Workspace, missing, unpack
+from harness.placing import Workspace, leave_list, missing, missing_of_many, unpack
 from harness.ports import Connection
 from harness.wheels import Bundle, Target, bundle
 
@@ -57,7 +57,6 @@ def install(connection: Connection, device: Device, root: str) -> Workspace:
 
     command = (python, "-I", "-S", f"{folder}/harness/agent/__main__.py")
     place = Workspace(root, command, target, extract, folder)
-    unpack(connection, device, extract, archive, folder)
     if _damaged(connection, device, place, folder):
         connection.run(["rm", "-rf", folder])
         unpack(connection, device, extract, archive, folder)
@@ -81,10 +80,12 @@ def runtime(connection: Connection, device: Device, place: Workspace, requiremen
     made: Bundle = bundle(requirement, constraints, place.target, device=device.id)
     folder = posixpath.join(place.root, "runtimes", made.sha256[:16])
     wanted = {posixpath.join(folder, name): digest for name, digest in made.files.items()}
-    if missing(connection, device, place, wanted):
+    listing = posixpath.join(folder, ".edgeward-files")
+    if missing_of_many(connection, device, place, wanted, listing):
         connection.run(["rm", "-rf", folder])
         unpack(connection, device, place.extract, made.archive, folder)
-        if still := missing(connection, device, place, wanted):
+        leave_list(connection, device, wanted, listing)
+        if still := missing_of_many(connection, device, place, wanted, listing):
             raise OutOfSpace(
                 f"{len(still)} files of {requirement} did not arrive whole; free some space", device=device.id
             )

@@ -27,7 +27,9 @@ DAMAGED: Final = 93
 _DIGEST: Final = """
 export LC_ALL=C
 digest() {
-  if command -v sha256sum >/dev/null; then sha256sum < "$1"
+  # three times as fast as sha256sum where the processor helps; versions without -r print nothing
+  if command -v openssl >/dev/null && openssl dgst -sha256 -r < "$1" 2>/dev/null; then :
+  elif command -v sha256sum >/dev/null; then sha256sum < "$1"
   elif command -v busybox >/dev/null; then busybox sha256sum < "$1"
   elif command -v toybox >/dev/null; then toybox sha256sum < "$1"
   elif command -v shasum >/dev/null; then shasum -a 256 < "$1"

@@ -12,6 +12,10 @@ from harness.transports._ssh_orderly import OrderlyChannel, OrderlyTransport
 
 #: OpenSSH's largest packet is 32 KiB; a chunk that fills one exactly leaves no small ones in between.
 _CHUNK: Final = (1 << 15) - 64
+#: OpenSSH takes no input before it has started the command, which is a round trip; a short one goes with the command.
+#: dropbear takes command lines of up to 9,000 bytes.
+_LONGEST: Final = 8000
+_SAID: Final = 'said=$1; shift; printf %s "$said" | "$@"'
 
 
 class ChannelCommand(Command):
@@ -37,8 +41,13 @@ class ChannelCommand(Command):
         sink: Callable[[bytes], object],
         at_end: Callable[[], object] = lambda: None,
     ) -> None:
+        text = _line(argv)
+        if isinstance(stdin, bytes) and 0 < len(stdin) <= _LONGEST and stdin.isascii() and b"\0" not in stdin:
+            with_input = _line(["sh", "-c", _SAID, "sh", stdin.decode("ascii"), *argv])
+            if len(with_input) <= _LONGEST:
+                text, stdin = with_input, b""
         super().__init__(stdin, sink, at_end, carrier="ssh", chunk=_CHUNK)
-        self._text = "exec " + shlex.join(["sh", "-c", START, "sh", *argv])
+        self._text = text
         self._lines = lines
         self.line: OrderlyTransport = lines.first
         self._channel: OrderlyChannel | None = None
@@ -52,6 +61,7 @@ class ChannelCommand(Command):
         self._channel.close()
         if self._heard and not self._given_back:
             self._given_back = True
+            self.line.prepare()
             self._lines.give_back(self.line)
 
     def _opened(self) -> OrderlyChannel:
@@ -62,6 +72,8 @@ class ChannelCommand(Command):
         self.line = self._lines.take()
         self._channel = OrderlyChannel(self.line)
         self._channel.execute(self._text)
+        if self._lines.shared:
+            self.line.prepare()
 
     def _send(self, chunk: bytes) -> bool:
         try:
@@ -89,3 +101,7 @@ class ChannelCommand(Command):
             while chunk := self._opened().receive_error(1 << 16):
                 self.err += chunk
                 self._moved()
+
+
+def _line(argv: Sequence[str]) -> str:
+    return "exec " + shlex.join(["sh", "-c", START, "sh", *argv])

@@ -26,6 +26,9 @@ class Lines:
     Args:
         first: authenticated.
         dial: opens another one like it.
+
+    Attributes:
+        shared: whether one carries several commands at once.
     """
 
     def __init__(self, first: OrderlyTransport, dial: Callable[[], OrderlyTransport]) -> None:
@@ -34,11 +37,11 @@ class Lines:
         self._free = [first]
         self._all = [first]
         self._lock = threading.Lock()
-        self._shared = _ONE_AT_A_TIME not in first.remote_version
+        self.shared = _ONE_AT_A_TIME not in first.remote_version
 
     def take(self) -> OrderlyTransport:
         """Return a connection for one command; raises what dialling raises."""
-        if self._shared or not self.first.is_active():
+        if self.shared or not self.first.is_active():
             return self.first
         with self._lock:
             self._free = [line for line in self._free if line.is_active()]
@@ -52,7 +55,7 @@ class Lines:
     def give_back(self, line: OrderlyTransport) -> None:
         """Let the next command have a connection."""
         with self._lock:
-            if not self._shared:
+            if not self.shared:
                 self._free.append(line)
 
     def unsent(self) -> int:

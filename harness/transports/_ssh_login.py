@@ -54,6 +54,7 @@ def _dial(device: Device, options: Options, way: Route, timeout_s: float) -> Ord
         own = options if hop is way else on_the_way
         carrier = _let_in(device, own, hop, carrier, ends_at, timeout_s)
     assert carrier is not None
+    carrier.prepare()
     return carrier
 
 

@@ -7,6 +7,7 @@ numbers again at once, takes it for the next command's. So here the reader only 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any, ClassVar
 
@@ -30,6 +31,34 @@ class OrderlyTransport(paramiko.Transport):
 
     by_way_of: OrderlyTransport | None = None
 
+    def __init__(self, plug: Any) -> None:
+        super().__init__(plug)
+        self._spare: Any = None
+        self._preparing = False
+        self._spare_lock = threading.Lock()
+
+    def session(self) -> Any:
+        """Return a session for a command, at once if one was prepared; raises what `open_session` does."""
+        with self._spare_lock:
+            spare, self._spare = self._spare, None
+        return self.open_session() if spare is None or spare.closed else spare
+
+    def prepare(self) -> None:
+        """Open the next command's session meanwhile: it then takes one round trip instead of two."""
+        with self._spare_lock:
+            if self._preparing or self._spare is not None:
+                return
+            self._preparing = True
+        threading.Thread(target=self._open_spare, name="ssh-spare", daemon=True).start()
+
+    def _open_spare(self) -> None:
+        spare = None
+        # the link may be gone, or the server may grant no more: the next command will find out by itself
+        with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
+            spare = self.open_session()
+        with self._spare_lock:
+            self._spare, self._preparing = spare, False
+
     _channel_handler_table: ClassVar[Any] = {
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
         MSG_CHANNEL_CLOSE: _take_note,
@@ -50,7 +79,7 @@ class OrderlyChannel:
     """
 
     def __init__(self, transport: OrderlyTransport) -> None:
-        self._channel: Any = transport.open_session()
+        self._channel: Any = transport.session()
         self._sending = threading.Lock()
         self._answered = False
 

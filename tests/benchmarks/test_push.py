@@ -1,0 +1,121 @@
+"""What bringing files costs, as ratios against OpenSSH's own scp on the same link in the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devices.virtual import far, fleet
+from devices.virtual.fleet import Host
+from devices.virtual.openssh import Server
+from devices.virtual.requirements import require
+from harness import placing, provision
+from harness.model import Device
+from harness.ports import Connection
+from harness.transports import ssh
+
+RUNTIME = "onnxruntime==1.31.1"
+#: Of the long link; s.
+ROUND_TRIP_S = 0.05
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    require(*fleet.NEEDS, *far.NEEDS, "package:openssh-client=scp")
+    with fleet.fleet(tmp_path_factory.mktemp("push") / "hosts", ["h1"]) as (running,):
+        yield running
+
+
+def scp(server: Server, known: Path, *sources: Path, target: str) -> float:
+    """Return how long OpenSSH's scp takes for files, its log-in included; s."""
+    name = server.host if server.port == 22 else f"[{server.host}]:{server.port}"
+    known.write_text(f"{name} {server.host_key}\n")
+    command = ["scp", "-q", "-F", "none", "-P", str(server.port), "-i", str(server.identity)]
+    command += ["-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={known}", *map(str, sources)]
+    started = time.monotonic()
+    subprocess.run([*command, f"{server.user}@{server.host}:{target}"], check=True)
+    return time.monotonic() - started
+
+
+def files(folder: Path, count: int, size: int) -> dict[str, Path]:
+    """Return {sha256: path} of new files of random bytes."""
+    found = {}
+    for number in range(count):
+        path = folder / f"file{number}"
+        path.write_bytes(os.urandom(size))
+        found[hashlib.sha256(path.read_bytes()).hexdigest()] = path
+    return found
+
+
+def test_a_push_is_about_as_fast_as_scp_although_it_is_verified(openssh_server: Server, tmp_path: Path) -> None:
+    (source,) = files(tmp_path, 1, 100_000_000).values()
+    ratios = []
+    for _ in range(5):
+        theirs = scp(openssh_server, tmp_path / "known", source, target=str(tmp_path / "theirs"))
+        started = time.monotonic()
+        connection = ssh.connect(openssh_server.device())
+        connection.push(source, str(tmp_path / "ours"))
+        connection.close()
+        ratios.append(theirs / (time.monotonic() - started))
+    ratio = statistics.median(ratios)
+    print(f"\npush / scp, 100 MB on loopback, log-in included: {ratio:.2f} times as fast (bar: 0.9)")
+    assert ratio >= 0.9
+
+
+def test_twenty_files_over_a_long_link_arrive_sooner_than_by_scp(host: Host, tmp_path: Path) -> None:
+    ratios = []
+    with far.far(host.machine, round_trip_s=ROUND_TRIP_S) as wire:
+        server = host.at(wire.address)
+        there = host.server.workdir / "theirs"
+        there.mkdir(exist_ok=True)
+        for turn in range(3):
+            (tmp_path / str(turn)).mkdir()
+            wanted = files(tmp_path / str(turn), 20, 200_000)
+            theirs = scp(server, tmp_path / "known", *wanted.values(), target=f"{there}/")
+            connection = ssh.connect(server.device())
+            place = provision.workspace(connection, server.device())
+            connection.close()
+            started = time.monotonic()
+            connection = ssh.connect(server.device())
+            placing.blobs(connection, server.device(), place, wanted)
+            ours = time.monotonic() - started
+            connection.close()
+            ratios.append(theirs / ours)
+    ratio = statistics.median(ratios)
+    print(f"\npush / scp, twenty files of 200 kB over 50 ms: {ratio:.2f} times as fast (bar: 1.5)")
+    assert ratio >= 1.5
+
+
+def everything(connection: Connection, device: Device, wanted: dict[str, Path]) -> float:
+    """Return how long it takes until a device has all that a case needs; s."""
+    started = time.monotonic()
+    place = provision.workspace(connection, device)
+    provision.runtime(connection, device, place, RUNTIME)
+    placing.blobs(connection, device, place, wanted)
+    return time.monotonic() - started
+
+
+def test_a_device_that_has_everything_is_found_so_in_few_round_trips(host: Host, tmp_path: Path) -> None:
+    wanted = files(tmp_path, 20, 20_000)
+    near = ssh.connect(host.server.device())
+    everything(near, host.server.device(), wanted)
+    with far.far(host.machine, round_trip_s=0.2) as wire:
+        device = host.at(wire.address).device()
+        distant = ssh.connect(device)
+        distant.run(["sleep", "0.5"])
+        trips = []
+        for _ in range(5):
+            without = everything(near, host.server.device(), wanted)
+            trips.append((everything(distant, device, wanted) - without) / 0.2)
+        distant.close()
+    near.close()
+    count = statistics.median(trips)
+    print(f"\nround trips when nothing changed (agent, runtime, 20 files): {count:.1f} (bar: 5)")
+    assert count < 5
