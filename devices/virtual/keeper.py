@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from devices.virtual import far, fleet, phone, unit, vm
+from devices.virtual import armhf, far, fleet, phone, unit, vm
 
 #: A device in a folder of its own: gives the text of its device file while it runs.
 Starter = Callable[[Path], contextlib.AbstractContextManager[str]]
@@ -49,6 +49,12 @@ def _vm(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def _armhf(folder: Path) -> Iterator[str]:
+    with armhf.armhf(folder) as running:
+        yield running.server.device_toml(runtimes=("tflite-runtime==2.14.0",), workdir=armhf.WORKDIR)
+
+
+@contextlib.contextmanager
 def _phone(folder: Path) -> Iterator[str]:
     with phone.phone(folder) as running:
         yield running.device_toml(runtimes=_RUNTIMES)
@@ -69,6 +75,7 @@ DEVICES: Final[Mapping[str, Starter]] = {
     "phone": _phone,
     "asking": _asking,
     "vm": _vm,
+    "armhf": _armhf,
 }
 #: What each of them needs of this machine.
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -79,6 +86,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "phone": phone.NEEDS,
     "asking": phone.NEEDS,
     "vm": vm.NEEDS,
+    "armhf": armhf.NEEDS,
 }
 
 
