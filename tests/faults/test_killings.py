@@ -100,6 +100,8 @@ def killings(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
                 time.sleep(0.01)
             second[0].kill()
 
+    # Other tests drive the conductor by hand on this workdir and leave their jobs there.
+    shutil.rmtree(device_workdir / "jobs", ignore_errors=True)
     store = Store(f"sqlite:///{folder}/results.sqlite")
     results = conduct(folder, suites, say, store)
     assert killed == ["agent", "worker"]

@@ -26,7 +26,7 @@ from harness.transports import local
 from harness.wheels import Target
 
 MAIN = Path(agent.__path__[0], "__main__.py")
-WINDOW_S = 10.3
+WINDOW_S = 13.0
 REST_W, BUSY_W = 1.25, 3.75
 
 
