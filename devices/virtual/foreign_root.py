@@ -75,12 +75,24 @@ def downloaded(
     Raises:
         RootError: apt could not get them, with what it said.
     """
-    architecture = architecture or _architecture()
     for folder in ("lists/partial", "cache/archives/partial", "parts"):
         (work / folder).mkdir(parents=True)
     keys = f" [signed-by={_KEYS}]" if _KEYS.exists() else ""
     (work / "sources.list").write_text(f"deb{keys} {_mirror()} {suite} main\n")
-    settings = {
+    settings = _settings(work, architecture or _architecture())
+    apt = ["apt-get", "-qq", "-y", *(f"-o{key}={value}" for key, value in settings.items())]
+    _done([*apt, "update"], f"get the list of {suite}'s packages")
+    what = f"get {' '.join(packages)}"
+    if alone:
+        _done([*apt, "download", *packages], what, folder=work / "cache/archives")
+    else:
+        _done([*apt, "install", "--no-install-recommends", "--download-only", *packages], what)
+    return sorted((work / "cache/archives").glob("*.deb"))
+
+
+def _settings(work: Path, architecture: str) -> dict[str, str]:
+    """Return what keeps apt's state in `work`, apart from this system's."""
+    return {
         "APT::Architecture": architecture,
         "APT::Architectures": architecture,
         "APT::Sandbox::User": "root",
@@ -94,14 +106,6 @@ def downloaded(
         "Dir::Etc::Preferences": "/dev/null",
         "Dir::Etc::PreferencesParts": str(work / "parts"),
     }
-    apt = ["apt-get", "-qq", "-y", *(f"-o{key}={value}" for key, value in settings.items())]
-    _done([*apt, "update"], f"get the list of {suite}'s packages")
-    what = f"get {' '.join(packages)}"
-    if alone:
-        _done([*apt, "download", *packages], what, folder=work / "cache/archives")
-    else:
-        _done([*apt, "install", "--no-install-recommends", "--download-only", *packages], what)
-    return sorted((work / "cache/archives").glob("*.deb"))
 
 
 def unpacked(root: Path, archives: Sequence[Path]) -> Path:

@@ -210,9 +210,9 @@ def vm(folder: Path, *, memory_mib: int = 1024, processors: int = 2, boot_s: flo
     make_key(folder / "identity")
     make_key(folder / "host_key")
     host_key = " ".join((folder / "host_key.pub").read_text().split()[:2])
-    seed = {"authorized_keys": "identity.pub", "host_key": "host_key"}
-    files = {name: (folder / file).read_bytes() for name, file in seed.items()}
-    (folder / "initrd").write_bytes(vm_boot.initrd(made.initrd.read_bytes(), files))
+    files = {"authorized_keys": folder / "identity.pub", "host_key": folder / "host_key"}
+    seed = {name: path.read_bytes() for name, path in files.items()}
+    (folder / "initrd").write_bytes(vm_boot.initrd(made.initrd.read_bytes(), seed))
     port = free_port()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}\n")
     command = _command(folder, made, port, memory_mib, processors)
