@@ -1,0 +1,76 @@
+"""A known course of power is played into the board's INA226, and the agent's energy pass finds its joules."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import pytest
+
+from devices.virtual import vm
+from devices.virtual.requirements import require
+from devices.virtual.vm import Vm
+from harness.runners import python
+from harness.transports import ssh
+
+pytestmark = pytest.mark.slow_device
+
+WINDOW_S = 12.0
+#: On the board: one energy pass by the agent's own code; says when its busy window began and ended.
+PASS = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+from harness.agent import energy
+now = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
+span = []
+def infer(seconds):
+    span.append(now())
+    time.sleep(seconds)
+    span.append(now())
+    return {"count": 100, "ns": int(seconds * 1e9)}
+print(json.dumps({**energy.measure({"kind": "hwmon", "chip": "ina226"}, float(sys.argv[2]), infer), "span": span}))
+"""
+TRACES = {
+    # Two words of the sensor in turn: a meter that never changes would be refused, and rightly.
+    "constant": [(0.05, 2.5), (0.05, 2.50625)] * 250,
+    "stepped": [(0.2, 1.25), (0.15, 6.25), (0.1, 3.75)] * 75,
+}
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vm]:
+    require(*vm.NEEDS)
+    with vm.vm(tmp_path_factory.mktemp("powered") / "vm") as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", TRACES)
+def test_the_joules_of_a_known_trace_are_recovered_within_two_percent(machine: Vm, name: str) -> None:
+    connection = ssh.connect(machine.device())
+    place = python.install(connection, machine.device(), "/var/lib/edgeward")
+    played: list[tuple[float, float]] = []
+    player = threading.Thread(target=lambda: played.extend(machine.play(TRACES[name])))
+    player.start()
+    argv = ["python3", "-I", "-S", "-c", PASS, place.folder, str(WINDOW_S)]
+    done = connection.run(argv, timeout_s=120)
+    connection.close()
+    player.join()
+    assert done.code == 0, done.err
+    found = json.loads(done.text)
+    begin, end = found["span"]
+    truth = joules(played, begin, end)
+    busy = found["windows"]["busy"]
+    print(f"\n{name}: {truth:.3f} J played, {busy['joules']:.3f} J found, {busy['joules'] / truth - 1:+.2%}")
+    assert busy["joules"] == pytest.approx(truth, rel=0.02)
+
+
+def joules(played: Sequence[tuple[float, float]], begin: float, end: float) -> float:
+    """Return the energy of a course of power between two moments; each power holds until the next one is set."""
+    total = 0.0
+    for (since, power), (until, _) in pairwise(played):
+        total += power * max(0.0, min(until, end) - max(since, begin))
+    assert played[0][0] < begin
+    assert played[-1][0] > end, "the trace was too short for the windows"
+    return total
