@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from devices.virtual import fleet, memory_limit, vm
-from devices.virtual.requirements import give_up, require
+from devices.virtual import fleet, vm
+from devices.virtual.requirements import require
 from devices.virtual.waiting import soon, ssh_answers
 from harness.errors import DeviceError, Transient
 from harness.store import Store
@@ -63,23 +63,6 @@ def test_a_link_cut_in_the_middle_of_a_run_costs_nothing(tmp_path: Path) -> None
     assert process.returncode == 0, said[-3000:]
     assert "2 passed" in said
     assert runs(lab) == 2
-
-
-def test_a_host_without_enough_memory_is_an_error_and_no_run(tmp_path: Path) -> None:
-    require(*fleet.NEEDS)
-    if missing := memory_limit.lacking_limit():
-        give_up(f"this machine lacks {missing}")
-    lab = labs.make(tmp_path / "lab")
-    with fleet.fleet(tmp_path / "hosts", ["small"], memory_bytes=44_000_000) as (host,):
-        host.server.write_device(lab, id="small", runtimes=RUNTIMES)
-        with campaign(lab, "small") as process:
-            said, _ = process.communicate(timeout=300)
-        assert host.limit is not None
-        assert host.limit.killed() > 0, "the kernel killed nothing: the test is void"
-    assert process.returncode == 1, said[-3000:]
-    assert "small: " in said
-    assert runs(lab) == 0
-    assert "Traceback" not in said
 
 
 @pytest.mark.slow_device
