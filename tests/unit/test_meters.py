@@ -30,6 +30,11 @@ WINDOW_S = 13.0
 REST_W, BUSY_W = 1.25, 3.75
 
 
+def jitter(turn: int) -> int:
+    """Return -1000..1000, another each turn: two in turn would stand still for whoever reads every other one."""
+    return turn * 7919 % 2001 - 1000
+
+
 class Sensor:
     """A folder like a chip of /sys/class/hwmon, whose power jitters around `watts` until it is closed."""
 
@@ -53,7 +58,7 @@ class Sensor:
             self._show()
 
     def _show(self) -> None:
-        microwatts = int(self._sign * (self.watts * 1e6 + 1000 * (self._turn % 2 * 2 - 1)))
+        microwatts = int(self._sign * (self.watts * 1e6 + jitter(self._turn)))
         values = {"power1_input": microwatts, "in1_input": 5000, "curr1_input": microwatts // 5000}
         for channel, value in values.items():
             # One write of fixed width, as the kernel's are: no reader sees a file empty.
@@ -101,7 +106,7 @@ class Teller:
 
     def _tell(self) -> None:
         part = self.file.with_suffix(".part")
-        part.write_text(f"{self.watts + 0.001 * (self._turn % 2 * 2 - 1):.6f}\n")
+        part.write_text(f"{self.watts + jitter(self._turn) * 1e-6:.6f}\n")
         part.replace(self.file)
 
 
