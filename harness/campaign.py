@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import harness
-from harness import compare, lab, protocol, record
+from harness import agreement, compare, lab, protocol, record, reference
 from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unsupported
 from harness.jobs import Group, load_samples
 from harness.link import Link, leased
@@ -54,6 +54,7 @@ class Conduct:
         self._store, self._settings = store, settings
         self._futures: dict[str, Future[Result]] = {case.id: Future() for case in cases}
         self._links: set[Link] = set()
+        self._library = reference.Library()
         self._stopping = threading.Event()
         self._data: dict[str, Samples | HarnessError] = {}
         self._lock = threading.Lock()
@@ -76,6 +77,7 @@ class Conduct:
     def stop(self) -> None:
         """End all jobs, also those under way; devices are tidied up before this returns."""
         self._stopping.set()
+        self._library.stop()
         with self._lock:
             links = list(self._links)
         for link in links:
@@ -162,6 +164,9 @@ class Conduct:
 
     def _group(self, group: Group, link: Link, samples: Samples) -> None:
         found: dict[str, Run] = {}
+        # Before the device is measured: it may be this very machine.
+        references = self._library.references(group, samples, lambda text: self._settings.say(group.device.id, text))
+        same_machine = group.device.address.scheme == "local"
         wanted = protocol.measure(
             group,
             link,
@@ -176,6 +181,8 @@ class Conduct:
             if isinstance(given, HarnessError):
                 self._fail([case], given)
                 continue
+            if held := references.get(case.variant.sha256):
+                given = agreement.held_against(given, held, same_machine=same_machine)
             run = given if baseline is None else replace(given, accuracy=record.with_agreement(given, baseline))
             baseline = run if case.is_baseline else baseline
             self._store.add_run(run)

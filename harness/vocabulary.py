@@ -38,8 +38,12 @@ class MetricInfo:
     def rules(self) -> tuple[str, ...]:
         """The rules that make sense for it in `[accept]`, most usual first."""
         bound = "max" if self.lower_is_better else "min"
-        paired = self.kind == "accuracy" and self.name != "agreement"  # agreement already is against the baseline
-        return (bound, "non_inferior_by") if paired else (bound,)
+        return (bound, "non_inferior_by") if self.paired else (bound,)
+
+    @property
+    def paired(self) -> bool:
+        """Whether it is an accuracy that is compared with the baseline's: agreements already are comparisons."""
+        return self.kind == "accuracy" and self.name not in ("agreement", "reference_agreement")
 
 
 def _cost(name: str, title: str, unit: str, measurement: str, reduce: str, *, lower: bool = True) -> MetricInfo:
@@ -83,6 +87,7 @@ _TABLE: Final = (
     _accuracy("brier", "Brier score", "", lower=True),
     _accuracy("calibration_error", "Calibration error", "", lower=True),
     _accuracy("agreement", "Agreement with the baseline"),
+    _accuracy("reference_agreement", "Agreement with the host"),
     _accuracy("dice", "Dice"),
     _accuracy("iou", "IoU"),
     _accuracy("hausdorff", "Hausdorff distance", "px", lower=True),

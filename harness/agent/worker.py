@@ -110,7 +110,7 @@ class Worker:
         with part.open("wb") as file:
             np.save(file, np.stack(rows))
         part.replace(self._stem.with_suffix(".outputs.npy"))
-        return {"samples": len(rows), "ns": elapsed}
+        return {"samples": len(rows), "ns": elapsed, "quantised": self._session.quantised()}
 
     def memory(self) -> dict[str, Any]:
         """Return this process's memory, in bytes."""

@@ -44,7 +44,7 @@ def statistic(run: Run, metric: str) -> tuple[float | None, str, str]:
         return None, info.unit, "a ratio belongs to a comparison, not to one run"
     if info.kind == "accuracy":
         estimate = run.accuracy.get(metric)
-        return (estimate.point, info.unit, "") if estimate else (None, info.unit, _no_accuracy(run))
+        return (estimate.point, info.unit, "") if estimate else (None, info.unit, _no_accuracy(run, metric))
     if metric == "size_bytes":
         size = run.variant.get("size_bytes")
         return (float(size), info.unit, "") if size else (None, info.unit, "the size of the model file is not recorded")
@@ -52,7 +52,9 @@ def statistic(run: Run, metric: str) -> tuple[float | None, str, str]:
     return value, info.unit, reason
 
 
-def _no_accuracy(run: Run) -> str:
+def _no_accuracy(run: Run, metric: str) -> str:
+    if metric == "reference_agreement":
+        return absence(run.measurements.get("reference_difference")) or "not measured"
     return "the test split has no case of its kind" if run.accuracy else "the accuracy pass gave nothing"
 
 

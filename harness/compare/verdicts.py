@@ -31,7 +31,7 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
     """
     reason = obstacle(baseline, run)
     names = [name for name, info in METRICS.items() if info.kind == "ratio"]
-    names += [name for name in METRICS if name != "agreement" and {name} & {*baseline.accuracy, *run.accuracy}]
+    names += [name for name, info in METRICS.items() if info.paired and {name} & {*baseline.accuracy, *run.accuracy}]
     if reason:
         return [Comparison(name, baseline.id, run.id, None, Verdict.INCOMPARABLE, reason) for name in names]
     return [_comparison(METRICS[name], baseline, run, suite) for name in names]

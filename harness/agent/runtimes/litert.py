@@ -60,6 +60,10 @@ class Session:
         scale, zero_point = self._output["quantization"]
         return (first - zero_point) * scale if scale else first
 
+    def quantised(self) -> bool:
+        """Return whether some tensor holds integers that stand for numbers."""
+        return any(len(one["quantization_parameters"]["scales"]) for one in self._interpreter.get_tensor_details())
+
     def nodes(self) -> dict[str, int]:
         """Return how many nodes of the model each of XNNPACK and the built-in kernels runs."""
         nodes = self._interpreter._get_ops_details()

@@ -25,6 +25,8 @@ ACCELERATORS = (
 _CPU = "CPUExecutionProvider"
 #: Providers with threads of their own are told how many by an option of their own; the session's says nothing to them.
 _THREADS = {"OpenVINOExecutionProvider": "num_of_threads", "XnnpackExecutionProvider": "intra_op_num_threads"}
+#: What the names of operators on quantised tensors have in them.
+_QUANTISED = (b"QuantizeLinear", b"QLinear", b"ConvInteger", b"MatMulInteger", b"MatMulNBits")
 _TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
 
 
@@ -55,7 +57,7 @@ class Session:
             raise ValueError(f"the model has {len(inputs)} inputs; models with one input are supported")
         if inputs[0].type not in _TYPES:
             raise ValueError(f"the model's input is {inputs[0].type}; float, float16, uint8 and int8 are supported")
-        self._name = inputs[0].name
+        self._name, self._path = inputs[0].name, path
         self.shape = list(inputs[0].shape)
         self.dtype = _TYPES[inputs[0].type]
         self.quantization = (0.0, 0)
@@ -71,6 +73,11 @@ class Session:
     def result(self, outputs: Any) -> Any:
         """Return the first output as float32, without the batch axis."""
         return outputs[0][0].astype("float32")
+
+    def quantised(self) -> bool:
+        """Return whether some operator computes with integers that stand for numbers: their names are in the file."""
+        raw = Path(self._path).read_bytes()
+        return any(mark in raw for mark in _QUANTISED)
 
     def nodes(self) -> dict[str, int]:
         """Return provider -> nodes it ran since loading, of a session with `trace`; a part compiled as one counts once.

@@ -19,7 +19,7 @@ UNITS: Final[Mapping[str, str]] = {
 #: When a reading was taken, which says nothing of the device.
 CLOCKS: Final = frozenset({"wall_s", "at_s"})
 #: Notes that programs read; people find what they say in words beside them.
-INTERNAL: Final = frozenset({"place", "marked_rounds", "job_spent_s"})
+INTERNAL: Final = frozenset({"place", "marked_rounds", "job_spent_s", "reference"})
 TITLES: Final[Mapping[str, str]] = {
     "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
     "accelerator_wanted": "Accelerator asked for", "nodes": "Nodes of the model as it ran",
