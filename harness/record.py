@@ -58,7 +58,7 @@ def failed(case: Case, event: Mapping[str, Any]) -> HarnessError:
         "model": "the file is damaged or holds operations this runtime lacks; export it again",
         "input": "",
         "runtime": "the runtime does not start on this device; try another version under runtimes",
-        "killed": "give the device more memory or the case a smaller model",
+        "killed": "look there for what ends processes (an administrator, a memory daemon), then measure again",
         "memory": "give the device more memory or the case a smaller model",
         "disk": "free some space on the device, or set workdir to another disk",
         "accelerator": "take accelerator out of [load] to see whether the model runs without it",

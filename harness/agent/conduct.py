@@ -137,6 +137,10 @@ def main(arguments: list[str]) -> int:
     folder = Path(arguments[0])
     if "--detach" in arguments[1:] and not _detach(folder):
         return 0
+    try:
+        (folder / "claim").mkdir()
+    except FileExistsError:
+        return 0  # Started twice: the answer to the first start was lost with the link.
     # Written before anything that a follower waits for: it tells him whom to watch.
     part = folder / "pid.part"
     part.write_text(str(os.getpid()))

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from harness.agent import limits, survey
+
 #: What the processes of this conductor have taken so far, in ns: starting them, loading models, and inferring.
 SPENT = {"process_start_ns": 0, "load_ns": 0, "inference_ns": 0}
 
@@ -36,6 +38,7 @@ class Process:
         self._deadline_s, self._accelerator = deadline_s, accelerator
         self._log = job / f"m{index}.log"
         self._buffer = b""
+        self._kills, self._free_bytes = limits.oom_kills(), survey.available()
         started = time.monotonic_ns()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -99,10 +102,27 @@ class Process:
         return answer
 
     def _die(self) -> None:
-        code = self._process.wait()
+        _, status, usage = os.wait4(self._process.pid, 0)
+        code = self._process.returncode = os.waitstatus_to_exitcode(status)
+        if code == -signal.SIGKILL:
+            raise self._killed(usage.ru_maxrss * 1024)
         if code < 0:
-            name = signal.Signals(-code).name
-            hint = "; the device probably ran out of memory" if name == "SIGKILL" else ""
-            raise Lost("killed", f"the process was killed by {name}{hint}")
+            raise Lost("killed", f"the process was killed by {signal.Signals(-code).name}")
         tail = " ".join(self._log.read_text(errors="replace").split())[-300:]
         raise Lost("died", f"the process ended with code {code}: {tail}")
+
+    def _killed(self, peak_bytes: int) -> Lost:
+        """Return who sent SIGKILL, as far as the kernel tells: itself for want of memory, or somebody else."""
+        now = limits.oom_kills()
+        if now is None or self._kills is None:
+            return Lost("killed", "the process was killed by SIGKILL, perhaps for want of memory")
+        if now == self._kills:
+            return Lost("killed", "the process was killed by SIGKILL, and not by the kernel for want of memory")
+        had = ", ".join(
+            f"{size / 1e6:.0f} MB {what}"
+            for size, what in ((survey.total(), "in all"), (self._free_bytes, "free before it started"))
+            if size is not None
+        )
+        return Lost(
+            "memory", f"out of memory: the kernel killed the process at {peak_bytes / 1e6:.0f} MB; there is {had}"
+        )

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from harness.agent import limits
+
 SYS = Path("/sys")
 PROC = Path("/proc")
 
@@ -41,7 +43,7 @@ def fingerprint() -> dict[str, Any]:
         "soc": soc(),
         "architecture": platform.machine(),
         "cores": os.cpu_count() or 0,
-        "memory_bytes": meminfo("MemTotal"),
+        "memory_bytes": total(),
         "os": os_name(),
         "kernel": platform.release(),
         "python": platform.python_version(),
@@ -57,7 +59,7 @@ def conditions(folder: str) -> dict[str, Any]:
         "frequency_hz": frequency(),
         "governor": governor(),
         "load_average": os.getloadavg()[0],
-        "available_bytes": meminfo("MemAvailable"),
+        "available_bytes": available(),
         "free_bytes": shutil.disk_usage(folder).free if Path(folder).is_dir() else None,
         "wall_s": time.time(),
         **battery(),
@@ -89,6 +91,18 @@ def meminfo(field: str) -> int | None:
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def total() -> int | None:
+    """Return the memory that there is for this process, in bytes: the machine's, or what a control group allows."""
+    known = [meminfo("MemTotal"), *(limit for limit, _ in limits.groups())]
+    return min((value for value in known if value is not None), default=None)
+
+
+def available() -> int | None:
+    """Return the memory that new processes may still take, in bytes."""
+    known = [meminfo("MemAvailable"), *(limit - used for limit, used in limits.groups())]
+    return min((value for value in known if value is not None), default=None)
 
 
 def temperature() -> float | None:

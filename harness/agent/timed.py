@@ -56,7 +56,7 @@ class TimedPass:
         wanted = self._plan.get("hold", "auto")
         if wanted != "auto":
             return bool(wanted)
-        available = survey.meminfo("MemAvailable")
+        available = survey.available()
         return available is None or sum(self._c.peak_bytes.values()) < 0.8 * available
 
     def _launch(self, launch: int, hold: bool) -> list[dict[str, Any]]:

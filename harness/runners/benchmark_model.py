@@ -34,6 +34,8 @@ __all__ = ["Options", "follow", "install", "runtime", "start", "stop"]
 #: What runs on the device: the native runner speaks for this script, which starts the tool again and again.
 _DRIVE: Final = """\
 job={job} tool={tool} guard=
+# started twice when the answer to the first start is lost with the link
+mkdir "$job/claim" || exit 0
 device() {{ {command} "$@" 9>&-; }}
 mkfifo "$job/alive" && exec 9<>"$job/alive" || exit 74
 printf %s "$$" > "$job/pid.part" && mv "$job/pid.part" "$job/pid" || exit 74

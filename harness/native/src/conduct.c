@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -199,6 +200,15 @@ static int detach_into(const char *folder)
     return 1;
 }
 
+/* Whether the job is still nobody's: it is started twice when the answer to the first start is lost with the link. */
+static int claim(const char *folder)
+{
+    char *path = formatted("%s/claim", folder);
+    int won = mkdir(path, 0777) == 0 || errno != EEXIST;
+    free(path);
+    return won;
+}
+
 /* Written before anything that a follower waits for: it tells him whom to watch. */
 static int write_pid(const char *folder)
 {
@@ -227,6 +237,8 @@ int conduct_main(const char *name, const char *folder, int detach)
         conductor.peak_bytes[i] = 0;
     }
     if (detach && !detach_into(folder))
+        return 0;
+    if (!claim(folder))
         return 0;
     signal(SIGPIPE, SIG_IGN);
     int64_t started = now_ns();

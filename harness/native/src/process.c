@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "json.h"
+#include "limits.h"
 
 struct program program_of(const char *name)
 {
@@ -58,17 +60,31 @@ static const char *signal_name(int number)
     return "a signal";
 }
 
+/* Says who sent SIGKILL, as far as the kernel tells: itself for want of memory, or somebody else. */
+static int killed(const struct process *process, long peak_kib, struct fault *fault)
+{
+    int64_t now = limits_oom_kills(), total = limits_total();
+    if (now < 0 || process->oom_kills < 0)
+        return fail(fault, "killed", "the process was killed by SIGKILL, perhaps for want of memory");
+    if (now == process->oom_kills)
+        return fail(fault, "killed", "the process was killed by SIGKILL, and not by the kernel for want of memory");
+    return fail(fault, "memory",
+                "out of memory: the kernel killed the process at %.0f MB; there is %.0f MB in all, %.0f MB free before "
+                "it started",
+                (double)peak_kib * 1024e-6, (double)total * 1e-6, (double)process->free_bytes * 1e-6);
+}
+
 /* Takes note of a process that is gone, and says why. */
 static int died(struct process *process, struct fault *fault)
 {
     int code = 0;
-    waitpid(process->pid, &code, 0);
+    struct rusage usage = {0};
+    wait4(process->pid, &code, 0, &usage);
     process->pid = 0;
-    if (WIFSIGNALED(code)) {
-        int number = WTERMSIG(code);
-        const char *hint = number == SIGKILL ? "; the device probably ran out of memory" : "";
-        return fail(fault, "killed", "the process was killed by %s%s", signal_name(number), hint);
-    }
+    if (WIFSIGNALED(code) && WTERMSIG(code) == SIGKILL)
+        return killed(process, usage.ru_maxrss, fault);
+    if (WIFSIGNALED(code))
+        return fail(fault, "killed", "the process was killed by %s", signal_name(WTERMSIG(code)));
     char *said = file_word(process->log);
     size_t size = strlen(said), from = size > 300 ? size - 300 : 0;
     fail(fault, "died", "the process ended with code %d: %s", WEXITSTATUS(code), said + from);
@@ -161,6 +177,8 @@ int process_start(struct process *process, const struct program *program, const 
 {
     *process = (struct process){.deadline_s = deadline_s, .spent = spent, .requests = -1, .answers = -1};
     process->log = formatted("%s/m%zu.log", folder, index);
+    process->oom_kills = limits_oom_kills();
+    process->free_bytes = limits_available();
     int64_t started = now_ns();
     if (!spawn(process, program, folder, index)) {
         process->pid = 0;

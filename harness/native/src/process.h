@@ -18,6 +18,7 @@ struct process {
     double deadline_s;
     char *log, *facts;   /* facts: the JSON object that the worker gave of its runtime */
     int64_t start_ns;    /* from fork to ready */
+    int64_t oom_kills, free_bytes; /* before it was started; -1 where the kernel does not say */
     struct text buffer;  /* what was read and not yet taken */
     struct text answer;  /* the last answer, a JSON object */
     struct spent *spent;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "limits.h"
 
 /* Adds the comma that stands between two fields, and the name of the next. */
 static void name_field(struct text *target, const char *name)
@@ -158,7 +159,7 @@ static int add_battery(struct text *target)
 void survey_fingerprint(struct text *target)
 {
     struct utsname system = {0};
-    int64_t memory = survey_meminfo("MemTotal");
+    int64_t memory = limits_total();
     uname(&system);
     struct text own = {0};
     text_add(&own, "{");
@@ -189,7 +190,7 @@ void survey_conditions(struct text *target, const char *folder)
     struct statvfs disk;
     struct timespec wall;
     double value = 0;
-    int64_t available = survey_meminfo("MemAvailable");
+    int64_t available = limits_available();
     if (temperature(&value))
         add_number(&own, "temperature_c", value);
     if (extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq", 0, 1e12, 0, &value))

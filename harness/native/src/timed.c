@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "limits.h"
 #include "npy.h"
 #include "survey.h"
 
@@ -51,7 +52,7 @@ static int count_playing(struct pass *pass)
 /* Whether all models fit into memory at once, with a fifth to spare. */
 static int all_fit(const struct conductor *conductor)
 {
-    int64_t available = survey_meminfo("MemAvailable"), needed = 0;
+    int64_t available = limits_available(), needed = 0;
     if (conductor->job.plan.hold >= 0)
         return conductor->job.plan.hold;
     for (size_t i = 0; i < conductor->job.models; i++)

@@ -1,0 +1,106 @@
+#include "limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "survey.h"
+#include "text.h"
+
+#define ROOT "/sys/fs/cgroup"
+
+/* How the two versions of the kernel's interface call limit, use and reclaimable cache. */
+struct names {
+    const char *limit, *used, *inactive, *active;
+};
+
+/* The number behind `label` in a text of lines `label number`; 0 without one. */
+static int64_t listed(const char *text, const char *label)
+{
+    size_t length = strlen(label);
+    for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+        if (strncmp(line, label, length) == 0 && line[length] == ' ')
+            return strtoll(line + length + 1, NULL, 10);
+    return 0;
+}
+
+static int64_t number_in(const char *folder, const char *name)
+{
+    char *path = formatted("%s/%s", folder, name), *word = file_word(path), *behind;
+    int64_t number = strtoll(word, &behind, 10);
+    if (behind == word || *behind)
+        number = -1;
+    free(path), free(word);
+    return number;
+}
+
+static void lower(int64_t *least, int64_t value)
+{
+    if (*least < 0 || value < *least)
+        *least = value;
+}
+
+static void look_at(const char *folder, const struct names *names, int64_t *total, int64_t *available)
+{
+    int64_t limit = number_in(folder, names->limit), used = number_in(folder, names->used);
+    if (limit < 0 || used < 0)
+        return;
+    char *path = formatted("%s/memory.stat", folder), *stat = file_text(path);
+    int64_t left = limit - used + listed(stat, names->inactive) + listed(stat, names->active);
+    lower(total, limit);
+    lower(available, left > 0 ? left : 0);
+    free(path), free(stat);
+}
+
+/* Lowers both to what a group and all it belongs to allow; inside a container only the root's may be seen. */
+static void look_up(const char *root, const char *group, const struct names *names, int64_t *total, int64_t *available)
+{
+    char *folder = formatted("%s%s", root, group), *slash;
+    while (strlen(folder) > strlen(root)) {
+        look_at(folder, names, total, available);
+        slash = strrchr(folder, '/');
+        *slash = 0;
+    }
+    look_at(root, names, total, available);
+    free(folder);
+}
+
+static void lower_both(int64_t *total, int64_t *available)
+{
+    static const struct names first = {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file",
+                                       "total_active_file"};
+    static const struct names second = {"memory.max", "memory.current", "inactive_file", "active_file"};
+    char *whole = file_text("/proc/self/cgroup");
+    for (char *line = whole ? strtok(whole, "\n") : NULL; line; line = strtok(NULL, "\n")) {
+        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (path == NULL)
+            continue;
+        *path++ = 0;
+        if (*++controllers == 0)
+            look_up(ROOT, path, &second, total, available);
+        else if (strstr(controllers, "memory"))
+            look_up(ROOT "/memory", path, &first, total, available);
+    }
+    free(whole);
+}
+
+int64_t limits_total(void)
+{
+    int64_t total = survey_meminfo("MemTotal"), available = -1;
+    lower_both(&total, &available);
+    return total;
+}
+
+int64_t limits_available(void)
+{
+    int64_t total = -1, available = survey_meminfo("MemAvailable");
+    lower_both(&total, &available);
+    return available;
+}
+
+int64_t limits_oom_kills(void)
+{
+    char *text = file_text("/proc/vmstat"), *known = text ? strstr(text, "\noom_kill ") : NULL;
+    int64_t count = known ? listed(known + 1, "oom_kill") : -1;
+    free(text);
+    return count;
+}
