@@ -18,7 +18,7 @@ from harness.compare import statistic
 from harness.compare.costs import absence
 from harness.errors import HarnessError
 from harness.model import Comparison, Estimate, Measurement, Run
-from harness.stats import percentile
+from harness.stats import percentile, percentile_bound
 from harness.vocabulary import METRICS
 
 #: Raised when a key is renamed or removed; adding one is no new schema.
@@ -143,6 +143,8 @@ def _measurement(one: Measurement) -> dict[str, Any]:
         "p50": float(np.median(one.values)),
         "p90": percentile(one.values, 0.9),
         "p99": percentile(one.values, 0.99),
+        "p90_bound": percentile_bound(one.values, 0.9),
+        "p99_bound": percentile_bound(one.values, 0.99),
         "method": one.method,
     }
     return {**found, "estimated": True} if one.estimated else found

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from harness.stats.discrimination import auroc, auroc_difference, structural_components
 from harness.stats.proportions import mcnemar, paired_difference, wilson
-from harness.stats.quantiles import mean_ratio, percentile, quantile_interval, rank_ratio, samples_needed
+from harness.stats.quantiles import (
+    mean_ratio,
+    percentile,
+    percentile_bound,
+    quantile_interval,
+    rank_ratio,
+    samples_needed,
+)
 from harness.stats.resampling import bootstrap_interval, table_interval
 from harness.stats.rounds import (
     ONE_LAUNCH,
@@ -29,6 +36,7 @@ __all__ = [
     "median_sequence",
     "paired_difference",
     "percentile",
+    "percentile_bound",
     "quantile_interval",
     "rank_ratio",
     "ratio_estimate",

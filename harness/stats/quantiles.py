@@ -37,6 +37,8 @@ def samples_needed(q: float, confidence: float = 0.99) -> int:
 def percentile(values: FloatArray, q: float, confidence: float = 0.99) -> float | None:
     """Return the empirical quantile of `values`, or None when there are fewer than `samples_needed`.
 
+    Between two samples the value is interpolated, as numpy does; LoadGen's line of that name takes the upper of them.
+
     Args:
         values: (N,) raw samples in SI.
         q: the quantile, strictly between 0 and 1.
@@ -45,6 +47,35 @@ def percentile(values: FloatArray, q: float, confidence: float = 0.99) -> float 
     if len(values) < samples_needed(q, confidence):
         return None
     return float(np.quantile(values, q))
+
+
+def percentile_bound(values: FloatArray, q: float, confidence: float = 0.99) -> float | None:
+    """Return the order statistic that MLPerf LoadGen's early stopping reports for a percentile: a cautious one.
+
+    With t the largest count for which P(Binomial(n, 1-q) <= t) < 1 - confidence, it is the t-th highest sample: at most
+    t-1 lie above it, so that it bounds the quantile from above with one sample to spare. `percentile` is the plain
+    estimate; the two draw nearer as samples come in.
+
+    Args:
+        values: (N,) raw samples in SI.
+        q: the quantile, at least 0.5 and below 1.
+        confidence: of the bound.
+
+    Returns:
+        The bound, or None when there are fewer than `samples_needed`.
+
+    Raises:
+        ValueError: if `q` is below 0.5: of a low quantile a bound from above says nothing.
+    """
+    from scipy.stats import binom
+
+    if not 0.5 <= q < 1:
+        raise ValueError(f"a bound from above is for quantiles from 0.5 to below 1, not {q}")
+    n = len(values)
+    if n < samples_needed(q, confidence):
+        return None
+    allowed = int(binom.ppf(1 - confidence, n, 1 - q)) - 1
+    return float(np.sort(np.asarray(values, float))[n - allowed])
 
 
 def quantile_interval(values: FloatArray, q: float, confidence: float = 0.95) -> Estimate | None:

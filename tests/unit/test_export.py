@@ -40,6 +40,8 @@ MEASUREMENT = {
                 "p50": {"type": "number"},
                 "p90": NUMBER,
                 "p99": NUMBER,
+                "p90_bound": NUMBER,
+                "p99_bound": NUMBER,
                 "method": {"type": "string"},
                 "estimated": {"const": True},
             },
@@ -145,6 +147,7 @@ def test_the_json_says_what_was_measured_and_why_the_rest_is_absent() -> None:
     assert run["measurements"]["latency_s"]["values"] == RUN.measurements["latency_s"].values.tolist()
     assert run["measurements"]["latency_s"]["p50"] == pytest.approx(0.015)
     assert run["measurements"]["latency_s"]["p90"] == pytest.approx(0.019)
+    assert run["measurements"]["latency_s"]["p90_bound"] == pytest.approx(0.0198)
     assert run["measurements"]["latency_s"]["p99"] is None, "101 samples are too few for a bound on p99"
     assert run["measurements"]["energy_j"] == {"absent": "no meter configured"}
     assert run["measurements"]["idle_w"]["estimated"] is True

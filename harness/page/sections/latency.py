@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness import units
+from harness import stats, units
 from harness.model import FloatArray
 from harness.page import charts, plots, wording
 from harness.page.report import Entry, Group, Report
@@ -17,6 +17,8 @@ TITLE = "Latency"
 #: At most so many samples a variant are drawn, at even steps of rank, so that the shape stays what it was.
 DRAWN: Final = 500
 COLUMNS: Final = ("p50", "p90", "p99")
+#: Percentiles that are shown with the bound that their number of samples gives.
+BOUNDED: Final = {"p90": 0.9, "p99": 0.99}
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -49,14 +51,19 @@ def _figures(entry: Entry) -> Mapping[str, Any]:
     run, samples = entry.run, values(entry)
     assert run is not None  # an entry with samples has a run
     cells = [
-        (wording.value(name, wording.cost(run, name)), wording.absence(run, name))
-        for name in (f"latency_{column}_s" for column in COLUMNS)
+        (wording.value(name, wording.cost(run, name)), wording.absence(run, name) or _bound(column, samples))
+        for column, name in ((column, f"latency_{column}_s") for column in COLUMNS)
     ]
     throughput = wording.value("throughput_hz", wording.cost(run, "throughput_hz"))
     return {
         "entry": entry, "count": units.count(len(samples)), "cells": cells, "throughput": throughput,
         "fastest": units.human(float(samples.min()), "s"), "slowest": units.human(float(samples.max()), "s"),
     }  # fmt: skip
+
+
+def _bound(column: str, samples: FloatArray) -> str:
+    bound = stats.percentile_bound(samples, BOUNDED[column]) if column in BOUNDED else None
+    return "" if bound is None else f"≤ {units.human(bound, 's')}"
 
 
 def _chart(entries: list[Entry], group: Group) -> Any:

@@ -1,0 +1,87 @@
+"""MLPerf LoadGen as others use it: SingleStream over a system under test written in Python."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Told:
+    """What LoadGen wrote of one test.
+
+    Attributes:
+        early_stopping: its sentence on early stopping.
+        percentiles_ns: percentile in percent -> latency.
+        samples_ns: (N,) latencies as LoadGen timed them, sorted; empty without a trace.
+    """
+
+    early_stopping: str
+    percentiles_ns: dict[float, int]
+    samples_ns: npt.NDArray[np.int64]
+
+    def number(self, pattern: str) -> int:
+        """Return the number that `pattern` finds in the sentence on early stopping."""
+        found = re.search(pattern, self.early_stopping)
+        assert found is not None, self.early_stopping
+        return int(found[1])
+
+
+def single_stream(
+    call: Callable[[int], Any], folder: Path, *, queries: int, seconds: float = 0.0, q: float = 0.9, trace: bool = False
+) -> Told:
+    """Let LoadGen issue queries one after the other, each answered by `call(index of the sample)`.
+
+    Args:
+        call: the inference.
+        folder: where LoadGen may write its logs.
+        queries: how many, exactly so many if `seconds` is 0.
+        seconds: how long at least.
+        q: the percentile that the test is about.
+        trace: whether each sample's time is wanted, too.
+    """
+    import mlperf_loadgen as loadgen
+
+    def issue(asked: Any) -> None:
+        for one in asked:
+            call(one.index)
+            loadgen.QuerySamplesComplete([loadgen.QuerySampleResponse(one.id, 0, 0)])
+
+    settings, logs = loadgen.TestSettings(), loadgen.LogSettings()
+    settings.scenario, settings.mode = loadgen.TestScenario.SingleStream, loadgen.TestMode.PerformanceOnly
+    settings.min_query_count, settings.min_duration_ms = queries, round(seconds * 1000)
+    settings.max_query_count = 0 if seconds else queries
+    # So many are made ready beforehand that the time ends the test, not their number.
+    settings.single_stream_expected_latency_ns = 100_000
+    settings.single_stream_target_latency_percentile = q
+    logs.log_output.outdir, logs.enable_trace = str(folder), trace
+    system = loadgen.ConstructSUT(issue, lambda: None)
+    samples = loadgen.ConstructQSL(16, 16, lambda _: None, lambda _: None)
+    try:
+        loadgen.StartTestWithLogSettings(system, samples, settings, logs)
+    finally:
+        loadgen.DestroyQSL(samples)
+        loadgen.DestroySUT(system)
+    return _told(folder, trace)
+
+
+def _told(folder: Path, trace: bool) -> Told:
+    lines = (folder / "mlperf_log_detail.txt").read_text().splitlines()
+    entries = [json.loads(line.removeprefix(":::MLLOG ")) for line in lines]
+    said = {entry["key"]: entry["value"] for entry in entries}
+    percentiles = {
+        float(key.split("_")[1]): int(value)
+        for key, value in said.items()
+        if key.startswith("result_") and key.endswith("_percentile_latency_ns")
+    }
+    text = (folder / "mlperf_log_trace.json").read_text() if trace else ""
+    spans = re.findall(r'"issue_start_ns":(\d+),"complete_ns":(\d+)', text)
+    samples = np.sort(np.array([int(end) - int(start) for start, end in spans], np.int64))
+    return Told(str(said["early_stopping_result"]), percentiles, samples)
