@@ -1,7 +1,8 @@
 """A runtime and what it needs, for a device's Python and processor: one reproducible tar, made once on the host.
 
 pip resolves for the device, not for the host (`--platform`, `--python-version`), so a device needs neither pip nor a
-network. The tar's sha256 is the name of the folder it becomes on the device.
+network. The tar's sha256 is the name of the folder it becomes on the device. What no index has a wheel of (numpy for
+32-bit ARM) the device may have of its own; pip then resolves around it.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Sequence
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import platformdirs
 
@@ -25,6 +30,18 @@ from harness.errors import MissingTool, Unsupported
 
 #: How pip says that it could not ask an index.
 _NO_INDEX = ("connection broken", "ssl certificate")
+#: How long it is believed that a runtime needs what has no wheel; s. Indexes grow, and pip takes its time to look.
+_NO_WHEEL_S = 7 * 86400
+#: How pip names what it found no wheel of.
+_NO_WHEEL = re.compile(r"No matching distribution found for ([A-Za-z0-9._-]+)")
+
+
+class NoWheel(Unsupported):
+    """There is no wheel for a device's Python and processor; `distribution` is what there is none of."""
+
+    def __init__(self, message: str, *, device: str, distribution: str) -> None:
+        self.distribution = distribution
+        super().__init__(message, device=device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +77,57 @@ def cache_dir() -> Path:
     return Path(os.environ.get("EDGEWARD_CACHE") or platformdirs.user_cache_path("edgeward"))
 
 
-def bundle(requirement: str, constraints: Sequence[str], target: Target, *, device: str) -> Bundle:
+def bundle(
+    requirement: str, constraints: Sequence[str], target: Target, *, device: str, own: Mapping[str, str] | None = None
+) -> Bundle:
     """Return the runtime `requirement` for `target`, from the cache or through pip.
 
+    Args:
+        requirement: the runtime, as pip takes it.
+        constraints: further requirements that hold beside it.
+        target: what the wheels must fit.
+        device: whose runtime it is, for the error.
+        own: name -> version of what the device has of its own; it is left out, and must fit the runtime.
+
     Raises:
-        Unsupported: there is no wheel for this target.
+        NoWheel: there is no wheel for this target.
+        Unsupported: what the device has of its own does not fit.
         MissingTool: pip could not run or reach its index, and the cache has nothing.
     """
-    key = hashlib.sha256(json.dumps([requirement, list(constraints), str(target)]).encode()).hexdigest()[:16]
+    own = dict(own or {})
+    wanted = [requirement, list(constraints), str(target), *([own] if own else [])]
+    key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
     folder = cache_dir() / "runtimes" / key
+    lack = folder.with_suffix(".lacks")
     if not _whole(folder):
+        if lack.exists() and time.time() - lack.stat().st_mtime < _NO_WHEEL_S:
+            raise _no_wheel(requirement, target, device, lack.read_text())
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-            made = Path(work) / "made"
-            made.mkdir()
-            _install(Path(work) / "tree", requirement, constraints, target, device)
-            _pack(Path(work) / "tree", made)
-            _put(made, folder)
+        try:
+            _make(folder, requirement, constraints, target, device, own)
+        except NoWheel as error:
+            # Of a runtime itself there may be one tomorrow; what it needs is another matter.
+            if not requirement.startswith(error.distribution):
+                lack.write_text(error.distribution)
+            raise
     manifest = json.loads((folder / "manifest.json").read_text())
     return Bundle(folder / "runtime.tar", manifest["sha256"], manifest["files"])
+
+
+def _make(
+    folder: Path,
+    requirement: str,
+    constraints: Sequence[str],
+    target: Target,
+    device: str,
+    own: Mapping[str, str],
+) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        made = Path(work) / "made"
+        made.mkdir()
+        _install(Path(work) / "tree", requirement, constraints, target, device, own)
+        _pack(Path(work) / "tree", made)
+        _put(made, folder)
 
 
 def _whole(folder: Path) -> bool:
@@ -98,29 +147,64 @@ def _put(made: Path, folder: Path) -> None:
             raise
 
 
-def _install(tree: Path, requirement: str, constraints: Sequence[str], target: Target, device: str) -> None:
+def _install(
+    tree: Path, requirement: str, constraints: Sequence[str], target: Target, device: str, own: Mapping[str, str]
+) -> None:
     platforms = [argument for tag in target.platforms for argument in ("--platform", tag)]
     version = f"{target.python[0]}.{target.python[1]}"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--target", str(tree), "--only-binary=:all:", "--implementation", "cp", "--python-version", version]
-    done = subprocess.run(
-        [*command, *platforms, requirement, *constraints], capture_output=True, text=True, check=False
+    pins = [f"{name}=={its}" for name, its in own.items()]
+    with _stand_ins(own) as folder:
+        found = ["--find-links", str(folder)] if own else []
+        wanted = [*command, *platforms, *found, requirement, *constraints, *pins]
+        done = subprocess.run(wanted, capture_output=True, text=True, check=False)
+    if done.returncode:
+        _refuse(done.stderr, requirement, target, device, own)
+    for name, its in own.items():
+        shutil.rmtree(tree / f"{name}-{its}.dist-info")
+
+
+def _no_wheel(requirement: str, target: Target, device: str, distribution: str) -> NoWheel:
+    return NoWheel(
+        f"there is no wheel of {requirement} for {target}; name another version or runtime under runtimes",
+        device=device,
+        distribution=distribution,
     )
-    if done.returncode == 0:
-        return
-    says = done.stderr.strip().splitlines()
+
+
+@contextmanager
+def _stand_ins(own: Mapping[str, str]) -> Iterator[Path]:
+    """Yield a folder of empty wheels for what the device has of its own, so that pip resolves as if they were it."""
+    with tempfile.TemporaryDirectory() as work:
+        for name, version in own.items():
+            info = f"{name}-{version}.dist-info"
+            with zipfile.ZipFile(Path(work) / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+                wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+                wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+                wheel.writestr(f"{info}/RECORD", "")
+        yield Path(work)
+
+
+def _refuse(stderr: str, requirement: str, target: Target, device: str, own: Mapping[str, str]) -> NoReturn:
+    """Raise what pip's words mean."""
+    says = stderr.strip().splitlines()
     # Without a network pip finds no version either, but has said before that it could not ask.
     if any(words in line for line in says for words in _NO_INDEX):
         raise MissingTool(
             f"{requirement} could not be brought here: pip's index does not answer; connect this host, then try again",
             device=device,
         )
-    if any("No matching distribution" in line for line in says):
+    lacks = _NO_WHEEL.search(stderr)
+    if own and ("ResolutionImpossible" in stderr or (lacks and lacks[1] in own)):
+        has = " and ".join(f"{name} {version}" for name, version in own.items())
         raise Unsupported(
-            f"there is no wheel of {requirement} for {target}; name another version or runtime under runtimes",
+            f"{requirement} does not go with the device's own {has}; name another version or runtime under runtimes",
             device=device,
         )
-    reason = _words(says[-1]) if says else f"code {done.returncode}"
+    if lacks:
+        raise _no_wheel(requirement, target, device, lacks[1])
+    reason = _words(says[-1]) if says else "it said nothing"
     raise MissingTool(f"{requirement} could not be brought here, pip failed: {reason}", device=device)
 
 

@@ -1,7 +1,7 @@
 """A 32-bit ARM board, as old ones are: its Python and its SSH server run under qemu's user mode, on this host's kernel.
 
-Good for one thing: what a device says of its ABI and what is then brought to it. Memory and sensors are this host's,
-so its /sys is empty; for those see `vm`.
+Good for what a device says of its ABI, what is then brought to it, and that a model computes the same there. How fast
+it is says nothing of a real board; memory is this host's, and its /sys is empty: for memory and sensors see `vm`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ NEEDS: Final = (
     "package:openssh-client=ssh-keygen",
 )
 #: Not busybox: its shell runs itself by /proc/self/exe, which under qemu is qemu.
-_PACKAGES: Final = ("coreutils", "dash", "findutils", "grep", "libgomp1", "libstdc++6", "openssh-server", "python3")
+#: numpy is the board's own, as on any 32-bit board: no index has wheels of it.
+_PACKAGES: Final = (
+    *("coreutils", "dash", "findutils", "grep", "libgomp1", "libstdc++6", "openssh-server", "python3"),
+    "python3-numpy",
+)
+#: What the packages' scripts would have linked.
+_LINKS: Final = {f"usr/lib/arm-linux-gnueabihf/lib{name}.so.3": f"{name}/lib{name}.so.3" for name in ("blas", "lapack")}
 _SUITE: Final = "bookworm"
 WORKDIR: Final = Path("/var/lib/edgeward")
 #: How the kernel knows a 32-bit ARM program, and by what it is run (Documentation/admin-guide/binfmt-misc.rst).
@@ -49,6 +55,8 @@ mount -t overlay overlay -o "lowerdir=$base,upperdir=$folder/layers/upper,workdi
 root=$folder/root
 mkdir -p "$root/proc" "$root/sys" "$root/dev" "$root/run/sshd" "$root/etc/ssh" "$root/root" "$root/server"
 mount -t proc proc "$root/proc"
+printf 'model name : ARMv7, emulated by qemu-arm\\n' > "$root/server/cpuinfo"
+mount --bind "$root/server/cpuinfo" "$root/proc/cpuinfo"
 for device in null zero full random urandom tty; do
   touch "$root/dev/$device"
   mount --bind "/dev/$device" "$root/dev/$device"
@@ -96,7 +104,7 @@ def armhf(folder: Path) -> Iterator[Board]:
     missing = lacking(*NEEDS)
     if missing:
         raise BoardError(f"an armhf board needs {missing}")
-    base = foreign_root.foreign_root("armhf", _PACKAGES, suite=_SUITE, architecture="armhf")
+    base = foreign_root.foreign_root("armhf", _PACKAGES, suite=_SUITE, links=_LINKS, architecture="armhf")
     server = prepared(folder, "0.0.0.0", 22, ("ed25519",), {"LC_ALL": "C"}, ["UseDNS no"])
     for name in ("layers", "root"):
         (folder / name).mkdir()

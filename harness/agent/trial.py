@@ -12,7 +12,7 @@ import time
 from importlib import import_module
 from typing import Any
 
-from harness.agent import energy
+from harness.agent import arrays, energy
 from harness.agent.sentinel import kernel_ns
 
 #: Half of the time at rest, half under a load of one core.
@@ -68,7 +68,7 @@ def runtime(arguments: list[str]) -> int:
     sys.path.insert(0, folder)
     module = import_module("harness.agent.runtimes." + name)
     try:
-        answer = {**module.facts(), "offers": module.offers()}
+        answer = {**module.facts(), "numpy": arrays.numpy_version(folder), "offers": module.offers()}
     except Exception as error:  # noqa: BLE001  whatever a runtime raises is the answer
         answer = {"refused": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
     with answers:

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable
 
-from harness.agent import images, memory
+from harness.agent import arrays, arrivals, images, memory, parts
 
 #: Inputs that the timed loop cycles through: real images, few enough to stay in the cache like a live frame.
 TIMED_INPUTS = 16
@@ -38,8 +38,9 @@ class Worker:
         import numpy
 
         self._numpy = numpy
-        self.facts = {**self._runtime.facts(), "numpy": numpy.__version__}
+        self.facts = {**self._runtime.facts(), "numpy": arrays.numpy_version(self._model["runtime_path"])}
         self.accelerator: str = self._job.get("accelerator", "")
+        self._batch: int = self._job.get("batch", 1)
         self._session: Any = None
         self._bound: list[Any] = []
         self._turn = 0
@@ -86,16 +87,35 @@ class Worker:
         """Infer for `duration_s` and at least `minimum` times; samples to keep go to the model's own file."""
         samples = self._timed(int(duration_s * 1e9), minimum)
         if keep:
-            with self._stem.with_suffix(".latency.raw").open("ab") as file:
-                samples.tofile(file)
-        level = float(self._numpy.quantile(samples, ROUND_QUANTILE, method="median_unbiased"))
-        return {"count": len(samples), "level_ns": level, "ns": sum(samples)}
+            self._keep("latency", samples)
+        return {"count": len(samples), "level_ns": self._level(samples), "ns": sum(samples)}
 
     def spin(self, duration_s: float) -> dict[str, Any]:
-        """Infer for `duration_s` without keeping samples, for a meter's window."""
+        """Infer for `duration_s` without keeping samples, for a meter's window; `count` is of images."""
         started = time.monotonic_ns()
         samples = self._timed(int(duration_s * 1e9), 1)
-        return {"count": len(samples), "ns": time.monotonic_ns() - started}
+        return {"count": len(samples) * self._batch, "ns": time.monotonic_ns() - started}
+
+    def stream(self, frames: int, period_ns: int) -> dict[str, Any]:
+        """Let a block of frames arrive; what became of them goes to the model's own files."""
+        found, self._turn = arrivals.stream(self._session.call, self._bound, self._turn, period_ns, frames)
+        latencies = found.latencies
+        for name, samples in (("latency", latencies), ("frames", found.taken), ("jitter", found.jitter)):
+            self._keep(name, samples)
+        known = {"count": len(latencies), "level_ns": self._level(latencies), "ns": sum(found.taken[2::3])}
+        return {**known, "arrived": frames, "waits": len(found.jitter)}
+
+    def parts(self, duration_s: float, minimum: int) -> dict[str, Any]:
+        """Take images from pixels to answers, each part timed; this session is used for nothing else."""
+        np, pixels = self._numpy, self._pixels()
+        frames = [np.array(pixels[i : i + 1]) for i in range(min(len(pixels), TIMED_INPUTS))]
+        finish = parts.finishing(self._job.get("task", ""), self._session.result)
+        duration_ns, session = int(duration_s * 1e9), self._session
+        rows = parts.chained(
+            lambda frame: session.bind(next(self._inputs(frame))), session.call, finish, frames, duration_ns, minimum
+        )
+        self._save("parts", np.array(rows, np.int64).reshape(-1, 3))
+        return {"count": len(rows) // 3, "ns": sum(rows)}
 
     def accuracy(self) -> dict[str, Any]:
         """Infer every sample of the split and write the raw outputs, float32, in the split's order."""
@@ -106,20 +126,38 @@ class Worker:
                 outputs = self._session.call(self._session.bind(x))
                 rows.append(np.array(self._session.result(outputs), dtype=np.float32))
         elapsed = time.monotonic_ns() - started
-        part = self._stem.with_suffix(".part")
-        with part.open("wb") as file:
-            np.save(file, np.stack(rows))
-        part.replace(self._stem.with_suffix(".outputs.npy"))
+        self._save("outputs", np.stack(rows))
         return {"samples": len(rows), "ns": elapsed, "quantised": self._session.quantised()}
 
     def memory(self) -> dict[str, Any]:
         """Return this process's memory, in bytes."""
         return dict(memory.read())
 
+    def _keep(self, name: str, samples: array[int]) -> None:
+        with self._stem.with_suffix(f".{name}.raw").open("ab") as file:
+            samples.tofile(file)
+
+    def _save(self, name: str, values: Any) -> None:
+        part = self._stem.with_suffix(".part")
+        with part.open("wb") as file:
+            self._numpy.save(file, values)
+        part.replace(self._stem.with_suffix(f".{name}.npy"))
+
+    def _level(self, samples: array[int]) -> float:
+        return float(self._numpy.quantile(samples, ROUND_QUANTILE, method="median_unbiased"))
+
     def _make_ready(self, inputs: int) -> None:
-        pixels = self._pixels()
+        np, pixels = self._numpy, self._pixels()
         self._fit(pixels)
-        self._bound = [self._session.bind(x) for x in self._inputs(pixels[:inputs])]
+        if self._batch == 1:
+            self._bound = [self._session.bind(x) for x in self._inputs(pixels[:inputs])]
+            return
+        # As many images as without batches, but whole batches; a small split goes round.
+        wanted = self._batch * -(-inputs // self._batch)
+        singles = list(self._inputs(pixels[np.arange(min(wanted, len(pixels)))]))
+        batches = range(0, wanted, self._batch)
+        rows = [[singles[i % len(singles)] for i in range(first, first + self._batch)] for first in batches]
+        self._bound = [self._session.bind(np.concatenate(row)) for row in rows]
 
     def _pixels(self) -> Any:
         return self._numpy.load(self._job["input"]["path"], mmap_mode="r")
@@ -128,7 +166,7 @@ class Worker:
         sample = images.prepare(pixels[:1], self._job["input"])
         if sample.shape[0] == 0:
             raise images.Misfit("the data has no samples")
-        wrong = images.misfit(self._session.shape, sample.shape)
+        wrong = images.misfit(self._session.shape, sample.shape) or images.unbatched(self._session.shape, self._batch)
         if wrong:
             raise images.Misfit(wrong)
 

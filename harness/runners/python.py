@@ -18,14 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
-from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace, Transient
+from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace, Transient, Unsupported
 from harness.model import Device
-from harness.placing import Workspace, leave_list, missing, missing_of_many, unpack
+from harness.placing import Workspace, checked, leave_list, missing, missing_of_many, unpack
 from harness.ports import Connection
-from harness.wheels import Bundle, Target, bundle
+from harness.wheels import Bundle, NoWheel, Target, bundle
 
 _PROBE = "import json,platform,sys;print(json.dumps([sys.version_info[:2],platform.machine(),platform.libc_ver()]))"
 _PYTHON_MIN = (3, 9)
+#: With the device's own packages, which the agent itself never sees.
+_NUMPY = "import json,numpy,os;print(json.dumps([numpy.__version__,os.path.dirname(numpy.__file__)]))"
 
 #: Kills a job's process group, if the number still is that job's, and waits: what still runs may still write.
 _STOP = """
@@ -75,9 +77,14 @@ def _damaged(connection: Connection, device: Device, place: Workspace, folder: s
 
 
 def runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> str:
-    """Return the folder of a runtime on the device, bringing it there if it is missing or damaged."""
-    constraints = import_module(f"harness.agent.runtimes.{registry.runtime_name(requirement)}").CONSTRAINTS
-    made: Bundle = bundle(requirement, constraints, place.target, device=device.id)
+    """Return the folder of a runtime on the device, bringing it there if it is missing or damaged.
+
+    Where no index has a wheel of numpy, as for 32-bit ARM, the folder gets a link to the device's own.
+
+    Raises:
+        Unsupported: there is no wheel for the device, or no numpy, or one that does not fit.
+    """
+    made, own = _bundle(connection, device, place, requirement)
     folder = posixpath.join(place.root, "runtimes", made.sha256[:16])
     wanted = {posixpath.join(folder, name): digest for name, digest in made.files.items()}
     listing = posixpath.join(folder, ".edgeward-files")
@@ -89,7 +96,30 @@ def runtime(connection: Connection, device: Device, place: Workspace, requiremen
             raise OutOfSpace(
                 f"{len(still)} files of {requirement} did not arrive whole; free some space", device=device.id
             )
+    if own:
+        linked = connection.run(["ln", "-sfn", own, posixpath.join(folder, "numpy")])
+        checked(linked, device, f"{own} could not be linked into {folder}")
     return folder
+
+
+def _bundle(connection: Connection, device: Device, place: Workspace, requirement: str) -> tuple[Bundle, str]:
+    """Return a runtime for the device, and where on it the numpy is that must be added; "" if that is in it."""
+    constraints = import_module(f"harness.agent.runtimes.{registry.runtime_name(requirement)}").CONSTRAINTS
+    try:
+        return bundle(requirement, constraints, place.target, device=device.id), ""
+    except NoWheel as error:
+        if error.distribution != "numpy":
+            raise
+    # Without -S: the system's packages; with -I: no user's and nothing that happens to lie around.
+    done = connection.run([place.command[0], "-I", "-c", _NUMPY])
+    if done.code:
+        raise Unsupported(
+            f"{requirement} needs numpy, of which there is no wheel for {place.target}, and the device's Python has "
+            "none of its own; run `apt install python3-numpy` there",
+            device=device.id,
+        )
+    version, folder = json.loads(done.text)
+    return bundle(requirement, constraints, place.target, device=device.id, own={"numpy": version}), folder
 
 
 def start(connection: Connection, device: Device, command: Sequence[str], job: str) -> None:
