@@ -15,6 +15,9 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+#: What a stream has where its suite does not say: an ultrasound probe's.
+FRAME_RATE_HZ = 30.0
+
 
 class Verdict(StrEnum):
     """What a comparison with the baseline says; `INCONCLUSIVE` is an honest answer and never rounded up."""
@@ -207,6 +210,7 @@ class Measurement:
         method: the clock or meter it was read from.
         absent_reason: why there is no number; empty when there is one.
         estimated: True if modelled rather than measured.
+        estimate: the number with its uncertainty where it is more than a statistic of `values`.
     """
 
     metric: str
@@ -216,6 +220,7 @@ class Measurement:
     method: str = ""
     absent_reason: str = ""
     estimated: bool = False
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)

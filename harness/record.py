@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import accelerators, averages, registry
+from harness import accelerators, averages, energy, registry
 from harness.errors import HarnessError, MeasurementError
 from harness.model import Case, Conditions, Estimate, IntArray, Measurement, Run, Samples, Validity
 from harness.units import NS_PER_S
@@ -187,7 +187,7 @@ def _measurements(index: int, account: Account, table: IntArray) -> dict[str, Me
         _bytes("swap_bytes", [e["after"].get("swap_bytes") for e in memory], "VmSwap"),
         _growth("load_growth_bytes", memory, "before", "loaded"),
         _growth("inference_growth_bytes", memory, "loaded", "inferred"),
-        *_energy(account.of("energy", index)),
+        *energy.measurements(account.of("energy", index)),
     ]
     return {m.metric: m for m in found}
 
@@ -215,22 +215,6 @@ def _throughput(samples: Any, table: IntArray) -> Any:
         spent = sum(samples[start:stop].sum() for _, start, stop, _ in rows)
         rates.append((rows[:, 2] - rows[:, 1]).sum() / spent)
     return np.array(rates)
-
-
-def _energy(events: Sequence[Mapping[str, Any]]) -> list[Measurement]:
-    """Return gross and net joules per inference, one value for each tenth of the busy window (METHOD.md, phase 8)."""
-    if not events or "absent" in events[0]:
-        reason = events[0]["absent"] if events else "no meter configured"
-        return [Measurement(name, "J", absent_reason=reason) for name in ("energy_j", "energy_net_j")]
-    windows, count = events[0]["windows"], events[0]["inferences"]
-    rate = count / windows["busy"]["seconds"]
-    gross = np.array(windows["busy"]["watts"]) / rate
-    idle = [w for name in ("idle_before", "idle_after") for w in windows[name]["watts"]]
-    how = f"meter, {windows['busy']['seconds']:.0f} s window, {windows['busy']['updates']} updates"
-    return [
-        Measurement("energy_j", "J", gross, None, f"gross, {how}"),
-        Measurement("energy_net_j", "J", gross - np.mean(idle) / rate, None, f"idle subtracted, {how}"),
-    ]
 
 
 def _validity(table: IntArray, unaccelerated: str) -> tuple[Validity, tuple[str, ...]]:
@@ -270,6 +254,7 @@ def _notes(index: int, account: Account, table: IntArray) -> dict[str, Any]:
         "accuracy_pass_s": accuracy["ns"] / NS_PER_S,
         "job_spent_s": _spent(account),
         "sentinel_cool_s": timed["sentinel_cool_ns"] / NS_PER_S,
+        **energy.notes(account.of("energy", index)),
     }
 
 

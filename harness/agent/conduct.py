@@ -119,6 +119,8 @@ class Conductor:
             process.quit()
 
     def _energy(self, index: int) -> dict[str, Any]:
+        if self.job["meter"]["kind"] == energy.HOST:
+            self.events.say("energy_start", model=index)
         process = self.start(index)
         try:
             process.ask("load")

@@ -1,10 +1,27 @@
 """The energy pass: an idle window, a window of inferences, an idle window, all read from one meter.
 
-The meter is sampled in a thread, because nothing is timed meanwhile. The host makes joules per inference of it.
+The meter is sampled in a thread, because nothing is timed meanwhile; gaps between two readings are drawn at random, so
+that no periodic load is always met at the same phase (additive random sampling; Bilinskis and Mikelsons, "Randomized
+Signal Processing", 1992). The host makes joules per inference of it (harness/energy.py).
+
+The event `energy` has either `absent`, the reason, or these fields:
+    meter: the kind that was read ("hwmon"), "host" where the host reads it.
+    quantity: "joules" for a counter, "watts" for power; missing with "host".
+    resolution: the smallest step that the meter can tell, J or W; missing with "host".
+    inferences: how many whole inferences the busy window held.
+    windows: `idle_before`, `busy` and `idle_after`, each with
+        begin_ns, end_ns: when the window began and ended, by the device's monotonic clock; and unless "host"
+        at_ns, readings: every sample, J or W; the first is from before begin_ns, the last from after end_ns.
+        joules, seconds: from the first sample to the last.
+        updates: how often a reading differed from the one before.
+
+With {"kind": "host"} for a meter, `energy_start` is said first and the windows come `lead_s` after it: time for the
+host to compare the clocks.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -15,26 +32,69 @@ from typing import Any, Callable
 #: A window shorter than this, or with fewer changes of the meter, gives no number (METHOD.md, phase 8).
 MIN_WINDOW_S = 10.0
 MIN_UPDATES = 50
+#: Mean time between two readings, and between which shares of it each gap is drawn.
 PERIOD_S = 0.05
+GAPS = (0.5, 1.5)
+#: The order of the windows.
+WINDOWS = ("idle_before", "busy", "idle_after")
+#: The kind of a meter that the host reads.
+HOST = "host"
 
 
 class Refused(Exception):
     """The meter gives no number that may be trusted; the message says why."""
 
 
+class Clock:
+    """The monotonic clock and what passes by it; a test may let time pass faster."""
+
+    def now_ns(self) -> int:
+        """Return the monotonic time, in ns."""
+        return time.monotonic_ns()
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        time.sleep(seconds)
+
+    def beside(self, during: Callable[[], Any], sample: Callable[[], None], gap: Callable[[], float]) -> None:
+        """Call `sample` every `gap()` seconds while `during` runs; raises what either raises."""
+        stop, failures = threading.Event(), []
+
+        def run() -> None:
+            try:
+                while not stop.wait(gap()):
+                    sample()
+            except (OSError, ValueError, Refused) as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            during()
+        finally:
+            stop.set()
+            thread.join()
+        if failures:
+            # What was missed in the middle of a window must not be bridged by a guess.
+            raise failures[0]
+
+
 def measure(meter: dict[str, Any], window_s: float, infer: Callable[[float], dict[str, Any]]) -> dict[str, Any]:
-    """Return joules, seconds and meter updates of the three windows, and the inferences of the middle one.
+    """Return the fields of the event `energy`.
 
     Args:
-        meter: the `[meter]` table of the device file.
+        meter: the `[meter]` table of the device file, or {"kind": "host", "lead_s": ...}.
         window_s: length of each window.
         infer: runs inferences for that long and returns count and ns.
 
     Raises:
         Refused: the windows give no number that may be trusted.
     """
+    if meter["kind"] == HOST:
+        time.sleep(meter["lead_s"])
+        return {"meter": HOST, **_unread(window_s, infer)}
     with opened(meter) as (reader, quantity):
-        return _measure(reader, quantity, window_s, infer)
+        return {"meter": meter["kind"], **watched(reader, quantity, window_s, infer, Clock())}
 
 
 @contextmanager
@@ -53,14 +113,28 @@ def opened(meter: dict[str, Any]) -> Iterator[tuple[Any, str]]:
         raise Refused(f"the meter cannot be read: {error}; look at [meter] in the device's file") from error
 
 
-def _measure(reader: Any, quantity: str, window_s: float, infer: Callable[[float], dict[str, Any]]) -> dict[str, Any]:
+def watched(
+    reader: Any, quantity: str, window_s: float, infer: Callable[[float], dict[str, Any]], clock: Clock
+) -> dict[str, Any]:
+    """Return what an open meter says of the three windows, and the inferences of the middle one; raises Refused."""
     if reader.charging():
         raise Refused("the battery is charging, which hides what the device draws; unplug it")
-    before = _window(reader, quantity, lambda: time.sleep(window_s))
     answer: dict[str, Any] = {}
-    busy = _window(reader, quantity, lambda: answer.update(infer(window_s)))
-    after = _window(reader, quantity, lambda: time.sleep(window_s))
-    windows = {"idle_before": before, "busy": busy, "idle_after": after}
+    during: tuple[Callable[[], Any], ...] = (
+        lambda: clock.sleep(window_s),
+        lambda: answer.update(infer(window_s)),
+        lambda: clock.sleep(window_s),
+    )
+    windows = {name: _window(reader, quantity, one, clock) for name, one in zip(WINDOWS, during)}
+    judge(windows)
+    return {
+        "quantity": quantity, "resolution": reader.resolution, "inferences": answer["count"], "windows": windows,
+    }  # fmt: skip
+
+
+def judge(windows: dict[str, Any]) -> None:
+    """Raise Refused unless the readings of the three windows may be made a number of."""
+    busy = windows["busy"]
     if sum(window["updates"] for window in windows.values()) == 0:
         raise Refused("the meter never changed: it is broken or not connected")
     if busy["seconds"] < MIN_WINDOW_S or busy["updates"] < MIN_UPDATES:
@@ -68,49 +142,52 @@ def _measure(reader: Any, quantity: str, window_s: float, infer: Callable[[float
         raise Refused(f"the window was too short: {seen}; {MIN_WINDOW_S:.0f} s and {MIN_UPDATES} updates are needed")
     if min(window["joules"] for window in windows.values()) < 0:
         raise Refused("the meter counts backwards: its shunt is wired the other way round")
-    return {"windows": windows, "inferences": answer["count"], "resolution": reader.resolution}
 
 
-def _window(reader: Any, quantity: str, during: Callable[[], Any]) -> dict[str, Any]:
-    """Sample the meter while `during` runs; return joules, seconds, updates and the watts of its parts."""
-    stop, samples = threading.Event(), [(time.monotonic(), reader.read())]
-    failures: list[Exception] = []
+def _unread(window_s: float, infer: Callable[[float], dict[str, Any]]) -> dict[str, Any]:
+    """Hold the three windows for a meter that somebody else reads."""
+    edges, count = [time.monotonic_ns()], 0
+    for name in WINDOWS:
+        if name == "busy":
+            count = infer(window_s)["count"]
+        else:
+            time.sleep(window_s)
+        edges.append(time.monotonic_ns())
+    windows = {name: {"begin_ns": a, "end_ns": b} for name, a, b in zip(WINDOWS, edges, edges[1:])}
+    return {"inferences": count, "windows": windows}
+
+
+def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock) -> dict[str, Any]:
+    """Sample the meter while `during` runs; return its edges, the samples and what they come to."""
+    at_ns: list[int] = []
+    readings: list[float] = []
+    chance = random.Random()
 
     def sample() -> None:
-        try:
-            while not stop.wait(PERIOD_S):
-                samples.append((time.monotonic(), reader.read()))
-                if reader.charging():
-                    raise Refused("the battery began to charge during the window; unplug it")
-        except (OSError, ValueError, Refused) as error:
-            failures.append(error)
+        asked = clock.now_ns()
+        readings.append(reader.read())
+        # A slow reading belongs to the middle of the time that it took.
+        at_ns.append((asked + clock.now_ns()) // 2)
+        if reader.charging():
+            raise Refused("the battery began to charge during the window; unplug it")
 
-    thread = threading.Thread(target=sample)
-    thread.start()
-    try:
-        during()
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        # What was missed in the middle of a window must not be bridged by a guess.
-        raise failures[0]
-    samples.append((time.monotonic(), reader.read()))
-    pairs = list(zip(samples, samples[1:]))
+    sample()
+    begin = clock.now_ns()
+    clock.beside(during, sample, lambda: PERIOD_S * chance.uniform(*GAPS))
+    end = clock.now_ns()
+    sample()
+    return {"begin_ns": begin, "end_ns": end, "at_ns": at_ns, "readings": readings, **sums(at_ns, readings, quantity)}
+
+
+def sums(at_ns: list[int], readings: list[float], quantity: str) -> dict[str, Any]:
+    """Return joules, seconds and updates of samples, from the first to the last; power is joined by straight lines."""
+    pairs = list(zip(at_ns, readings, at_ns[1:], readings[1:]))
     if quantity == "joules":
-        parts = [b[1] - a[1] for a, b in pairs]
+        joules = readings[-1] - readings[0]
     else:
-        parts = [(a[1] + b[1]) / 2 * (b[0] - a[0]) for a, b in pairs]
+        joules = sum((a + b) / 2 * (until - since) * 1e-9 for since, a, until, b in pairs)
     return {
-        "joules": sum(parts),
-        "seconds": samples[-1][0] - samples[0][0],
-        "updates": sum(a[1] != b[1] for a, b in pairs),
-        "watts": _tenths(parts, [b[0] - a[0] for a, b in pairs]),
+        "joules": joules,
+        "seconds": (at_ns[-1] - at_ns[0]) * 1e-9,
+        "updates": sum(a != b for _, a, _, b in pairs),
     }
-
-
-def _tenths(joules: list[float], seconds: list[float]) -> list[float]:
-    """Return the mean power of ten equal runs of samples, none left out: the spread that the interval carries."""
-    cuts = [round(i * len(joules) / 10) for i in range(11)]
-    parts = [(sum(joules[a:b]), sum(seconds[a:b])) for a, b in zip(cuts, cuts[1:])]
-    return [energy / time_s for energy, time_s in parts if time_s > 0]

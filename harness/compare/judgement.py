@@ -63,6 +63,8 @@ def _reduced(run: Run, info: MetricInfo) -> tuple[float | None, str]:
     reason = absence(measurement)
     if measurement is None or reason:
         return None, reason
+    if measurement.estimate is not None:
+        return measurement.estimate.point, ""
     values = measurement.values
     if info.reduce in _QUANTILES:
         q = _QUANTILES[info.reduce]

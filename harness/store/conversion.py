@@ -43,6 +43,7 @@ def run_row(run: Run) -> RunRow:
         "is_baseline": run.is_baseline,
         "quick": run.quick,
         "notes": run.notes,
+        "estimates": {m.metric: asdict(m.estimate) for m in run.measurements.values() if m.estimate},
     }
     return RunRow(
         id=run.id,
@@ -74,9 +75,17 @@ def run_of(row: RunRow) -> Run:
     """Return the run that rows hold."""
     d = restored(row.document)
     conditions = d.pop("conditions")
+    estimates = {name: Estimate(**fields) for name, fields in d.pop("estimates", {}).items()}
     measurements = {
         m.metric: Measurement(
-            m.metric, m.unit, _unpack(m.values), _unpack(m.rounds), m.method, m.absent_reason, m.estimated
+            m.metric,
+            m.unit,
+            _unpack(m.values),
+            _unpack(m.rounds),
+            m.method,
+            m.absent_reason,
+            m.estimated,
+            estimates.get(m.metric),
         )
         for m in row.measurements
     }
