@@ -1,6 +1,7 @@
 """Keeps one virtual device running, apart from whoever asked for it: python -m devices.virtual.keeper NAME LAB STATE.
 
 It starts the device, writes devices/virtual/NAME.toml into the lab and STATE, and undoes both when it is told to end.
+SIGUSR1 is the thumb of the user of a phone that asks: it allows the computer that asks now or in the next seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from devices.virtual import armhf, far, fleet, phone, unit, vm
 #: A device in a folder of its own: gives the text of its device file while it runs.
 Starter = Callable[[Path], contextlib.AbstractContextManager[str]]
 _RUNTIMES: Final = ("onnxruntime==1.31.1",)
+#: How long a phone's user waits for the dialog; s.
+_WELCOME_S: Final = 30.0
 
 
 @contextlib.contextmanager
@@ -63,6 +66,8 @@ def _phone(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def _asking(folder: Path) -> Iterator[str]:
     with phone.phone(folder, asks=True) as running:
+        assert running.gate is not None
+        signal.signal(signal.SIGUSR1, lambda *_, gate=running.gate: gate.welcome(_WELCOME_S))
         yield running.device_toml(runtimes=_RUNTIMES)
 
 
@@ -77,6 +82,8 @@ DEVICES: Final[Mapping[str, Starter]] = {
     "vm": _vm,
     "armhf": _armhf,
 }
+#: Those that ask their user before they let a computer in: `edgeward lab allow` is the user's OK.
+ASKING: Final = frozenset({"asking"})
 #: What each of them needs of this machine.
 NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
     "h1": fleet.NEEDS,

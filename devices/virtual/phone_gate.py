@@ -1,7 +1,8 @@
 """The part of a phone that asks "Allow USB debugging?", in front of an adbd that asks nobody.
 
 It speaks ADB's own log-in (CNXN and AUTH messages, an RSA signature over a random token) and then hands both ends to
-each other. Its user is the test: `authorise` presses OK, `withdraw` is "Revoke USB debugging authorisations".
+each other. Its user is the test, or `edgeward lab allow`: `authorise` presses OK, `welcome` also for the dialog that
+comes next, `withdraw` is "Revoke USB debugging authorisations".
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -54,6 +56,7 @@ class Gate:
         self._changed = threading.Condition()
         self._allowed: set[bytes] = set()
         self._asking: set[bytes] = set()
+        self._welcome_until = 0.0
         self._open: set[socket.socket] = set()
 
     def asking(self) -> int:
@@ -62,15 +65,21 @@ class Gate:
             return len(self._asking)
 
     def authorise(self) -> None:
-        """Allow every key that is asked for, now and later."""
+        """Allow every key that is asked for now, for good."""
         with self._changed:
             self._allowed |= self._asking
             self._changed.notify_all()
+
+    def welcome(self, within_s: float) -> None:
+        """Allow every key that is asked for now or within this time, for good; s."""
+        # Without the lock: this is called by a signal's handler, which may have interrupted whoever holds it.
+        self._welcome_until = time.monotonic() + within_s
 
     def withdraw(self) -> None:
         """Allow no key any more and hang up."""
         with self._changed:
             self._allowed.clear()
+            self._welcome_until = 0.0
             self._asking.clear()
             self._changed.notify_all()
         self.hang_up()
@@ -132,6 +141,9 @@ class Gate:
         with self._changed:
             self._asking.add(key)
             while key not in self._allowed:
+                if time.monotonic() < self._welcome_until:
+                    self._allowed.add(key)
+                    break
                 self._changed.wait(0.1)
                 if key not in self._asking or _hung_up(plug):
                     self._asking.discard(key)

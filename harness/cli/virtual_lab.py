@@ -1,4 +1,4 @@
-"""`edgeward lab up|down|status`: real servers that stand in for hardware, from the lab's own devices/virtual/.
+"""`edgeward lab up|down|status|allow`: real servers that stand in for hardware, from the lab's own devices/virtual/.
 
 Those devices are the checkout's, not the wheel's: a lab without devices/virtual/keeper.py has none.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -19,16 +20,19 @@ from typing import Any, Final
 import click
 
 from harness.cli.settings import Settings, with_settings
-from harness.errors import HarnessError, LabError
+from harness.errors import HarnessError, LabError, Refused
+from harness.model import Device
 
 #: How long a device may take to be built and started for the first time; s.
 _START_S: Final = 900.0
 _STOP_S: Final = 30.0
+#: How long a phone may take to let this computer in after it was told to; s.
+_CONSENT_S: Final = 10.0
 
 
 @click.group("lab")
 def lab_group() -> None:
-    """Start and stop virtual devices: hosts, a closed unit, phones, an aarch64 board, a far clinic."""
+    """Start and stop virtual devices: hosts, a closed unit, phones, aarch64 and armhf boards, a far clinic."""
 
 
 @lab_group.command()
@@ -47,7 +51,8 @@ def up(settings: Settings, names: tuple[str, ...]) -> None:
     for name in wanted:
         if name in started:
             _await(place, name, started[name])
-        click.echo(f"{name}: {'up' if name in started else 'was up'}, devices/virtual/{name}.toml")
+        asks = f"; it asks for your consent: edgeward lab allow {name}" if name in keeper.ASKING else ""
+        click.echo(f"{name}: {'up' if name in started else 'was up'}, devices/virtual/{name}.toml{asks}")
 
 
 @lab_group.command()
@@ -66,6 +71,28 @@ def down(settings: Settings, names: tuple[str, ...]) -> None:
         process.terminate()
         process.wait(_STOP_S)
         click.echo(f"{name}: down")
+
+
+@lab_group.command()
+@click.argument("name")
+@with_settings
+@click.pass_obj
+def allow(settings: Settings, name: str) -> None:
+    """Press OK on the virtual phone NAME, which asks its user whether to let this computer in."""
+    from harness import lab
+
+    place = _place(settings.folder())
+    keeper = place.keeper()
+    _wanted((name,), keeper)
+    if name not in keeper.ASKING:
+        raise HarnessError(f"{name} asks nobody; only {', '.join(sorted(keeper.ASKING))} waits for consent")
+    process = place.kept(name)
+    if process is None:
+        raise HarnessError(f"{name} is not up; run `edgeward lab up {name}`")
+    process.send_signal(signal.SIGUSR1)
+    (device,) = lab.select(place.lab, [name])
+    _let_in(device)
+    click.echo(f"{name}: lets this computer in")
 
 
 @lab_group.command()
@@ -123,6 +150,21 @@ class _Place:
             return process if abs(process.create_time() - wanted["born"]) < 1 else None
         except psutil.NoSuchProcess:
             return None
+
+
+def _let_in(device: Device) -> None:
+    """Connect to a phone whose user has just said yes: adb takes a moment to notice."""
+    from harness.cli.fleet import connect
+
+    ends_at = time.monotonic() + _CONSENT_S
+    while True:
+        try:
+            connect(device).close()
+            return
+        except Refused:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(0.1)
 
 
 def _place(folder: Path) -> _Place:
