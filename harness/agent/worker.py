@@ -21,7 +21,7 @@ from harness.agent import arrays, arrivals, images, memory, parts
 #: Inputs that the timed loop cycles through: real images, few enough to stay in the cache like a live frame.
 TIMED_INPUTS = 16
 #: What stands for a round while the host decides whether to go on; the same quantile as `harness.stats.rounds`.
-ROUND_QUANTILE = 0.25
+ROUND_QUANTILE = 0.05
 #: Requests that may fail because of the accelerator asked for, as well as of the model.
 _LOADING = ("load", "placement")
 
@@ -144,7 +144,8 @@ class Worker:
         part.replace(self._stem.with_suffix(f".{name}.npy"))
 
     def _level(self, samples: array[int]) -> float:
-        return float(self._numpy.quantile(samples, ROUND_QUANTILE, method="median_unbiased"))
+        quantile = max(ROUND_QUANTILE, (2 / 3) / (len(samples) + 1 / 3))
+        return float(self._numpy.quantile(samples, quantile, method="median_unbiased"))
 
     def _make_ready(self, inputs: int) -> None:
         np, pixels = self._numpy, self._pixels()

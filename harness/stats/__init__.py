@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.stats.discrimination import auroc, auroc_difference, structural_components
+from harness.stats.evidence import confidence_sequence, log_evidence, median_sequence
 from harness.stats.proportions import mcnemar, paired_difference, wilson
 from harness.stats.quantiles import (
     mean_ratio,
@@ -13,15 +14,7 @@ from harness.stats.quantiles import (
     samples_needed,
 )
 from harness.stats.resampling import bootstrap_interval, table_interval
-from harness.stats.rounds import (
-    ONE_LAUNCH,
-    confidence_sequence,
-    launch_locations,
-    log_evidence,
-    median_sequence,
-    ratio_estimate,
-    round_log_ratios,
-)
+from harness.stats.rounds import ONE_LAUNCH, launch_locations, ratio_estimate, round_log_levels, round_quantile
 
 __all__ = [
     "ONE_LAUNCH",
@@ -40,7 +33,8 @@ __all__ = [
     "quantile_interval",
     "rank_ratio",
     "ratio_estimate",
-    "round_log_ratios",
+    "round_log_levels",
+    "round_quantile",
     "samples_needed",
     "structural_components",
     "table_interval",

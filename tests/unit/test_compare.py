@@ -209,7 +209,7 @@ def test_a_variant_whose_typical_inference_is_slow_is_not_called_equivalent_for_
     found = changes(BASELINE, spiky(6))["latency_ratio"]
     assert found.change is not None
     assert found.change.point == pytest.approx(3)
-    assert "by medians since low quartiles say 1.00" in found.change.method
+    assert "by medians since low quantiles say 1.00" in found.change.method
     assert found.verdict is Verdict.REGRESSED
 
 

@@ -161,7 +161,7 @@ class Array(ctypes.Structure):
 def test_the_level_of_a_round_is_the_one_that_the_host_computes(parts: ctypes.CDLL, values: list[int]) -> None:
     kept = (ctypes.c_int64 * len(values))(*values)
     array = Array(kept, len(values), len(values))
-    level = np.quantile(values, rounds.ROUND_QUANTILE, method=rounds.QUANTILE_METHOD)
+    level = np.quantile(values, rounds.round_quantile(len(values)), method=rounds.QUANTILE_METHOD)
     assert parts.samples_level(ctypes.byref(array)) == pytest.approx(level, rel=1e-12)
     assert parts.samples_median(ctypes.byref(array)) == np.median(values)
 

@@ -6,7 +6,7 @@
 
 #include "text.h"
 
-static const double ROUND_QUANTILE = 0.25;
+static const double ROUND_QUANTILE = 0.05;
 
 void samples_reserve(struct samples *samples)
 {
@@ -50,8 +50,9 @@ double samples_median(const struct samples *samples)
 double samples_level(const struct samples *samples)
 {
     int64_t *ordered = sorted(samples);
-    double third = 1.0 / 3.0, last = (double)(samples->count - 1);
-    double place = (double)samples->count * ROUND_QUANTILE + (third + ROUND_QUANTILE * (1 - third - third)) - 1;
+    double third = 1.0 / 3.0, count = (double)samples->count, last = count - 1, least = 2 * third / (count + third);
+    double quantile = least > ROUND_QUANTILE ? least : ROUND_QUANTILE;
+    double place = count * quantile + (third + quantile * (1 - third - third)) - 1;
     place = place < 0 ? 0 : place > last ? last : place;
     size_t below = (size_t)floor(place), above = below + 1 < samples->count ? below + 1 : below;
     double low = (double)ordered[below], high = (double)ordered[above];

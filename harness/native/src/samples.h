@@ -15,7 +15,7 @@ void samples_reserve(struct samples *samples);
 int64_t samples_sum(const struct samples *samples);
 double samples_median(const struct samples *samples);
 
-/* The quantile that stands for a round, as harness.stats.rounds has it: Hyndman and Fan's definition 8
+/* The low quantile that stands for a round, as harness.stats.rounds has it: Hyndman and Fan's definition 8
  * (median-unbiased), linear between the neighbours. */
 double samples_level(const struct samples *samples);
 
