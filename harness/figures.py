@@ -17,7 +17,7 @@ def summary(result: Result) -> Mapping[str, Any]:
     run = result.run
     if run is None:
         return {"error": result.outcome.message}
-    costs = {name: statistic(run, name)[0] for name, info in METRICS.items() if info.kind == "cost"}
+    costs = {name: statistic(run, name)[0] for name, info in METRICS.items() if info.kind in ("cost", "share")}
     accuracies = {name: estimate.point for name, estimate in run.accuracy.items()}
     changes = {c.metric: c.change.point for c in result.comparisons if c.change and c.metric.endswith("_ratio")}
     verdicts = {f"{c.metric}_verdict": c.verdict.value for c in result.comparisons}

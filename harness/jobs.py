@@ -16,12 +16,15 @@ import numpy as np
 
 from harness import registry
 from harness.errors import LabError
-from harness.model import Case, Device, Load, Samples, Suite
+from harness.model import FRAME_RATE_HZ, Case, Device, Load, Samples, Suite
 from harness.ports import Connection
+from harness.units import NS_PER_S
 from harness.wheels import cache_dir
 
 #: Launches before a verdict counts: fewer cannot show the variance between launches.
 MIN_LAUNCHES = 4
+#: Frames in a block of a stream, at least.
+MIN_FRAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +42,15 @@ class Group:
         return next((i for i, case in enumerate(self.cases) if case.is_baseline), None)
 
 
-def plan(load: Load, models: int, *, quick: bool) -> dict[str, Any]:
-    """Return the job's plan: how often, how long, and when to stop at the latest."""
+def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> dict[str, Any]:
+    """Return the job's plan: how often, how long, and when to stop at the latest.
+
+    Args:
+        load: how inferences are asked for.
+        models: how many there are.
+        quick: whether durations are cut to a tenth.
+        cooldown_s: how long a device may take to cool down, in seconds.
+    """
     share = 0.1 if quick else 1.0
     timed_s = load.max_duration_s * models * share
     return {
@@ -57,7 +67,25 @@ def plan(load: Load, models: int, *, quick: bool) -> dict[str, Any]:
         "pause_budget_s": timed_s / 10,
         "energy_s": 12.0 * share,
         "deadline_s": 300.0,
+        "parts_s": 1.0 * share,
+        "parts_min": 20,
+        **_own(load, share, cooldown_s),
     }
+
+
+def _own(load: Load, share: float, cooldown_s: float) -> dict[str, Any]:
+    """Return what a scenario alone needs: the blocks of a stream, the windows of a sustained load."""
+    if load.scenario == "stream":
+        rate = load.frame_rate_hz or FRAME_RATE_HZ
+        frames = max(MIN_FRAMES, round(rate * max(share, 0.3)))
+        # A block takes as long as its frames take to arrive, so that slow ones leave room for fewer.
+        blocks = load.max_duration_s * share / (MIN_LAUNCHES * frames / rate)
+        return {"frames": frames, "period_ns": round(NS_PER_S / rate), "rounds": min(max(int(blocks), 1), 5)}
+    if load.scenario == "sustained":
+        duration_s = load.max_duration_s * share
+        window_s = min(max(duration_s / 60, 0.2), 1.0)
+        return {"sustained_s": duration_s, "window_s": window_s, "cooldown_s": cooldown_s * share}
+    return {}
 
 
 @contextmanager
@@ -86,6 +114,8 @@ def job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quic
         "seed": int.from_bytes(hashlib.sha256(suite.id.encode()).digest()[:4], "big"),
         "models": models,
         "threads": suite.load.threads,
+        "batch": suite.load.batch,
+        "task": suite.task.kind,
         "accelerator": suite.load.accelerator,
         "input": {
             "path": data,
@@ -95,7 +125,7 @@ def job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quic
             "std": list(spec.std),
         },
         "meter": dict(device.meter) if device.meter else None,
-        "plan": plan(suite.load, len(models), quick=quick),
+        "plan": plan(suite.load, len(models), quick=quick, cooldown_s=device.limits.cooldown_s),
     }
 
 

@@ -68,7 +68,12 @@ class Transport(Protocol):
 
 
 class Runner(Protocol):
-    """harness/runners/NAME.py: what executes a job directory on the device, detached."""
+    """harness/runners/NAME.py: what executes a job directory on the device, detached.
+
+    `SCENARIOS` are those of `[load]` that it can measure; a case with another one is refused.
+    """
+
+    SCENARIOS: tuple[str, ...]
 
     def install(self, connection: Connection, device: Device, root: str) -> Any:
         """Bring the device side into `root` and return the `placing.Workspace`; raises DeviceError."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import placing, preflight, provision, record, stats
+from harness import placing, preflight, provision, record, scenarios, stats
 from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unsupported
 from harness.jobs import MIN_LAUNCHES, Group, inputs_file, job, push_json
 from harness.link import Link
@@ -45,7 +45,7 @@ def measure(
         wanted = job(group, where, where[data], runtime, quick=quick)
         link.persistently(lambda way: push_json(way, wanted, posixpath.join(folder, "job.json")), say)
         account = _follow(group, link, place, folder, say)
-        link.persistently(lambda way: _collect(way, folder, account, len(group.cases)), say)
+        link.persistently(lambda way: _collect(way, folder, account, group), say)
     facts = _facts(group, data)
     yield from _results(group, account, samples, campaign, quick, facts)
 
@@ -173,25 +173,28 @@ def known(group: Group, account: record.Account, index: int) -> bool:
 def _progress(group: Group, event: Mapping[str, Any], decided: set[int]) -> str:
     """Return what people want to know of an event, "" if nothing."""
     kind = event["event"]
-    if kind in ("cold", "memory", "accuracy", "energy", "tool"):
+    if kind in ("cold", "memory", "accuracy", "parts", "energy", "tool"):
         turn = f" {event['turn'] + 1} of {event['of']}" if event["of"] > 1 else ""
         return f"{kind} pass{turn}: {group.cases[event['model']].variant.id}"
     if kind == "launch":
         ratios = [i for i in range(len(group.cases)) if i != group.baseline]
         known_now = f", {len(decided & set(ratios))} of {len(ratios)} ratios known" if ratios else ""
         return f"timed pass: launch {event['launch'] + 1}{known_now}"
+    if kind == "sustaining":
+        return f"{event['at_s']:.0f} of {event['of_s']:.0f} s of load: {group.cases[event['model']].variant.id}"
     if kind == "error":
         return f"left out: {group.cases[event['model']].variant.id}: {event['message']}"
     return ""
 
 
-def _collect(connection: Connection, folder: str, account: record.Account, models: int) -> None:
+def _collect(connection: Connection, folder: str, account: record.Account, group: Group) -> None:
     """Pull the arrays of every model that went through the whole job."""
     with tempfile.TemporaryDirectory() as work:
-        for index in range(models):
+        for index in range(len(group.cases)):
             if account.failure(index) is not None or account.of("tool", index):
                 continue  # a vendor's tool gives no arrays
-            for name in (f"m{index}.outputs.npy", f"m{index}.latency.npy", f"m{index}.rounds.npy"):
+            for array in scenarios.arrays(group.suite.load, account.of("parts", index)):
+                name = f"m{index}.{array}.npy"
                 target = Path(work) / name
                 connection.pull(posixpath.join(folder, name), target)
                 account.arrays[name] = np.load(target, allow_pickle=False)

@@ -19,6 +19,12 @@ def runner(device: Device) -> ModuleType:
     return registry.load("runners", device.runner, file=str(device.file), key="runner")
 
 
+def scenarios(device: Device) -> tuple[str, ...]:
+    """Return which scenarios of `[load]` a device's runner measures; one that does not say knows but the usual one."""
+    able: tuple[str, ...] = getattr(runner(device), "SCENARIOS", ("single_stream",))
+    return able
+
+
 def workspace(connection: Connection, device: Device) -> Workspace:
     """Bring the runner to the workdir, whose folders are made by what is put there.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import accelerators, averages, energy, registry
+from harness import accelerators, averages, energy, registry, scenarios
 from harness.errors import HarnessError, MeasurementError
 from harness.model import Case, Conditions, Estimate, IntArray, Measurement, Run, Samples, Validity
 from harness.units import NS_PER_S
@@ -18,7 +18,6 @@ from harness.units import NS_PER_S
 #: The sentinel's drift above which a round is marked, and the share of marked rounds that makes a run degraded.
 DRIFT = 0.05
 MARKED_SHARE = 0.2
-_CLOCK = "CLOCK_MONOTONIC on the device"
 
 
 @dataclass(slots=True)
@@ -36,6 +35,10 @@ class Account:
     def failure(self, model: int) -> Mapping[str, Any] | None:
         """Return the event that put a model out of the job, if any."""
         return next(iter(self.of("error", model)), None)
+
+    def traced(self) -> list[Mapping[str, Any]]:
+        """Return the events that hold the conditions of the moment, in the order of time."""
+        return [e for e in self.events if e["event"] in ("launch", "sustained")]
 
     def rounds_of(self, model: int) -> list[Mapping[str, Any]]:
         """Return every timed round of a model, each with its launch."""
@@ -91,14 +94,15 @@ def run_of(
         outputs, samples, case.suite.task
     )
     table = account.arrays[f"m{index}.rounds.npy"]
-    validity, reasons = _validity(table, accelerators.shortfall(case, account.of("placement", index)))
+    unaccelerated = accelerators.shortfall(case, account.of("placement", index))
+    validity, reasons = _validity(table, unaccelerated, account.of("sustained", index))
     return Run(
         id=uuid.uuid4().hex,
         campaign=campaign,
         started_at=account.started_at,
         case=_case(case),
         variant=_variant(case),
-        measurements=_measurements(index, account, table),
+        measurements=_measurements(case, index, account, table),
         accuracy=judged.estimates,
         confusion=judged.confusion,
         classes=samples.classes,
@@ -115,7 +119,7 @@ def run_of(
         reasons=reasons,
         is_baseline=case.is_baseline,
         quick=quick,
-        notes=_notes(index, account, table),
+        notes=_notes(case, index, account, table),
     )
 
 
@@ -163,6 +167,7 @@ def _case(case: Case) -> dict[str, Any]:
         "scenario": load.scenario,
         "threads": load.threads,
         "task": case.suite.task.kind,
+        **scenarios.facts(load),
         **({"accelerator": load.accelerator} if load.accelerator else {}),
     }
 
@@ -173,14 +178,13 @@ def _variant(case: Case) -> dict[str, Any]:
     return {**named, "parent": v.parent, "parameters": dict(v.parameters), "file": v.path.name}
 
 
-def _measurements(index: int, account: Account, table: IntArray) -> dict[str, Measurement]:
-    cold, memory = account.of("cold", index), account.of("memory", index)
-    samples = account.arrays[f"m{index}.latency.npy"].astype(np.float64) / NS_PER_S
+def _measurements(case: Case, index: int, account: Account, table: IntArray) -> dict[str, Measurement]:
+    cold, memory, load = account.of("cold", index), account.of("memory", index), case.suite.load
+    own = {n: account.arrays[f"m{index}.{n}.npy"] for n in scenarios.arrays(load, account.of("parts", index))}
+    events = account.of("sustained", index) or account.rounds_of(index)
     found = [
-        Measurement("latency_s", "s", samples, table[:, :3], _CLOCK),
-        Measurement(
-            "throughput_hz", "Hz", _throughput(samples, table), None, "inferences over their time, a value a launch"
-        ),
+        *scenarios.measurements(load, own, table, events),
+        *scenarios.parts(own.get("parts"), case.device.runner),
         *(_seconds(name, cold) for name in ("process_start", "load", "first_inference")),
         _bytes("peak_memory_bytes", [e["after"].get("peak_rss_bytes") for e in memory], "VmHWM of a fresh process"),
         _bytes("peak_pss_bytes", [e["after"].get("pss_bytes") for e in memory], "Pss of smaps_rollup after inferring"),
@@ -193,7 +197,7 @@ def _measurements(index: int, account: Account, table: IntArray) -> dict[str, Me
 
 
 def _seconds(name: str, cold: Sequence[Mapping[str, Any]]) -> Measurement:
-    return Measurement(f"{name}_s", "s", np.array([e[f"{name}_ns"] for e in cold]) / NS_PER_S, None, _CLOCK)
+    return Measurement(f"{name}_s", "s", np.array([e[f"{name}_ns"] for e in cold]) / NS_PER_S, None, scenarios.CLOCK)
 
 
 def _bytes(name: str, values: Sequence[int | None], method: str) -> Measurement:
@@ -208,18 +212,13 @@ def _growth(name: str, memory: Sequence[Mapping[str, Any]], before: str, after: 
     return _bytes(name, [b - a if a is not None and b is not None else None for a, b in pairs], "VmRSS")
 
 
-def _throughput(samples: Any, table: IntArray) -> Any:
-    rates = []
-    for launch in np.unique(table[:, 0]):
-        rows = table[table[:, 0] == launch]
-        spent = sum(samples[start:stop].sum() for _, start, stop, _ in rows)
-        rates.append((rows[:, 2] - rows[:, 1]).sum() / spent)
-    return np.array(rates)
-
-
-def _validity(table: IntArray, unaccelerated: str) -> tuple[Validity, tuple[str, ...]]:
+def _validity(
+    table: IntArray, unaccelerated: str, sustained: Sequence[Mapping[str, Any]]
+) -> tuple[Validity, tuple[str, ...]]:
     if unaccelerated:
         return Validity.INVALID, (unaccelerated,)
+    if sustained:
+        return scenarios.validity(sustained)
     marked = float((table[:, 3] > DRIFT * 1e4).mean())
     if marked <= MARKED_SHARE:
         return Validity.VALID, ()
@@ -231,7 +230,7 @@ def _validity(table: IntArray, unaccelerated: str) -> tuple[Validity, tuple[str,
 
 def _conditions(account: Account) -> Conditions:
     ends = {e["when"]: _readings(e) for e in account.of("conditions")}
-    during = tuple({"at_s": e["t_ns"] / NS_PER_S, **e["conditions"]} for e in account.of("launch"))
+    during = tuple({"at_s": e["t_ns"] / NS_PER_S, **e["conditions"]} for e in account.traced())
     return Conditions(ends.get("before", {}), during, ends.get("after", {}))
 
 
@@ -239,7 +238,7 @@ def _readings(event: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in event.items() if key not in ("event", "t_ns", "when")}
 
 
-def _notes(index: int, account: Account, table: IntArray) -> dict[str, Any]:
+def _notes(case: Case, index: int, account: Account, table: IntArray) -> dict[str, Any]:
     timed, end = account.of("timed")[0], account.of("timed_end")[0]
     accuracy = account.of("accuracy", index)[0]
     return {
@@ -248,7 +247,7 @@ def _notes(index: int, account: Account, table: IntArray) -> dict[str, Any]:
         "rounds": len(table),
         "rounds_marked": int((table[:, 3] > DRIFT * 1e4).sum()),
         "marked_rounds": np.flatnonzero(table[:, 3] > DRIFT * 1e4).tolist(),
-        "mode": "models held in memory, taking turns" if timed["hold"] else "models reloaded for every round",
+        "mode": scenarios.mode(case.suite.load, timed, account.of("sustained", index)),
         "paused_s": end["paused_s"],
         "page_cache": account.of("cold", index)[0]["page_cache"],
         "accuracy_pass_s": accuracy["ns"] / NS_PER_S,

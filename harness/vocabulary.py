@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["cost", "ratio", "accuracy"]
+Kind = Literal["cost", "share", "ratio", "accuracy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,11 @@ class MetricInfo:
         name: what is typed in `[accept]` and stands in exports.
         title: what people read.
         unit: SI unit as `harness.units.human` takes it; "" for a ratio or index, "%" for a share 0..1, "px" for pixels.
-        kind: "cost" (of one run), "ratio" (of a cost, run over baseline) or "accuracy" (of predictions).
+        kind: "cost" (of one run), "share" (of one run's frames, compared as a difference), "ratio" (of a cost, run over
+            baseline) or "accuracy" (of predictions).
         lower_is_better: the direction of improvement.
         measurement: for costs and ratios, the key in `Run.measurements` it is computed from ("" if it has none).
-        reduce: for costs, how the raw values become one number: "p50", "p90", "p99", "median" or "max".
+        reduce: for costs, how the raw values become one number: "p50", "p90", "p99", "median", "mean" or "max".
     """
 
     name: str
@@ -50,6 +51,10 @@ def _cost(name: str, title: str, unit: str, measurement: str, reduce: str, *, lo
     return MetricInfo(name, title, unit, "cost", lower, measurement, reduce)
 
 
+def _share(name: str, title: str) -> MetricInfo:
+    return MetricInfo(name, title, "%", "share", True, name, "mean")
+
+
 def _ratio(name: str, title: str, measurement: str) -> MetricInfo:
     return MetricInfo(name, title, "", "ratio", True, measurement)
 
@@ -66,6 +71,12 @@ _TABLE: Final = (
     _cost("first_inference_s", "First inference", "s", "first_inference_s", "median"),
     _cost("process_start_s", "Process start", "s", "process_start_s", "median"),
     _cost("throughput_hz", "Throughput", "Hz", "throughput_hz", "median", lower=False),
+    _cost("preprocess_s", "Preprocessing", "s", "preprocess_s", "median"),
+    _cost("postprocess_s", "Postprocessing", "s", "postprocess_s", "median"),
+    _cost("end_to_end_s", "End to end", "s", "end_to_end_s", "median"),
+    _cost("sustained_speed", "Sustained over peak speed", "%", "sustained_speed", "median", lower=False),
+    _share("dropped_ratio", "Dropped frames"),
+    _share("deadline_miss_ratio", "Deadline misses"),
     _cost("peak_memory_bytes", "Peak memory", "B", "peak_memory_bytes", "max"),
     _cost("peak_pss_bytes", "Peak proportional memory", "B", "peak_pss_bytes", "max"),
     _cost("energy_j", "Energy per inference", "J", "energy_j", "median"),

@@ -19,6 +19,7 @@ from harness.agent import energy, survey
 from harness.agent.events import Events
 from harness.agent.process import SPENT, Lost, Process
 from harness.agent.sentinel import Sentinel
+from harness.agent.sustained import SustainedPass
 from harness.agent.timed import TimedPass
 
 VERSION = "1"
@@ -32,8 +33,9 @@ class Conductor:
         self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
         self.plan: dict[str, Any] = self.job["plan"]
         self.events = Events(folder)
-        # Before any model runs: what the processor can do while it is cool.
+        # Before any model runs: what the processor can do while it is cool, and how cool that is.
         self.sentinel = Sentinel()
+        self.cool_c = survey.temperature()
         self.order = random.Random(self.job["seed"])
         self.alive = list(range(len(self.job["models"])))
         self.peak_bytes: dict[int, int] = {}
@@ -49,7 +51,11 @@ class Conductor:
         self._each("memory", self._memory, self.plan["memory_starts"])
         if self.plan["accuracy"]:
             self._each("accuracy", self._accuracy, 1)
-        if self.plan["max_launches"]:
+        if self.plan.get("parts_s"):
+            self._each("parts", self._parts, 1)
+        if self.plan.get("sustained_s"):
+            SustainedPass(self).run()
+        elif self.plan["max_launches"]:
             TimedPass(self).run()
         if self.job.get("meter"):
             self._each("energy", self._energy, 1)
@@ -115,6 +121,15 @@ class Conductor:
         try:
             process.ask("load")
             return process.ask("accuracy")
+        finally:
+            process.quit()
+
+    def _parts(self, index: int) -> dict[str, Any]:
+        process = self.start(index)
+        try:
+            process.ask("load")
+            process.ask("warm", max_s=self.plan["warmup_s"])
+            return process.ask("parts", duration_s=self.plan["parts_s"], minimum=self.plan["parts_min"])
         finally:
             process.quit()
 

@@ -46,6 +46,17 @@ def quantize(x: Any, images: Any, spec: dict[str, Any], dtype: str, scale: float
     return np.clip(np.round(x / scale) + zero_point, limits.min, limits.max).astype(dtype)
 
 
+def unbatched(wanted: list[Any], batch: int) -> str:
+    """Return "" if a model that wants an input of shape `wanted` takes `batch` images at once."""
+    first = wanted[0]
+    if batch == 1 or not (isinstance(first, int) and first > 0):
+        return ""
+    return (
+        f"batch = {batch} is asked for and the model takes exactly {first}; "
+        "export it with a free batch dimension, or take batch out of [load]"
+    )
+
+
 def misfit(wanted: list[Any], given: tuple[int, ...]) -> str:
     """Return "" if an input of shape `given` fits a model that wants `wanted` (named sizes are free)."""
     fixed = [size if isinstance(size, int) and size > 0 else None for size in wanted]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from array import array
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.agent import npy, survey
@@ -29,6 +30,7 @@ class TimedPass:
         # Flat int64 rows a model: launch, first sample, last sample + 1, drift of the sentinel in 1e-4.
         self._rows: dict[int, array[int]] = {index: array("q") for index in conductor.alive}
         self._taken = dict.fromkeys(conductor.alive, 0)
+        self._waits = dict.fromkeys(conductor.alive, 0)
         self._decided: set[int] = set()
 
     def run(self) -> None:
@@ -44,7 +46,9 @@ class TimedPass:
             if late or (self._c.folder / "stop").exists() or not self._playing():
                 break
         for index in self._rows:
-            self._write(index)
+            write(self._c.folder, index, self._taken[index], self._rows[index])
+            if "period_ns" in self._plan:
+                self._write_frames(index)
         self._c.events.say("timed_end", paused_s=self._paused_s, sentinel_ns=self._sentinel.spent_ns)
 
     def _playing(self) -> list[int]:
@@ -98,15 +102,23 @@ class TimedPass:
                 self._ready(index, alone)
             drift = self._settle()
             process = (held or alone)[index]
-            answer = process.ask("round", duration_s=self._plan["round_s"], minimum=self._plan["round_min"], keep=True)
+            answer = self._measure(process)
             drift = max(drift, self._sentinel.drift())
         finally:
             for process in alone.values():
                 process.quit()
         start = self._taken[index]
         self._taken[index] += answer["count"]
+        self._waits[index] += answer.get("waits", 0)
         self._rows[index].extend([launch, start, self._taken[index], int(drift * 1e4)])
         return {"model": index, "turn": turn, "drift": round(drift, 4), **answer}
+
+    def _measure(self, process: Process) -> dict[str, Any]:
+        """Let one model run its round: back to back, or a block of frames that arrive by the clock."""
+        plan = self._plan
+        if "period_ns" in plan:
+            return process.ask("stream", frames=plan["frames"], period_ns=plan["period_ns"])
+        return process.ask("round", duration_s=plan["round_s"], minimum=plan["round_min"], keep=True)
 
     def _settle(self) -> float:
         drift, paused = self._sentinel.settle(min(self._pause_left_s, 1.0))
@@ -124,14 +136,26 @@ class TimedPass:
             return []
         return done
 
-    def _write(self, index: int) -> None:
-        """Give the raw samples their header: int64 ns, and int64 (R, 4) rows of launch, start, stop, drift."""
+    def _write_frames(self, index: int) -> None:
+        """Give a stream's frames their header, int64 (F, 3): number in its block, waited and inferred, ns."""
         stem = self._c.folder / f"m{index}"
-        raw = stem.with_suffix(".latency.raw")
-        if raw.exists():
-            # Only what a finished round counted: a worker killed while writing may have left a piece behind.
-            data = raw.read_bytes()[: self._taken[index] * 8]
-            npy.write(stem.with_suffix(".latency.npy"), "<i8", (len(data) // 8,), data)
-            raw.unlink()
-        rows = self._rows[index]
-        npy.write(stem.with_suffix(".rounds.npy"), "<i8", (len(rows) // 4, 4), rows.tobytes())
+        close(stem, "frames", self._taken[index], 3)
+        close(stem, "jitter", self._waits[index], 1)
+
+
+def write(folder: Path, index: int, taken: int, rows: array[int]) -> None:
+    """Give a model's raw samples their header: int64 ns, and int64 (R, 4) rows of launch, start, stop, drift."""
+    stem = folder / f"m{index}"
+    close(stem, "latency", taken, 1)
+    npy.write(stem.with_suffix(".rounds.npy"), "<i8", (len(rows) // 4, 4), rows.tobytes())
+
+
+def close(stem: Path, name: str, taken: int, columns: int) -> None:
+    """Make an array of what a model kept of `taken` rows; one column makes it flat."""
+    raw = stem.with_suffix(f".{name}.raw")
+    if raw.exists():
+        # Only what a finished round counted: a worker killed while writing may have left a piece behind.
+        data = raw.read_bytes()[: taken * columns * 8]
+        rows = len(data) // (columns * 8)
+        npy.write(stem.with_suffix(f".{name}.npy"), "<i8", (rows,) if columns == 1 else (rows, columns), data)
+        raw.unlink()

@@ -84,6 +84,9 @@ def _repeated(info: MetricInfo, base: Measurement, own: Measurement) -> Change:
 
 
 def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Change:
+    if run.case.get("scenario") == "sustained":
+        change = _over_time(base, own)
+        return change, [] if change is not None else ["too few windows for an interval: set a longer max_duration_s"]
     together = baseline.campaign == run.campaign and base.rounds is not None and own.rounds is not None
     if together and base.rounds is not None and own.rounds is not None:
         change = stats.ratio_estimate(
@@ -137,6 +140,27 @@ def _apart(base: Measurement, own: Measurement) -> Estimate | None:
     if change is None:
         return None
     return Estimate(change.point, change.low, change.high, change.confidence, f"{UNPAIRED}: {change.method}")
+
+
+#: Windows that an interval over time needs: of fewer, the outermost twentieth is no window.
+_WINDOWS = 20
+
+
+def _over_time(base: Measurement, own: Measurement) -> Estimate | None:
+    """Return the ratio of two loads that followed one another, window by window since each began.
+
+    What differs between one's minutes and the other's can be seen in neither, so this is no interval of the mean, which
+    would be far too narrow: it holds the ratios of 95 % of the windows.
+    """
+    if base.rounds is None or own.rounds is None:
+        return None
+    means = [np.array([one.values[a:b].mean() for _, a, b in one.rounds or ()]) for one in (base, own)]
+    count = min(map(len, means))
+    if count < _WINDOWS:
+        return None
+    low, point, high = np.quantile(means[1][:count] / means[0][:count], (0.025, 0.5, 0.975))
+    method = f"{UNPAIRED}: 95 % of {count} windows, each at the same time since its load began"
+    return Estimate(float(point), float(low), float(high), 0.95, method)
 
 
 def _launch_medians(measurement: Measurement) -> FloatArray:

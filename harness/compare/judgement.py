@@ -70,6 +70,8 @@ def _reduced(run: Run, info: MetricInfo) -> tuple[float | None, str]:
         q = _QUANTILES[info.reduce]
         value = stats.percentile(values, q)
         return value, "" if value is not None else f"{len(values)} samples, {stats.samples_needed(q)} are needed"
+    if info.reduce == "mean":
+        return float(np.mean(values)), ""
     return float(np.max(values) if info.reduce == "max" else np.median(values)), ""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from harness import registry, stats
 from harness.compare.costs import UNPAIRED, cost_change
 from harness.compare.fingerprints import obstacle
+from harness.compare.shares import share_change
 from harness.model import Comparison, Estimate, Run, Task, Validity, Verdict
 from harness.vocabulary import METRICS, MetricInfo
 
@@ -19,10 +20,11 @@ _PIXEL_MARGIN = 1.0
 
 
 def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Comparison]:
-    """Return one Comparison for every ratio, and for every accuracy that either run has.
+    """Return one Comparison for every ratio, every share the run has, and every accuracy that either run has.
 
-    Costs are compared as ratios (run / baseline), accuracies as differences (run - baseline) on the same images. A
-    change that could not be estimated is None, its verdict inconclusive and its reason what is missing.
+    Costs are compared as ratios (run / baseline), shares of frames and accuracies as differences (run - baseline), the
+    latter on the same images. A change that could not be estimated is None, its verdict inconclusive and its reason
+    what is missing.
 
     Args:
         baseline: the run of the baseline.
@@ -31,6 +33,7 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
     """
     reason = obstacle(baseline, run)
     names = [name for name, info in METRICS.items() if info.kind == "ratio"]
+    names += [name for name, info in METRICS.items() if info.kind == "share" and name in run.measurements]
     names += [name for name, info in METRICS.items() if info.paired and {name} & {*baseline.accuracy, *run.accuracy}]
     if reason:
         return [Comparison(name, baseline.id, run.id, None, Verdict.INCOMPARABLE, reason) for name in names]
@@ -59,6 +62,8 @@ def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is
 def _comparison(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]) -> Comparison:
     if info.kind == "ratio":
         change, remarks = cost_change(info, baseline, run)
+    elif info.kind == "share":
+        change, remarks = share_change(info, baseline, run)
     else:
         change, remarks = _accuracy_change(info, baseline, run, suite)
     found = verdict(

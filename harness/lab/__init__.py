@@ -5,10 +5,9 @@ from harness.lab.models import measured
 from harness.lab.reading import find, shown
 from harness.lab.schema import schema
 from harness.lab.selection import cases, missing_runtime
-from harness.lab.suites import SCENARIOS, read_suite, suite_files
+from harness.lab.suites import read_suite, suite_files
 
 __all__ = [
-    "SCENARIOS",
     "cases",
     "find",
     "measured",

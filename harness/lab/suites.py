@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,11 +13,13 @@ from harness.errors import LabError
 from harness.lab.models import Models
 from harness.lab.reading import check, parse, shown
 from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable, checked_id
-from harness.model import Criterion, InputSpec, Load, Suite, Task
+from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Suite, Task
 from harness.vocabulary import METRICS
 
-#: What this version can measure. A key whose value would be ignored is refused: it would label a wrong number.
-SCENARIOS: Final = ("single_stream",)
+#: Keys of `[load]` that belong to one scenario. One whose value would be ignored is refused: it would label a number
+#: that it has no part in.
+_OWN: Final = {"frame_rate_hz": "stream", "batch": "offline"}
+_LOAD: Final = Load()
 
 
 def suite_files(lab: Path) -> list[Path]:
@@ -103,22 +106,19 @@ def _task(table: SuiteTable, *, file: str) -> Task:
 
 
 def _load(table: LoadTable, *, file: str) -> Load:
-    if table.scenario not in SCENARIOS:
-        raise LabError(
-            f"{table.scenario!r} is not supported yet; supported: {', '.join(SCENARIOS)}",
-            file=file,
-            key="load.scenario",
-        )
-    if table.frame_rate_hz is not None:
-        raise LabError("belongs to the scenario stream; remove it", file=file, key="load.frame_rate_hz")
-    if table.batch != 1:
-        raise LabError("only a batch of 1 is supported yet; remove it", file=file, key="load.batch")
+    for key, scenario in _OWN.items():
+        if table.scenario != scenario and getattr(table, key) != getattr(_LOAD, key):
+            remedy = f'remove it, or write scenario = "{scenario}"'
+            raise LabError(f"belongs to the scenario {scenario}; {remedy}", file=file, key=f"load.{key}")
     known = registry.accelerators()
     if table.accelerator and table.accelerator not in known:
         alike = [name for name in known if name.lower() == table.accelerator.lower()]
         hint = registry.suggestion(table.accelerator, alike or known)
         raise LabError(f"no accelerator is called {table.accelerator!r}; {hint}", file=file, key="load.accelerator")
-    return Load(**table.model_dump())
+    load = Load(**table.model_dump())
+    if load.scenario == "stream" and load.frame_rate_hz is None:
+        return replace(load, frame_rate_hz=FRAME_RATE_HZ)
+    return load
 
 
 def _accept(lines: Mapping[str, AcceptTable], *, file: str) -> tuple[Criterion, ...]:

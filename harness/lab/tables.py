@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.model import InputSpec, Limits, Load
+from harness.model import FRAME_RATE_HZ, InputSpec, Limits, Load
 from harness.registry import suggestion
 
 #: Ids become parts of pytest ids, file names and URLs, so nothing that quotes, separates or hides may stand in them.
@@ -119,11 +119,18 @@ class LoadTable(Table):
     """`[load]`: how inferences are asked for, and when a comparison is known well enough."""
 
     scenario: Literal["single_stream", "stream", "offline", "sustained"] = Field(
-        default="single_stream", description="How inferences arrive: single_stream is back to back."
+        default="single_stream",
+        description="How inferences are asked for: single_stream back to back; stream as frames at frame_rate_hz; "
+        "offline in batches; sustained for max_duration_s without a pause, one model after the other.",
     )
     threads: int = Field(default=_LOAD.threads, ge=1, le=1024, description="Threads the runtime may use.")
-    batch: int = Field(default=_LOAD.batch, ge=1, description="Images in one inference.")
-    frame_rate_hz: float | None = Field(default=None, gt=0, description="Arrival rate of frames; scenario stream only.")
+    batch: int = Field(default=_LOAD.batch, ge=1, description="Images in one inference; scenario offline only.")
+    frame_rate_hz: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_000,
+        description=f"Arrival rate of frames; scenario stream only, where the default is {FRAME_RATE_HZ:g}.",
+    )
     accelerator: str = Field(
         default="",
         description="Execution provider or delegate to ask the runtime for; a run that did not get it is invalid.",

@@ -31,6 +31,8 @@ from harness.runners import python as agent
 
 __all__ = ["Options", "follow", "install", "runtime", "start", "stop"]
 
+#: The scenarios of `[load]` that it can measure.
+SCENARIOS = ("single_stream",)
 #: What runs on the device: the native runner speaks for this script, which starts the tool again and again.
 _DRIVE: Final = """\
 job={job} tool={tool} guard=

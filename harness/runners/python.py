@@ -24,6 +24,8 @@ from harness.placing import Workspace, checked, leave_list, missing, missing_of_
 from harness.ports import Connection
 from harness.wheels import Bundle, NoWheel, Target, bundle
 
+#: The scenarios of `[load]` that it can measure.
+SCENARIOS = ("single_stream", "stream", "offline", "sustained")
 _PROBE = "import json,platform,sys;print(json.dumps([sys.version_info[:2],platform.machine(),platform.libc_ver()]))"
 _PYTHON_MIN = (3, 9)
 #: With the device's own packages, which the agent itself never sees.

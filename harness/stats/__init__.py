@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.stats.discrimination import auroc, auroc_difference, structural_components
 from harness.stats.evidence import confidence_sequence, log_evidence, median_sequence
-from harness.stats.proportions import mcnemar, paired_difference, wilson
+from harness.stats.proportions import mcnemar, paired_difference, unpaired_difference, wilson
 from harness.stats.quantiles import (
     mean_ratio,
     percentile,
@@ -38,5 +38,6 @@ __all__ = [
     "samples_needed",
     "structural_components",
     "table_interval",
+    "unpaired_difference",
     "wilson",
 ]

@@ -23,6 +23,31 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate | 
     return Estimate(successes / trials, float(interval.low), float(interval.high), confidence, f"Wilson, n={trials}")
 
 
+def unpaired_difference(
+    successes: int, trials: int, base_successes: int, base_trials: int, confidence: float = 0.95
+) -> Estimate | None:
+    """Return the difference of two independent proportions, run minus baseline, with Newcombe's hybrid score interval.
+
+    Newcombe 1998, "Interval estimation for the difference between independent proportions", Statistics in Medicine 17,
+    873-890, method 10: the two Wilson intervals, combined. None without a trial of either.
+
+    Args:
+        successes: how many trials of the run succeeded.
+        trials: how many there were.
+        base_successes: the same of the baseline.
+        base_trials: the same of the baseline.
+        confidence: of the interval.
+    """
+    own, base = wilson(successes, trials, confidence), wilson(base_successes, base_trials, confidence)
+    if own is None or base is None:
+        return None
+    point = own.point - base.point
+    below = math.hypot(own.point - own.low, base.high - base.point)
+    above = math.hypot(own.high - own.point, base.point - base.low)
+    method = f"Newcombe score, {trials} and {base_trials}"
+    return Estimate(point, point - below, point + above, confidence, method)
+
+
 def mcnemar(only_run: int, only_baseline: int) -> float:
     """Return McNemar's exact conditional two-sided p-value for "both are right equally often".
 

@@ -1,0 +1,67 @@
+"""From image to answer: what the model's user waits for beside the inference, each part timed on its own.
+
+A short pass of its own, in a process of its own: nothing here comes near the timed loop of the inference.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from array import array
+from typing import Any, Callable
+
+
+def chained(
+    prepare: Callable[[Any], Any], call: Callable[[Any], Any], finish: Callable[[Any], Any], frames: list[Any],
+    duration_ns: int, minimum: int,
+) -> array[int]:  # fmt: skip
+    """Take `frames` in turn through all three parts for `duration_ns`, at least `minimum` times.
+
+    Returns:
+        Flat rows of three, ns by the monotonic clock: preparing, inferring, finishing; their sum is end to end.
+    """
+    clock, rows, turn = time.monotonic_ns, array("q"), 0
+    gc.disable()
+    try:
+        end = clock() + duration_ns
+        while True:
+            frame = frames[turn % len(frames)]
+            began = clock()
+            ready = prepare(frame)
+            prepared = clock()
+            outputs = call(ready)
+            inferred = clock()
+            finish(outputs)
+            ended = clock()
+            rows.extend((prepared - began, inferred - prepared, ended - inferred))
+            turn += 1
+            if ended >= end and turn >= minimum:
+                return rows
+    finally:
+        gc.enable()
+
+
+def finishing(kind: str, result: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what makes a model's outputs an answer: a label with probabilities, or a mask.
+
+    Args:
+        kind: of the task.
+        result: returns the first output as float32 without its batch axis.
+    """
+    import numpy as np
+
+    def label(outputs: Any) -> Any:
+        values = result(outputs).reshape(-1)
+        powers = np.exp(values - values.max())
+        return int(values.argmax()), powers / powers.sum()
+
+    def mask(outputs: Any) -> Any:
+        values = result(outputs)
+        maps = values[None] if values.ndim == 2 else values
+        # One map a class, before or behind the pixels' axes: there are fewer classes than pixels in a row.
+        axis = 0 if maps.shape[0] <= maps.shape[-1] else -1
+        if maps.shape[axis] == 1:
+            return maps.squeeze(axis) > 0.5
+        return maps.argmax(axis)
+
+    return mask if kind == "segmentation" else label

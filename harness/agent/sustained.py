@@ -1,0 +1,93 @@
+"""The sustained pass: each model alone under load for minutes, because heat is the question.
+
+There are no turns here: the models follow one another in random order, and before each the device cools down until
+the sentinel and the temperature say so, or a deadline passes. The load is cut into short windows, between which the
+temperature is read; nothing else happens there.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from harness.agent import survey
+from harness.agent.process import Lost, Process
+from harness.agent.sentinel import DRIFT
+from harness.agent.timed import write
+
+if TYPE_CHECKING:
+    from harness.agent.conduct import Conductor
+
+#: How much warmer than before the job still counts as cool, in kelvin.
+WARMER_C = 3.0
+#: A sign of life for the host, which takes a long silence for death.
+WORD_S = 30.0
+
+
+class SustainedPass:
+    """Minutes of load for one model after the other."""
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._c = conductor
+        self._plan = conductor.plan
+        self._waited_s = 0.0
+
+    def run(self) -> None:
+        """Burden every model; what each gave is in its `sustained` event and its arrays."""
+        order = self._c.order.sample(self._c.alive, len(self._c.alive))
+        self._c.events.say("timed", hold=False, sentinel_cool_ns=self._c.sentinel.cool_ns, models=order)
+        for place, index in enumerate(order):
+            cooling = self._cool()
+            self._waited_s += cooling["waited_s"]
+            try:
+                windows = self._burden(index)
+            except Lost as lost:
+                self._c.drop(index, "sustained", lost)
+                continue
+            trace = survey.conditions(str(self._c.folder))
+            facts = {"place": place, "of": len(order), **cooling, "windows": windows, "conditions": trace}
+            self._c.events.say("sustained", model=index, **facts)
+        self._c.events.say("timed_end", paused_s=self._waited_s, sentinel_ns=self._c.sentinel.spent_ns)
+
+    def _cool(self) -> dict[str, Any]:
+        """Wait until the device is as it was before the job, at most `cooldown_s`."""
+        began, pause = time.monotonic(), 0.05
+        while True:
+            drift, now_c = self._c.sentinel.drift(), survey.temperature()
+            warm = self._c.cool_c is not None and now_c is not None and now_c > self._c.cool_c + WARMER_C
+            waited = time.monotonic() - began
+            if (drift <= DRIFT and not warm) or waited >= self._plan["cooldown_s"]:
+                cooled = drift <= DRIFT and not warm
+                return {"cooled": cooled, "waited_s": waited, "start_drift": round(drift, 4), "start_c": now_c}
+            time.sleep(min(pause, self._plan["cooldown_s"] - waited))
+            pause = min(pause * 2, 5.0)
+
+    def _burden(self, index: int) -> list[dict[str, Any]]:
+        process = self._c.start(index)
+        try:
+            process.ask("load")
+            process.ask("first")
+            began = time.monotonic_ns()
+            process.ask("warm", max_s=self._plan["warmup_s"])
+            windows, rows = self._windows(index, process, began)
+        finally:
+            process.quit()
+        write(self._c.folder, index, rows[-2], rows)
+        return windows
+
+    def _windows(self, index: int, process: Process, began: int) -> tuple[list[dict[str, Any]], array[int]]:
+        """Return when each window began with the temperature then, and rows as the timed pass writes them."""
+        windows: list[dict[str, Any]] = []
+        rows, taken, word = array("q"), 0, WORD_S
+        while not windows or time.monotonic_ns() - began < self._plan["sustained_s"] * 1e9:
+            at_ns, at_c = time.monotonic_ns() - began, survey.temperature()
+            if at_ns > word * 1e9:
+                self._c.events.say("sustaining", model=index, at_s=at_ns / 1e9, of_s=self._plan["sustained_s"])
+                word += WORD_S
+            asked = {"duration_s": self._plan["window_s"], "minimum": self._plan["round_min"]}
+            answer = process.ask("round", keep=True, **asked)
+            windows.append({"at_ns": at_ns, **({} if at_c is None else {"temperature_c": at_c})})
+            rows.extend([0, taken, taken + answer["count"], int(self._c.sentinel.drift() * 1e4)])
+            taken += answer["count"]
+        return windows, rows

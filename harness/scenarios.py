@@ -1,0 +1,168 @@
+"""What a job's arrays say, scenario by scenario (METHOD.md): the latency, and the figures that are each one's own.
+
+`latency_s` always is what the ratio with the baseline is made of: `single_stream` and `sustained`, one inference;
+`stream`, from the arrival of a frame to its answer; `offline`, one image of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from harness.model import FloatArray, IntArray, Load, Measurement, Validity
+from harness.stats import throttling
+from harness.units import NS_PER_S
+
+CLOCK: Final = "CLOCK_MONOTONIC on the device"
+#: Which arrays a scenario leaves beside outputs, latencies and rounds.
+_ARRAYS: Final[Mapping[str, tuple[str, ...]]] = {"stream": ("frames", "jitter")}
+
+Events = Sequence[Mapping[str, Any]]
+
+
+def arrays(load: Load, parts: Events) -> tuple[str, ...]:
+    """Return which arrays a model that went through the whole job has left; `parts` are its events of that name."""
+    return ("outputs", "latency", "rounds", *_ARRAYS.get(load.scenario, ()), *(("parts",) if parts else ()))
+
+
+def measurements(load: Load, found: Mapping[str, Any], table: IntArray, events: Events) -> list[Measurement]:
+    """Return the latency and what else its scenario measures.
+
+    Args:
+        load: how inferences were asked for.
+        found: the model's arrays by name: latency (N,) ns, and the scenario's own.
+        table: (R, 4) launch, start and stop index into the latencies of each round, drift of the sentinel.
+        events: for `stream` the model's rounds in the order of `table`, for `sustained` its `sustained` event.
+    """
+    samples = found["latency"].astype(np.float64) / NS_PER_S
+    rounds = table[:, :3]
+    if load.scenario == "stream":
+        return _stream(load, found, samples, rounds, events)
+    if load.scenario == "offline":
+        how = f"time per image: batches of {load.batch}, divided" if load.batch > 1 else "single images, back to back"
+        samples, method = samples / load.batch, f"{CLOCK}, {how}"
+        return [Measurement("latency_s", "s", samples, rounds, method), _throughput(samples, rounds, "images")]
+    latency = Measurement("latency_s", "s", samples, rounds, CLOCK)
+    own = _sustained(samples, rounds, events) if load.scenario == "sustained" else []
+    return [latency, _throughput(samples, rounds, "inferences"), *own]
+
+
+def parts(rows: IntArray | None, runner: str) -> list[Measurement]:
+    """Return preprocessing, postprocessing and end to end, each apart.
+
+    Args:
+        rows: (P, 3) ns: preparing, inferring, finishing; None if the runner does not time them.
+        runner: its name, for the reason.
+    """
+    names = ("preprocess_s", "postprocess_s", "end_to_end_s")
+    if rows is None:
+        why = f'the {runner} runner times inference alone; runner = "python" times the parts around it'
+        return [Measurement(name, "s", absent_reason=why) for name in names]
+    seconds = rows.astype(np.float64) / NS_PER_S
+    method = f"{CLOCK}, {len(rows)} images in a pass of their own"
+    columns = (seconds[:, 0], seconds[:, 2], seconds.sum(axis=1))
+    return [Measurement(name, "s", column, None, method) for name, column in zip(names, columns, strict=True)]
+
+
+def facts(load: Load) -> dict[str, Any]:
+    """Return what a run's case says of its scenario beside its name."""
+    if load.scenario == "stream":
+        return {"frame_rate_hz": load.frame_rate_hz}
+    return {"batch": load.batch} if load.scenario == "offline" else {}
+
+
+def mode(load: Load, timed: Mapping[str, Any], sustained: Events) -> str:
+    """Return how the models shared the device, in words."""
+    if sustained:
+        one = sustained[0]
+        order = f"number {one['place'] + 1} of {one['of']} in random order, after {one['waited_s']:.1f} s of cooling"
+        return f"continuous load, one model after the other: {order}"
+    turns = "models held in memory, taking turns" if timed["hold"] else "models reloaded for every round"
+    if load.scenario == "stream":
+        return f"frames at {load.frame_rate_hz:g} Hz, {turns}"
+    if load.scenario == "offline":
+        return f"batches of {load.batch} images, {turns}" if load.batch > 1 else f"single images, {turns}"
+    return turns
+
+
+def validity(sustained: Events) -> tuple[Validity, tuple[str, ...]]:
+    """Return whether a sustained run may be used: slowing down under load is its question, beginning hot a flaw."""
+    one = sustained[0]
+    if one["cooled"]:
+        return Validity.VALID, ()
+    reason = f"the device had not cooled down after {one['waited_s']:.0f} s when this model's load began"
+    return Validity.DEGRADED, (f"{reason} (the sentinel was {one['start_drift']:.0%} slower than before the job)",)
+
+
+def _throughput(samples: FloatArray, rounds: IntArray, what: str) -> Measurement:
+    rates = []
+    for launch in np.unique(rounds[:, 0]):
+        rows = rounds[rounds[:, 0] == launch]
+        spent = sum(samples[start:stop].sum() for _, start, stop in rows)
+        rates.append((rows[:, 2] - rows[:, 1]).sum() / spent)
+    return Measurement("throughput_hz", "Hz", np.array(rates), None, f"{what} over their time, a value a launch")
+
+
+def _stream(
+    load: Load, found: Mapping[str, Any], latency: FloatArray, rounds: IntArray, blocks: Events
+) -> list[Measurement]:
+    rate = float(load.frame_rate_hz or 0)
+    frames = found["frames"]
+    arrived = np.array([block["arrived"] for block in blocks], np.int64)
+    ends = np.cumsum(arrived)
+    dropped = np.ones(int(ends[-1]))
+    for (_, start, stop), end, count in zip(rounds, ends, arrived, strict=True):
+        dropped[end - count + frames[start:stop, 0]] = 0
+    of_frames = np.column_stack([rounds[:, 0], ends - arrived, ends])
+    missed = (latency > 1 / rate).astype(np.float64)
+    at = f"frames at {rate:g} Hz"
+    per_launch = [_rate(rounds, arrived, launch) * rate for launch in np.unique(rounds[:, 0])]
+    return [
+        Measurement("latency_s", "s", latency, rounds, f"{CLOCK}, from the arrival of a frame to its answer, {at}"),
+        Measurement("throughput_hz", "Hz", np.array(per_launch), None, f"frames answered a second, {at}"),
+        Measurement("inference_s", "s", frames[:, 2] / NS_PER_S, rounds, f"{CLOCK}, the inference alone, {at}"),
+        Measurement("dropped_ratio", "%", dropped, of_frames, f"1 a frame that a newer one replaced, {at}"),
+        Measurement("deadline_miss_ratio", "%", missed, rounds, f"1 an answered frame later than a frame period, {at}"),
+        _jitter(found["jitter"] / NS_PER_S),
+    ]
+
+
+def _rate(rounds: IntArray, arrived: IntArray, launch: int) -> float:
+    own = rounds[:, 0] == launch
+    return float((rounds[own, 2] - rounds[own, 1]).sum() / arrived[own].sum())
+
+
+def _jitter(late: FloatArray) -> Measurement:
+    how = f"{CLOCK}, how late the timer woke the model for a frame; part of the latency"
+    if len(late):
+        return Measurement("arrival_jitter_s", "s", late, None, how)
+    return Measurement("arrival_jitter_s", "s", method=how, absent_reason="the model never waited for a frame")
+
+
+def _sustained(samples: FloatArray, rounds: IntArray, events: Events) -> list[Measurement]:
+    windows = events[0]["windows"]
+    starts = np.array([window["at_ns"] for window in windows]) / NS_PER_S
+    seconds = np.array([samples[start:stop].mean() for _, start, stop in rounds])
+    readings = [window["temperature_c"] for window in windows if "temperature_c" in window]
+    warm = "the device has no temperature that can be read" if len(readings) < len(windows) else ""
+    return [
+        Measurement("window_start_s", "s", starts, None, f"{CLOCK}, since the load began"),
+        Measurement("temperature_c", "°C", np.array([] if warm else readings), None, "hottest zone", warm),
+        *_throttling(starts, seconds, float(starts[-1])),
+    ]
+
+
+def _throttling(starts: FloatArray, seconds: FloatArray, until_s: float) -> list[Measurement]:
+    few = f"{len(seconds)} windows, {throttling.LEAST} are needed: set a longer max_duration_s"
+    if len(seconds) < throttling.LEAST:
+        return [Measurement(*name, absent_reason=few) for name in (("throttle_s", "s"), ("sustained_speed", "%"))]
+    found = throttling.throttled_at(starts, seconds)
+    how = "the running median of windows passes 1.05 of the best and stays there"
+    never = "" if found is not None else f"not within {until_s:.0f} s"
+    kept = np.array([throttling.sustained_speed(seconds)])
+    return [
+        Measurement("throttle_s", "s", np.array([] if found is None else [found]), None, how, never),
+        Measurement("sustained_speed", "%", kept, None, "speed of the last fifth over the fastest fifth of windows"),
+    ]

@@ -1,0 +1,64 @@
+"""When a processor under load slowed down for good, and how much of its speed it kept."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from harness.model import FloatArray
+
+#: Windows in the running median: one interrupted window does not make a slow processor.
+SMOOTHED: Final = 5
+#: How many windows the figures need, twice what the running median takes.
+LEAST: Final = 2 * SMOOTHED
+#: From how much slower than its best a processor counts as throttled.
+SLOWED: Final = 1.05
+#: The share of the windows that peak and sustained speed are each made of.
+_SHARE: Final = 0.2
+
+
+def throttled_at(starts_s: FloatArray, seconds: FloatArray) -> float | None:
+    """Return when the time per inference first passed 1.05 of its best and stayed there to the end, None if never.
+
+    Args:
+        starts_s: (W,) when each window began, in seconds, ascending.
+        seconds: (W,) mean time per inference in each window; the running median over `SMOOTHED` windows is judged
+            against the median of the fastest fifth.
+
+    Raises:
+        ValueError: fewer than `LEAST` windows.
+    """
+    _check(seconds)
+    smooth = np.median(np.lib.stride_tricks.sliding_window_view(seconds, SMOOTHED), axis=1)
+    swift = np.flatnonzero(smooth <= SLOWED * peak(seconds))
+    first = int(swift[-1]) + 1 if len(swift) else 0
+    if first >= len(smooth):
+        return None
+    # The first slow window lies in the first slow median; of its windows, most are slow.
+    inside = np.flatnonzero(seconds[first : first + SMOOTHED] > SLOWED * peak(seconds))
+    return float(starts_s[first + int(inside[0])])
+
+
+def sustained_speed(seconds: FloatArray) -> float:
+    """Return sustained over peak speed, a ratio: the fastest fifth's median time over that of the last fifth.
+
+    Args:
+        seconds: (W,) mean time per inference in each window, in the order of time.
+
+    Raises:
+        ValueError: fewer than `LEAST` windows.
+    """
+    _check(seconds)
+    last = seconds[-max(1, round(_SHARE * len(seconds))) :]
+    return peak(seconds) / float(np.median(last))
+
+
+def peak(seconds: FloatArray) -> float:
+    """Return the median of the fastest fifth of (W,) times per inference, in seconds."""
+    return float(np.median(np.sort(seconds)[: max(1, round(_SHARE * len(seconds)))]))
+
+
+def _check(seconds: FloatArray) -> None:
+    if len(seconds) < LEAST:
+        raise ValueError(f"{len(seconds)} windows are too few, {LEAST} are needed: measure for longer")
