@@ -40,9 +40,7 @@ from harness.wheels import cache_dir
 HOST: Final = Device("this host", "workstation", Address("local"), file=Path("host.toml"))
 #: A pass over the test split and nothing else.
 _PLAN: Final = {
-    "cold_starts": 0, "memory_starts": 0, "accuracy": True, "max_launches": 0, "warmup_s": 0.0, "energy_s": 0.0,
-    "rounds": 0, "round_s": 0.0, "round_min": 0, "min_launches": 0, "max_timed_s": 0.0, "pause_budget_s": 0.0,
-    "deadline_s": 1800.0,
+    "cold_starts": 0, "memory_starts": 0, "accuracy": True, "min_launches": 0, "max_launches": 0, "deadline_s": 1800.0
 }  # fmt: skip
 #: What decides how an image becomes an output, beside the runtime.
 _CODE: Final = ("images.py", "worker.py", "runtimes/{}.py")
@@ -132,7 +130,7 @@ def forward(
     last: dict[int, Mapping[str, Any]] = {}
     try:
         placing.touch(connection, device, folder, [place.folder])
-        push_json(connection, {**what, "plan": _PLAN}, posixpath.join(folder, "job.json"))
+        push_json(connection, {**what, "plan": {**what["plan"], **_PLAN}}, posixpath.join(folder, "job.json"))
         runner.start(connection, device, command, folder)
         for _, event in runner.follow(connection, device, place.command, folder, offset=0):
             if event["event"] in ("accuracy", "error"):

@@ -33,22 +33,26 @@ def report(settings: Settings, out: Path | None, campaign: str | None) -> None:
 
 
 @click.command()
-@click.argument("baseline", metavar="RUN")
-@click.argument("run", metavar="RUN")
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option("--format", "kind", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")
 @with_settings
 @click.pass_obj
-def compare(settings: Settings, baseline: str, run: str) -> None:
-    """Compare two runs, the second with the first; the beginning of an id is enough."""
-    from harness.cli.tables import comparison_table, show
-    from harness.compare import compare as compared
+def compare(settings: Settings, before: str, after: str, kind: str) -> None:
+    """Say why B differs from A, then by how much. Each is a run or a campaign; the beginning of its id is enough.
+
+    Two runs of one campaign took turns, and are compared as the report does. Two campaigns are compared case by case.
+    """
+    import json
+
+    from harness.cli import comparing
 
     store = settings.open_store()
-    old, new = store.run(baseline), store.run(run)
-    suites = next((one.suites for one in store.campaigns() if one.id == new.campaign), {})
-    suite = suites.get(str(new.case["suite"]))
-    if suite is None:
-        raise StoreError(f"the suite of run {new.id} is not in the store; measure it again")
-    show(comparison_table(old, new, compared(old, new, suite)))
+    found = comparing.pairs(store, before, after)
+    if kind == "json":
+        click.echo(json.dumps(comparing.document(found), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        comparing.show_all(found)
 
 
 @click.command()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.compare import statistic
+from harness.compare import Nights, statistic
 from harness.model import Comparison, Estimate, Run, Validity, Verdict
 from harness.units import ABSENT, human, points, significant, times
 from harness.vocabulary import METRICS
@@ -58,6 +58,23 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
     return table
 
 
+def nights_table(found: Nights) -> Table:
+    """Return one row a metric of two nights: both numbers, the change with its interval, the verdict and how."""
+    table = empty("metric", "before", "after", "change", "verdict", "how it was found")
+    for one in found.changes:
+        colour = _COLOURS.get(one.verdict, "default")
+        spell = times if one.relative else (lambda value, unit=METRICS[one.metric].unit: human(value, unit))
+        table.add_row(
+            one.title,
+            spell(one.before),
+            spell(one.after),
+            change(one.change, one.metric),
+            f"[{colour}]{one.verdict.value}[/]",
+            escape(one.how),
+        )
+    return table
+
+
 def _shared(reasons: Sequence[str]) -> str:
     """Return the remarks with which all reasons end."""
     parts = [reason.split(_BETWEEN)[::-1] for reason in reasons]
@@ -90,7 +107,7 @@ def change(estimate: Estimate | None, metric: str) -> str:
     if estimate is None:
         return ABSENT
     info = METRICS[metric]
-    spell = times if info.kind == "ratio" else points if info.unit == "%" else _signed
+    spell = times if info.kind in ("ratio", "cost") else points if info.unit == "%" else _signed
     return f"{spell(estimate.point)} ({spell(estimate.low)} to {spell(estimate.high)})"
 
 

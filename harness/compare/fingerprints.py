@@ -1,11 +1,13 @@
-"""Whether two runs may be compared at all."""
+"""Whether two runs may be compared at all, and what differs between them, as a person would say it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from harness.model import Run, Validity
+from harness.units import human
 
 #: What a fingerprint holds that differs between variants by nature, or changes no number. Anything else matters: a key
 #: that nobody thought of here makes runs incomparable rather than silently comparable.
@@ -13,9 +15,45 @@ _FREE = frozenset(
     {"suite_sha256", "sha256", "model_sha256", "variant_sha256", "size_bytes", "nodes", "nodes_fell_back"}
 )
 #: What of the case matters; its variant is what is compared.
-_CASE = ("device", "suite", "runtime", "scenario", "threads", "batch", "accelerator", "frame_rate_hz")
+CASE: Final = ("device", "suite", "runtime", "scenario", "threads", "batch", "accelerator", "frame_rate_hz")
 #: MemTotal moves by a few pages from boot to boot.
 _MEMORY_TOLERANCE = 0.01
+#: What people call a fact; what can change a number most comes first. Others go by their own name, at the end.
+_NAMES: Final[Mapping[str, str]] = {
+    "device": "device", "suite": "suite", "scenario": "scenario", "batch": "batch", "frame_rate_hz": "frame rate",
+    "data_sha256": "test data", "runtime": "runtime", "runtime_version": "runtime version",
+    "accelerator": "what ran the model", "accelerator_wanted": "accelerator asked for", "threads": "threads",
+    "runner": "runner", "soc": "processor", "architecture": "architecture", "cores": "cores",
+    "usable_cores": "cores that may be used", "cpu_quota": "share of the processor allowed", "governor": "governor",
+    "frequency_limit_hz": "frequency limit", "boost": "boost", "kernel": "kernel", "kernel_build": "kernel build",
+    "microcode": "microcode", "memory_bytes": "memory", "os": "system", "numpy": "numpy", "libc": "C library",
+    "python": "Python", "runtime_sha256": "runtime file", "agent": "device side",
+}  # fmt: skip
+_ORDER: Final = {name: place for place, name in enumerate(_NAMES)}
+#: Digits of a digest that tell two apart at a glance.
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One fact that two runs do not share: `kernel 6.1.0-13 -> 6.1.0-18`."""
+
+    key: str
+    before: Any
+    after: Any
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return _NAMES.get(self.key, self.key.replace("_", " "))
+
+    @property
+    def place(self) -> int:
+        """Its place among all facts, sorted by how much they can matter."""
+        return _ORDER.get(self.key, len(_ORDER))
+
+    def __str__(self) -> str:
+        return f"{self.name} {said(self.key, self.before)} -> {said(self.key, self.after)}"
 
 
 def obstacle(baseline: Run, run: Run) -> str:
@@ -24,16 +62,21 @@ def obstacle(baseline: Run, run: Run) -> str:
         if one.validity is Validity.INVALID:
             return f"the {role} is invalid: {'; '.join(one.reasons) or 'no reason was recorded'}"
     found = differences(baseline, run)
-    return f"not measured alike: {'; '.join(found)}" if found else ""
+    return f"not measured alike: {'; '.join(map(str, found))}" if found else ""
 
 
-def differences(baseline: Run, run: Run) -> list[str]:
-    """Return what differs of everything that could change a number, each as "key: theirs, ours"."""
-    found = [(key, baseline.case.get(key), run.case.get(key)) for key in _CASE]
+def differences(baseline: Run, run: Run) -> list[Difference]:
+    """Return what differs of everything that could change a number, what can change it most first."""
+    found = {key: Difference(key, baseline.case.get(key), run.case.get(key)) for key in CASE}
+    found = {key: one for key, one in found.items() if (one.before, one.after) != (None, None)}
     before, after = _flat(baseline.fingerprint), _flat(run.fingerprint)
-    found += [(key, before.get(key), after.get(key)) for key in sorted({*before, *after}) if _matters(key)]
-    texts = [f"{key}: {_said(old)}, {_said(new)}" for key, old, new in found if not _alike(key, old, new)]
-    return list(dict.fromkeys(texts))
+    for key in sorted({*before, *after} - found.keys()):  # what the case says too, such as the threads, is said once
+        if _matters(key):
+            found[key] = Difference(key, before.get(key), after.get(key))
+    unlike = {key: one for key, one in found.items() if not _alike(key, one.before, one.after)}
+    if "runtime" in unlike:
+        unlike.pop("runtime_version", None)  # the requirement holds it
+    return sorted(unlike.values(), key=lambda one: one.place)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -55,5 +98,13 @@ def _alike(key: str, old: Any, new: Any) -> bool:
     return bool(old == new)
 
 
-def _said(value: Any) -> str:
-    return "not known" if value is None else str(value)
+def said(key: str, value: Any) -> str:
+    """Return one recorded fact as people read it: quantities with their unit, digests by their beginning."""
+    if value is None or value == "":
+        return "not known"
+    if key.endswith("sha256"):
+        return str(value)[:_SHORT]
+    for suffix, unit in (("_bytes", "B"), ("_hz", "Hz")):
+        if key.endswith(suffix) and isinstance(value, int | float):
+            return human(float(value), unit)
+    return str(value)

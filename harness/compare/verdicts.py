@@ -65,11 +65,11 @@ def _comparison(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, A
     elif info.kind == "share":
         change, remarks = share_change(info, baseline, run)
     else:
-        change, remarks = _accuracy_change(info, baseline, run, suite)
+        change, remarks = accuracy_change(info, baseline, run, suite)
     found = verdict(
         change,
         neutral=1.0 if info.kind == "ratio" else 0.0,
-        margin=_margin(info, suite),
+        margin=margin(info, suite),
         higher_is_better=not info.lower_is_better,
     )
     if change is not None:
@@ -97,16 +97,18 @@ def _circumstances(baseline: Run, run: Run) -> list[str]:
     return remarks
 
 
-def _margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
+def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
+    """Return by how much a metric may change without mattering: the suite's own bound for it, else its `margin`."""
     for line in suite.get("accept", ()):
         if line["metric"] == info.name and line["rule"] == "non_inferior_by":
             return float(line["bound"])
     return _PIXEL_MARGIN if info.unit == "px" else float(suite["load"]["margin"])
 
 
-def _accuracy_change(
+def accuracy_change(
     info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]
 ) -> tuple[Estimate | None, list[str]]:
+    """Return run minus baseline in one accuracy, paired on the same images, and what must be said about it."""
     for role, one in (("baseline", baseline), ("run", run)):
         if one.outputs is None or one.labels is None or len(one.labels) == 0:
             return None, [f"the {role} has no stored outputs to pair with"]

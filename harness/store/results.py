@@ -105,6 +105,12 @@ class Store:
         with self._reading() as session:
             return {device: utc(moment) for device, moment in session.execute(query)}
 
+    def run_ids(self) -> list[tuple[str, datetime]]:
+        """Return id and start of every run, the newest first, without reading what they measured."""
+        query = sa.select(RunRow.id, RunRow.started_at).order_by(RunRow.started_at.desc(), RunRow.id)
+        with self._reading() as session:
+            return [(name, utc(moment)) for name, moment in session.execute(query)]
+
     def run(self, prefix: str) -> Run:
         """Return the one run whose id begins with `prefix`; raises StoreError if there is none or more than one."""
         found = self._all(sa.select(RunRow).where(RunRow.id.startswith(prefix, autoescape=True)).limit(2))

@@ -225,12 +225,12 @@ def test_an_interval_always_holds_the_ratio_of_all_samples_medians() -> None:
 @pytest.mark.parametrize(
     ("other", "said"),
     [
-        ({"fingerprint": {**FASTER.fingerprint, "kernel": "6.12"}}, "kernel: 6.6, 6.12"),
-        ({"fingerprint": {**FASTER.fingerprint, "governor": "powersave"}}, "governor: performance, powersave"),
-        ({"fingerprint": {"soc": "BCM2712", "kernel": "6.6", "memory_bytes": 8e9}}, "governor: performance, not known"),
-        ({"fingerprint": {**FASTER.fingerprint, "agent": {"version": "2"}}}, "agent.version: not known, 2"),
-        ({"case": {**FASTER.case, "device": "pi4"}}, "device: pi5, pi4"),
-        ({"case": {**FASTER.case, "threads": 4}}, "threads: 1, 4"),
+        ({"fingerprint": {**FASTER.fingerprint, "kernel": "6.12"}}, "kernel 6.6 -> 6.12"),
+        ({"fingerprint": {**FASTER.fingerprint, "governor": "powersave"}}, "governor performance -> powersave"),
+        ({"fingerprint": {"soc": "BCM2712", "kernel": "6.6", "memory_bytes": 8e9}}, "governor performance -> not known"),
+        ({"fingerprint": {**FASTER.fingerprint, "agent": {"version": "2"}}}, "agent.version not known -> 2"),
+        ({"case": {**FASTER.case, "device": "pi4"}}, "device pi5 -> pi4"),
+        ({"case": {**FASTER.case, "threads": 4}}, "threads 1 -> 4"),
         ({"validity": Validity.INVALID, "reasons": ("the clock jumped",)}, "the run is invalid: the clock jumped"),
     ],
 )
@@ -322,7 +322,7 @@ def test_an_absent_metric_fails_and_says_why() -> None:
 def test_an_incomparable_or_invalid_run_fails_what_is_asked_of_it() -> None:
     other = replace(FASTER, fingerprint={**FASTER.fingerprint, "kernel": "6.12"})
     passed, message = judged(other, "latency_ratio", "max", 1.0)
-    assert (passed, message) == (False, "latency_ratio: incomparable: not measured alike: kernel: 6.6, 6.12")
+    assert (passed, message) == (False, "latency_ratio: incomparable: not measured alike: kernel 6.6 -> 6.12")
     invalid = replace(FASTER, validity=Validity.INVALID, reasons=("the clock jumped",))
     assert judged(invalid, "size_bytes", "max", 1e9) == (
         False,

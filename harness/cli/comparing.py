@@ -1,0 +1,177 @@
+"""`edgeward compare`: finds the runs that two ids mean, and tells why they differ before it tells by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any, Final
+
+import click
+
+from harness.cli.tables import comparison_table, nights_table, show
+from harness.compare import Nights, nights
+from harness.compare import compare as compared
+from harness.errors import StoreError
+from harness.model import Campaign, Comparison, Run
+from harness.store import Store
+
+_ALIKE: Final = (
+    "Nothing that is recorded differs: the same machine, system, runtime, model and images, in like conditions."
+)
+_NIGHTS: Final = (
+    "The two were not measured in turns: whatever changed in between is in these changes, not the model alone.\n"
+    "Where both nights measured the same baseline, judge latency by its ratio to that: the machine's speed cancels."
+)
+#: How many ids are named to somebody whose id is not there.
+_NEAREST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Two runs of one campaign, which took turns."""
+
+    before: Run
+    after: Run
+    comparisons: tuple[Comparison, ...]
+
+
+Pair = Nights | Turns
+
+
+def pairs(store: Store, before: str, after: str) -> list[Pair]:
+    """Return what the two ids mean, compared: one pair of runs, or every case that two campaigns share.
+
+    Raises:
+        StoreError: an id is not there or not unique, both mean the same, or the two have nothing in common.
+    """
+    first, second = _found(store, before), _found(store, after)
+    if isinstance(first, Run) and isinstance(second, Run):
+        return [_pair(store, first, second)]
+    if isinstance(first, Run) or isinstance(second, Run):
+        raise StoreError("one id is a run's and the other a campaign's; give two runs or two campaigns")
+    if first.id == second.id:
+        raise StoreError(f"both ids are campaign {first.id[:8]}; give two, `edgeward history SUITE` lists runs")
+    runs = [{str(run.case["id"]): run for run in store.runs(campaign=one.id)} for one in (first, second)]
+    shared = [case for case in runs[0] if case in runs[1]]
+    if not shared:
+        has = ["; ".join(sorted(own)[:_NEAREST]) or "no run" for own in runs]
+        raise StoreError(f"the two campaigns share no case: the first has {has[0]}, the second {has[1]}")
+    return [_nights(runs[0][case], runs[1][case], second, runs) for case in shared]
+
+
+def _pair(store: Store, before: Run, after: Run) -> Pair:
+    if before.id == after.id:
+        raise StoreError(f"both ids are run {before.id[:8]}; `edgeward history {before.case['suite']}` lists others")
+    if before.case["suite"] != after.case["suite"]:
+        names = f"{before.case['suite']} and {after.case['suite']}"
+        raise StoreError(f"the runs are of different suites, {names}: their numbers answer different questions")
+    campaign = next((one for one in store.campaigns() if one.id == after.campaign), None)
+    suite = campaign.suites.get(str(after.case["suite"])) if campaign else None
+    if campaign is None or suite is None:
+        raise StoreError(f"the suite of run {after.id} is not in the store; measure it again")
+    if before.campaign == after.campaign:
+        return Turns(before, after, tuple(compared(before, after, suite)))
+    runs = [{run.id: run for run in store.runs(campaign=one.campaign)} for one in (before, after)]
+    return _nights(before, after, campaign, runs)
+
+
+def _nights(before: Run, after: Run, campaign: Campaign, runs: Sequence[Mapping[str, Run]]) -> Nights:
+    suite = campaign.suites[str(after.case["suite"])]
+    baselines = [_baseline(run, own.values()) for run, own in zip((before, after), runs, strict=True)]
+    return nights(before, after, suite, (baselines[0], baselines[1]))
+
+
+def _baseline(run: Run, others: Any) -> Run | None:
+    """Return the run that took turns with `run` as its baseline."""
+
+    def place(one: Run) -> list[Any]:
+        return [one.case.get(key) for key in ("suite", "device", "runtime")]
+
+    return next((one for one in others if one.is_baseline and place(one) == place(run)), None)
+
+
+def _found(store: Store, prefix: str) -> Run | Campaign:
+    """Return the run or the campaign whose id begins with `prefix`."""
+    ids = store.run_ids()
+    campaigns = store.campaigns()
+    runs = [name for name, _ in ids if name.startswith(prefix)]
+    nightly = [one for one in campaigns if one.id.startswith(prefix)]
+    if len(runs) + len(nightly) == 1:
+        return nightly[0] if nightly else store.run(runs[0])
+    if prefix in runs:
+        return store.run(prefix)
+    if len(runs) + len(nightly) > 1:
+        many = f"{len(runs)} runs and {len(nightly)} campaigns"
+        raise StoreError(f"{many} have an id that begins with {prefix!r}: give more of it")
+    known = [(name, f"run of {when:%Y-%m-%d %H:%M}") for name, when in ids]
+    known += [(one.id, f"campaign of {one.started_at:%Y-%m-%d %H:%M}") for one in campaigns]
+    nearest = sorted(known, key=lambda one: -_alike(one[0], prefix))[:_NEAREST]
+    hint = ", ".join(f"{name[:8]} ({what})" for name, what in nearest)
+    raise StoreError(
+        f"no run has an id that begins with {prefix!r}, nor a campaign; nearest: {hint or 'there is none'}"
+    )
+
+
+def _alike(name: str, prefix: str) -> float:
+    """Return how much an id is like what was typed: by its beginning, then by its letters."""
+    from difflib import SequenceMatcher
+
+    start = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(name, prefix, strict=False))))
+    return start + SequenceMatcher(None, name[: len(prefix)], prefix).ratio()
+
+
+def show_all(found: Sequence[Pair]) -> None:
+    """Print every pair; what changed for all cases of two campaigns is said once, at the head."""
+    nightly = [one for one in found if isinstance(one, Nights)]
+    shared = [cause for cause in nightly[0].causes if all(cause in one.causes for one in nightly)] if nightly else []
+    if nightly:
+        click.echo(f"{_moment(nightly[0].before)} -> {_moment(nightly[0].after)}\n")
+        click.echo("What changed in between, what can matter most first:")
+        lines = [f"  - {cause.sentence}" for cause in shared]
+        if not any(one.causes for one in nightly):
+            lines = [f"  {_ALIKE}"]
+        click.echo("\n".join(lines or ["  nothing for all cases alike"]))
+    for one in found:
+        click.echo("")
+        if isinstance(one, Turns):
+            show(comparison_table(one.before, one.after, one.comparisons))
+            continue
+        click.echo(f"{_case(one)}: run {one.before.id[:8]} -> {one.after.id[:8]}")
+        for cause in one.causes:
+            if cause not in shared:
+                click.echo(f"  - {cause.sentence}")
+        show(nights_table(one))
+    if nightly:
+        click.echo(f"\n{_NIGHTS}")
+
+
+def _case(one: Nights) -> str:
+    names = list(dict.fromkeys(str(run.case["variant"]) for run in (one.before, one.after)))
+    return f"{' -> '.join(names)} on {one.after.case['device']} with {one.after.case['runtime']}"
+
+
+def _moment(run: Run) -> str:
+    return f"{run.started_at:%Y-%m-%d %H:%M} UTC (campaign {run.campaign[:8]})"
+
+
+def document(found: Sequence[Pair]) -> dict[str, Any]:
+    """Return everything as plain values, in the order in which it is told to people."""
+    return {"schema": 1, "cases": [_values(one) for one in found]}
+
+
+def _values(one: Pair) -> dict[str, Any]:
+    from harness import export
+
+    runs = {"before": one.before, "after": one.after}
+    head = {key: {"id": run.id, "campaign": run.campaign, "case": run.case["id"]} for key, run in runs.items()}
+    if isinstance(one, Turns):
+        return {**head, "in_turns": True, "comparisons": export.document([], one.comparisons)["comparisons"]}
+    ids = one.before.id, one.after.id
+    plain = [Comparison(each.metric, *ids, each.change, each.verdict, each.how) for each in one.changes]
+    changes = [
+        {"title": each.title, "before": each.before, "after": each.after, **values}
+        for each, values in zip(one.changes, export.document([], plain)["comparisons"], strict=True)
+    ]
+    causes = [{"topic": cause.topic, "sentence": cause.sentence} for cause in one.causes]
+    return {**head, "in_turns": False, "causes": causes, "changes": changes}

@@ -1,0 +1,201 @@
+"""One case measured in two nights: what changed in between, then by how much each metric did.
+
+Two nights did not take turns, so their launches are independent samples (Welch, or ranks where tails are heavy), never
+their single inferences. Where both nights measured the same baseline file, the variant is also held against it within
+each night, launch by launch: the ratio of those ratios cancels the machine's speed, and is what latency is judged by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from harness import stats
+from harness.compare.causes import Cause, causes
+from harness.compare.costs import absence, cost_change
+from harness.compare.fingerprints import CASE, differences
+from harness.compare.judgement import statistic
+from harness.compare.launches import levels, ratio_of_launches
+from harness.compare.verdicts import accuracy_change, margin, verdict
+from harness.model import Estimate, Measurement, Run, Validity, Verdict
+from harness.vocabulary import METRICS
+
+#: What of a case makes it another question, whose numbers are not compared. The runtime is a cause, like a kernel.
+_QUESTION: Final = frozenset(CASE) - {"runtime"}
+#: Costs that are compared as ratios of repeated readings, with the ratio that describes them.
+_REPEATED: Final = {
+    "load_s": "load_ratio", "first_inference_s": "first_inference_ratio", "peak_memory_bytes": "memory_ratio",
+    "energy_j": "energy_ratio", "size_bytes": "size_ratio",
+}  # fmt: skip
+#: Latencies: the cost, and its quantile within a launch.
+_LATENCIES: Final = {"latency_p50_s": 0.5, "latency_p90_s": 0.9}
+#: Times drift from night to night by more than readings within a night show.
+_DRIFTING: Final = frozenset({"latency_p50_s", "latency_p90_s", "load_s", "first_inference_s", "energy_j"})
+_NIGHTS = "drift between the nights is not in the interval"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One metric in both nights: the numbers (SI, None if absent), the change, what it means, and how it was found.
+
+    `relative` says that the numbers are ratios to each night's own baseline.
+    """
+
+    metric: str
+    title: str
+    before: float | None
+    after: float | None
+    change: Estimate | None
+    verdict: Verdict
+    how: str
+    relative: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nights:
+    """Two runs of one case: why they may differ, and by how much they do."""
+
+    before: Run
+    after: Run
+    causes: tuple[Cause, ...]
+    changes: tuple[Change, ...]
+
+
+def nights(before: Run, after: Run, suite: Mapping[str, Any], baselines: tuple[Run | None, Run | None]) -> Nights:
+    """Return what changed between two runs that did not take turns.
+
+    Args:
+        before: the earlier run.
+        after: the later run.
+        suite: plain values as in `Campaign.suites`, of the later run.
+        baselines: the run of the baseline that took turns with each, None where there is none.
+    """
+    why = tuple(causes(before, after, baselines))
+    refusal = _refusal(before, after)
+    found = [*_latencies(before, after, suite, baselines), *_costs(before, after, suite)]
+    found += _accuracies(before, after, suite)
+    if refusal:
+        found = [replace(one, change=None, verdict=Verdict.INCOMPARABLE, how=refusal) for one in found]
+    return Nights(before, after, why, tuple(found))
+
+
+def _refusal(before: Run, after: Run) -> str:
+    """Return why numbers of the two say nothing about each other, "" if they do."""
+    for name, one in (("first", before), ("second", after)):
+        if one.validity is Validity.INVALID:
+            return f"the {name} run is invalid"
+    asked = [str(one) for one in differences(before, after) if one.key in _QUESTION]
+    return f"another question was asked: {'; '.join(asked)}" if asked else ""
+
+
+def _latencies(
+    before: Run, after: Run, suite: Mapping[str, Any], baselines: tuple[Run | None, Run | None]
+) -> Iterator[Change]:
+    limit = margin(METRICS["latency_ratio"], suite)
+    for metric, q in _LATENCIES.items():
+        pair = [run.measurements.get("latency_s") for run in (before, after)]
+        lacking = _lacking(before, after, metric)
+        change = None if lacking else _apart(pair[0], pair[1], q)
+        yield _judged(metric, METRICS[metric].title, before, after, change, limit, lacking or _too_few(change))
+        if lacking or not _same_baseline(before, after, baselines):
+            continue
+        relative = _relative(before, after, baselines, q)
+        title = f"{METRICS[metric].title}, against each night's own baseline"
+        own = [_share(run, base, metric) for run, base in zip((before, after), baselines, strict=True)]
+        found = _judged(metric, title, before, after, relative, limit, _too_few(relative), drifts=False)
+        yield replace(found, before=own[0], after=own[1], relative=True)
+
+
+def _apart(before: Measurement | None, after: Measurement | None, q: float) -> Estimate | None:
+    if before is None or after is None:
+        return None
+    change = stats.mean_ratio(levels(before, q), levels(after, q))
+    return change and replace(change, method=f"each night's launches apart: {change.method}")
+
+
+def _relative(before: Run, after: Run, baselines: tuple[Run | None, Run | None], q: float) -> Estimate | None:
+    """Return the ratio of ratios: each night's launches against its own baseline's launches of the same number."""
+    ratios = [
+        ratio_of_launches(run.measurements["latency_s"], base.measurements["latency_s"], q)
+        for run, base in zip((before, after), baselines, strict=True)
+        if base is not None
+    ]
+    change = stats.mean_ratio(ratios[0], ratios[1])
+    said = "each launch against its baseline, which cancels the machine's speed"
+    return change and replace(change, method=f"{said}: {change.method}")
+
+
+def _same_baseline(before: Run, after: Run, baselines: tuple[Run | None, Run | None]) -> bool:
+    """Return whether both nights measured the same file as baseline, in turns with another one."""
+    first, second = baselines
+    if first is None or second is None or before.id == first.id or after.id == second.id:
+        return False
+    known = all(not absence(one.measurements.get("latency_s")) for one in (first, second))
+    return known and first.variant.get("sha256") == second.variant.get("sha256")
+
+
+def _share(run: Run, base: Run | None, metric: str) -> float | None:
+    values = [statistic(one, metric)[0] for one in (run, base) if one is not None]
+    return values[0] / values[1] if len(values) == 2 and values[0] and values[1] else None
+
+
+def _costs(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[Change]:
+    for metric, ratio in _REPEATED.items():
+        info = METRICS[ratio]
+        change, remarks = cost_change(info, before, after)
+        renamed = [text.replace("baseline: ", "first: ").replace("run: ", "second: ") for text in remarks]
+        limit = margin(info, suite)
+        yield _judged(metric, METRICS[metric].title, before, after, change, limit, "; ".join(renamed))
+
+
+def _accuracies(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[Change]:
+    digests = [run.fingerprint.get("data_sha256") for run in (before, after)]
+    for metric, info in METRICS.items():
+        if not info.paired or metric not in {*before.accuracy, *after.accuracy}:
+            continue
+        if None not in digests and digests[0] != digests[1]:
+            numbers = [statistic(run, metric)[0] for run in (before, after)]
+            why = "the two nights judged other images"
+            yield Change(metric, info.title, numbers[0], numbers[1], None, Verdict.INCOMPARABLE, why)
+            continue
+        change, remarks = accuracy_change(info, before, after, suite)
+        if change is not None and _same_outputs(before, after):
+            change = Estimate(0.0, 0.0, 0.0, 1.0, "exact: the same file gave the same outputs, bit for bit")
+        found = _judged(metric, info.title, before, after, change, margin(info, suite), "; ".join(remarks))
+        yield found
+
+
+def _same_outputs(before: Run, after: Run) -> bool:
+    same_file = before.variant.get("sha256") == after.variant.get("sha256")
+    return same_file and before.outputs is not None and np.array_equal(before.outputs, np.asarray(after.outputs))
+
+
+def _lacking(before: Run, after: Run, metric: str) -> str:
+    for name, run in (("first", before), ("second", after)):
+        value, _, reason = statistic(run, metric)
+        if value is None:
+            return f"{name}: {reason}"
+    return ""
+
+
+def _too_few(change: Estimate | None) -> str:
+    return "" if change else "an interval needs at least two launches in each night"
+
+
+def _judged(
+    metric: str, title: str, before: Run, after: Run, change: Estimate | None, limit: float, remark: str,
+    *, drifts: bool = True,
+) -> Change:  # fmt: skip
+    info = METRICS[metric]
+    numbers = [statistic(run, metric)[0] for run in (before, after)]
+    neutral = 0.0 if info.kind == "accuracy" else 1.0
+    found = verdict(change, neutral=neutral, margin=limit, higher_is_better=not info.lower_is_better)
+    how = [change.method] if change else []
+    if change is not None and drifts and metric in _DRIFTING:
+        # An interval that leaves out a source of variance may show a difference, never sameness.
+        found = Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found
+        how.append(_NIGHTS)
+    return Change(metric, title, numbers[0], numbers[1], change, found, "; ".join(filter(None, [*how, remark])))
