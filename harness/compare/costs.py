@@ -152,11 +152,11 @@ def _over_time(base: Measurement, own: Measurement) -> Estimate | None:
     What differs between one's minutes and the other's can be seen in neither, so this is no interval of the mean, which
     would be far too narrow: it holds the ratios of 95 % of the windows.
     """
-    if base.rounds is None or own.rounds is None:
-        return None
-    means = [np.array([one.values[a:b].mean() for _, a, b in one.rounds or ()]) for one in (base, own)]
-    count = min(map(len, means))
-    if count < _WINDOWS:
+    means = [
+        np.array([one.values[a:b].mean() for _, a, b in one.rounds]) for one in (base, own) if one.rounds is not None
+    ]
+    count = min(map(len, means), default=0)
+    if len(means) < 2 or count < _WINDOWS:
         return None
     low, point, high = np.quantile(means[1][:count] / means[0][:count], (0.025, 0.5, 0.975))
     method = f"{UNPAIRED}: 95 % of {count} windows, each at the same time since its load began"

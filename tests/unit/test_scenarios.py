@@ -105,7 +105,7 @@ def test_a_stream_on_the_real_clock_keeps_its_rate() -> None:
     began = time.monotonic()
     found, turn = arrivals.stream(lambda _: None, [None, None], 7, 5_000_000, 40)
     seconds = time.monotonic() - began
-    assert 39 * 0.005 <= seconds
+    assert seconds >= 39 * 0.005
     rows = np.array(found.taken).reshape(-1, 3)
     assert turn == 7 + len(rows)
     assert len(rows) >= 30, "this machine loses frames to nothing at all"
