@@ -15,6 +15,7 @@ from harness.agent import limits
 
 SYS = Path("/sys")
 PROC = Path("/proc")
+ROOT = Path("/")
 
 
 def main(arguments: list[str]) -> int:
@@ -43,9 +44,15 @@ def fingerprint() -> dict[str, Any]:
         "soc": soc(),
         "architecture": platform.machine(),
         "cores": os.cpu_count() or 0,
+        "usable_cores": len(os.sched_getaffinity(0)),
+        "cpu_quota": quota(),
+        "microcode": cpuinfo().get("microcode"),
+        "frequency_limit_hz": frequency_limit(),
+        "boost": boost(),
         "memory_bytes": total(),
         "os": os_name(),
         "kernel": platform.release(),
+        "kernel_build": platform.version(),
         "python": platform.python_version(),
         "governor": governor(),
     }
@@ -72,16 +79,45 @@ def soc() -> str:
     tree = text(PROC / "device-tree/model").strip("\x00\n ")
     if tree:
         return tree
-    fields = dict(line.split(":", 1) for line in text(PROC / "cpuinfo").splitlines() if ":" in line)
-    named = {key.strip(): value.strip() for key, value in fields.items()}
+    named = cpuinfo()
     return named.get("model name") or named.get("Hardware") or named.get("CPU part") or platform.processor()
 
 
+def cpuinfo() -> dict[str, str]:
+    """Return the fields of the last core in /proc/cpuinfo."""
+    fields = (line.split(":", 1) for line in text(PROC / "cpuinfo").splitlines() if ":" in line)
+    return {key.strip(): value.strip() for key, value in fields}
+
+
+def quota() -> str | None:
+    """Return how much of the processor the control group allows, as the kernel writes it: "150000 100000"."""
+    found = text(SYS / "fs/cgroup/cpu.max").strip()
+    return None if found.startswith("max") else found or None
+
+
+def frequency_limit() -> float | None:
+    """Return the highest frequency that any core may take, in Hz."""
+    found = [text(f) for f in SYS.glob("devices/system/cpu/cpu*/cpufreq/scaling_max_freq")]
+    return max((float(value) * 1000 for value in found if value.strip()), default=None)
+
+
+def boost() -> str | None:
+    """Return "on" or "off" where the kernel says whether cores may go beyond their base frequency."""
+    allowed = text(SYS / "devices/system/cpu/cpufreq/boost").strip()
+    forbidden = text(SYS / "devices/system/cpu/intel_pstate/no_turbo").strip()
+    if allowed or forbidden:
+        return "on" if allowed == "1" or forbidden == "0" else "off"
+    return None
+
+
 def os_name() -> str:
-    """Return the distribution's own name for itself."""
-    for line in text(Path("/etc/os-release")).splitlines():
+    """Return the distribution's own name for itself; Android's version, where its properties may be read."""
+    for line in text(ROOT / "etc/os-release").splitlines():
         if line.startswith("PRETTY_NAME="):
             return line.partition("=")[2].strip('"')
+    for line in text(ROOT / "system/build.prop").splitlines():
+        if line.startswith("ro.build.version.release="):
+            return "Android " + line.partition("=")[2].strip()
     return platform.system()
 
 

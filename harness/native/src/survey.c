@@ -1,6 +1,7 @@
 #include "survey.h"
 
 #include <glob.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,10 +70,16 @@ static char *os_name(void)
 {
     struct utsname system;
     char *name = labelled("/etc/os-release", "PRETTY_NAME", '=');
-    if (*name || uname(&system) != 0)
+    if (*name)
         return name;
     free(name);
-    return copy_of(system.sysname);
+    char *android = labelled("/system/build.prop", "ro.build.version.release", '=');
+    if (*android)
+        name = formatted("Android %s", android);
+    else
+        name = copy_of(uname(&system) == 0 ? system.sysname : "");
+    free(android);
+    return name;
 }
 
 /* The lowest (`highest` = 0) or highest number in the files that match, those within the bounds; 0 if there is none. */
@@ -95,7 +102,7 @@ static int extreme(const char *pattern, double low, double high, int highest, do
     return any;
 }
 
-static int temperature(double *celsius)
+int survey_temperature(double *celsius)
 {
     int known = extreme("/sys/class/thermal/thermal_zone*/temp", -40000, 150000, 1, celsius);
     *celsius /= 1000;
@@ -127,6 +134,44 @@ static char *governor(void)
     free(words);
     globfree(&files);
     return joined.data;
+}
+
+/* "on" or "off" where the kernel says whether cores may go beyond their base frequency, "" elsewhere. */
+static char *boost(void)
+{
+    char *allowed = file_word("/sys/devices/system/cpu/cpufreq/boost");
+    char *forbidden = file_word("/sys/devices/system/cpu/intel_pstate/no_turbo");
+    int on = strcmp(allowed, "1") == 0 || strcmp(forbidden, "0") == 0;
+    char *said = copy_of(*allowed || *forbidden ? (on ? "on" : "off") : "");
+    free(allowed), free(forbidden);
+    return said;
+}
+
+/* How much of the processor the control group allows, as the kernel writes it; "" where it sets no limit. */
+static char *quota(void)
+{
+    char *found = file_word("/sys/fs/cgroup/cpu.max");
+    if (strncmp(found, "max", 3) == 0)
+        *found = 0;
+    return found;
+}
+
+/* Adds what makes one processor of the same name faster than another. */
+static void add_processor(struct text *target)
+{
+    double hertz;
+    cpu_set_t usable;
+    if (sched_getaffinity(0, sizeof usable, &usable) == 0) {
+        name_field(target, "usable_cores");
+        text_add(target, "%d", CPU_COUNT(&usable));
+    }
+    add_word(target, "cpu_quota", quota());
+    add_word(target, "microcode", labelled("/proc/cpuinfo", "microcode", ':'));
+    if (extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_max_freq", 0, 1e12, 1, &hertz)) {
+        name_field(target, "frequency_limit_hz");
+        text_add(target, "%.17g", hertz * 1000);
+    }
+    add_word(target, "boost", boost());
 }
 
 /* Adds battery_ratio and charging of the first battery; 0 where there is none. */
@@ -167,12 +212,14 @@ void survey_fingerprint(struct text *target)
     add_word(&own, "architecture", copy_of(system.machine));
     name_field(&own, "cores");
     text_add(&own, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
+    add_processor(&own);
     if (memory >= 0) {
         name_field(&own, "memory_bytes");
         text_add(&own, "%lld", (long long)memory);
     }
     add_word(&own, "os", os_name());
     add_word(&own, "kernel", copy_of(system.release));
+    add_word(&own, "kernel_build", copy_of(system.version));
     add_word(&own, "governor", governor());
     text_add(target, "%s}", own.data);
     text_free(&own);
@@ -191,7 +238,7 @@ void survey_conditions(struct text *target, const char *folder)
     struct timespec wall;
     double value = 0;
     int64_t available = limits_available();
-    if (temperature(&value))
+    if (survey_temperature(&value))
         add_number(&own, "temperature_c", value);
     if (extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq", 0, 1e12, 0, &value))
         add_number(&own, "frequency_hz", value * 1000);
@@ -231,7 +278,7 @@ int survey_main(const char *folder)
     text_add(&report, "}, \"clock\": {\"implementation\": \"clock_gettime(CLOCK_MONOTONIC)\", \"resolution_s\": %.17g}",
              (double)step.tv_sec + (double)step.tv_nsec * 1e-9);
     text_add(&report, ", \"can\": {\"smaps_rollup\": %s, \"vm_hwm\": %s, \"temperature\": %s, \"governor\": %s",
-             truth(*rollup), truth(*peak), truth(temperature(&celsius)), truth(*policy));
+             truth(*rollup), truth(*peak), truth(survey_temperature(&celsius)), truth(*policy));
     text_add(&report, ", \"battery\": %s}}", truth(add_battery(&battery)));
     printf("%s", report.data);
     free(rollup), free(peak), free(policy);
