@@ -46,7 +46,7 @@ def measure(
         link.persistently(lambda way: push_json(way, wanted, posixpath.join(folder, "job.json")), say)
         account = _follow(group, link, place, folder, say)
         link.persistently(lambda way: _collect(way, folder, account, group), say)
-    facts = _facts(group, data)
+    facts = _facts(group, data, place)
     yield from _results(group, account, samples, campaign, quick, facts)
 
 
@@ -200,9 +200,12 @@ def _collect(connection: Connection, folder: str, account: record.Account, group
                 account.arrays[name] = np.load(target, allow_pickle=False)
 
 
-def _facts(group: Group, data: str) -> dict[str, Any]:
+def _facts(group: Group, data: str, place: Workspace) -> dict[str, Any]:
     source = group.suite.file
+    # The folder's name is the digest of what measures: the agent's sources, or the native runner with its libraries.
+    measurer = posixpath.basename(place.folder)
     return {
+        **({"agent": measurer} if measurer else {}),
         "device": group.device.id,
         "runner": group.device.runner,
         "threads": group.suite.load.threads,
