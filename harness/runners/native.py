@@ -25,7 +25,7 @@ from harness.wheels import Bundle, Target, bundle, cache_dir
 __all__ = ["follow", "install", "runtime", "start", "stop"]
 
 #: The scenarios of `[load]` that it can measure.
-SCENARIOS = ("single_stream",)
+SCENARIOS = ("single_stream", "stream", "offline", "sustained")
 #: The device has no Python; any for which wheels are made will do, for the C library in them is the same.
 _PYTHON = (3, 11)
 _LIBRARY = "onnxruntime/capi/libonnxruntime.so."

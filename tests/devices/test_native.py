@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
-import signal
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +14,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from devices.virtual import unit as closed_unit
-from devices.virtual.openssh import Server, openssh, small_disk
-from devices.virtual.phone import Phone
-from devices.virtual.requirements import program, require
+from devices.virtual.openssh import small_disk
 from harness import jobs, lab, provision
-from harness.campaign import Conduct, Settings
-from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace, Unsupported
-from harness.model import Address, Device, Run, Samples
+from harness.errors import DeviceError, MeasurementError
+from harness.model import Samples
 from harness.native import build
-from harness.runners import native
-from harness.store import Store
-from harness.transports import local, ssh
-from harness.wheels import Target, bundle
 from tests import small_models as small
 from tests.devices import test_agent_jobs as agent_jobs
+from tests.devices.native_bench import assert_same_bits, bench_of, change_job, outputs_of, small_folder
 from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again here: one body for both device sides
     Bench,
     finished,
@@ -56,26 +46,11 @@ from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again her
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "suites" / "models"
-#: A job that only takes outputs: no timing.
-OUTPUTS_ONLY = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
-
-
-def bench_of(runner: str, workdir: Path, folder: Path) -> Bench:
-    """Bring a runner and onnxruntime to this machine."""
-    device = Device("local", "workstation", Address("local"), workdir=str(workdir), runner=runner)
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder with the small models and the images."""
-    made = tmp_path_factory.mktemp("models")
-    for make in (small.good, small.slower, small.not_a_number):
-        make(made / f"{make.__name__}.onnx")
-    np.save(made / "images.npy", small.samples()[0])
-    return made
+    return small_folder(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
@@ -86,32 +61,6 @@ def bench(device_workdir: Path, folder: Path) -> Bench:
 @pytest.fixture(scope="module")
 def agent(device_workdir: Path, folder: Path) -> Bench:
     return bench_of("python", device_workdir, folder)
-
-
-def change_job(job: Path, **changes: Any) -> Path:
-    """Change top-level keys of a job that is not started yet; `input` is merged."""
-    what = json.loads((job / "job.json").read_text())
-    what["input"] |= changes.pop("input", {})
-    (job / "job.json").write_text(json.dumps(what | changes))
-    return job
-
-
-def outputs_of(bench: Bench, models: Mapping[str, Path], **changes: Any) -> tuple[list[Any], list[Mapping[str, Any]]]:
-    """Run a job for its outputs alone; return one array a model, None for one that failed, and the events."""
-    job = bench.job(*models, **OUTPUTS_ONLY)
-    what = json.loads((job / "job.json").read_text())
-    for model in what["models"]:
-        model["path"] = str(models[model["id"]])
-    (job / "job.json").write_text(json.dumps(what))
-    events = bench.run(change_job(job, **changes))
-    assert events[-1]["event"] == "done"
-    files = [job / f"m{index}.outputs.npy" for index in range(len(models))]
-    return [np.load(file) if file.exists() else None for file in files], events
-
-
-def assert_same_bits(left: Any, right: Any) -> None:
-    assert (left.dtype, left.shape) == (right.dtype, right.shape) == (np.float32, right.shape)
-    assert left.tobytes() == right.tobytes()
 
 
 def test_every_output_on_the_test_split_is_the_agents_bit_for_bit(bench: Bench, agent: Bench, tmp_path: Path) -> None:
@@ -252,7 +201,6 @@ def test_the_events_hold_what_the_agents_hold(bench: Bench, agent: Bench) -> Non
     ours, theirs = shapes(bench), shapes(agent)
     assert ours["cold"]["facts"].pop("libc") is theirs["cold"]["facts"].pop("numpy") is True
     assert theirs["start"]["fingerprint"].pop("python") is True
-    theirs["accuracy"].pop("quantised")  # asked of the host's reference alone
     assert ours == theirs
 
 
@@ -277,27 +225,6 @@ def test_a_job_that_is_no_json_is_told_to_whoever_starts_it(bench: Bench) -> Non
         bench.start(other)
 
 
-def test_a_meter_that_only_the_agent_reads_is_absent_with_the_reason(bench: Bench) -> None:
-    job = change_job(bench.job("good", max_launches=0), meter={"kind": "hwmon", "path": "/sys"})
-    (energy,) = of(bench.run(job), "energy")
-    assert energy["absent"].startswith("the native runner reads no meter of kind hwmon")
-
-
-def test_a_meter_that_never_changes_is_refused(bench: Bench, tmp_path: Path) -> None:
-    (tmp_path / "energy_uj").write_text("5000000\n")
-    job = change_job(bench.job("good", max_launches=0), meter={"kind": "powercap", "path": str(tmp_path)})
-    (energy,) = of(bench.run(job), "energy")
-    assert energy["absent"] == "the meter never changed: it is broken or not connected"
-
-
-def test_a_battery_that_charges_gives_no_energy(bench: Bench, tmp_path: Path) -> None:
-    for name, value in {"status": "Charging", "power_now": "2000000"}.items():
-        (tmp_path / name).write_text(value + "\n")
-    job = change_job(bench.job("good", max_launches=0), meter={"kind": "power_supply", "path": str(tmp_path)})
-    (energy,) = of(bench.run(job), "energy")
-    assert energy["absent"] == "the battery is charging, which hides what the device draws; unplug it"
-
-
 def test_a_disk_that_runs_full_ends_the_job_with_the_reason(bench: Bench, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", size_bytes=512 * 1024) as disk:
         job = disk / "job"
@@ -305,171 +232,6 @@ def test_a_disk_that_runs_full_ends_the_job_with_the_reason(bench: Bench, tmp_pa
         bench.start(job)
         with pytest.raises(MeasurementError, match=rf"the disk under {job} is full; free some space"):
             list(bench.follow(job))
-
-
-def test_a_damaged_runner_is_brought_anew(bench: Bench, tmp_path: Path) -> None:
-    own = bench_of("native", tmp_path / "work", bench.folder)
-    loader, binary = Path(own.place.command[0]), Path(own.place.command[-1])
-    whole = binary.read_bytes()
-    for damage in (whole[:1000], whole.replace(b"inventory", b"inventori")):
-        binary.write_bytes(damage)
-        assert bench_of("native", tmp_path / "work", bench.folder).place == own.place
-        assert binary.read_bytes() == whole
-    loader.unlink()
-    assert bench_of("native", tmp_path / "work", bench.folder).place == own.place
-    library = Path(own.runtime) / "libonnxruntime.so"
-    before = library.stat().st_mtime_ns
-    bench_of("native", tmp_path / "work", bench.folder)
-    assert library.stat().st_mtime_ns == before, "what is whole is not brought again"
-    library.write_bytes(b"damaged")
-    bench_of("native", tmp_path / "work", bench.folder)
-    assert library.stat().st_size > 10_000_000
-
-
-def test_a_disk_that_is_mounted_noexec_is_named(bench: Bench, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", size_bytes=64 << 20) as disk:
-        subprocess.run(["mount", "-o", "remount,noexec", str(disk)], check=True)
-        with pytest.raises(MissingTool, match=r"the native runner does not start in .*noexec, set workdir to another"):
-            bench_of("native", disk / "work", bench.folder)
-
-
-def test_a_disk_too_small_for_the_runtime_is_named_and_no_half_of_it_is_used(bench: Bench, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", size_bytes=12 << 20) as disk:
-        with pytest.raises(OutOfSpace, match=r"cannot write .* to .*/runtimes/.*: the disk is full, needs .*free some"):
-            bench_of("native", disk / "work", bench.folder)
-        assert list(disk.rglob("libonnxruntime.so")) == []
-
-
-def test_a_runtime_for_other_formats_is_refused_with_the_remedy(bench: Bench) -> None:
-    with pytest.raises(Unsupported, match=r'local: .*no ai-edge-litert==2\.3\.0, only onnxruntime.*runner = "python"'):
-        native.runtime(bench.connection, bench.device, bench.place, small.LITERT)
-
-
-@pytest.fixture
-def bare_server(tmp_path: Path) -> Iterator[Server]:
-    """Give an SSH server whose PATH holds the applets of busybox and nothing else."""
-    require("package:busybox-static=busybox")
-    applets = tmp_path / "bin"
-    applets.mkdir()
-    busybox = program("busybox")
-    assert busybox is not None
-    subprocess.run([busybox, "--install", "-s", str(applets)], check=True)
-    with openssh(tmp_path / "server", environment={"PATH": str(applets)}) as server:
-        yield server
-
-
-def run_campaign(folder: Path, device: Device, say: Callable[[str, str], None]) -> list[Run]:
-    """Measure two models on a device and return their runs, which must be whole."""
-    suite = small.write_suite(folder, "bare", ("good", small.good), {"slower": small.slower})
-    cases = lab.cases(lab.read_suite(suite), [device])
-    store = Store(f"sqlite:///{folder}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
-    results = [conduct.future(case).result(180) for case in cases]
-    conduct.stop()
-    store.close()
-    assert [(result.outcome.status, result.outcome.message) for result in results] == [("passed", "")] * 2
-    runs = [result.run for result in results if result.run is not None]
-    for run in runs:
-        assert run.fingerprint["runner"] == "native"
-        assert run.fingerprint["libc"] == ".".join(map(str, build.kit("x86_64-linux-gnu").glibc))
-        assert "python" not in run.fingerprint
-        assert run.accuracy["accuracy"].point == 1.0
-        assert run.measurements["latency_s"].rounds[-1, 2] == len(run.measurements["latency_s"].values) > 100
-        assert run.measurements["load_growth_bytes"].values.min() > 0
-    return runs
-
-
-def has_no_python(device: Device) -> bool:
-    connection = ssh.connect(device)
-    try:
-        return connection.run(["python3", "--version"]).code == 127
-    finally:
-        connection.close()
-
-
-def test_a_campaign_on_a_device_without_python_survives_a_cut_link(bare_server: Server, tmp_path: Path) -> None:
-    path = bare_server.write_device(tmp_path, id="bare", runtimes=[small.ONNXRUNTIME])
-    path.write_text('runner = "native"\n' + path.read_text())
-    (device,) = lab.select(tmp_path, ["bare"])
-    assert has_no_python(device)
-
-    def say(device: str, text: str) -> None:
-        del device
-        if text.startswith("timed pass: launch 2"):
-            bare_server.signal_sessions(signal.SIGKILL)
-
-    runs = run_campaign(tmp_path, device, say)
-    assert [run.notes["launches"] for run in runs] == [4, 4]
-
-
-def test_a_closed_unit_with_dropbear_and_busybox_is_measured(tmp_path: Path) -> None:
-    require(*closed_unit.NEEDS)
-    with closed_unit.unit(tmp_path / "unit") as unit:
-        unit.write_device(tmp_path, runtimes=[small.ONNXRUNTIME])
-        (device,) = lab.select(tmp_path, ["unit"])
-        assert has_no_python(device)
-        runs = run_campaign(tmp_path, device, lambda *_: None)
-    assert runs[1].measurements["latency_s"].values.mean() > runs[0].measurements["latency_s"].values.mean()
-
-
-def test_a_phone_is_measured_over_adb(android: Phone, tmp_path: Path) -> None:
-    android.write_device(tmp_path, id="phone", runtimes=[small.ONNXRUNTIME])
-    (device,) = lab.select(tmp_path, ["phone"])
-    runs = run_campaign(tmp_path, device, lambda *_: None)
-    assert runs[0].case["device"] == "phone"
-
-
-def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> None:
-    root, folder = tmp_path / "root", Path(bench.place.command[0]).parent
-    for name in ("proc", "dev"):
-        (root / name).mkdir(parents=True)
-    shutil.copytree(folder, root / "run")
-    shutil.copytree(bench.runtime, root / "runtime")
-    job = change_job(bench.job("good"), input={"path": "/images.npy"})
-    what = json.loads((job / "job.json").read_text())
-    what["models"][0] |= {"path": "/good.onnx", "runtime_path": "/runtime"}
-    (root / "job").mkdir()
-    (root / "job" / "job.json").write_text(json.dumps(what))
-    for name in ("good.onnx", "images.npy"):
-        shutil.copy(bench.folder / name, root / name)
-    enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" /run/ld.so --library-path /run /run/edgeward-native "$@"'
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", enter, str(root), "conduct", "/job"], check=False)
-    assert done.returncode == 0
-    events = [json.loads(line) for line in (root / "job" / "events.jsonl").read_text().splitlines()]
-    assert (events[-1]["event"], events[-1]["alive"]) == ("done", [0])
-    assert len(np.load(root / "job" / "m0.latency.npy")) > 50
-    assert not any((root / name).exists() for name in ("bin", "lib", "lib64", "usr"))
-
-
-def test_the_runner_for_aarch64_answers_rightly_under_emulation(bench: Bench, tmp_path: Path) -> None:
-    require(
-        "root", "package:qemu-user-static=qemu-aarch64-static", "package:gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc"
-    )
-    kit, emulator = build.kit("aarch64-linux-gnu"), program("qemu-aarch64-static")
-    assert emulator is not None
-    # Not conduct: a worker that starts others would need this host's kernel to know the emulator. And no /proc or
-    # /sys in there: this host's would mislead the library.
-    made = bundle(small.ONNXRUNTIME, (), Target((3, 11), "aarch64", kit.glibc), device="emulated")
-    root, job = tmp_path / "root", change_job(bench.job("good"), input={"path": "/images.npy"})
-    shutil.copytree(kit.folder, root / "run")
-    (root / "runtime").mkdir()
-    shutil.copy(native.taken_out(made), root / "runtime" / "libonnxruntime.so")
-    for path in (bench.folder / "good.onnx", bench.folder / "images.npy", Path(emulator)):
-        shutil.copy(path, root / path.name)
-    what = json.loads((job / "job.json").read_text())
-    what["models"][0] |= {"path": "/good.onnx", "runtime_path": "/runtime"}
-    (root / "job").mkdir()
-    (root / "job" / "job.json").write_text(json.dumps(what))
-    asked = "".join(json.dumps({"do": verb}) + "\n" for verb in ("load", "first", "accuracy", "quit"))
-    start = ["chroot", str(root), f"/{Path(emulator).name}", "/run/ld.so", "--library-path", "/run"]
-    done = subprocess.run(
-        [*start, "/run/edgeward-native", "work", "/job", "0"], input=asked, capture_output=True, text=True, check=True
-    )
-    assert json.loads(done.stdout.splitlines()[-1])["samples"] == 60
-    outputs = np.load(root / "job" / "m0.outputs.npy")
-    np.testing.assert_array_equal(outputs.argmax(axis=1), small.samples()[1])
-    (here,), _ = outputs_of(bench, {"good": bench.folder / "good.onnx"})
-    np.testing.assert_allclose(outputs, here, rtol=1e-4, atol=1e-5)
 
 
 def test_the_whole_job_runs_clean_under_address_and_undefined_behaviour_checks(bench: Bench, tmp_path: Path) -> None:

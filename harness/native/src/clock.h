@@ -18,4 +18,7 @@ static inline void rest_s(double seconds)
     nanosleep(&rest, NULL);
 }
 
+/* Prints what the clock shows, in ns, so many times, a line for each: for a host that compares it with its own. */
+int clock_main(const char *times);
+
 #endif

@@ -10,16 +10,15 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "energy.h"
+#include "phases.h"
 #include "survey.h"
+#include "sustained.h"
 #include "timed.h"
 
 #define VERSION "native 1"
 
-typedef int phase_body(struct conductor *, struct process *, struct text *, struct fault *);
-
 /* SplitMix64 (Steele, Lea, Flood 2014). */
-static uint64_t next_random(struct conductor *conductor)
+uint64_t conduct_random(struct conductor *conductor)
 {
     uint64_t mixed = conductor->random += 0x9E3779B97F4A7C15u;
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9u;
@@ -34,7 +33,7 @@ size_t conduct_shuffled(struct conductor *conductor, const int *wanted, size_t *
         if (wanted[i])
             order[count++] = i;
     for (size_t i = count; i > 1; i--) {
-        size_t other = (size_t)(next_random(conductor) % i), held = order[i - 1];
+        size_t other = (size_t)(conduct_random(conductor) % i), held = order[i - 1];
         order[i - 1] = order[other];
         order[other] = held;
     }
@@ -43,8 +42,10 @@ size_t conduct_shuffled(struct conductor *conductor, const int *wanted, size_t *
 
 int conduct_start(struct conductor *conductor, size_t index, struct process *process, struct fault *fault)
 {
-    return process_start(process, &conductor->program, conductor->job.folder, index, conductor->job.plan.deadline_s,
-                         &conductor->spent, fault);
+    const struct process like = {.deadline_s = conductor->job.plan.deadline_s,
+                                 .spent = &conductor->spent,
+                                 .accelerated = conductor->accelerated[index] ? conductor->job.accelerator : ""};
+    return process_start(process, &conductor->program, conductor->job.folder, index, &like, fault);
 }
 
 void conduct_drop(struct conductor *conductor, size_t index, const char *phase, const struct fault *fault)
@@ -64,81 +65,6 @@ int conduct_told(const struct conductor *conductor, const char *name)
     int told = access(path, F_OK) == 0;
     free(path);
     return told;
-}
-
-static int cold(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
-{
-    (void)conductor;
-    if (!process_do(process, fault, "load"))
-        return 0;
-    double load = process_number(process, "ns");
-    if (!process_do(process, fault, "first"))
-        return 0;
-    text_add(fields, ", \"process_start_ns\": %lld, \"load_ns\": %.0f, \"first_inference_ns\": %.0f",
-             (long long)process->start_ns, load, process_number(process, "ns"));
-    /* The model file was hashed just before the job, and nothing here may drop the page cache. */
-    text_add(fields, ", \"page_cache\": \"warm\", \"facts\": %s", process->facts);
-    return 1;
-}
-
-static int read_memory(struct process *process, const char *name, struct text *fields, struct fault *fault)
-{
-    if (!process_do(process, fault, "memory"))
-        return 0;
-    text_add(fields, ", \"%s\": %s", name, process->answer.data);
-    return 1;
-}
-
-static int memory(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
-{
-    int minimum = conductor->job.plan.round_min;
-    return read_memory(process, "before", fields, fault) && process_do(process, fault, "load") &&
-           read_memory(process, "loaded", fields, fault) && process_do(process, fault, "first") &&
-           read_memory(process, "inferred", fields, fault) &&
-           process_ask(process, fault, "round", ", \"duration_s\": 0, \"minimum\": %d, \"keep\": false", minimum) &&
-           read_memory(process, "after", fields, fault);
-}
-
-static int accuracy(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
-{
-    (void)conductor;
-    if (!process_do(process, fault, "load") || !process_do(process, fault, "accuracy"))
-        return 0;
-    text_add(fields, ", %s", process_fields(process));
-    return 1;
-}
-
-/* Runs `body` once in a fresh process of a model and says what it gave, or why it gave nothing. */
-static void once(struct conductor *conductor, const char *phase, phase_body *body, size_t index, int turn, int of)
-{
-    struct process process;
-    struct text fields = {0};
-    struct fault fault = {0};
-    int good = conduct_start(conductor, index, &process, &fault) && body(conductor, &process, &fields, &fault);
-    if (good && body == memory) {
-        int64_t peak = (int64_t)process_number(&process, "peak_rss_bytes");
-        conductor->peak_bytes[index] = peak > conductor->peak_bytes[index] ? peak : conductor->peak_bytes[index];
-    }
-    process_quit(&process);
-    if (good) {
-        struct text *event = events_begin(&conductor->events, phase);
-        text_add(event, ", \"model\": %zu, \"turn\": %d, \"of\": %d%s", index, turn, of, fields.data);
-        events_end(&conductor->events);
-    } else
-        conduct_drop(conductor, index, phase, &fault);
-    text_free(&fields);
-}
-
-/* Runs a phase `times` times for every model, in random order, so that drift favours none. */
-static void each(struct conductor *conductor, const char *phase, phase_body *body, int times)
-{
-    size_t *order = need(conductor->job.models * sizeof *order);
-    for (int turn = 0; turn < times; turn++) {
-        size_t count = conduct_shuffled(conductor, conductor->alive, order);
-        for (size_t i = 0; i < count; i++)
-            once(conductor, phase, body, order[i], turn, times);
-    }
-    free(order);
 }
 
 static void say_conditions(struct conductor *conductor, const char *when)
@@ -166,20 +92,20 @@ static void run(struct conductor *conductor)
 {
     const struct plan *plan = &conductor->job.plan;
     events_open(&conductor->events, conductor->job.folder);
-    /* Before any model runs: what the processor can do while it is cool. */
+    /* Before any model runs: what the processor can do while it is cool, and how cool that is. */
     sentinel_start(&conductor->sentinel);
+    conductor->cool_known = survey_temperature(&conductor->cool_c);
     struct text *event = events_begin(&conductor->events, "start");
     text_add(event, ", \"agent\": \"" VERSION "\", \"pid\": %ld, \"fingerprint\": ", (long)getpid());
     survey_fingerprint(event);
     events_end(&conductor->events);
     say_conditions(conductor, "before");
-    each(conductor, "cold", cold, plan->cold_starts);
-    each(conductor, "memory", memory, plan->memory_starts);
-    each(conductor, "accuracy", accuracy, plan->accuracy);
-    if (plan->max_launches)
+    phases_before(conductor);
+    if (plan->sustained_s > 0)
+        sustained_pass(conductor);
+    else if (plan->max_launches)
         timed_pass(conductor);
-    if (conductor->job.meter.kind)
-        each(conductor, "energy", energy_measure, 1);
+    phases_after(conductor);
     say_conditions(conductor, "after");
     say_done(conductor);
 }
@@ -232,9 +158,11 @@ int conduct_main(const char *name, const char *folder, int detach)
     conductor.random = conductor.job.seed;
     conductor.alive = need(conductor.job.models * sizeof *conductor.alive);
     conductor.peak_bytes = need(conductor.job.models * sizeof *conductor.peak_bytes);
+    conductor.accelerated = need(conductor.job.models * sizeof *conductor.accelerated);
     for (size_t i = 0; i < conductor.job.models; i++) {
         conductor.alive[i] = 1;
         conductor.peak_bytes[i] = 0;
+        conductor.accelerated[i] = 0;
     }
     if (detach && !detach_into(folder))
         return 0;

@@ -22,6 +22,9 @@ struct conductor {
     uint64_t random;
     int *alive;          /* one a model */
     int64_t *peak_bytes; /* the highest VmHWM seen of each model */
+    int *accelerated;    /* of each model, whether the accelerator that was asked for was seen to run it */
+    double cool_c;       /* before any model ran, where `cool_known` */
+    int cool_known;
 };
 
 /* Measures the job directory; `detach`: returns at once and goes on in a session of its own. */
@@ -31,6 +34,9 @@ int conduct_start(struct conductor *conductor, size_t index, struct process *pro
 
 /* Leaves a model out from now on and says why. */
 void conduct_drop(struct conductor *conductor, size_t index, const char *phase, const struct fault *fault);
+
+/* A number of the job's own course of chance. */
+uint64_t conduct_random(struct conductor *conductor);
 
 /* The models for which `wanted` is not 0, in random order; returns how many. `order` has room for all. */
 size_t conduct_shuffled(struct conductor *conductor, const int *wanted, size_t *order);

@@ -9,128 +9,207 @@
 
 /* A window shorter than this, or with fewer changes of the meter, gives no number (METHOD, phase 8). */
 static const double MIN_WINDOW_S = 10.0;
-enum { MIN_UPDATES = 50, PERIOD_MS = 50, TENTHS = 10 };
-
-struct sample {
-    double at_s, value;
-};
+/* Gaps between two readings are drawn between these, so that no periodic load is always met at the same phase. */
+enum { MIN_UPDATES = 50, LEAST_GAP_MS = 25, MOST_GAP_MS = 75, WINDOWS = 3, BUSY = 1 };
+static const char *const NAMES[WINDOWS] = {"idle_before", "busy", "idle_after"};
 
 struct window {
-    struct sample *sample;
+    int64_t begin_ns, end_ns, *at_ns;
+    double *reading, joules, seconds;
     size_t count;
     int updates;
+};
+
+/* What the three windows are taken with. */
+struct watch {
+    struct conductor *conductor;
+    struct process *process;
+    struct meter meter;
     double seconds;
+    struct window window[WINDOWS];
 };
 
 static int take(struct window *window, struct meter *meter, struct fault *fault)
 {
-    struct sample now = {(double)now_ns() * 1e-9, 0};
-    if (!meter_read(meter, &now.value, fault))
+    double value;
+    int64_t asked = now_ns();
+    if (!meter_read(meter, &value, fault))
         return 0;
-    window->sample = need_again(window->sample, (window->count + 1) * sizeof *window->sample);
-    window->updates += window->count > 0 && window->sample[window->count - 1].value != now.value;
-    window->sample[window->count++] = now;
-    window->seconds = now.at_s - window->sample[0].at_s;
+    window->at_ns = need_again(window->at_ns, (window->count + 1) * sizeof *window->at_ns);
+    window->reading = need_again(window->reading, (window->count + 1) * sizeof *window->reading);
+    /* A slow reading belongs to the middle of the time that it took. */
+    window->at_ns[window->count] = asked + (now_ns() - asked) / 2;
+    window->reading[window->count++] = value;
     if (meter_charging(meter))
         return fail(fault, "meter", "the battery began to charge during the window; unplug it");
     return 1;
 }
 
-/* Samples until `seconds` have passed (process NULL) or the process has an answer. */
-static int watch(struct window *window, struct meter *meter, struct process *process, double seconds,
-                 struct fault *fault)
+static int ask_to_spin(struct watch *watch, struct fault *fault)
 {
-    int64_t end = now_ns() + (int64_t)(seconds * 1e9);
-    for (;;) {
-        struct pollfd ready = {.fd = process ? process->answers : -1, .events = POLLIN};
-        if (!take(window, meter, fault))
+    char *wanted = formatted(", \"duration_s\": %.9g", watch->seconds);
+    int good = process_request(watch->process, fault, "spin", wanted);
+    free(wanted);
+    return good;
+}
+
+/* Waits for the next reading's turn; 1 when the window is over: the process has answered, or the time has passed. */
+static int rest(struct watch *watch, int busy, int64_t over_ns)
+{
+    uint64_t chance = conduct_random(watch->conductor) % (MOST_GAP_MS - LEAST_GAP_MS + 1);
+    int64_t left_ms = (over_ns - now_ns() + 999999) / 1000000, gap_ms = LEAST_GAP_MS + (int64_t)chance;
+    struct pollfd ready = {.fd = busy ? watch->process->answers : -1, .events = POLLIN};
+    int answered = poll(&ready, 1, (int)(left_ms < 0 ? 0 : left_ms < gap_ms ? left_ms : gap_ms)) > 0;
+    return answered || now_ns() >= over_ns;
+}
+
+/* Reads the meter through one window. */
+static int look(struct watch *watch, int number, struct fault *fault)
+{
+    struct window *window = &watch->window[number];
+    int busy = number == BUSY;
+    if (!take(window, &watch->meter, fault))
+        return 0;
+    window->begin_ns = now_ns();
+    int64_t over_ns = window->begin_ns + (int64_t)((busy ? watch->process->deadline_s : watch->seconds) * 1e9);
+    if (busy && !ask_to_spin(watch, fault))
+        return 0;
+    while (!rest(watch, busy, over_ns))
+        if (!take(window, &watch->meter, fault))
             return 0;
-        int answered = poll(&ready, 1, PERIOD_MS) > 0;
-        if (answered || (process == NULL && now_ns() >= end))
-            return take(window, meter, fault);
-    }
+    window->end_ns = now_ns();
+    return take(window, &watch->meter, fault) && (!busy || process_wait(watch->process, fault, "spin"));
 }
 
-/* The joules between two samples. */
-static double part(const struct window *window, const struct meter *meter, size_t i)
+/* What the samples of a window come to; power is joined by straight lines. */
+static void sum_up(struct window *window, int counts_joules)
 {
-    const struct sample *a = &window->sample[i], *b = &window->sample[i + 1];
-    return meter->counts_joules ? b->value - a->value : (a->value + b->value) / 2 * (b->at_s - a->at_s);
-}
-
-/* Adds joules, seconds, updates, and the mean power of ten equal runs of samples, none left out: the spread that the
- * interval carries. */
-static void describe(const struct window *window, const struct meter *meter, const char *name, struct text *fields)
-{
-    size_t parts = window->count - 1;
-    double joules = 0;
-    for (size_t i = 0; i < parts; i++)
-        joules += part(window, meter, i);
-    text_add(fields, "\"%s\": {\"joules\": %.17g, \"seconds\": %.17g, \"updates\": %d, \"watts\": [", name, joules,
-             window->seconds, window->updates);
-    for (size_t tenth = 0, any = 0; tenth < TENTHS; tenth++) {
-        size_t from = (tenth * parts + TENTHS / 2) / TENTHS, to = ((tenth + 1) * parts + TENTHS / 2) / TENTHS;
-        double sum = 0, seconds = window->sample[to].at_s - window->sample[from].at_s;
-        for (size_t i = from; i < to; i++)
-            sum += part(window, meter, i);
-        if (seconds > 0)
-            text_add(fields, any++ ? ", %.17g" : "%.17g", sum / seconds);
+    const int64_t *at = window->at_ns;
+    const double *reading = window->reading;
+    size_t last = window->count - 1;
+    for (size_t i = 0; i < last; i++) {
+        window->updates += reading[i] != reading[i + 1];
+        window->joules += (reading[i] + reading[i + 1]) / 2 * (double)(at[i + 1] - at[i]) * 1e-9;
     }
-    text_add(fields, "]}");
+    if (counts_joules)
+        window->joules = reading[last] - reading[0];
+    window->seconds = (double)(at[last] - at[0]) * 1e-9;
 }
 
 static int judge(const struct window *windows, struct fault *fault)
 {
-    const struct window *busy = &windows[1];
+    const struct window *busy = &windows[BUSY];
     if (windows[0].updates + busy->updates + windows[2].updates == 0)
         return fail(fault, "meter", "the meter never changed: it is broken or not connected");
     if (busy->seconds < MIN_WINDOW_S || busy->updates < MIN_UPDATES)
         return fail(fault, "meter",
                     "the window was too short: %.1f s with %d meter updates; %.0f s and %d updates are needed",
                     busy->seconds, busy->updates, MIN_WINDOW_S, MIN_UPDATES);
+    if (windows[0].joules < 0 || busy->joules < 0 || windows[2].joules < 0)
+        return fail(fault, "meter", "the meter counts backwards: its shunt is wired the other way round");
     return 1;
 }
 
-/* Watches the three windows. The kind of `fault` is "meter" where the meter is to blame. */
-static int watch_all(struct conductor *conductor, struct process *process, struct meter *meter, struct window *windows,
-                     struct fault *fault)
+static int watch_all(struct watch *watch, struct fault *fault)
 {
-    double seconds = conductor->job.plan.energy_s;
-    char *wanted = formatted(", \"duration_s\": %.9g", seconds);
-    int good = watch(&windows[0], meter, NULL, seconds, fault) && process_request(process, fault, "spin", wanted) &&
-               watch(&windows[1], meter, process, seconds, fault) && process_wait(process, fault, "spin") &&
-               watch(&windows[2], meter, NULL, seconds, fault) && judge(windows, fault);
-    free(wanted);
+    if (meter_charging(&watch->meter))
+        return fail(fault, "meter", "the battery is charging, which hides what the device draws; unplug it");
+    for (int i = 0; i < WINDOWS; i++) {
+        if (!look(watch, i, fault))
+            return 0;
+        sum_up(&watch->window[i], watch->meter.kind->counts_joules);
+    }
+    return judge(watch->window, fault);
+}
+
+static void describe(const struct window *window, struct text *fields)
+{
+    text_add(fields, "{\"begin_ns\": %lld, \"end_ns\": %lld, \"at_ns\": [", (long long)window->begin_ns,
+             (long long)window->end_ns);
+    for (size_t i = 0; i < window->count; i++)
+        text_add(fields, i ? ", %lld" : "%lld", (long long)window->at_ns[i]);
+    text_add(fields, "], \"readings\": [");
+    for (size_t i = 0; i < window->count; i++)
+        text_add(fields, i ? ", %.17g" : "%.17g", window->reading[i]);
+    text_add(fields, "], \"joules\": %.17g, \"seconds\": %.17g, \"updates\": %d}", window->joules, window->seconds,
+             window->updates);
+}
+
+static void describe_all(const struct watch *watch, struct text *fields)
+{
+    const struct meter_kind *kind = watch->meter.kind;
+    text_add(fields, ", \"meter\": \"%s\", \"quantity\": \"%s\", \"resolution\": %.17g, \"inferences\": %.0f", kind->name,
+             kind->counts_joules ? "joules" : "watts", watch->meter.resolution,
+             process_number(watch->process, "count"));
+    text_add(fields, ", \"windows\": {");
+    for (int i = 0; i < WINDOWS; i++) {
+        text_add(fields, "%s\"%s\": ", i ? ", " : "", NAMES[i]);
+        describe(&watch->window[i], fields);
+    }
+    text_add(fields, "}");
+}
+
+/* Holds the three windows for a meter that the host reads. */
+static int hold(struct watch *watch, struct text *fields, struct fault *fault)
+{
+    rest_s(watch->conductor->job.meter.lead_s);
+    int64_t edge[WINDOWS + 1] = {now_ns()};
+    double count = 0;
+    for (int i = 0; i < WINDOWS; i++) {
+        if (i == BUSY && !(ask_to_spin(watch, fault) && process_wait(watch->process, fault, "spin")))
+            return 0;
+        if (i == BUSY)
+            count = process_number(watch->process, "count");
+        else
+            rest_s(watch->seconds);
+        edge[i + 1] = now_ns();
+    }
+    text_add(fields, ", \"meter\": \"" METER_HOST "\", \"inferences\": %.0f, \"windows\": {", count);
+    for (int i = 0; i < WINDOWS; i++)
+        text_add(fields, "%s\"%s\": {\"begin_ns\": %lld, \"end_ns\": %lld}", i ? ", " : "", NAMES[i],
+                 (long long)edge[i], (long long)edge[i + 1]);
+    text_add(fields, "}");
+    return 1;
+}
+
+static int measure(struct watch *watch, struct text *fields, struct fault *fault)
+{
+    const struct meter_spec *spec = &watch->conductor->job.meter;
+    if (strcmp(spec->kind, METER_HOST) == 0)
+        return hold(watch, fields, fault);
+    int good = meter_open(&watch->meter, spec, fault) && watch_all(watch, fault);
+    if (good)
+        describe_all(watch, fields);
+    meter_close(&watch->meter);
+    for (int i = 0; i < WINDOWS; i++) {
+        free(watch->window[i].at_ns);
+        free(watch->window[i].reading);
+    }
     return good;
+}
+
+/* Tells the host, where it reads the meter, that the windows come `lead_s` later: time to compare the clocks. */
+static void announce(struct conductor *conductor, const struct process *process)
+{
+    if (strcmp(conductor->job.meter.kind, METER_HOST) != 0)
+        return;
+    text_add(events_begin(&conductor->events, "energy_start"), ", \"model\": %zu", process->index);
+    events_end(&conductor->events);
 }
 
 int energy_measure(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
 {
-    static const char *const names[] = {"idle_before", "busy", "idle_after"};
-    struct meter meter;
-    struct window windows[3] = {0};
+    struct watch watch = {.conductor = conductor, .process = process, .seconds = conductor->job.plan.energy_s};
+    announce(conductor, process);
     if (!process_do(process, fault, "load") ||
         !process_ask(process, fault, "warm", ", \"max_s\": %.9g", conductor->job.plan.warmup_s))
         return 0;
-    int good = meter_open(&meter, &conductor->job.meter, fault);
-    if (good && meter_charging(&meter))
-        good = fail(fault, "meter", "the battery is charging, which hides what the device draws; unplug it");
-    good = good && watch_all(conductor, process, &meter, windows, fault);
-    if (good) {
-        text_add(fields, ", \"windows\": {");
-        for (int i = 0; i < 3; i++) {
-            text_add(fields, i ? ", " : "");
-            describe(&windows[i], &meter, names[i], fields);
-        }
-        text_add(fields, "}, \"inferences\": %.0f, \"resolution\": %.17g", process_number(process, "count"),
-                 meter.resolution);
-    } else if (strcmp(fault->kind, "meter") == 0) {
-        text_add(fields, ", \"absent\": ");
-        text_string(fields, fault->message);
-        good = 1;
-    }
-    for (int i = 0; i < 3; i++)
-        free(windows[i].sample);
-    free(meter.folder);
-    return good;
+    if (measure(&watch, fields, fault))
+        return 1;
+    /* The meter's fault is not the model's. */
+    if (strcmp(fault->kind, "meter") != 0)
+        return 0;
+    text_add(fields, ", \"absent\": ");
+    text_string(fields, fault->message);
+    return 1;
 }

@@ -8,6 +8,14 @@
 #include "json.h"
 #include "text.h"
 
+static const char *const JOB[] = {"schema", "seed",  "models", "threads", "batch", "accelerator",
+                                  "task",   "input", "meter",  "plan",    NULL};
+static const char *const PLAN[] = {
+    "cold_starts",  "memory_starts", "accuracy",       "round_min", "rounds",     "min_launches", "max_launches",
+    "hold",         "warmup_s",      "round_s",        "energy_s",  "deadline_s", "max_timed_s",  "pause_budget_s",
+    "parts_s",      "parts_min",     "sustained_s",    "window_s",  "cooldown_s", "period_ns",    "frames",
+    NULL};
+
 static void refuse(const char *key, const char *wanted)
 {
     fprintf(stderr, "job.json: %s must be %s; was it written by another version of edgeward?\n", key, wanted);
@@ -27,9 +35,19 @@ static char *word(const struct json *object, const char *key)
     return copy_of(member(object, key, JSON_STRING, "a string")->string);
 }
 
+static char *word_or(const struct json *object, const char *key, const char *otherwise)
+{
+    return json_get(object, key) ? word(object, key) : copy_of(otherwise);
+}
+
 static double number(const struct json *object, const char *key)
 {
     return member(object, key, JSON_NUMBER, "a number")->number;
+}
+
+static double number_or(const struct json *object, const char *key, double otherwise)
+{
+    return json_get(object, key) ? number(object, key) : otherwise;
 }
 
 static int whole(const struct json *object, const char *key)
@@ -74,9 +92,25 @@ static int hold_of(const struct json *plan)
     return wanted->number != 0;
 }
 
+/* What a newer host may ask for and this runner would leave out in silence is refused instead. */
+static void refuse_unknown(const struct json *object, const char *where, const char *const *known)
+{
+    for (size_t i = 0; i < object->count; i++) {
+        const char *const *name = known;
+        while (*name && strcmp(*name, object->keys[i]) != 0)
+            name++;
+        if (*name)
+            continue;
+        fprintf(stderr, "job.json: the native runner does not know %s%s; set runner = \"python\"\n", where,
+                object->keys[i]);
+        exit(65);
+    }
+}
+
 static struct plan plan_of(const struct json *root)
 {
     const struct json *plan = member(root, "plan", JSON_OBJECT, "an object");
+    refuse_unknown(plan, "plan.", PLAN);
     return (struct plan){
         .cold_starts = whole(plan, "cold_starts"),
         .memory_starts = whole(plan, "memory_starts"),
@@ -92,6 +126,13 @@ static struct plan plan_of(const struct json *root)
         .pause_budget_s = number(plan, "pause_budget_s"),
         .energy_s = number(plan, "energy_s"),
         .deadline_s = number(plan, "deadline_s"),
+        .parts_s = number_or(plan, "parts_s", 0),
+        .sustained_s = number_or(plan, "sustained_s", 0),
+        .window_s = number_or(plan, "window_s", 0),
+        .cooldown_s = number_or(plan, "cooldown_s", 0),
+        .parts_min = (int)number_or(plan, "parts_min", 0),
+        .frames = (int)number_or(plan, "frames", 0),
+        .period_ns = (int64_t)number_or(plan, "period_ns", 0),
     };
 }
 
@@ -104,6 +145,29 @@ static void models_of(const struct json *root, struct job *job)
         const struct json *one = &models->items[i];
         job->model[i] = (struct model){word(one, "path"), word(one, "runtime"), word(one, "runtime_path")};
     }
+}
+
+struct meter_spec job_meter(const struct json *table)
+{
+    struct meter_spec spec = {
+        .kind = word(table, "kind"),
+        .path = word_or(table, "path", ""),
+        .chip = word_or(table, "chip", ""),
+        .channel = word_or(table, "channel", "power1_input"),
+        .mode = word_or(table, "mode", "stream"),
+        .deadline_s = number_or(table, "deadline_s", 2.0),
+        .lead_s = number_or(table, "lead_s", 0),
+    };
+    const struct json *argv = json_get(table, "argv") ? member(table, "argv", JSON_ARRAY, "a list of words") : NULL;
+    size_t count = argv ? argv->count : 0;
+    spec.argv = need((count + 1) * sizeof *spec.argv);
+    for (size_t i = 0; i < count; i++) {
+        if (argv->items[i].kind != JSON_STRING)
+            refuse("argv", "a list of words");
+        spec.argv[i] = copy_of(argv->items[i].string);
+    }
+    spec.argv[count] = NULL;
+    return spec;
 }
 
 struct job job_read(const char *folder)
@@ -119,15 +183,20 @@ struct job job_read(const char *folder)
         fprintf(stderr, "%s is not JSON at byte %zu\n", path, (size_t)(wrong - text));
         exit(65);
     }
+    if (root->kind == JSON_OBJECT)
+        refuse_unknown(root, "", JOB);
     struct job job = {.folder = copy_of(folder), .input = input_of(root), .plan = plan_of(root)};
     job.seed = (uint64_t)number(root, "seed");
     job.threads = whole(root, "threads");
     models_of(root, &job);
+    job.batch = json_get(root, "batch") ? whole(root, "batch") : 1;
+    if (job.batch < 1)
+        refuse("batch", "1 or more");
+    job.accelerator = word_or(root, "accelerator", "");
+    job.task = word_or(root, "task", "");
     const struct json *meter = json_get(root, "meter");
-    if (meter && meter->kind == JSON_OBJECT) {
-        job.meter.kind = word(meter, "kind");
-        job.meter.path = json_get(meter, "path") ? word(meter, "path") : NULL;
-    }
+    if (meter && meter->kind == JSON_OBJECT)
+        job.meter = job_meter(meter);
     json_free(root);
     free(text);
     free(path);

@@ -21,25 +21,39 @@ struct plan {
     int cold_starts, memory_starts, accuracy, round_min, rounds, min_launches, max_launches;
     int hold; /* 1, 0, or -1 to decide by the free memory */
     double warmup_s, round_s, max_timed_s, pause_budget_s, energy_s, deadline_s;
+    /* What other scenarios add; 0 where they do not. `period_ns` and `frames`: of a stream's block. */
+    double parts_s, sustained_s, window_s, cooldown_s;
+    int parts_min, frames;
+    int64_t period_ns;
 };
 
-/* The `[meter]` table; `kind` is NULL without a meter, `path` where none is given. */
+/* The `[meter]` table; `kind` is NULL without a meter. The others are what they are by default where nothing is given;
+ * `argv` ends in NULL. */
 struct meter_spec {
-    char *kind, *path;
+    char *kind, *path, *chip, *channel, *mode, **argv;
+    double deadline_s, lead_s;
 };
+
+/* The kind of a meter that the host reads, `lead_s` after it was told of it. */
+#define METER_HOST "host"
 
 struct job {
     char *folder;
     uint64_t seed;
-    int threads;
+    int threads, batch;
     size_t models;
     struct model *model;
     struct input_spec input;
     struct plan plan;
     struct meter_spec meter;
+    char *accelerator, *task; /* "" where none is asked for, or said */
 };
 
 /* Reads FOLDER/job.json; what is wrong with it ends the process with code 65 and one line on standard error. */
 struct job job_read(const char *folder);
+
+/* The `[meter]` table in JSON; ends the process likewise. */
+struct json;
+struct meter_spec job_meter(const struct json *table);
 
 #endif

@@ -2,11 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "conduct.h"
 #include "follow.h"
 #include "inventory.h"
 #include "say.h"
 #include "survey.h"
+#include "trial.h"
 #include "worker.h"
 
 int main(int count, char **words)
@@ -22,8 +24,15 @@ int main(int count, char **words)
         return say_main(words[2], words[3], words[4], count > 5 ? words[5] : NULL);
     if (strcmp(verb, "survey") == 0)
         return survey_main(count > 2 ? words[2] : "/");
+    if (strcmp(verb, "clock") == 0 && count > 2)
+        return clock_main(words[2]);
+    if (strcmp(verb, "meter") == 0)
+        return trial_meter();
+    if (strcmp(verb, "runtime") == 0 && count > 3)
+        return trial_runtime(words[2], words[3]);
     if (strcmp(verb, "inventory") == 0)
         return inventory_main();
-    fprintf(stderr, "edgeward-native conduct JOB [--detach] | follow JOB OFFSET | survey FOLDER | inventory\n");
+    fprintf(stderr, "edgeward-native conduct JOB [--detach] | follow JOB OFFSET | survey FOLDER | inventory | meter | "
+                    "runtime NAME FOLDER | clock TIMES\n");
     return 64;
 }

@@ -1,84 +1,80 @@
 #include "meter.h"
 
 #include <errno.h>
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* A whole number in a file of the meter's folder. */
-static int number_in(const struct meter *meter, const char *name, int64_t *value)
-{
-    char *path = formatted("%s/%s", meter->folder, name), *word = file_word(path), *behind;
-    *value = strtoll(word, &behind, 10);
-    int known = behind != word;
-    free(path);
-    free(word);
-    return known;
-}
+static const struct meter_kind *const KINDS[] = {&METER_COMMAND, &METER_HWMON, &METER_POWER_SUPPLY, &METER_POWERCAP};
 
-static char *first_battery(void)
+static int unreadable(struct fault *fault)
 {
-    glob_t supplies;
-    char *found = NULL;
-    if (glob("/sys/class/power_supply/*", 0, NULL, &supplies) != 0)
-        return NULL;
-    for (size_t i = 0; i < supplies.gl_pathc && !found; i++) {
-        char *path = formatted("%s/type", supplies.gl_pathv[i]), *kind = file_word(path);
-        if (strcmp(kind, "Battery") == 0)
-            found = copy_of(supplies.gl_pathv[i]);
-        free(path);
-        free(kind);
-    }
-    globfree(&supplies);
-    return found;
+    return fail(fault, "meter", "the meter cannot be read: %s; look at [meter] in the device's file", fault->message);
 }
 
 int meter_open(struct meter *meter, const struct meter_spec *spec, struct fault *fault)
 {
     double value;
-    *meter = (struct meter){.resolution = 1e-6, .counts_joules = strcmp(spec->kind, "powercap") == 0};
-    if (!meter->counts_joules && strcmp(spec->kind, "power_supply") != 0)
-        return fail(fault, "meter", "the native runner reads no meter of kind %s; powercap and power_supply are known",
+    *meter = (struct meter){.resolution = 1e-6};
+    for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
+        if (strcmp(KINDS[i]->name, spec->kind) == 0)
+            meter->kind = KINDS[i];
+    if (meter->kind == NULL)
+        return fail(fault, "meter",
+                    "the native runner reads no meter of kind %s; command, hwmon, power_supply and powercap are known",
                     spec->kind);
-    if (spec->path)
-        meter->folder = copy_of(spec->path);
-    else
-        meter->folder = meter->counts_joules ? copy_of("/sys/class/powercap/intel-rapl:0") : first_battery();
-    if (meter->folder == NULL)
-        return fail(fault, "meter", "no battery under /sys/class/power_supply; set path under [meter]");
-    if (meter->counts_joules) {
-        number_in(meter, "max_energy_range_uj", &meter->range);
-        number_in(meter, "energy_uj", &meter->last);
-    }
-    return meter_read(meter, &value, fault);
+    return meter->kind->open(meter, spec, fault) ? meter_read(meter, &value, fault) : unreadable(fault);
 }
 
 int meter_read(struct meter *meter, double *value, struct fault *fault)
 {
-    int64_t now, volts;
-    if (meter->counts_joules && number_in(meter, "energy_uj", &now)) {
-        meter->turns += now < meter->last;
-        meter->last = now;
-        *value = (double)(now + meter->turns * meter->range) * 1e-6;
-        return 1;
-    }
-    /* The sign of power and current differs between drivers. */
-    if (!meter->counts_joules && number_in(meter, "power_now", &now))
-        *value = llabs(now) * 1e-6;
-    else if (!meter->counts_joules && number_in(meter, "voltage_now", &volts) && number_in(meter, "current_now", &now))
-        *value = (double)volts * 1e-6 * (double)llabs(now) * 1e-6;
-    else
-        return fail(fault, "meter", "the meter cannot be read: %s: %s", meter->folder,
-                    access(meter->folder, F_OK) ? strerror(errno) : "no such values in it");
-    return 1;
+    return meter->kind->read(meter, value, fault) || unreadable(fault);
 }
 
 int meter_charging(const struct meter *meter)
 {
-    char *path = formatted("%s/status", meter->folder), *status = file_word(path);
-    int charging = !meter->counts_joules && (strcmp(status, "Charging") == 0 || strcmp(status, "Full") == 0);
-    free(path);
-    free(status);
-    return charging;
+    return meter->kind->charging && meter->kind->charging(meter);
+}
+
+void meter_close(struct meter *meter)
+{
+    if (meter->kind && meter->state)
+        meter->kind->close(meter);
+    meter->state = NULL;
+}
+
+int meter_number(const char *path, int64_t *value, struct fault *fault)
+{
+    char *text = file_text(path), *behind;
+    if (text == NULL)
+        return fail(fault, "meter", "[Errno %d] %s: '%s'", errno, strerror(errno), path);
+    errno = 0;
+    *value = strtoll(text, &behind, 10);
+    int known = behind != text && behind[strspn(behind, " \t\r\n")] == 0 && errno == 0;
+    if (!known) {
+        struct text shown = {0};
+        meter_quote(&shown, text);
+        fail(fault, "meter", "invalid literal for int() with base 10: %s", shown.data);
+        text_free(&shown);
+    }
+    free(text);
+    return known;
+}
+
+void meter_quote(struct text *target, const char *said)
+{
+    char quote = strchr(said, '\'') && !strchr(said, '"') ? '"' : '\'';
+    text_bytes(target, &quote, 1);
+    for (const char *at = said; *at; at++) {
+        static const char controls[] = "\n\r\t", letters[] = "nrt";
+        const char *control = strchr(controls, *at);
+        if (control)
+            text_add(target, "\\%c", letters[control - controls]);
+        else if (*at == quote || *at == '\\')
+            text_add(target, "\\%c", *at);
+        else if ((unsigned char)*at < ' ' || *at == 0x7F)
+            text_add(target, "\\x%02x", (unsigned)*at);
+        else
+            text_bytes(target, at, 1);
+    }
+    text_bytes(target, &quote, 1);
 }

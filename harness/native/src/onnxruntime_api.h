@@ -1,8 +1,9 @@
 /* The part of ONNX Runtime's C interface that is used here, written from its documentation.
  *
  * `OrtGetApiBase()->GetApi(1)` gives a table of function pointers to which newer releases only append, so a function is
- * known by its place. The numbers are those places in version 1 of the table, which every release still gives. Pointers
- * to opaque objects are `void *`; a function that can fail returns a status, NULL for success.
+ * known by its place. The numbers are those places; up to 100 they are in version 1 of the table, which every release
+ * gives, those behind it in version 12 and later, which only accelerators need. Pointers to opaque objects are
+ * `void *`; a function that can fail returns a status, NULL for success.
  */
 #ifndef EDGEWARD_ONNXRUNTIME_API_H
 #define EDGEWARD_ONNXRUNTIME_API_H
@@ -10,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ORT_TABLE_VERSION = 1, ORT_LOG_ERROR = 3, ORT_ARENA_ALLOCATOR = 1, ORT_MEMORY_DEFAULT = 0 };
+enum { ORT_TABLE_VERSION = 1, ORT_ACCELERATORS_VERSION = 12, ORT_LOG_ERROR = 3, ORT_ARENA_ALLOCATOR = 1, ORT_MEMORY_DEFAULT = 0 };
 
 typedef void *status;
 struct OrtValue;
@@ -26,7 +27,9 @@ struct OrtApi {
                   const struct OrtValue *const *inputs, size_t input_count, const char *const *output_names,
                   size_t output_count, struct OrtValue **outputs);                             /* 9 */
     status (*CreateSessionOptions)(void **out);                                                /* 10 */
-    void *places_11_23[13];
+    void *places_11_13[3];
+    status (*EnableProfiling)(void *options, const char *file_prefix);                         /* 14 */
+    void *places_15_23[9];
     status (*SetIntraOpNumThreads)(void *options, int threads);                                /* 24 */
     status (*SetInterOpNumThreads)(void *options, int threads);                                /* 25 */
     void *places_26_29[4];
@@ -62,9 +65,19 @@ struct OrtApi {
     void (*ReleaseTypeInfo)(void *info);                                                       /* 98 */
     void (*ReleaseTensorTypeAndShapeInfo)(void *info);                                         /* 99 */
     void (*ReleaseSessionOptions)(void *options);                                              /* 100 */
+    void *places_101_109[9];
+    status (*SessionEndProfiling)(void *session, void *allocator, char **out);                 /* 110 */
+    void *places_111_124[14];
+    status (*GetAvailableProviders)(char ***out, int *count);                                  /* 125 */
+    status (*ReleaseAvailableProviders)(char **names, int count);                              /* 126 */
+    void *places_127_215[89];
+    status (*SessionOptionsAppendExecutionProvider)(void *options, const char *name, const char *const *keys,
+                                                    const char *const *values, size_t count);  /* 216 */
 };
 
 _Static_assert(offsetof(struct OrtApi, ReleaseSessionOptions) == 100 * sizeof(void *), "a place was miscounted");
+_Static_assert(offsetof(struct OrtApi, SessionOptionsAppendExecutionProvider) == 216 * sizeof(void *),
+               "a place was miscounted");
 
 struct OrtApiBase {
     const struct OrtApi *(*GetApi)(uint32_t version);

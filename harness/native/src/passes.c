@@ -9,71 +9,13 @@
 #include "clock.h"
 #include "memory.h"
 
-static double asked(const struct json *request, const char *key)
+double worker_asked(const struct json *request, const char *key)
 {
     const struct json *value = json_get(request, key);
     return value ? value->number : 0;
 }
 
-/* Whether an image fits the input that the model wants; sizes that the model leaves open fit anything. */
-static int fits(const struct worker *worker, struct fault *fault)
-{
-    const struct session *session = &worker->session;
-    int64_t given[4];
-    images_shape(&worker->images, &worker->job.input, given);
-    int all = session->axes == 4;
-    struct text wanted = {0};
-    for (size_t i = 0; i < session->axes; i++) {
-        text_add(&wanted, i ? ", " : "");
-        if (session->shape[i] > 0)
-            text_add(&wanted, "%lld", (long long)session->shape[i]);
-        else
-            text_add(&wanted, "any");
-        all = all && (session->shape[i] <= 0 || session->shape[i] == given[i]);
-    }
-    if (!all)
-        fail(fault, "input",
-             "the model takes (%s) but the data gives (%lld, %lld, %lld, %lld); "
-             "set layout under [data.input], or bring images of the model's size and channels",
-             wanted.data ? wanted.data : "", (long long)given[0], (long long)given[1], (long long)given[2],
-             (long long)given[3]);
-    text_free(&wanted);
-    return all;
-}
-
-/* An input over a buffer of its own. */
-struct OrtValue *worker_input(struct worker *worker, void *buffer, struct fault *fault)
-{
-    int64_t shape[4];
-    images_shape(&worker->images, &worker->job.input, shape);
-    size_t bytes = images_bytes(&worker->images, worker->session.type);
-    return session_bind(&worker->session, buffer, bytes, shape, fault);
-}
-
-int worker_load(struct worker *worker, const struct json *request, struct fault *fault)
-{
-    (void)request;
-    int64_t started = now_ns();
-    if (!session_open(&worker->session, &worker->runtime, worker->model->path, worker->job.threads, fault))
-        return 0;
-    int64_t elapsed = now_ns() - started;
-    if (!images_open(&worker->images, &worker->job.input, fault) || !fits(worker, fault) ||
-        !images_suit(&worker->images, worker->session.type, fault))
-        return 0;
-    size_t bytes = images_bytes(&worker->images, worker->session.type);
-    for (size_t i = 0; i < TIMED_INPUTS && i < worker->images.count; i++) {
-        void *buffer = need(bytes);
-        images_prepare(&worker->images, i, &worker->job.input, worker->session.type, buffer);
-        worker->bound[i] = worker_input(worker, buffer, fault);
-        if (worker->bound[i] == NULL)
-            return 0;
-        worker->inputs = i + 1;
-    }
-    text_add(&worker->answer, "{\"ns\": %lld}", (long long)elapsed);
-    return 1;
-}
-
-static int infer(struct worker *worker, const struct OrtValue *input, struct fault *fault)
+int worker_infer(struct worker *worker, const struct OrtValue *input, struct fault *fault)
 {
     struct outputs outputs;
     int good = session_call(&worker->session, input, &outputs, fault);
@@ -85,7 +27,7 @@ int worker_first(struct worker *worker, const struct json *request, struct fault
 {
     (void)request;
     int64_t started = now_ns();
-    int good = infer(worker, worker->bound[0], fault);
+    int good = worker_infer(worker, worker->bound[0], fault);
     text_add(&worker->answer, "{\"ns\": %lld}", (long long)(now_ns() - started));
     return good;
 }
@@ -101,7 +43,7 @@ static int timed(struct worker *worker, int64_t duration_ns, size_t minimum, str
         samples_reserve(samples);
         const struct OrtValue *input = worker->bound[worker->turn++ % worker->inputs];
         int64_t start = now_ns();
-        int good = infer(worker, input, fault);
+        int good = worker_infer(worker, input, fault);
         int64_t stop = now_ns();
         if (!good)
             return 0;
@@ -114,7 +56,7 @@ static int timed(struct worker *worker, int64_t duration_ns, size_t minimum, str
 /* Infers until two windows in a row agree within 2 %; these samples are kept apart. */
 int worker_warm(struct worker *worker, const struct json *request, struct fault *fault)
 {
-    double max_s = asked(request, "max_s"), before = 0;
+    double max_s = worker_asked(request, "max_s"), before = 0;
     int64_t deadline = now_ns() + (int64_t)(max_s * 1e9), ns = 0;
     size_t count = 0;
     int steady = 0;
@@ -132,12 +74,12 @@ int worker_warm(struct worker *worker, const struct json *request, struct fault 
     return 1;
 }
 
-static int keep(const struct worker *worker, struct fault *fault)
+int worker_keep(const struct worker *worker, const char *name, const int64_t *rows, size_t count,
+                struct fault *fault)
 {
-    char *path = formatted("%s.latency.raw", worker->stem);
+    char *path = formatted("%s.%s.raw", worker->stem, name);
     FILE *file = fopen(path, "abe");
-    const struct samples *samples = &worker->samples;
-    int good = file && fwrite(samples->ns, sizeof *samples->ns, samples->count, file) == samples->count;
+    int good = file && fwrite(rows, sizeof *rows, count, file) == count;
     if (file)
         good = fclose(file) == 0 && good;
     free(path);
@@ -146,22 +88,25 @@ static int keep(const struct worker *worker, struct fault *fault)
 
 int worker_round(struct worker *worker, const struct json *request, struct fault *fault)
 {
-    int64_t duration = (int64_t)(asked(request, "duration_s") * 1e9);
-    if (!timed(worker, duration, (size_t)asked(request, "minimum"), fault))
+    int64_t duration = (int64_t)(worker_asked(request, "duration_s") * 1e9);
+    if (!timed(worker, duration, (size_t)worker_asked(request, "minimum"), fault))
         return 0;
-    if (asked(request, "keep") != 0 && !keep(worker, fault))
+    const struct samples *samples = &worker->samples;
+    if (worker_asked(request, "keep") != 0 && !worker_keep(worker, "latency", samples->ns, samples->count, fault))
         return 0;
     text_add(&worker->answer, "{\"count\": %zu, \"level_ns\": %.17g, \"ns\": %lld}", worker->samples.count,
              samples_level(&worker->samples), (long long)samples_sum(&worker->samples));
     return 1;
 }
 
+/* Infers without keeping samples, for a meter's window; `count` is of images. */
 int worker_spin(struct worker *worker, const struct json *request, struct fault *fault)
 {
     int64_t started = now_ns();
-    if (!timed(worker, (int64_t)(asked(request, "duration_s") * 1e9), 1, fault))
+    if (!timed(worker, (int64_t)(worker_asked(request, "duration_s") * 1e9), 1, fault))
         return 0;
-    text_add(&worker->answer, "{\"count\": %zu, \"ns\": %lld}", worker->samples.count, (long long)(now_ns() - started));
+    text_add(&worker->answer, "{\"count\": %zu, \"ns\": %lld}", worker->samples.count * (size_t)worker->job.batch,
+             (long long)(now_ns() - started));
     return 1;
 }
 

@@ -173,9 +173,14 @@ static char *facts_of(const char *answer)
 }
 
 int process_start(struct process *process, const struct program *program, const char *folder, size_t index,
-                  double deadline_s, struct spent *spent, struct fault *fault)
+                  const struct process *like, struct fault *fault)
 {
-    *process = (struct process){.deadline_s = deadline_s, .spent = spent, .requests = -1, .answers = -1};
+    *process = (struct process){.deadline_s = like->deadline_s,
+                                .spent = like->spent,
+                                .accelerated = like->accelerated,
+                                .index = index,
+                                .requests = -1,
+                                .answers = -1};
     process->log = formatted("%s/m%zu.log", folder, index);
     process->oom_kills = limits_oom_kills();
     process->free_bytes = limits_available();
@@ -186,7 +191,7 @@ int process_start(struct process *process, const struct program *program, const 
     } else if (receive(process, fault)) {
         process->start_ns = (int64_t)process_number(process, "ready_ns") - started;
         process->facts = facts_of(process->answer.data);
-        spent->process_start_ns += process->start_ns;
+        process->spent->process_start_ns += process->start_ns;
         return 1;
     }
     process_quit(process);
@@ -199,10 +204,23 @@ int process_request(struct process *process, struct fault *fault, const char *ve
     return sent > 0 ? 1 : died(process, fault);
 }
 
+/* Whether the worker that has loaded runs the model on what was seen to run it. */
+static int keeps_accelerator(const struct process *process)
+{
+    const char *wrong = "";
+    struct json *answer = json_parse(process->answer.data, &wrong);
+    const struct json *runs = json_get(answer, "accelerator");
+    int kept = *process->accelerated == 0 || (runs && runs->string && strcmp(runs->string, process->accelerated) == 0);
+    json_free(answer);
+    return kept;
+}
+
 int process_wait(struct process *process, struct fault *fault, const char *verb)
 {
     if (!receive(process, fault))
         return 0;
+    if (strcmp(verb, "load") == 0 && !keeps_accelerator(process))
+        return fail(fault, "accelerator", "%s ran this model once and now does not start", process->accelerated);
     int64_t ns = (int64_t)process_number(process, "ns");
     *(strcmp(verb, "load") == 0 ? &process->spent->load_ns : &process->spent->inference_ns) += ns;
     return 1;

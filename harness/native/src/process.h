@@ -14,6 +14,7 @@ struct spent {
 
 struct process {
     pid_t pid;
+    size_t index; /* of its model */
     int requests, answers;
     double deadline_s;
     char *log, *facts;   /* facts: the JSON object that the worker gave of its runtime */
@@ -22,6 +23,7 @@ struct process {
     struct text buffer;  /* what was read and not yet taken */
     struct text answer;  /* the last answer, a JSON object */
     struct spent *spent;
+    const char *accelerated; /* what was seen to run the model; a worker that loads it without is lost */
 };
 
 /* How this very program is started: the loader brought beside it if there is one, then the program. */
@@ -31,9 +33,9 @@ struct program {
 
 struct program program_of(const char *name);
 
-/* Starts the worker of model `index`; 0 with `fault` when it does not get ready. */
+/* Starts the worker of model `index` with the deadline, account and accelerator of `like`; 0 with `fault` when it does not get ready. */
 int process_start(struct process *process, const struct program *program, const char *folder, size_t index,
-                  double deadline_s, struct spent *spent, struct fault *fault);
+                  const struct process *like, struct fault *fault);
 
 /* Sends {"do": VERB FIELDS} and waits for the answer, which stays in `process->answer`; 0 with `fault`.
  * `fields` begins with ", " or is empty. */

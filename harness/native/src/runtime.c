@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include "accelerate.h"
 #include "onnxruntime_api.h"
 
 /* Runtimes say in words that memory ran out. */
@@ -11,8 +12,7 @@ static int out_of_memory(const char *said)
     return strcasestr(said, "bad_alloc") || (strcasestr(said, "alloc") && strcasestr(said, "memory"));
 }
 
-/* Turns a status into a fault; 1 when there is none. */
-static int good(const struct OrtApi *api, status given, const char *kind, struct fault *fault)
+int runtime_good(const struct OrtApi *api, void *given, const char *kind, struct fault *fault)
 {
     if (given == NULL)
         return 1;
@@ -37,19 +37,23 @@ int runtime_open(struct runtime *runtime, const char *folder, struct fault *faul
     runtime->version = get_base()->GetVersionString();
     if (runtime->api == NULL)
         return fail(fault, "runtime", "onnxruntime %s has no C interface 1", runtime->version);
+    runtime->accelerates = get_base()->GetApi(ORT_ACCELERATORS_VERSION) != NULL;
     status given = runtime->api->CreateEnv(ORT_LOG_ERROR, "edgeward", &runtime->environment);
-    return good(runtime->api, given, "runtime", fault);
+    return runtime_good(runtime->api, given, "runtime", fault);
 }
 
-static int create(struct session *session, const struct runtime *runtime, const char *path, int threads,
+static int create(struct session *session, const struct runtime *runtime, const struct loading *how,
                   struct fault *fault)
 {
     const struct OrtApi *api = runtime->api;
     void *options = NULL;
-    int made = good(api, api->CreateSessionOptions(&options), "model", fault) &&
-               good(api, api->SetIntraOpNumThreads(options, threads), "model", fault) &&
-               good(api, api->SetInterOpNumThreads(options, 1), "model", fault) &&
-               good(api, api->CreateSession(runtime->environment, path, options, &session->handle), "model", fault);
+    int made = runtime_good(api, api->CreateSessionOptions(&options), "model", fault) &&
+               runtime_good(api, api->SetIntraOpNumThreads(options, how->threads), "model", fault) &&
+               runtime_good(api, api->SetInterOpNumThreads(options, 1), "model", fault) &&
+               accelerate(session, runtime, how, options, fault) &&
+               (!how->trace || runtime_good(api, api->EnableProfiling(options, how->trace), "model", fault)) &&
+               runtime_good(api, api->CreateSession(runtime->environment, how->path, options, &session->handle), "model",
+                    fault);
     if (options)
         api->ReleaseSessionOptions(options);
     return made;
@@ -61,15 +65,15 @@ static int read_input_type(struct session *session, struct fault *fault)
     void *info = NULL;
     const void *tensor = NULL;
     int type = 0;
-    int known = good(api, api->SessionGetInputTypeInfo(session->handle, 0, &info), "model", fault) &&
-                good(api, api->CastTypeInfoToTensorInfo(info, &tensor), "model", fault);
+    int known = runtime_good(api, api->SessionGetInputTypeInfo(session->handle, 0, &info), "model", fault) &&
+                runtime_good(api, api->CastTypeInfoToTensorInfo(info, &tensor), "model", fault);
     if (known && tensor == NULL)
         known = fail(fault, "model", "the model's input is no tensor");
-    known = known && good(api, api->GetTensorElementType(tensor, &type), "model", fault) &&
-            good(api, api->GetDimensionsCount(tensor, &session->axes), "model", fault);
+    known = known && runtime_good(api, api->GetTensorElementType(tensor, &type), "model", fault) &&
+            runtime_good(api, api->GetDimensionsCount(tensor, &session->axes), "model", fault);
     if (known && session->axes > MAX_AXES)
         known = fail(fault, "model", "the model's input has %zu axes", session->axes);
-    known = known && good(api, api->GetDimensions(tensor, session->shape, session->axes), "model", fault);
+    known = known && runtime_good(api, api->GetDimensions(tensor, session->shape, session->axes), "model", fault);
     if (info)
         api->ReleaseTypeInfo(info);
     session->type = (enum element)type;
@@ -84,28 +88,28 @@ static int read_names(struct session *session, struct fault *fault)
     const struct OrtApi *api = session->api;
     void *allocator = NULL;
     size_t inputs = 0;
-    if (!good(api, api->GetAllocatorWithDefaultOptions(&allocator), "model", fault) ||
-        !good(api, api->SessionGetInputCount(session->handle, &inputs), "model", fault) ||
-        !good(api, api->SessionGetOutputCount(session->handle, &session->outputs), "model", fault))
+    if (!runtime_good(api, api->GetAllocatorWithDefaultOptions(&allocator), "model", fault) ||
+        !runtime_good(api, api->SessionGetInputCount(session->handle, &inputs), "model", fault) ||
+        !runtime_good(api, api->SessionGetOutputCount(session->handle, &session->outputs), "model", fault))
         return 0;
     if (inputs != 1)
         return fail(fault, "model", "the model has %zu inputs; models with one input are supported", inputs);
     if (session->outputs == 0 || session->outputs > MAX_OUTPUTS)
         return fail(fault, "model", "the model has %zu outputs; 1 to %d are supported", session->outputs, MAX_OUTPUTS);
     for (size_t i = 0; i < session->outputs; i++)
-        if (!good(api, api->SessionGetOutputName(session->handle, i, allocator, &session->output[i]), "model", fault))
+        if (!runtime_good(api, api->SessionGetOutputName(session->handle, i, allocator, &session->output[i]), "model", fault))
             return 0;
-    return good(api, api->SessionGetInputName(session->handle, 0, allocator, &session->input), "model", fault);
+    return runtime_good(api, api->SessionGetInputName(session->handle, 0, allocator, &session->input), "model", fault);
 }
 
-int session_open(struct session *session, const struct runtime *runtime, const char *path, int threads,
+int session_open(struct session *session, const struct runtime *runtime, const struct loading *how,
                  struct fault *fault)
 {
     const struct OrtApi *api = runtime->api;
-    *session = (struct session){.api = api};
-    return create(session, runtime, path, threads, fault) && read_names(session, fault) &&
+    *session = (struct session){.api = api, .accelerator = ""};
+    return create(session, runtime, how, fault) && read_names(session, fault) &&
            read_input_type(session, fault) &&
-           good(api, api->CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR, ORT_MEMORY_DEFAULT, &session->memory), "model",
+           runtime_good(api, api->CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR, ORT_MEMORY_DEFAULT, &session->memory), "model",
                 fault);
 }
 
@@ -115,7 +119,7 @@ struct OrtValue *session_bind(const struct session *session, void *data, size_t 
     struct OrtValue *value = NULL;
     status given = session->api->CreateTensorWithDataAsOrtValue(session->memory, data, bytes, shape, 4,
                                                                 (int)session->type, &value);
-    return good(session->api, given, "inference", fault) ? value : NULL;
+    return runtime_good(session->api, given, "inference", fault) ? value : NULL;
 }
 
 void session_unbind(const struct session *session, struct OrtValue *input)
@@ -129,7 +133,7 @@ int session_call(const struct session *session, const struct OrtValue *input, st
     const char *const names[] = {session->input};
     const struct OrtValue *const values[] = {input};
     memset(outputs->value, 0, session->outputs * sizeof *outputs->value);
-    return good(session->api,
+    return runtime_good(session->api,
                 session->api->Run(session->handle, NULL, names, values, 1, (const char *const *)session->output,
                                   session->outputs, outputs->value),
                 "inference", fault);
@@ -170,14 +174,14 @@ float *session_result(const struct session *session, const struct outputs *outpu
     int64_t sizes[MAX_AXES];
     size_t all = 0;
     int type = 0;
-    if (!good(api, api->GetTensorTypeAndShape(outputs->value[0], &info), "inference", fault))
+    if (!runtime_good(api, api->GetTensorTypeAndShape(outputs->value[0], &info), "inference", fault))
         return NULL;
-    int known = good(api, api->GetTensorElementType(info, &type), "inference", fault) &&
-                good(api, api->GetDimensionsCount(info, &all), "inference", fault);
+    int known = runtime_good(api, api->GetTensorElementType(info, &type), "inference", fault) &&
+                runtime_good(api, api->GetDimensionsCount(info, &all), "inference", fault);
     if (known && (all == 0 || all > MAX_AXES))
         known = fail(fault, "inference", "the model's first output has %zu axes; the first must be the batch", all);
-    known = known && good(api, api->GetDimensions(info, sizes, all), "inference", fault) &&
-            good(api, api->GetTensorMutableData(outputs->value[0], &data), "inference", fault);
+    known = known && runtime_good(api, api->GetDimensions(info, sizes, all), "inference", fault) &&
+            runtime_good(api, api->GetTensorMutableData(outputs->value[0], &data), "inference", fault);
     api->ReleaseTensorTypeAndShapeInfo(info);
     if (!known)
         return NULL;

@@ -16,7 +16,10 @@ struct runtime {
     const struct OrtApi *api;
     void *environment;
     const char *version;
+    int accelerates; /* whether this release is new enough for execution providers by name */
 };
+
+#define RUNTIME_CPU "CPUExecutionProvider"
 
 struct session {
     const struct OrtApi *api;
@@ -25,6 +28,14 @@ struct session {
     size_t outputs, axes;
     int64_t shape[MAX_AXES]; /* of the input; -1 where the model leaves it open */
     enum element type;
+    const char *accelerator; /* the execution provider asked for that the session really holds, "" if none */
+};
+
+/* How a model is loaded; `trace`, the beginning of a file name, makes the session note what ran each node, which costs
+ * time: never do so in timed ones. NULL: no trace. */
+struct loading {
+    const char *path, *accelerator, *trace;
+    int threads;
 };
 
 /* What an inference gave; to be released. */
@@ -33,8 +44,18 @@ struct outputs {
 };
 
 int runtime_open(struct runtime *runtime, const char *folder, struct fault *fault);
-int session_open(struct session *session, const struct runtime *runtime, const char *path, int threads,
+
+/* Adds name, version and what runs a model without an accelerator, without braces. */
+void runtime_facts(const struct runtime *runtime, struct text *target);
+
+/* Adds the execution providers of this build as a JSON list. */
+int runtime_offers(const struct runtime *runtime, struct text *target, struct fault *fault);
+
+int session_open(struct session *session, const struct runtime *runtime, const struct loading *how,
                  struct fault *fault);
+
+/* Adds a JSON object, provider -> nodes it ran since loading, of a session with `trace`; the trace is removed. */
+int session_nodes(const struct session *session, struct text *target, struct fault *fault);
 
 /* An input over the bytes at `data`, which stay the caller's. */
 struct OrtValue *session_bind(const struct session *session, void *data, size_t bytes, const int64_t *shape,

@@ -18,7 +18,7 @@ static int64_t once(void)
     return now_ns() - started;
 }
 
-static int64_t kernel_ns(void)
+int64_t sentinel_kernel_ns(void)
 {
     int64_t best = once();
     for (int i = 1; i < 3; i++) {
@@ -33,14 +33,14 @@ void sentinel_start(struct sentinel *sentinel)
     int64_t readings[READINGS];
     struct samples first = {readings, READINGS, READINGS};
     for (int i = 0; i < READINGS; i++)
-        readings[i] = kernel_ns();
+        readings[i] = sentinel_kernel_ns();
     *sentinel = (struct sentinel){.cool_ns = (int64_t)samples_median(&first)};
 }
 
 double sentinel_drift(struct sentinel *sentinel)
 {
     int64_t started = now_ns();
-    double drift = (double)kernel_ns() / (double)sentinel->cool_ns - 1;
+    double drift = (double)sentinel_kernel_ns() / (double)sentinel->cool_ns - 1;
     sentinel->spent_ns += now_ns() - started;
     return drift;
 }

@@ -13,6 +13,9 @@ struct sentinel {
     int64_t cool_ns, spent_ns;
 };
 
+/* The time of one kernel, in ns: the best of three. */
+int64_t sentinel_kernel_ns(void);
+
 /* Takes the cool value: the median of nine readings, before anything else ran; it never follows a drift. */
 void sentinel_start(struct sentinel *sentinel);
 

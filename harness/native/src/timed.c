@@ -1,33 +1,23 @@
 #include "timed.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "limits.h"
-#include "npy.h"
 #include "survey.h"
+#include "track.h"
 
-/* One round: launch, first sample, last sample + 1, drift of the sentinel in 1e-4. */
-struct row {
-    int64_t launch, start, stop, drift;
-};
-
-struct track {
+struct player {
     struct process process; /* pid 0: not held */
-    struct row *rows;
-    size_t count;
-    int64_t taken; /* samples that finished rounds counted */
+    struct track track;
+    int64_t waits; /* of a stream, for frames */
     int playing, began;
 };
 
 struct pass {
     struct conductor *conductor;
     struct sentinel *sentinel;
-    struct track *track;
+    struct player *player;
     size_t *order;
     int *wanted;
     int hold;
@@ -41,9 +31,9 @@ static int count_playing(struct pass *pass)
     int count = 0;
     for (size_t i = 0; i < pass->conductor->job.models; i++) {
         char *name = formatted("stop-%zu", i);
-        struct track *track = &pass->track[i];
-        track->playing = track->playing && pass->conductor->alive[i] && !conduct_told(pass->conductor, name);
-        count += track->playing;
+        struct player *player = &pass->player[i];
+        player->playing = player->playing && pass->conductor->alive[i] && !conduct_told(pass->conductor, name);
+        count += player->playing;
         free(name);
     }
     return count;
@@ -62,14 +52,14 @@ static int all_fit(const struct conductor *conductor)
 
 static void drop(struct pass *pass, size_t index, const struct fault *fault)
 {
-    process_quit(&pass->track[index].process);
+    process_quit(&pass->player[index].process);
     conduct_drop(pass->conductor, index, "timed", fault);
 }
 
 /* Starts, loads and warms a model. */
 static int make_ready(struct pass *pass, size_t index, struct fault *fault)
 {
-    struct process *process = &pass->track[index].process;
+    struct process *process = &pass->player[index].process;
     return conduct_start(pass->conductor, index, process, fault) && process_do(process, fault, "load") &&
            process_do(process, fault, "first") &&
            process_ask(process, fault, "warm", ", \"max_s\": %.9g", pass->conductor->job.plan.warmup_s);
@@ -86,28 +76,35 @@ static double settle(struct pass *pass)
 
 static void note_round(struct pass *pass, size_t index, int launch, int turn, double drift)
 {
-    struct track *track = &pass->track[index];
-    int64_t stop = track->taken + (int64_t)process_number(&track->process, "count");
-    track->rows = need_again(track->rows, (track->count + 1) * sizeof *track->rows);
-    track->rows[track->count++] = (struct row){launch, track->taken, stop, (int64_t)(drift * 1e4)};
-    track->taken = stop;
+    struct player *player = &pass->player[index];
+    track_note(&player->track, launch, (int64_t)process_number(&player->process, "count"), drift);
+    player->waits += (int64_t)process_number(&player->process, "waits");
     text_add(&pass->rounds, "%s{\"model\": %zu, \"turn\": %d, \"drift\": %.4f, %s}", pass->rounds.size ? ", " : "",
-             index, turn, drift, process_fields(&track->process));
+             index, turn, drift, process_fields(&player->process));
+}
+
+/* Lets one model run its round: back to back, or a block of frames that arrive by the clock. */
+static int run_round(const struct plan *plan, struct process *process, struct fault *fault)
+{
+    if (plan->period_ns)
+        return process_ask(process, fault, "stream", ", \"frames\": %d, \"period_ns\": %lld", plan->frames,
+                           (long long)plan->period_ns);
+    return process_ask(process, fault, "round", ", \"duration_s\": %.9g, \"minimum\": %d, \"keep\": true", plan->round_s,
+                       plan->round_min);
 }
 
 /* One round of one model, in its held process or in one of its own. */
 static void play(struct pass *pass, size_t index, int launch, int turn)
 {
     const struct plan *plan = &pass->conductor->job.plan;
-    struct process *process = &pass->track[index].process;
+    struct process *process = &pass->player[index].process;
     struct fault fault = {0};
     if (!pass->hold && !make_ready(pass, index, &fault)) {
         drop(pass, index, &fault);
         return;
     }
     double drift = settle(pass);
-    if (!process_ask(process, &fault, "round", ", \"duration_s\": %.9g, \"minimum\": %d, \"keep\": true", plan->round_s,
-                     plan->round_min)) {
+    if (!run_round(plan, process, &fault)) {
         drop(pass, index, &fault);
         return;
     }
@@ -121,7 +118,7 @@ static size_t shuffled(struct pass *pass)
 {
     count_playing(pass);
     for (size_t i = 0; i < pass->conductor->job.models; i++)
-        pass->wanted[i] = pass->track[i].playing;
+        pass->wanted[i] = pass->player[i].playing;
     return conduct_shuffled(pass->conductor, pass->wanted, pass->order);
 }
 
@@ -143,11 +140,11 @@ static void launch_once(struct pass *pass, int launch)
     for (int turn = 0; turn < conductor->job.plan.rounds; turn++) {
         size_t count = shuffled(pass);
         for (size_t i = 0; i < count; i++)
-            if (!pass->hold || pass->track[pass->order[i]].process.pid)
+            if (!pass->hold || pass->player[pass->order[i]].process.pid)
                 play(pass, pass->order[i], launch, turn);
     }
     for (size_t i = 0; i < conductor->job.models; i++)
-        process_quit(&pass->track[i].process);
+        process_quit(&pass->player[i].process);
     struct text *event = events_begin(&conductor->events, "launch");
     text_add(event, ", \"launch\": %d, \"rounds\": [%s], \"conditions\": {", launch,
              pass->rounds.size ? pass->rounds.data : "");
@@ -156,42 +153,15 @@ static void launch_once(struct pass *pass, int launch)
     events_end(&conductor->events);
 }
 
-static void refuse(const char *path)
-{
-    fprintf(stderr, "%s: %s\n", path, strerror(errno));
-    exit(74);
-}
-
-/* Gives the raw samples their header: only what finished rounds counted, for a worker that was killed while writing
- * may have left a piece behind. */
-static void write_latencies(const struct track *track, const char *stem)
-{
-    char *raw = formatted("%s.latency.raw", stem), *path = formatted("%s.latency.npy", stem);
-    size_t count = (size_t)track->taken;
-    int64_t *samples = need(count * sizeof *samples);
-    FILE *file = fopen(raw, "rbe");
-    if (file) {
-        if (fread(samples, sizeof *samples, count, file) != count ||
-            !npy_write(path, "<i8", &count, 1, samples, count * sizeof *samples))
-            refuse(path);
-        fclose(file);
-        unlink(raw);
-    }
-    free(samples);
-    free(raw);
-    free(path);
-}
-
 static void write_arrays(const struct pass *pass, size_t index)
 {
-    const struct track *track = &pass->track[index];
-    char *stem = formatted("%s/m%zu", pass->conductor->job.folder, index), *path = formatted("%s.rounds.npy", stem);
-    size_t shape[] = {track->count, 4};
-    write_latencies(track, stem);
-    if (!npy_write(path, "<i8", shape, 2, track->rows, track->count * sizeof *track->rows))
-        refuse(path);
-    free(stem);
-    free(path);
+    const struct player *player = &pass->player[index];
+    const struct job *job = &pass->conductor->job;
+    track_write(&player->track, job->folder, index);
+    if (job->plan.period_ns == 0)
+        return;
+    track_close(job->folder, index, "frames", player->track.taken, 3);
+    track_close(job->folder, index, "jitter", player->waits, 1);
 }
 
 static void begin(struct pass *pass, struct conductor *conductor)
@@ -199,7 +169,7 @@ static void begin(struct pass *pass, struct conductor *conductor)
     size_t models = conductor->job.models;
     *pass = (struct pass){.conductor = conductor, .sentinel = &conductor->sentinel, .hold = all_fit(conductor)};
     pass->pause_left_s = conductor->job.plan.pause_budget_s;
-    pass->track = need(models * sizeof *pass->track);
+    pass->player = need(models * sizeof *pass->player);
     pass->order = need(models * sizeof *pass->order);
     pass->wanted = need(models * sizeof *pass->wanted);
     struct text *event = events_begin(&conductor->events, "timed");
@@ -208,7 +178,7 @@ static void begin(struct pass *pass, struct conductor *conductor)
     for (size_t i = 0, any = 0; i < models; i++) {
         int playing = conductor->alive[i];
         struct process none = {.requests = -1, .answers = -1};
-        pass->track[i] = (struct track){.process = none, .playing = playing, .began = playing};
+        pass->player[i] = (struct player){.process = none, .playing = playing, .began = playing};
         if (playing)
             text_add(event, any++ ? ", %zu" : "%zu", i);
     }
@@ -220,16 +190,16 @@ static void finish(struct pass *pass)
 {
     struct conductor *conductor = pass->conductor;
     for (size_t i = 0; i < conductor->job.models; i++) {
-        if (pass->track[i].began)
+        if (pass->player[i].began)
             write_arrays(pass, i);
-        free(pass->track[i].rows);
+        free(pass->player[i].track.rows);
     }
     struct text *event = events_begin(&conductor->events, "timed_end");
     text_add(event, ", \"paused_s\": %.9g, \"sentinel_ns\": %lld", pass->paused_s,
              (long long)pass->sentinel->spent_ns);
     events_end(&conductor->events);
     text_free(&pass->rounds);
-    free(pass->track);
+    free(pass->player);
     free(pass->order);
     free(pass->wanted);
 }

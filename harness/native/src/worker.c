@@ -17,6 +17,7 @@ static const struct {
 } VERBS[] = {
     {"load", worker_load},   {"first", worker_first},       {"warm", worker_warm},     {"round", worker_round},
     {"spin", worker_spin},   {"accuracy", worker_accuracy}, {"memory", worker_memory},
+    {"placement", worker_placement}, {"parts", worker_parts}, {"stream", worker_stream},
 };
 
 static const char *libc_version(void)
@@ -43,10 +44,9 @@ static int open_worker(struct worker *worker, const char *folder, const char *in
 
 static void say_ready(struct worker *worker)
 {
-    text_add(&worker->answer, "{\"ready_ns\": %lld, \"facts\": {\"runtime\": \"onnxruntime\", \"runtime_version\": ",
-             (long long)now_ns());
-    text_string(&worker->answer, worker->runtime.version);
-    text_add(&worker->answer, ", \"accelerator\": \"CPUExecutionProvider\", \"libc\": ");
+    text_add(&worker->answer, "{\"ready_ns\": %lld, \"facts\": {", (long long)now_ns());
+    runtime_facts(&worker->runtime, &worker->answer);
+    text_add(&worker->answer, ", \"libc\": ");
     text_string(&worker->answer, libc_version());
     text_add(&worker->answer, "}}");
 }
@@ -70,7 +70,7 @@ static int obey(struct worker *worker, const char *line, struct fault *fault)
     const char *wrong = "";
     struct json *request = json_parse(line, &wrong);
     const struct json *verb = json_get(request, "do");
-    int good = 0;
+    int good = 0, loads = 0;
     if (verb == NULL || verb->kind != JSON_STRING)
         fail(fault, "inference", "a request was not understood");
     else if (strcmp(verb->string, "quit") == 0)
@@ -80,7 +80,12 @@ static int obey(struct worker *worker, const char *line, struct fault *fault)
         for (size_t i = 0; i < sizeof VERBS / sizeof *VERBS; i++)
             if (strcmp(VERBS[i].name, verb->string) == 0)
                 good = VERBS[i].run(worker, request, fault);
+        loads = strcmp(verb->string, "load") == 0 || strcmp(verb->string, "placement") == 0;
     }
+    /* What goes wrong in loading may be the accelerator's fault as well as the model's. */
+    int model = strcmp(fault->kind, "model") == 0 || strcmp(fault->kind, "inference") == 0;
+    if (good == 0 && loads && model && *worker->job.accelerator)
+        snprintf(fault->kind, sizeof fault->kind, "accelerator");
     json_free(request);
     return good;
 }

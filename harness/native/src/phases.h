@@ -1,0 +1,13 @@
+/* The phases in which a model runs in fresh processes of its own, around the timed pass. */
+#ifndef EDGEWARD_PHASES_H
+#define EDGEWARD_PHASES_H
+
+#include "conduct.h"
+
+/* What runs a model, cold starts, memory, accuracy, and the parts of the way from image to answer. */
+void phases_before(struct conductor *conductor);
+
+/* Energy. */
+void phases_after(struct conductor *conductor);
+
+#endif

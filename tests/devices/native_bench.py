@@ -1,0 +1,61 @@
+"""The native runner and the agent on this machine, side by side: one body of a test runs the same job on both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import provision
+from harness.model import Address, Device
+from harness.transports import local
+from tests import small_models as small
+from tests.devices.job_bench import Bench
+
+#: A job that only takes outputs: no timing.
+OUTPUTS_ONLY = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
+
+
+def small_folder(made: Path) -> Path:
+    """Write the small models and the images."""
+    for make in (small.good, small.slower, small.not_a_number):
+        make(made / f"{make.__name__}.onnx")
+    np.save(made / "images.npy", small.samples()[0])
+    return made
+
+
+def bench_of(runner: str, workdir: Path, folder: Path) -> Bench:
+    """Bring a runner and onnxruntime to this machine."""
+    device = Device("local", "workstation", Address("local"), workdir=str(workdir), runner=runner)
+    connection = local.connect(device)
+    place = provision.workspace(connection, device)
+    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
+
+
+def change_job(job: Path, **changes: Any) -> Path:
+    """Change top-level keys of a job that is not started yet; `input` is merged."""
+    what = json.loads((job / "job.json").read_text())
+    what["input"] |= changes.pop("input", {})
+    (job / "job.json").write_text(json.dumps(what | changes))
+    return job
+
+
+def outputs_of(bench: Bench, models: Mapping[str, Path], **changes: Any) -> tuple[list[Any], list[Mapping[str, Any]]]:
+    """Run a job for its outputs alone; return one array a model, None for one that failed, and the events."""
+    job = bench.job(*models, **OUTPUTS_ONLY)
+    what = json.loads((job / "job.json").read_text())
+    for model in what["models"]:
+        model["path"] = str(models[model["id"]])
+    (job / "job.json").write_text(json.dumps(what))
+    events = bench.run(change_job(job, **changes))
+    assert events[-1]["event"] == "done"
+    files = [job / f"m{index}.outputs.npy" for index in range(len(models))]
+    return [np.load(file) if file.exists() else None for file in files], events
+
+
+def assert_same_bits(left: Any, right: Any) -> None:
+    assert (left.dtype, left.shape) == (right.dtype, right.shape) == (np.float32, right.shape)
+    assert left.tobytes() == right.tobytes()
