@@ -10,9 +10,11 @@ COLUMNS_SHOWN := median,iqr,min,max,rounds
 bench: .venv/.bench
 	$(BIN)/pytest suites/ultrasound.toml --device local --benchmark-columns=$(COLUMNS_SHOWN)
 
+# Most tests wait for a device, so two run side by side; those that compare speeds are alone.
 test: .venv/.test
 	.ci/system
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests --ignore=tests/benchmarks -n 2 --dist=loadfile
+	$(BIN)/pytest tests/benchmarks
 
 # The figures that the project promises, printed as they are measured.
 figures: .venv/.test

@@ -6,6 +6,7 @@ import ast
 import gc
 import io
 import json
+import mmap
 import os
 import signal
 import statistics
@@ -228,13 +229,15 @@ def test_the_sentinel_sees_a_slowed_processor_and_its_recovery() -> None:
 
 
 def test_memory_is_what_the_kernel_tells_others_of_this_process() -> None:
-    ballast = np.ones(30_000_000, np.uint8)
+    # Mapped by itself, so that it goes back to the system at once whatever the allocator holds.
+    ballast = mmap.mmap(-1, 30_000_000)
+    ballast.write(b"\1" * len(ballast))
     process = psutil.Process()
     mine, theirs = memory.read(), process.memory_full_info()
     assert mine["rss_bytes"] == pytest.approx(theirs.rss, abs=4e6)
     assert mine["pss_bytes"] == pytest.approx(theirs.pss, abs=4e6)
     assert mine["swap_bytes"] == theirs.swap
-    del ballast
+    ballast.close()
     after = memory.read()
     assert after["peak_rss_bytes"] >= mine["rss_bytes"] - 4e6
     assert mine["rss_bytes"] - after["rss_bytes"] > 25_000_000
