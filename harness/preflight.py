@@ -179,8 +179,8 @@ def _runtime(connection: Connection, device: Device, place: Workspace, requireme
         return Finding(requirement, True, f"{where}; not started with the {device.runner} runner")
     if "refused" in tried:
         return Finding(requirement, False, f"does not start: {tried['refused']}", remedy)
-    with_what = f"starts with numpy {tried['numpy']}; accelerators: {', '.join(tried['offers']) or 'none'}"
-    return Finding(requirement, True, with_what)
+    beside = f" with numpy {tried['numpy']}" if "numpy" in tried else ""
+    return Finding(requirement, True, f"starts{beside}; accelerators: {', '.join(tried['offers']) or 'none'}")
 
 
 def _meter(connection: Connection, device: Device, place: Workspace) -> Finding:
