@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
+from harness import metering, registry
 from harness.errors import LabError
 from harness.model import FRAME_RATE_HZ, Case, Device, Load, Samples, Suite
 from harness.ports import Connection
@@ -124,7 +124,7 @@ def job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quic
             "mean": list(spec.mean),
             "std": list(spec.std),
         },
-        "meter": dict(device.meter) if device.meter else None,
+        "meter": metering.for_job(device),
         "plan": plan(suite.load, len(models), quick=quick, cooldown_s=device.limits.cooldown_s),
     }
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import placing, preflight, provision, record, scenarios, stats
+from harness import metering, placing, preflight, provision, record, scenarios, stats
 from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unsupported
 from harness.jobs import MIN_LAUNCHES, Group, inputs_file, job, push_json
 from harness.link import Link
@@ -44,7 +44,10 @@ def measure(
         data = next(iter(inputs))
         wanted = job(group, where, where[data], runtime, quick=quick)
         link.persistently(lambda way: push_json(way, wanted, posixpath.join(folder, "job.json")), say)
-        account = _follow(group, link, place, folder, say)
+        with metering.recording(device, place.command) as meter:
+            account = _follow(group, link, place, folder, meter, say)
+            link.persistently(meter.compare, say)
+            account.events = meter.joined(account.events)
         link.persistently(lambda way: _collect(way, folder, account, group), say)
     facts = _facts(group, data, place)
     yield from _results(group, account, samples, campaign, quick, facts)
@@ -116,7 +119,9 @@ def _stop(link: Link, group: Group, folder: str) -> None:
         provision.runner(group.device).stop(link.connection, folder)
 
 
-def _follow(group: Group, link: Link, place: Workspace, folder: str, say: Callable[[str], None]) -> record.Account:
+def _follow(
+    group: Group, link: Link, place: Workspace, folder: str, meter: metering.Recorder, say: Callable[[str], None]
+) -> record.Account:
     """Start the job and follow it to its end, through lost links; the job itself needs none."""
     runner, account, offset = provision.runner(group.device), record.Account(), 0
     decided: set[int] = set()
@@ -126,6 +131,7 @@ def _follow(group: Group, link: Link, place: Workspace, folder: str, say: Callab
             for behind, event in runner.follow(link.connection, group.device, place.command, folder, offset=offset):
                 offset = behind
                 account.events.append(event)
+                meter.hear(event, link.connection)
                 if event["event"] == "launch":
                     _decide(group, link, folder, account, decided)
                 if text := _progress(group, event, decided):

@@ -106,6 +106,13 @@ def opened(meter: dict[str, Any]) -> Iterator[tuple[Any, str]]:
     """
     settings = dict(meter)
     module = import_module("harness.agent.meters." + settings.pop("kind"))
+    with reading(module, settings) as opened_now:
+        yield opened_now
+
+
+@contextmanager
+def reading(module: Any, settings: dict[str, Any]) -> Iterator[tuple[Any, str]]:
+    """Give the meter of a module with its settings, and what it reads; raises Refused as `opened` does."""
     try:
         with closing(module.Meter(module.Options(**settings))) as reader:
             yield reader, module.QUANTITY

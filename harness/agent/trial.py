@@ -24,17 +24,18 @@ def meter(arguments: list[str]) -> int:
     del arguments
     try:
         with energy.opened(json.load(sys.stdin)) as (reader, quantity):
-            answer = _tried(reader, quantity)
+            answer = tried(reader, quantity)
     except energy.Refused as refused:
         answer = {"refused": str(refused)}
     json.dump(answer, sys.stdout)
     return 0
 
 
-def _tried(reader: Any, quantity: str) -> dict[str, Any]:
+def tried(reader: Any, quantity: str, *, load: bool = True) -> dict[str, Any]:
+    """Return what a meter did in two seconds; the second half is under load, unless the meter reads another machine."""
     if reader.charging():
         return {"charging": True}
-    samples = {"rest": _sampled(reader, load=False), "load": _sampled(reader, load=True)}
+    samples = {"rest": _sampled(reader, load=False), "load": _sampled(reader, load=load)}
     answer: dict[str, Any] = {"charging": False, "changes": 0}
     for name, taken in samples.items():
         values = [value for _, value in taken]

@@ -167,8 +167,9 @@ def _meter(table: DeviceTable, *, file: str) -> Mapping[str, Any] | None:
     own = dict(table.meter.model_extra or {})
     module = registry.load(rooms[kind], kind, file=file, key="meter.kind")
     if hasattr(module, "Options"):
-        registry.options(module, own, file=file, key="meter", beside=("kind",))
-    return {"kind": kind, **own}
+        registry.options(module, own, file=file, key="meter", beside=("kind", "side"))
+    here = rooms[kind] == "meters" or table.meter.side == "host"
+    return {"kind": kind, **own, **({"side": "host"} if here else {})}
 
 
 def _runtimes(texts: Sequence[str], *, file: str) -> tuple[str, ...]:

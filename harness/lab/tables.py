@@ -51,6 +51,9 @@ class MeterTable(Table):
     model_config = ConfigDict(extra="allow")
 
     kind: str = Field(description="Name of the meter.")
+    side: Literal["device", "host"] = Field(
+        default="device", description="Who reads it; a meter that only the host can read needs no word."
+    )
 
 
 class LimitsTable(Table):

@@ -1,171 +1,170 @@
-"""Energy from files that really change while they are read: the numbers known, and every reason to have none."""
+"""Energy from real files read by the real meters, in time that passes at once: numbers, and every reason for none."""
 
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import IO, Any
 
 import numpy as np
 import pytest
 
-from harness import record
+from harness import energy as host
 from harness.agent import energy
-from harness.agent.meters import power_supply, powercap
+from harness.agent.meters import hwmon, power_supply, powercap
+from harness.errors import MeasurementError
+from harness.model import Estimate, Measurement
+from tests.power_traces import VirtualClock, played
 
 IDLE_W, BUSY_W = 2.0, 5.0
 WINDOW_S = 10.3
 RANGE_UJ = 20_000_000
 
 
-class Supply:
-    """A folder like one of sysfs, whose files a thread keeps up to date; each write is one, as the kernel's are."""
+class Supply(VirtualClock):
+    """A folder like one of sysfs, whose files say what a meter says at the moment when it is read."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **facts: Any) -> None:
+        super().__init__()
         folder.mkdir(parents=True)
-        self.folder, self.watts, self.spent_j = folder, IDLE_W, 0.0
-        self._files: dict[str, int] = {}
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.folder, self.watts, self.facts = folder, IDLE_W, facts
+        self._spent_j, self._last_s = 0.0, self.now_s
+        self._files: dict[str, IO[bytes]] = {}
 
     def write(self, name: str, value: int | str) -> None:
-        """Change a file in place; fixed in width, so that no reader sees it empty."""
+        """Change a file in place; fixed in width, because to truncate it costs a flush."""
         if name not in self._files:
-            self._files[name] = os.open(self.folder / name, os.O_RDWR | os.O_CREAT)
-        text = f"{value:020d}\n" if isinstance(value, int) else f"{value}\n"
-        os.pwrite(self._files[name], text.encode(), 0)
+            self._files[name] = (self.folder / name).open("wb", buffering=0)
+        text = f"{value:020d}\n" if isinstance(value, int) else f"{value:12s}\n"
+        os.pwrite(self._files[name].fileno(), text.encode(), 0)
 
-    def update(self) -> None:
+    def spent_j(self) -> float:
+        """Return the joules so far."""
+        self._spent_j += self.watts * (self.now_s - self._last_s)
+        self._last_s = self.now_s
+        return self._spent_j
+
+    def show(self) -> None:
         """Write what the meter shows now."""
 
-    def start(self) -> Supply:
-        """Begin to move."""
-        self.update()
-        self._thread.start()
-        return self
+    def now_ns(self) -> int:
+        """Return the time, which is asked for before every reading."""
+        self.show()
+        return super().now_ns()
 
-    def close(self) -> None:
-        """Stand still."""
-        self._done.set()
-        self._thread.join()
-        for descriptor in self._files.values():
-            os.close(descriptor)
-
-    def _run(self) -> None:
-        last = time.monotonic()
-        while not self._done.wait(0.01):
-            now = time.monotonic()
-            self.spent_j += self.watts * (now - last)
-            last = now
-            self.update()
+    def infer(self, seconds: float) -> dict[str, Any]:
+        """Run inferences of 1 ms each, which draw more power."""
+        self.spent_j()
+        self.watts = BUSY_W
+        self.sleep(seconds)
+        self.spent_j()
+        self.watts = IDLE_W
+        return {"count": round(seconds * 1e3)}
 
 
 class Counter(Supply):
     """Microjoules that begin near the end of their range, so that they turn over."""
 
-    def update(self) -> None:
+    def show(self) -> None:
         """Write energy_uj and its range."""
         self.write("max_energy_range_uj", RANGE_UJ)
-        self.write("energy_uj", int(RANGE_UJ - 5_000_000 + self.spent_j * 1e6) % RANGE_UJ)
+        self.write("energy_uj", int(RANGE_UJ - 5_000_000 + self.spent_j() * 1e6) % RANGE_UJ)
 
 
 class Battery(Supply):
     """Volts and amperes that sag and swing, the current negative as some drivers have it."""
 
-    status = "Discharging"
-
-    def update(self) -> None:
+    def show(self) -> None:
         """Write voltage, current and status."""
-        volts = 3.8 + 0.1 * np.sin(time.monotonic() * 7)
+        volts = 3.8 + 0.1 * np.sin(self.now_s * 7)
         self.write("voltage_now", int(volts * 1e6))
         self.write("current_now", -int(self.watts / volts * 1e6))
-        self.write("status", self.status)
+        charging = self.facts.get("charging_from") == self.watts
+        self.write("status", "Charging" if charging else self.facts.get("status", "Discharging"))
+
+
+class Sensor(Supply):
+    """A chip of hwmon whose last digits move."""
+
+    def show(self) -> None:
+        """Write its power."""
+        moved = self.watts * 1e6 + round(self.now_s * 7919e3) % 2001 - 1000
+        self.write("power1_input", int(self.facts.get("sign", 1) * moved))
+        self.write("in1_input", 5000)
+        self.write("curr1_input", int(moved / 5000))
 
 
 class Still(Counter):
     """A meter that is not connected."""
 
-    def update(self) -> None:
+    def show(self) -> None:
         """Write the same for ever."""
-        self.write("max_energy_range_uj", RANGE_UJ)
         self.write("energy_uj", 1234)
-
-
-class Plugged(Battery):
-    """A battery that begins to charge while the model runs."""
-
-    def update(self) -> None:
-        """Charge from the busy window on."""
-        self.status = "Charging   " if self.watts == BUSY_W else "Discharging"
-        super().update()
 
 
 class Vanishing(Counter):
     """A meter whose driver is unloaded while the model runs."""
 
-    def update(self) -> None:
+    def show(self) -> None:
         """Go away in the busy window."""
-        super().update()
+        super().show()
         if self.watts == BUSY_W:
-            (self.folder / "energy_uj").unlink(missing_ok=True)
+            (self.folder / "energy_uj").unlink()
 
 
 class Slow(Counter):
     """A meter that moves three times a second: too coarse for the window."""
 
-    def update(self) -> None:
+    last = -1
+
+    def show(self) -> None:
         """Write only now and then."""
-        now = int(time.monotonic() * 3)
-        if getattr(self, "last", None) != now:
-            self.last = now
-            super().update()
+        if int(self.now_s * 3) != self.last:
+            self.last = int(self.now_s * 3)
+            super().show()
 
 
-@dataclass
-class Trial:
-    """One measurement under way on one supply."""
-
-    kind: str
-    supply: Supply
-    started: float = field(default_factory=time.monotonic)
-    result: Future[dict[str, Any]] = field(default_factory=Future)
+def measured(module: ModuleType, supply: Supply, *, window_s: float = WINDOW_S, **settings: Any) -> dict[str, Any]:
+    """Return the event of one pass."""
+    supply.show()
+    place = {"chip": str(supply.folder)} if module is hwmon else {"path": str(supply.folder)}
+    with energy.reading(module, {**place, **settings}) as (reader, quantity):
+        return {"meter": "known", **energy.watched(reader, quantity, window_s, supply.infer, supply)}
 
 
-def load(supply: Supply) -> Callable[[float], dict[str, Any]]:
-    """Return inferences of 1 ms each that draw more power."""
-
-    def infer(seconds: float) -> dict[str, Any]:
-        supply.watts = BUSY_W
-        started = time.monotonic_ns()
-        time.sleep(seconds)
-        supply.watts = IDLE_W
-        elapsed = time.monotonic_ns() - started
-        return {"count": round(elapsed / 1e6), "ns": elapsed}
-
-    return infer
+METERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "counter": lambda folder: measured(powercap, Counter(folder)),
+    "battery": lambda folder: measured(power_supply, Battery(folder)),
+    "sensor": lambda folder: measured(hwmon, Sensor(folder)),
+    "volts times amperes": lambda folder: measured(hwmon, Sensor(folder), channel="in1_input * curr1_input"),
+}
 
 
-@pytest.fixture(scope="module")
-def trials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Trial]]:
-    """Measure with every meter at the same time: three windows of ten seconds are the least that counts."""
-    folder = tmp_path_factory.mktemp("sys")
-    kinds: dict[str, tuple[str, type[Supply]]] = {
-        "counter": ("powercap", Counter), "battery": ("power_supply", Battery), "still": ("powercap", Still),
-        "plugged": ("power_supply", Plugged), "vanishing": ("powercap", Vanishing), "slow": ("powercap", Slow),
-    }  # fmt: skip
-    with ThreadPoolExecutor(len(kinds)) as pool:
-        made = {name: Trial(kind, make(folder / name).start()) for name, (kind, make) in kinds.items()}
-        for name, trial in made.items():
-            meter = {"kind": trial.kind, "path": str(folder / name)}
-            trial.result = pool.submit(energy.measure, meter, WINDOW_S, load(trial.supply))
-        yield made
-    for trial in made.values():
-        trial.supply.close()
+@pytest.mark.parametrize("name", METERS)
+def test_a_known_power_is_found_in_every_window_also_over_a_turn_of_the_counter(tmp_path: Path, name: str) -> None:
+    event = METERS[name](tmp_path / "meter")
+    for window, watts in (("idle_before", IDLE_W), ("busy", BUSY_W), ("idle_after", IDLE_W)):
+        found = event["windows"][window]
+        assert found["seconds"] >= WINDOW_S
+        assert found["joules"] / found["seconds"] == pytest.approx(watts, rel=0.02), window
+    assert event["windows"]["busy"]["updates"] > 80
+
+
+@pytest.mark.parametrize("name", METERS)
+def test_joules_per_inference_are_the_power_over_the_rate_gross_and_net(tmp_path: Path, name: str) -> None:
+    gross, net = host.measurements([METERS[name](tmp_path / "meter")])
+    assert gross.estimate is not None
+    assert net.estimate is not None
+    assert gross.estimate.low <= BUSY_W / 1000 <= gross.estimate.high
+    assert net.estimate.low <= (BUSY_W - IDLE_W) / 1000 <= net.estimate.high
+    assert gross.estimate.high - gross.estimate.low < 0.03 * gross.estimate.point
+    assert gross.values.mean() == pytest.approx(BUSY_W / 1000, rel=0.01)
+    assert net.values.mean() == pytest.approx((BUSY_W - IDLE_W) / 1000, rel=0.02)
+    assert (gross.unit, net.unit) == ("J", "J")
+    assert "idle subtracted" in net.method
 
 
 def refusal(call: Callable[[], object]) -> str:
@@ -175,68 +174,51 @@ def refusal(call: Callable[[], object]) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["counter", "battery"])
-def test_a_known_power_is_found_in_every_window_also_over_a_turn_of_the_counter(
-    trials: Mapping[str, Trial], name: str
-) -> None:
-    windows = trials[name].result.result(60)["windows"]
-    for window, watts in (("idle_before", IDLE_W), ("busy", BUSY_W), ("idle_after", IDLE_W)):
-        found = windows[window]
-        assert found["seconds"] >= WINDOW_S
-        assert found["joules"] / found["seconds"] == pytest.approx(watts, rel=0.03), window
-        assert len(found["watts"]) == 10
-        assert np.mean(found["watts"]) == pytest.approx(watts, rel=0.03)
-    assert windows["busy"]["updates"] > 100
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda at: measured(powercap, Still(at)), "the meter never changed: it is broken or not connected"),
+        (
+            lambda at: measured(power_supply, Battery(at, charging_from=BUSY_W)),
+            "the battery began to charge during the window; unplug it",
+        ),
+        (
+            lambda at: measured(power_supply, Battery(at, status="Full")),
+            "the battery is charging, which hides what the device draws; unplug it",
+        ),
+        (
+            lambda at: measured(hwmon, Sensor(at, sign=-1)),
+            "the meter counts backwards: its shunt is wired the other way round",
+        ),
+    ],
+    ids=["still", "charges in the middle", "full", "reversed"],
+)
+def test_a_meter_that_cannot_be_right_is_refused(tmp_path: Path, call: Callable[[Path], object], says: str) -> None:
+    assert refusal(lambda: call(tmp_path / "meter")) == says
 
 
-@pytest.mark.parametrize("name", ["counter", "battery"])
-def test_joules_per_inference_are_the_power_over_the_rate_gross_and_net(trials: Mapping[str, Trial], name: str) -> None:
-    answer = trials[name].result.result(60)
-    gross, net = record._energy([{"event": "energy", **answer}])
-    assert gross.values.mean() == pytest.approx(BUSY_W / 1000, rel=0.04)
-    assert net.values.mean() == pytest.approx((BUSY_W - IDLE_W) / 1000, rel=0.06)
-    assert (gross.unit, net.unit) == ("J", "J")
-    assert "idle subtracted" in net.method
-
-
-def test_a_meter_that_never_moves_is_refused(trials: Mapping[str, Trial]) -> None:
-    says = refusal(lambda: trials["still"].result.result(60))
-    assert says == "the meter never changed: it is broken or not connected"
-
-
-def test_a_battery_that_begins_to_charge_is_refused(trials: Mapping[str, Trial]) -> None:
-    says = refusal(lambda: trials["plugged"].result.result(60))
-    assert says == "the battery began to charge during the window; unplug it"
-
-
-def test_a_meter_that_vanishes_in_the_middle_is_refused_not_bridged(trials: Mapping[str, Trial]) -> None:
-    says = refusal(lambda: trials["vanishing"].result.result(60))
+def test_a_meter_that_vanishes_in_the_middle_is_refused_not_bridged(tmp_path: Path) -> None:
+    says = refusal(lambda: measured(powercap, Vanishing(tmp_path / "meter")))
     assert says.startswith("the meter cannot be read: [Errno 2] No such file")
     assert says.endswith("look at [meter] in the device's file")
 
 
-def test_a_meter_too_coarse_for_the_window_is_refused(trials: Mapping[str, Trial]) -> None:
-    says = refusal(lambda: trials["slow"].result.result(60))
+def test_a_meter_too_coarse_for_the_window_is_refused(tmp_path: Path) -> None:
+    says = refusal(lambda: measured(powercap, Slow(tmp_path / "meter")))
     assert says.startswith("the window was too short: 10.")
     assert says.endswith("meter updates; 10 s and 50 updates are needed")
 
 
 def test_a_window_too_short_is_refused(tmp_path: Path) -> None:
-    supply = Counter(tmp_path / "rapl").start()
-    meter = {"kind": "powercap", "path": str(tmp_path / "rapl")}
-    says = refusal(lambda: energy.measure(meter, 0.3, load(supply)))
-    supply.close()
+    says = refusal(lambda: measured(powercap, Counter(tmp_path / "meter"), window_s=0.3))
     assert says.startswith("the window was too short: 0.3 s with ")
 
 
-@pytest.mark.parametrize("status", ["Charging", "Full"])
-def test_a_battery_on_its_charger_is_refused_before_anything_runs(tmp_path: Path, status: str) -> None:
-    supply = Battery(tmp_path / "battery")
-    supply.status = status
-    supply.start()
+def test_a_battery_on_its_charger_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    battery = Battery(tmp_path / "battery", status="Charging")
+    battery.show()
     started = time.monotonic()
-    says = refusal(lambda: energy.measure({"kind": "power_supply", "path": str(supply.folder)}, 10, load(supply)))
-    supply.close()
+    says = refusal(lambda: energy.measure({"kind": "power_supply", "path": str(battery.folder)}, 10, battery.infer))
     assert says == "the battery is charging, which hides what the device draws; unplug it"
     assert time.monotonic() - started < 1
 
@@ -262,7 +244,76 @@ def test_power_now_is_taken_where_there_is_one(tmp_path: Path) -> None:
 
 
 def test_an_absent_energy_keeps_its_reason() -> None:
-    for events, reason in (([], "no meter configured"), ([{"event": "energy", "absent": "charging"}], "charging")):
-        measured = record._energy(events)
-        assert [m.metric for m in measured] == ["energy_j", "energy_net_j"]
-        assert all(m.absent_reason == reason and len(m.values) == 0 for m in measured)
+    old = {"event": "energy", "windows": {"busy": {"joules": 1.0}}}
+    for events, reason in (
+        ([], "no meter configured"),
+        ([{"event": "energy", "absent": "charging"}], "charging"),
+        ([old], "the runner sent no readings of the meter; bring the runner of this version"),
+    ):
+        found: list[Measurement] = host.measurements(events)
+        assert [m.metric for m in found] == ["energy_j", "energy_net_j"]
+        assert all(m.absent_reason == reason and len(m.values) == 0 for m in found)
+        assert host.notes(events) == {}
+
+
+# the interval ---------------------------------------------------------------------------------------------------------
+
+
+def an_event(seed: int = 3) -> dict[str, Any]:
+    return played(np.random.default_rng(seed), "constant").event
+
+
+def width(estimate: Estimate) -> float:
+    return estimate.high - estimate.low
+
+
+def test_a_coarser_meter_has_a_wider_interval() -> None:
+    event = an_event()
+    plain = host.per_inference(event).gross
+    coarse = host.per_inference({**event, "resolution": event["resolution"] + 2.0}).gross
+    assert coarse.point == plain.point
+    assert width(coarse) > 1.5 * width(plain)
+
+
+def test_an_uncertain_clock_widens_the_interval_by_the_step_in_power() -> None:
+    event = an_event()
+    sharp, blurred = (host.per_inference({**event, "clock_s": clock_s}) for clock_s in (0.0, 0.5))
+    step_w = sharp.notes["busy_w"] - np.mean(sharp.notes["idle_w"])
+    each_s = sharp.notes["window_s"] / sharp.notes["inferences"]
+    expected = np.sqrt(2 / 3) * 0.5 * step_w / (sharp.notes["window_s"] - 1.0) * each_s
+    assert blurred.notes["budget"]["edges"] == pytest.approx(expected, rel=0.1)
+    assert width(blurred.gross) > width(sharp.gross)
+
+
+def test_clocks_too_uncertain_for_the_window_give_no_number() -> None:
+    with pytest.raises(MeasurementError, match="of a window of 12 s are uncertain; take a faster meter or a nearer"):
+        host.per_inference({**an_event(), "clock_s": 3.0})
+
+
+def test_an_idle_power_that_drifts_widens_the_net_interval_alone() -> None:
+    event = an_event()
+    windows = dict(event["windows"])
+    before = host.per_inference(event)
+    windows["idle_after"] = (
+        {
+            **windows["idle_after"],
+            "readings": [reading + 0.5 for reading in windows["idle_after"]["readings"]],
+        }
+        if event["quantity"] == "watts"
+        else {
+            **windows["idle_after"],
+            "readings": [
+                reading + 0.5 * (at - windows["idle_after"]["at_ns"][0]) * 1e-9
+                for at, reading in zip(windows["idle_after"]["at_ns"], windows["idle_after"]["readings"], strict=True)
+            ],
+        }
+    )
+    drifted = host.per_inference({**event, "windows": windows})
+    assert width(drifted.net) > width(before.net)
+    assert width(drifted.gross) == pytest.approx(width(before.gross), rel=0.2)
+
+
+def test_the_budget_of_the_interval_adds_up_to_it() -> None:
+    found = host.per_inference(an_event())
+    total = np.sqrt(sum(size**2 for size in found.notes["budget"].values()))
+    assert 1.9 * total < width(found.gross) / 2 < 4.4 * total  # Student's t of 2 degrees of freedom at the most

@@ -7,8 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,7 @@ from harness.transports import local
 from harness.wheels import Target
 
 MAIN = Path(agent.__path__[0], "__main__.py")
-WINDOW_S = 13.0
-REST_W, BUSY_W = 1.25, 3.75
+REST_W = 1.25
 
 
 def jitter(turn: int) -> int:
@@ -82,81 +80,6 @@ def moving(folder: Path, **options: Any) -> Iterator[Sensor]:
         yield sensor
     finally:
         sensor.close()
-
-
-class Teller:
-    """A file with watts that jitter, for programs to read."""
-
-    def __init__(self, file: Path) -> None:
-        self.file, self.watts, self._turn = file, REST_W, 0
-        self._done = threading.Event()
-        self._tell()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stand still."""
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._done.wait(0.01):
-            self._turn += 1
-            self._tell()
-
-    def _tell(self) -> None:
-        part = self.file.with_suffix(".part")
-        part.write_text(f"{self.watts + jitter(self._turn) * 1e-6:.6f}\n")
-        part.replace(self.file)
-
-
-def load(source: Sensor | Teller) -> Callable[[float], dict[str, Any]]:
-    def infer(seconds: float) -> dict[str, Any]:
-        source.watts = BUSY_W
-        time.sleep(seconds)
-        source.watts = REST_W
-        return {"count": 1000, "ns": int(seconds * 1e9)}
-
-    return infer
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Future[dict[str, Any]]]]:
-    """Measure with every meter at the same time: three windows of ten seconds are the least that counts."""
-    folder = tmp_path_factory.mktemp("meters")
-    sensors = {name: Sensor(folder / name) for name in ("power", "product")}
-    sensors["reversed"] = Sensor(folder / "reversed", sign=-1)
-    told = Teller(folder / "watts")
-    argv = printing(TELL, str(told.file))
-    jobs: dict[str, tuple[dict[str, Any], Sensor | Teller]] = {
-        "power": ({"kind": "hwmon", "chip": str(folder / "power")}, sensors["power"]),
-        "product": (
-            {"kind": "hwmon", "chip": str(folder / "product"), "channel": "in1_input * curr1_input"},
-            sensors["product"],
-        ),
-        "reversed": ({"kind": "hwmon", "chip": str(folder / "reversed")}, sensors["reversed"]),
-        "stream": ({"kind": "command", "argv": argv}, told),
-    }
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        yield {
-            name: pool.submit(energy.measure, table, WINDOW_S, load(source)) for name, (table, source) in jobs.items()
-        }
-    for source in (*sensors.values(), told):
-        source.close()
-
-
-@pytest.mark.parametrize("name", ["power", "product", "stream"])
-def test_known_watts_are_found_in_every_window(measured: Mapping[str, Future[dict[str, Any]]], name: str) -> None:
-    windows = measured[name].result(60)["windows"]
-    for window, watts in (("idle_before", REST_W), ("busy", BUSY_W), ("idle_after", REST_W)):
-        found = windows[window]
-        assert found["joules"] / found["seconds"] == pytest.approx(watts, rel=0.02), window
-    assert windows["busy"]["updates"] >= energy.MIN_UPDATES
-
-
-def test_a_shunt_wired_the_other_way_round_gives_no_energy(measured: Mapping[str, Future[dict[str, Any]]]) -> None:
-    with pytest.raises(energy.Refused, match="counts backwards: its shunt is wired the other way round"):
-        measured["reversed"].result(60)
 
 
 def options(kind: str, **table: Any) -> Any:

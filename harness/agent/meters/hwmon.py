@@ -37,19 +37,22 @@ class Options:
 class Meter:
     """Watts drawn now."""
 
-    resolution = 1e-6
-
     def __init__(self, options: Options) -> None:
         self._channels = [part.strip() for part in options.channel.split("*")]
         folder = _chip(options.chip, self._channels)
         self._files = [folder / channel for channel in self._channels]
+        self.resolution = 1e-6
         self.read()
 
     def read(self) -> float:
         """Return the watts that flow through the sensor now; negative if they flow backwards."""
+        values = [int(file.read_text()) for file in self._files]
         watts = 1e-6  # µW, and mV x mA, alike
-        for file in self._files:
-            watts *= int(file.read_text())
+        for value in values:
+            watts *= value
+        if len(values) > 1:
+            # A last digit of volts or amperes moves the product by the other.
+            self.resolution = 1e-6 * sum(abs(value) for value in values)
         return watts
 
     def charging(self) -> bool:
