@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness import __version__
+from harness.cli.agreement_commands import layers
 from harness.cli.lab_commands import build, check, clean, devices, init, schema
 from harness.cli.result_commands import compare, export, history, report
 from harness.cli.runner_commands import build_runner
@@ -22,7 +23,21 @@ def cli() -> None:
     """
 
 
-for _command in (init, devices, check, clean, build, build_runner, report, compare, history, export, schema, lab_group):
+for _command in (
+    init,
+    devices,
+    check,
+    clean,
+    build,
+    build_runner,
+    layers,
+    report,
+    compare,
+    history,
+    export,
+    schema,
+    lab_group,
+):
     cli.add_command(_command)
 
 

@@ -25,7 +25,7 @@ from harness.model import Address, Campaign, Conditions, Device, Estimate, Measu
 from harness.store import Store
 
 Command = Callable[..., Result]
-COMMANDS = ["init", "devices", "check", "clean", "build", "build-runner"]
+COMMANDS = ["init", "devices", "check", "clean", "build", "build-runner", "layers"]
 COMMANDS += ["report", "compare", "history", "export", "schema"]
 
 
