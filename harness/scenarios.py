@@ -144,7 +144,7 @@ def _jitter(late: FloatArray) -> Measurement:
 def _sustained(samples: FloatArray, rounds: IntArray, events: Events) -> list[Measurement]:
     windows = events[0]["windows"]
     starts = np.array([window["at_ns"] for window in windows]) / NS_PER_S
-    seconds = np.array([samples[start:stop].mean() for _, start, stop in rounds])
+    seconds = np.array([np.median(samples[start:stop]) for _, start, stop in rounds])
     readings = [window["temperature_c"] for window in windows if "temperature_c" in window]
     warm = "the device has no temperature that can be read" if len(readings) < len(windows) else ""
     return [
@@ -164,5 +164,5 @@ def _throttling(starts: FloatArray, seconds: FloatArray, until_s: float) -> list
     kept = np.array([throttling.sustained_speed(seconds)])
     return [
         Measurement("throttle_s", "s", np.array([] if found is None else [found]), None, how, never),
-        Measurement("sustained_speed", "%", kept, None, "speed of the last fifth over the fastest fifth of windows"),
+        Measurement("sustained_speed", "%", kept, None, "median speed of the last fifth of windows over the fastest"),
     ]

@@ -217,3 +217,9 @@ def write_device(
     head = f'kind = "workstation"\naddress = "local:"\nruntimes = [{listed}]\nworkdir = "{workdir}"\n'
     path.write_text(head + more)
     return path
+
+
+def of_any_batch(path: Path) -> Path:
+    """Write a good model that takes as many images at once as it is given."""
+    nodes, weights = _classifier("x")
+    return _save(path, nodes, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, SIZE, SIZE])], weights)

@@ -41,13 +41,13 @@ class SustainedPass:
             cooling = self._cool()
             self._waited_s += cooling["waited_s"]
             try:
-                windows = self._burden(index)
+                began, windows = self._burden(index)
             except Lost as lost:
                 self._c.drop(index, "sustained", lost)
                 continue
             trace = survey.conditions(str(self._c.folder))
-            facts = {"place": place, "of": len(order), **cooling, "windows": windows, "conditions": trace}
-            self._c.events.say("sustained", model=index, **facts)
+            facts = {"place": place, "of": len(order), **cooling, "began_ns": began, "windows": windows}
+            self._c.events.say("sustained", model=index, **facts, conditions=trace)
         self._c.events.say("timed_end", paused_s=self._waited_s, sentinel_ns=self._c.sentinel.spent_ns)
 
     def _cool(self) -> dict[str, Any]:
@@ -63,7 +63,8 @@ class SustainedPass:
             time.sleep(min(pause, self._plan["cooldown_s"] - waited))
             pause = min(pause * 2, 5.0)
 
-    def _burden(self, index: int) -> list[dict[str, Any]]:
+    def _burden(self, index: int) -> tuple[int, list[dict[str, Any]]]:
+        """Return when the load began, ns, and its windows."""
         process = self._c.start(index)
         try:
             process.ask("load")
@@ -74,7 +75,7 @@ class SustainedPass:
         finally:
             process.quit()
         write(self._c.folder, index, rows[-2], rows)
-        return windows
+        return began, windows
 
     def _windows(self, index: int, process: Process, began: int) -> tuple[list[dict[str, Any]], array[int]]:
         """Return when each window began with the temperature then, and rows as the timed pass writes them."""

@@ -152,13 +152,15 @@ def _over_time(base: Measurement, own: Measurement) -> Estimate | None:
     What differs between one's minutes and the other's can be seen in neither, so this is no interval of the mean, which
     would be far too narrow: it holds the ratios of 95 % of the windows.
     """
-    means = [
-        np.array([one.values[a:b].mean() for _, a, b in one.rounds]) for one in (base, own) if one.rounds is not None
+    medians = [
+        np.array([np.median(one.values[a:b]) for _, a, b in one.rounds])
+        for one in (base, own)
+        if one.rounds is not None
     ]
-    count = min(map(len, means), default=0)
-    if len(means) < 2 or count < _WINDOWS:
+    count = min(map(len, medians), default=0)
+    if len(medians) < 2 or count < _WINDOWS:
         return None
-    low, point, high = np.quantile(means[1][:count] / means[0][:count], (0.025, 0.5, 0.975))
+    low, point, high = np.quantile(medians[1][:count] / medians[0][:count], (0.025, 0.5, 0.975))
     method = f"{UNPAIRED}: 95 % of {count} windows, each at the same time since its load began"
     return Estimate(float(point), float(low), float(high), 0.95, method)
 

@@ -1,4 +1,8 @@
-"""When a processor under load slowed down for good, and how much of its speed it kept."""
+"""When a processor under load slowed down for good, and how much of its speed it kept.
+
+A window is judged by its median inference, which a slower clock moves and other work on the device hardly does. A
+processor that throttles by pausing for less than half of the time moves it only if pauses are shorter than inferences.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ def throttled_at(starts_s: FloatArray, seconds: FloatArray) -> float | None:
 
     Args:
         starts_s: (W,) when each window began, in seconds, ascending.
-        seconds: (W,) mean time per inference in each window; the running median over `SMOOTHED` windows is judged
+        seconds: (W,) median time per inference in each window; the running median over `SMOOTHED` windows is judged
             against the median of the fastest fifth.
 
     Raises:
@@ -44,7 +48,7 @@ def sustained_speed(seconds: FloatArray) -> float:
     """Return sustained over peak speed, a ratio: the fastest fifth's median time over that of the last fifth.
 
     Args:
-        seconds: (W,) mean time per inference in each window, in the order of time.
+        seconds: (W,) median time per inference in each window, in the order of time.
 
     Raises:
         ValueError: fewer than `LEAST` windows.
