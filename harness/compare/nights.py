@@ -96,50 +96,54 @@ def _latencies(
 ) -> Iterator[Change]:
     limit = margin(METRICS["latency_ratio"], suite)
     for metric, q in _LATENCIES.items():
-        pair = [run.measurements.get("latency_s") for run in (before, after)]
-        lacking = _lacking(before, after, metric)
-        change = None if lacking else _apart(pair[0], pair[1], q)
-        yield _judged(metric, METRICS[metric].title, before, after, change, limit, lacking or _too_few(change))
-        if lacking or not _same_baseline(before, after, baselines):
+        title, lacking = METRICS[metric].title, _lacking(before, after, metric)
+        change = None if lacking else apart(before.measurements["latency_s"], after.measurements["latency_s"], q)
+        yield _judged(metric, title, before, after, change, limit, lacking or _too_few(change))
+        pairs = [] if lacking else _with_baselines(before, after, baselines)
+        if not pairs:
             continue
-        relative = _relative(before, after, baselines, q)
-        title = f"{METRICS[metric].title}, against each night's own baseline"
-        own = [_share(run, base, metric) for run, base in zip((before, after), baselines, strict=True)]
-        found = _judged(metric, title, before, after, relative, limit, _too_few(relative), drifts=False)
+        latencies = [(run.measurements["latency_s"], base.measurements["latency_s"]) for run, base in pairs]
+        ratio = relative(latencies[0], latencies[1], q)
+        title += ", against each night's own baseline"
+        found = _judged(metric, title, before, after, ratio, limit, _too_few(ratio), drifts=False)
+        own = [_share(run, base, metric) for run, base in pairs]
         yield replace(found, before=own[0], after=own[1], relative=True)
 
 
-def _apart(before: Measurement | None, after: Measurement | None, q: float) -> Estimate | None:
-    if before is None or after is None:
-        return None
+def apart(before: Measurement, after: Measurement, q: float) -> Estimate | None:
+    """Return the ratio of a quantile, after over before, the launches of each night being independent samples."""
     change = stats.mean_ratio(levels(before, q), levels(after, q))
     return change and replace(change, method=f"each night's launches apart: {change.method}")
 
 
-def _relative(before: Run, after: Run, baselines: tuple[Run | None, Run | None], q: float) -> Estimate | None:
-    """Return the ratio of ratios: each night's launches against its own baseline's launches of the same number."""
-    ratios = [
-        ratio_of_launches(run.measurements["latency_s"], base.measurements["latency_s"], q)
-        for run, base in zip((before, after), baselines, strict=True)
-        if base is not None
-    ]
-    change = stats.mean_ratio(ratios[0], ratios[1])
+def relative(
+    before: tuple[Measurement, Measurement], after: tuple[Measurement, Measurement], q: float
+) -> Estimate | None:
+    """Return the ratio of ratios: each night's launches against its own baseline's launches of the same number.
+
+    Args:
+        before: latencies of the run and of its baseline, of the earlier night.
+        after: the same of the later night.
+        q: the quantile of a launch that stands for it.
+    """
+    change = stats.mean_ratio(ratio_of_launches(*before, q), ratio_of_launches(*after, q))
     said = "each launch against its baseline, which cancels the machine's speed"
     return change and replace(change, method=f"{said}: {change.method}")
 
 
-def _same_baseline(before: Run, after: Run, baselines: tuple[Run | None, Run | None]) -> bool:
-    """Return whether both nights measured the same file as baseline, in turns with another one."""
+def _with_baselines(before: Run, after: Run, baselines: tuple[Run | None, Run | None]) -> list[tuple[Run, Run]]:
+    """Return each night's (run, baseline) where both measured the same file as baseline, in turns with another one."""
     first, second = baselines
     if first is None or second is None or before.id == first.id or after.id == second.id:
-        return False
+        return []
     known = all(not absence(one.measurements.get("latency_s")) for one in (first, second))
-    return known and first.variant.get("sha256") == second.variant.get("sha256")
+    same = known and first.variant.get("sha256") == second.variant.get("sha256")
+    return [(before, first), (after, second)] if same else []
 
 
-def _share(run: Run, base: Run | None, metric: str) -> float | None:
-    values = [statistic(one, metric)[0] for one in (run, base) if one is not None]
-    return values[0] / values[1] if len(values) == 2 and values[0] and values[1] else None
+def _share(run: Run, base: Run, metric: str) -> float | None:
+    values = [statistic(one, metric)[0] for one in (run, base)]
+    return values[0] / values[1] if values[0] and values[1] else None
 
 
 def _costs(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[Change]:
