@@ -17,8 +17,9 @@ from harness.model import Estimate, Measurement, Run, Validity
 
 Outputs = npt.NDArray[np.float32]
 
-#: The measurement and the accuracy that this module adds to a run.
+#: The measurements and the accuracy that this module adds to a run.
 DIFFERENCE: Final = "reference_difference"
+MEAN: Final = "reference_mean_difference"
 LABELS: Final = "reference_agreement"
 #: A label that flips where the host's own two best outputs lie closer than this share of the outputs' spread is a tie.
 _TIE = 1e-3
@@ -57,18 +58,21 @@ def held_against(run: Run, reference: Reference, *, same_machine: bool) -> Run:
     """
     reason = _obstacle(run, reference)
     if reason or run.outputs is None or reference.outputs is None:
-        absent = Measurement(DIFFERENCE, "", absent_reason=reason)
-        return replace(run, measurements={**run.measurements, DIFFERENCE: absent})
+        absent = {name: Measurement(name, "", absent_reason=reason) for name in (DIFFERENCE, MEAN)}
+        return replace(run, measurements={**run.measurements, **absent})
     facts = _facts(run.outputs, reference)
-    where = f"{reference.runtime}, {'this very machine' if same_machine else 'the host'}"
+    where = f"against {reference.runtime}, {'this very machine' if same_machine else 'the host'}"
     module = registry.load("metrics", run.case["task"], file=str(run.case["suite"]), key="task.kind")
     labels: Estimate = module.agreement(reference.outputs, run.outputs)
-    far = _largest(run.outputs, reference.outputs)
-    difference = Measurement(DIFFERENCE, "", far, method=f"largest difference of each sample's outputs from {where}")
+    far = np.abs(run.outputs.astype(np.float64) - reference.outputs).reshape(len(run.outputs), -1)
+    found = {
+        DIFFERENCE: Measurement(DIFFERENCE, "", far.max(axis=1), method=f"largest of each sample's outputs, {where}"),
+        MEAN: Measurement(MEAN, "", far.mean(axis=1), method=f"mean of each sample's outputs, {where}"),
+    }
     doubt = doubts(facts, labels, reference)
     return replace(
         run,
-        measurements={**run.measurements, DIFFERENCE: difference},
+        measurements={**run.measurements, **found},
         accuracy={**run.accuracy, LABELS: labels},
         notes={**run.notes, "reference": {"runtime": reference.runtime, "same_machine": same_machine, **facts}},
         validity=Validity.DEGRADED if doubt and run.validity is Validity.VALID else run.validity,
@@ -83,7 +87,7 @@ def doubts(facts: Mapping[str, Any], labels: Estimate, reference: Reference) -> 
     of integers may differ more: kernels of different processors round, and saturate, in their own ways.
     """
     remedy = "look where they part with `edgeward layers`"
-    named = f"{reference.runtime} on the host" if "host" not in reference.runtime else reference.runtime
+    named = f"{reference.runtime}, the host,"
     if not facts["finite"]:
         return f"{named} gives outputs of this file that are not numbers, the device does not; {remedy}"
     if reference.quantised:
@@ -92,9 +96,8 @@ def doubts(facts: Mapping[str, Any], labels: Estimate, reference: Reference) -> 
         return f"the device agrees with {named} in only {labels.point:.1%} of the labels; {remedy}"
     if facts["labels_differ"] > facts["ties"]:
         count = facts["labels_differ"] - facts["ties"]
-        return (
-            f"{count} of {facts['samples']} samples are labelled otherwise than by {named}, no tie among them; {remedy}"
-        )
+        samples = f"{count} of {facts['samples']} samples"
+        return f"the device gives {samples} another label than {named} does, and not by a tie; {remedy}"
     if labels.point < _PIXELS and not facts["labels_differ"]:
         return f"only {labels.point:.2%} of the pixels have the label they have from {named}; {remedy}"
     if facts["max_difference"] > _FAR * facts["spread"]:
@@ -111,12 +114,6 @@ def _obstacle(run: Run, reference: Reference) -> str:
     if run.outputs.shape != reference.outputs.shape:
         return f"the device's outputs are of shape {run.outputs.shape}, the host's of {reference.outputs.shape}"
     return ""
-
-
-def _largest(outputs: Outputs, reference: Outputs) -> npt.NDArray[np.float64]:
-    """Return (N,) the largest absolute difference within each sample; NaN where the reference has no number."""
-    far = np.abs(outputs.astype(np.float64) - reference).reshape(len(outputs), -1)
-    return np.asarray(far.max(axis=1), np.float64)
 
 
 def _facts(outputs: Outputs, reference: Reference) -> dict[str, Any]:
