@@ -83,11 +83,11 @@ def train() -> nn.Module:
     return network
 
 
-def export_tflite(network: nn.Module) -> None:
+def export_tflite(network: nn.Module, target: Path = HERE / "resnet18.tflite") -> None:
     """Write the .tflite; its input stays (1, 1, 64, 64)."""
     import litert_torch
 
-    litert_torch.convert(network, (torch.zeros(1, 1, 64, 64),)).export(str(HERE / "resnet18.tflite"))
+    litert_torch.convert(network, (torch.zeros(1, 1, 64, 64),)).export(str(target))
 
 
 def main() -> None:
