@@ -30,6 +30,8 @@ from harness.units import NS_PER_S
 #: Time that the device gives between `energy_start` and its first window, and what of it comparing the clocks may take.
 LEAD_S = 2.0
 _COMPARE_S = 1.5
+#: Mean time between two readings: the host has no inferences to disturb.
+PERIOD_S = 0.02
 #: Trips, and lines of each: the first line of a trip bounds from below, the quickest of all from above.
 _TRIPS, _LINES = 6, 3
 _SILENCE_S = 10.0
@@ -205,7 +207,7 @@ class Recorder:
                     if reader.charging():
                         raise energy.Refused("the battery began to charge during the pass; unplug it")
 
-                clock.beside(self._ended.wait, sample, lambda: energy.PERIOD_S * chance.uniform(*energy.GAPS))
+                clock.beside(self._ended.wait, sample, lambda: PERIOD_S * chance.uniform(*energy.GAPS))
         except energy.Refused as refused:
             self._fault = str(refused)
 

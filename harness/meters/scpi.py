@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,19 +95,23 @@ class Meter:
 
     def _asked(self, question: str) -> str:
         try:
-            return str(self._instrument.query(question))
+            with warnings.catch_warnings():
+                # An answer that was cut short is no number, which says more than a warning.
+                warnings.simplefilter("ignore")
+                return str(self._instrument.query(question))
         except self._errors as error:
             raise OSError(f"{self._options.resource} does not answer {question!r}: {_words(error)}") from error
 
 
 def number(answer: str, question: str) -> tuple[float, float]:
-    """Return the number that an answer begins with, and what a step of its last digit is.
+    """Return the one number that an answer is, with or without a unit, and what a step of its last digit is.
 
     Raises:
-        ValueError: it begins with no number, or the instrument is out of its range (9.9E37 by SCPI-99, 7.2.1.5).
+        ValueError: it is something else (an error begins with a number, too: -113,"Undefined header"), or the
+            instrument is out of its range (9.9E37 by SCPI-99, 7.2.1.5).
     """
-    match = re.match(r"\s*([+-]?\d+)(?:\.(\d*))?(?:[Ee]([+-]?\d+))?", answer)
-    value = float(match[0]) if match else math.nan
+    match = re.fullmatch(r"\s*([+-]?\d+(?:\.(\d*))?(?:[Ee]([+-]?\d+))?)\s*[A-Za-z]*\s*", answer)
+    value = float(match[1]) if match else math.nan
     if match is None or not math.isfinite(value) or abs(value) >= 9e36:
         raise ValueError(f"{question!r} was answered by {answer.strip()[:60]!r}, which is no measured number")
     return value, 10.0 ** (int(match[3] or 0) - len(match[2] or ""))

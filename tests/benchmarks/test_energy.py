@@ -1,0 +1,341 @@
+"""Joules of courses of power that are known, and intervals that hold what they promise. `make figures` prints them.
+
+Real files, programs and instruments follow a known course in real time, all at once, and the energy pass reads them.
+One is an instrument that the host asks while the device, behind 50 ms and with another clock, says when it worked.
+EDGEWARD_TRIALS passes are simulated, with the agent's own code on time that passes at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devices.virtual import far, fleet
+from devices.virtual.requirements import require
+from harness import energy, metering
+from harness.agent import energy as agent
+from harness.model import Device, FloatArray
+from harness.runners import python
+from harness.transports import ssh
+from tests import power_traces
+
+TRIALS = int(os.environ.get("EDGEWARD_TRIALS", "200"))
+WINDOW_S = 10.2
+TICK_S = 0.01
+IDLE_W = 1.5
+#: The device's clock is shown this much earlier than the host's.
+SHIFT_S = 5000
+ROUND_TRIP_S = 0.05
+
+
+def added(kind: str, at: FloatArray) -> FloatArray:
+    """Return the power that the load adds at moments of the host's monotonic clock, W."""
+    if kind == "constant":
+        return np.full(len(at), 3.0)
+    if kind == "stepped":
+        return np.choose((at / 0.11).astype(np.int64) % 4, [2.0, 5.0, 3.0, 4.0])
+    # A pulse of 25 ms somewhere in every ninth of a second.
+    cell = np.floor(at * 9)
+    phase = (cell * 7919 % 997) / 997 * 0.75
+    return np.where(np.abs(at * 9 - cell - phase - 0.1125) < 0.1125, 8.0, 0.8)
+
+
+@dataclass
+class Load:
+    """What flows at a moment: idle power, and the load's while it works."""
+
+    kind: str
+    busy: bool = False
+    _spent: float = 0.0
+    _at: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def joules(self) -> float:
+        """Return what was spent up to now."""
+        with self._lock:
+            now = time.monotonic()
+            self._spent += self.between(self._at, now, self.busy)
+            self._at = now
+            return self._spent
+
+    def between(self, begin: float, end: float, busy: bool) -> float:
+        """Return the joules of a stretch."""
+        steps = max(2, int((end - begin) * 2000))
+        at = begin + (np.arange(steps) + 0.5) * (end - begin) / steps
+        watts = IDLE_W + (float(added(self.kind, at).mean()) if busy else 0.0)
+        return watts * (end - begin)
+
+    def infer(self, seconds: float) -> dict[str, Any]:
+        """Work for a while."""
+        self.joules()
+        self.busy = True
+        time.sleep(seconds)
+        self.joules()
+        self.busy = False
+        return {"count": 1000}
+
+
+@contextmanager
+def following(load: Load, show: Callable[[float, float], None]) -> Iterator[None]:
+    """Show joules so far and mean watts since the last time, a hundred times a second, until the block is left."""
+    done = threading.Event()
+
+    def run() -> None:
+        spent, at = load.joules(), time.monotonic()
+        while not done.wait(TICK_S):
+            now_spent, now = load.joules(), time.monotonic()
+            show(now_spent, (now_spent - spent) / (now - at))
+            spent, at = now_spent, now
+
+    thread = threading.Thread(target=run)
+    show(load.joules(), IDLE_W)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def in_place(file: Path) -> Callable[[float], None]:
+    """Return what writes a number into a file as the kernel does: whole."""
+    stream = file.open("wb", buffering=0)
+    return lambda number: void(os.pwrite(stream.fileno(), f"{round(number * 1e6):020d}\n".encode(), 0))
+
+
+def restless(watts: float) -> float:
+    """Move the last digits of a power, because a meter that stands still would be refused."""
+    return watts + time.monotonic_ns() % 1000 * 1e-6
+
+
+def void(value: object) -> None:
+    """Forget a value."""
+    del value
+
+
+class Instrument(socketserver.StreamRequestHandler):
+    """A power meter on the network that speaks SCPI, a line a question."""
+
+    def handle(self) -> None:
+        """Answer until the other side hangs up."""
+        for line in self.rfile:
+            if line.strip() == b"MEAS:POW?":
+                self.wfile.write(f"{self.server.watts:.5E}\n".encode())  # type: ignore[attr-defined]
+
+
+@contextmanager
+def instrument(load: Load) -> Iterator[str]:
+    """Give the VISA name of an instrument that measures a load."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Instrument) as server:
+        server.daemon_threads = True
+        server.watts = IDLE_W  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with following(load, lambda _, watts: setattr(server, "watts", watts)):
+            yield f"TCPIP::127.0.0.1::{server.server_address[1]}::SOCKET"
+        server.shutdown()
+
+
+def by_hwmon(folder: Path, load: Load) -> dict[str, Any]:
+    folder.mkdir()
+    write = in_place(folder / "power1_input")
+    with following(load, lambda _, watts: write(restless(watts))):
+        return agent.measure({"kind": "hwmon", "chip": str(folder)}, WINDOW_S, load.infer)
+
+
+def by_powercap(folder: Path, load: Load) -> dict[str, Any]:
+    folder.mkdir()
+    write = in_place(folder / "energy_uj")
+    with following(load, lambda joules, _: write(joules)):
+        return agent.measure({"kind": "powercap", "path": str(folder)}, WINDOW_S, load.infer)
+
+
+TELL = "import sys,time\nwhile True: print(int(open(sys.argv[1]).read())*1e-6, flush=True); time.sleep(0.02)"
+
+
+def by_command(folder: Path, load: Load) -> dict[str, Any]:
+    folder.mkdir()
+    write = in_place(folder / "watts")
+    with following(load, lambda _, watts: write(restless(watts))):
+        argv = [sys.executable, "-S", "-c", TELL, str(folder / "watts")]
+        return agent.measure({"kind": "command", "argv": argv}, WINDOW_S, load.infer)
+
+
+#: On the device: one energy pass whose meter the host reads. To work is to make a file that is gone afterwards.
+PASS = """
+import json, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from harness.agent import energy
+busy = Path(sys.argv[3])
+def say(**event):
+    print(json.dumps(event), flush=True)
+def infer(seconds):
+    busy.touch()
+    time.sleep(seconds)
+    busy.unlink()
+    return {"count": 1000}
+say(event="energy_start")
+say(event="energy", **energy.measure({"kind": "host", "lead_s": 2.0}, float(sys.argv[2]), infer))
+"""
+
+
+def watch(file: Path, load: Load, done: threading.Event) -> None:
+    """Let the load work while the device says so."""
+    while not done.wait(0.001):
+        if file.exists() != load.busy:
+            load.joules()
+            load.busy = not load.busy
+
+
+#: A command's clock on the device, which then is SHIFT_S behind this host's.
+SHIFTED = ("unshare", "--time", "--monotonic", str(-SHIFT_S), "--fork")
+
+
+@pytest.fixture(scope="module")
+def distant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
+    """Give a device behind a slow link."""
+    require(*fleet.NEEDS, *far.NEEDS)
+    folder = tmp_path_factory.mktemp("distant")
+    with fleet.fleet(folder / "fleet", ["far"]) as (host,), far.far(host.machine, round_trip_s=ROUND_TRIP_S) as wire:
+        yield host.at(wire.address).device(workdir=folder / "work")
+
+
+def by_scpi(folder: Path, load: Load, distant: Device) -> dict[str, Any]:
+    """Measure a device with another clock by an instrument that this host asks."""
+    folder.mkdir()
+    done = threading.Event()
+    with ExitStack() as stack:
+        resource = stack.enter_context(instrument(load))
+        device = replace(distant, meter={"kind": "scpi", "side": "host", "resource": resource, "power": "MEAS:POW?"})
+        connection = ssh.connect(device)
+        stack.callback(connection.close)
+        stack.callback(done.set)
+        threading.Thread(target=watch, args=(folder / "busy", load, done), daemon=True).start()
+        place = python.install(connection, device, device.workdir)
+        recorder = stack.enter_context(metering.recording(device, (*SHIFTED, *place.command)))
+        command = [*SHIFTED, sys.executable, "-I", "-S", "-c", PASS, place.folder, str(WINDOW_S), str(folder / "busy")]
+        events = []
+        for line in connection.stream(command, silence_s=90):
+            events.append(json.loads(line))
+            recorder.hear(events[-1], connection)
+        recorder.compare(connection)
+        return dict(recorder.joined(events)[-1])
+
+
+#: How the course is seen -> which course, and how it is read.
+WAYS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
+    "hwmon, constant": ("constant", by_hwmon),
+    "hwmon, spiky": ("spiky", by_hwmon),
+    "powercap, stepped": ("stepped", by_powercap),
+    "powercap, spiky": ("spiky", by_powercap),
+    "command, constant": ("constant", by_command),
+    "command, stepped": ("stepped", by_command),
+    "scpi by the host, stepped": ("stepped", by_scpi),
+}
+
+
+@pytest.fixture(scope="module")
+def recovered(
+    distant: Device, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Load, dict[str, Any]]]]:
+    """Measure all ways at the same time: three windows of ten seconds are the least that counts."""
+    folder = tmp_path_factory.mktemp("energy")
+    loads = {name: Load(kind) for name, (kind, _) in WAYS.items()}
+    with ThreadPoolExecutor(len(WAYS)) as pool:
+        asked = {
+            name: pool.submit(way, folder / str(number), loads[name], *([distant] if way is by_scpi else []))
+            for number, (name, (_, way)) in enumerate(WAYS.items())
+        }
+        yield {name: (loads[name], one.result(120)) for name, one in asked.items()}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_the_joules_of_a_known_course_are_recovered_within_two_percent(
+    recovered: dict[str, tuple[Load, dict[str, Any]]], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load, event = recovered[name]
+    assert "absent" not in event, event
+    busy = event["windows"]["busy"]
+    shift_s = SHIFT_S if "clock_s" in event else 0
+    begin, end = busy["begin_ns"] * 1e-9 + shift_s, busy["end_ns"] * 1e-9 + shift_s
+    truth, added_j = load.between(begin, end, True), load.between(begin, end, True) - IDLE_W * (end - begin)
+    gross, net = (one.estimate for one in energy.measurements([event]))
+    assert gross is not None
+    assert net is not None
+    off, net_off = gross.point * 1000 / truth - 1, net.point * 1000 / added_j - 1
+    within = (gross.high - gross.low) / 2 / gross.point
+    with capsys.disabled():
+        clock = f", clock known to {event['clock_s'] * 1e3:.1f} ms" if "clock_s" in event else ""
+        print(f"\n{name}: {truth:.2f} J played, found {off:+.2%} (net {net_off:+.2%}), interval ±{within:.1%}{clock}")
+    assert abs(off) < 0.02
+    assert gross.low * 1000 <= truth <= gross.high * 1000
+
+
+@pytest.mark.parametrize("shift_s", [0, SHIFT_S])
+def test_the_offset_between_two_clocks_is_found_within_what_is_said(
+    distant: Device, shift_s: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection = ssh.connect(distant)
+    place = python.install(connection, distant, distant.workdir)
+    found = metering.compare(connection, (*SHIFTED, *place.command) if shift_s else place.command)
+    connection.close()
+    off_s = found.middle_ns * 1e-9 - shift_s
+    with capsys.disabled():
+        said = f"off by {off_s * 1e3:+.1f} ms, said to be within {found.uncertainty_s * 1e3:.1f} ms"
+        print(f"\nclocks {shift_s} s and {ROUND_TRIP_S * 1e3:.0f} ms of round trip apart: {said}")
+    assert found.low_ns <= shift_s * 1e9 <= found.high_ns
+    assert abs(off_s) <= found.uncertainty_s
+
+
+@pytest.fixture(scope="module")
+def simulated() -> dict[str, list[tuple[power_traces.Played, energy.Energy]]]:
+    """Simulate passes; those that the agent refuses, such as of a meter that updates too seldom, give no interval."""
+    found: dict[str, list[tuple[power_traces.Played, energy.Energy]]] = {}
+    for turn in range(TRIALS):
+        kind = ("constant", "stepped", "spiky")[turn % 3]
+        chance = np.random.default_rng([20261122, turn])
+        while True:
+            try:
+                one = power_traces.played(chance, kind)
+            except agent.Refused:
+                continue
+            break
+        found.setdefault(kind, []).append((one, energy.per_inference(one.event)))
+    return found
+
+
+def test_intervals_that_claim_95_percent_cover_at_least_93(
+    simulated: dict[str, list[tuple[power_traces.Played, energy.Energy]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {}
+    everything = [one for several in simulated.values() for one in several]
+    for kind, passes in {**simulated, "all": everything}.items():
+        truths = np.array([[one.spent, one.expected, one.expected_net] for one, _ in passes])
+        ends = np.array([[[e.low, e.high] for e in (found.gross, found.gross, found.net)] for _, found in passes])
+        inside = (ends[..., 0] <= truths) & (truths <= ends[..., 1])
+        widths = (ends[..., 1] - ends[..., 0]) / 2 / truths
+        rows[kind] = inside.mean(0)
+        with capsys.disabled():
+            print(
+                f"\n{kind}, {len(passes)} passes: covers the joules spent {rows[kind][0]:.1%}, expected "
+                f"{rows[kind][1]:.1%}, expected net {rows[kind][2]:.1%}; half-width gross {widths[:, 0].mean():.1%}, "
+                f"net {widths[:, 2].mean():.1%}",
+                end="",
+            )
+    with capsys.disabled():
+        print()
+    assert len(everything) == TRIALS
+    assert (rows["all"] >= 0.93).all()
