@@ -82,7 +82,7 @@ def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def _row(run: Run, accuracies: Sequence[str]) -> dict[str, Any]:
     row = _identity(run)
-    row |= {name: statistic(run, name)[0] for name, info in METRICS.items() if info.kind == "cost"}
+    row |= {name: statistic(run, name)[0] for name, info in METRICS.items() if info.kind in ("cost", "share")}
     for name in accuracies:
         estimate = run.accuracy.get(name)
         row[name] = _number(estimate.point) if estimate else None
@@ -115,7 +115,7 @@ def _run(run: Run) -> dict[str, Any]:
         "started_at": _moment(run.started_at),
         "validity": run.validity.value,
         "reasons": _reasons(run),
-        "case": {name: _plain(run.case.get(name)) for name in _CASE},
+        "case": {name: _plain(run.case.get(name)) for name in _CASE} | _scenario(run),
         "variant": {name: _plain(run.variant.get(name)) for name in _VARIANT},
         "measurements": {name: _measurement(one) for name, one in run.measurements.items()},
         "accuracy": {"n": count, **{name: _estimate(one) for name, one in run.accuracy.items()}}
@@ -128,6 +128,11 @@ def _run(run: Run) -> dict[str, Any]:
         },
         "fingerprint": _plain(run.fingerprint),
     }
+
+
+def _scenario(run: Run) -> dict[str, Any]:
+    """Return what a scenario has beside its name: the rate of a stream, the batch of an offline load."""
+    return {name: run.case[name] for name in ("frame_rate_hz", "batch") if name in run.case}
 
 
 def _reasons(run: Run) -> list[str]:
@@ -147,6 +152,8 @@ def _measurement(one: Measurement) -> dict[str, Any]:
         "p99_bound": percentile_bound(one.values, 0.99),
         "method": one.method,
     }
+    if one.estimate is not None:
+        found["estimate"] = _estimate(one.estimate)
     return {**found, "estimated": True} if one.estimated else found
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from harness import stats
 from harness.model import FloatArray, IntArray, Load, Measurement, Validity
 from harness.stats import throttling
 from harness.units import NS_PER_S
@@ -123,10 +124,15 @@ def _stream(
         Measurement("latency_s", "s", latency, rounds, f"{CLOCK}, from the arrival of a frame to its answer, {at}"),
         Measurement("throughput_hz", "Hz", np.array(per_launch), None, f"frames answered a second, {at}"),
         Measurement("inference_s", "s", frames[:, 2] / NS_PER_S, rounds, f"{CLOCK}, the inference alone, {at}"),
-        Measurement("dropped_ratio", "%", dropped, of_frames, f"1 a frame that a newer one replaced, {at}"),
-        Measurement("deadline_miss_ratio", "%", missed, rounds, f"1 an answered frame later than a frame period, {at}"),
+        _share("dropped_ratio", dropped, of_frames, f"1 a frame that a newer one replaced, {at}"),
+        _share("deadline_miss_ratio", missed, rounds, f"1 an answered frame later than a frame period, {at}"),
         _jitter(found["jitter"] / NS_PER_S),
     ]
+
+
+def _share(name: str, values: FloatArray, rounds: IntArray, method: str) -> Measurement:
+    estimate = stats.wilson(int(values.sum()), len(values))
+    return Measurement(name, "%", values, rounds, method, estimate=estimate)
 
 
 def _rate(rounds: IntArray, arrived: IntArray, launch: int) -> float:

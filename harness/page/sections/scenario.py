@@ -1,0 +1,154 @@
+"""What a scenario alone tells: frames dropped and late, images a second, speed kept over minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from harness import units
+from harness.model import Estimate, FloatArray, Measurement, Run
+from harness.page import charts, curves, wording
+from harness.page.report import Entry, Group, Report
+
+ORDER = 45
+TITLE = "Scenario"
+SHARES: Final = ("dropped_ratio", "deadline_miss_ratio")
+
+
+def context(report: Report) -> Mapping[str, Any] | None:
+    """Return figures and a table for each group whose scenario has more to tell than latencies."""
+    figures = []
+    for group in report.groups():
+        load = group.settings.get("load", {})
+        told = {"stream": _stream, "offline": _offline, "sustained": _sustained}.get(str(load.get("scenario", "")))
+        entries = [entry for entry in group.measured if entry.run and wording.cost(entry.run, "latency_p50_s")]
+        if told is not None and entries:
+            figures.append({"group": group, "kind": load["scenario"], "load": load, **told(entries, group, load)})
+    return {"figures": figures} if figures else None
+
+
+def _found(entry: Entry, name: str) -> Measurement | None:
+    """Return a measurement of an entry, None where it is absent."""
+    one = entry.run.measurements.get(name) if entry.run else None
+    return one if one is not None and not one.absent_reason and len(one.values) else None
+
+
+def _state(entry: Entry, metric: str) -> str:
+    found = entry.comparisons.get(metric)
+    return "baseline" if entry.is_baseline else str(found.verdict) if found else "incomparable"
+
+
+def _stream(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Mapping[str, Any]:
+    del load
+    rows: list[dict[str, Any]] = []
+    for entry in entries:
+        assert entry.run is not None  # entries with a latency have a run
+        cells = [_share(entry, metric) for metric in SHARES]
+        late = [wording.value(name, wording.cost(entry.run, name)) for name in ("latency_p50_s", "latency_p90_s")]
+        late.append(wording.value("latency_p99_s", wording.cost(entry.run, "latency_p99_s")))
+        arrived = _found(entry, "dropped_ratio")
+        others = [wording.reading(entry.run, name) for name in ("inference_s", "arrival_jitter_s")]
+        count = units.count(len(arrived.values)) if arrived else units.ABSENT
+        rows.append({"entry": entry, "count": count, "cells": cells, "texts": [*late, *others]})
+    notes = wording.numbered(cell for row in rows for cell in row["cells"])
+    return {"rows": rows, "notes": notes, "charts": [_bars(entries, metric, group) for metric in SHARES]}
+
+
+def _share(entry: Entry, metric: str) -> wording.Cell:
+    assert entry.run is not None  # entries with a latency have a run
+    one = _found(entry, metric)
+    interval = one.estimate if one else None
+    cell = wording.Cell(
+        metric, wording.title(metric), wording.value(metric, wording.cost(entry.run, metric)),
+        wording.spread(metric, interval), reason=wording.absence(entry.run, metric),
+    )  # fmt: skip
+    return wording.changed(cell, entry.comparisons.get(metric))
+
+
+def _bars(entries: list[Entry], metric: str, group: Group) -> Any:
+    rows = []
+    for entry in entries:
+        number = wording.cost(entry.run, metric) if entry.run else None
+        if number is not None:
+            text = wording.value(metric, number)
+            row = {"variant": entry.variant, "value": 100 * number, "state": _state(entry, metric), "text": text}
+            rows.append({**row, "hover": f"{entry.variant}: {text}"})
+    name = wording.title(metric)
+    draw = charts.bars(rows, title=f"{name.lower()}, %", heading=name)
+    return charts.figure(draw, alt=f"{name}, {group.title}. " + ". ".join(str(row["hover"]) for row in rows))
+
+
+def _offline(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Mapping[str, Any]:
+    rows, bars = [], []
+    for entry in entries:
+        rate = wording.cost(entry.run, "throughput_hz") if entry.run else None
+        if rate is None:
+            continue
+        found = entry.comparisons.get("latency_ratio")
+        more = _inverse(found.change) if found and wording.bounded(found.change) else None
+        change = f"{units.times(more.point)} ({units.times_span(more.low, more.high)})" if more else ""
+        text = f"{units.significant(rate)}/s"
+        rows.append({"entry": entry, "rate": text, "change": change, "verdict": str(found.verdict) if found else ""})
+        row = {"variant": entry.variant, "value": rate, "state": _state(entry, "latency_ratio"), "text": text}
+        bars.append({**row, "hover": f"{entry.variant}: {text}"})
+    draw = charts.bars(bars, title="images a second")
+    alt = f"Images a second, {group.title}. " + ". ".join(str(row["hover"]) for row in bars)
+    return {"rows": rows, "chart": charts.figure(draw, alt=alt), "batch": int(load.get("batch", 1))}
+
+
+def _inverse(change: Estimate) -> Estimate:
+    """Return the ratio of rates from that of times."""
+    return Estimate(1 / change.point, 1 / change.high, 1 / change.low, change.confidence, change.method)
+
+
+def _sustained(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Mapping[str, Any]:
+    del load
+    known = [entry for entry in entries if _found(entry, "window_start_s")]
+    warm = [entry for entry in known if _found(entry, "temperature_c")]
+    latencies = {entry.variant: windows(entry.run) for entry in known if entry.run}
+    rows = []
+    for entry in known:
+        assert entry.run is not None  # as above
+        texts = [wording.reading(entry.run, name) for name in ("throttle_s", "sustained_speed")]
+        if texts[0] == units.ABSENT:
+            texts[0] = entry.run.measurements["throttle_s"].absent_reason
+        trace = _found(entry, "temperature_c")
+        ends = [units.human(float(value), "°C") for value in trace.values[[0, -1]]] if trace else [units.ABSENT]
+        rows.append({"entry": entry, "texts": [*texts, " → ".join(ends)], "mode": entry.run.notes.get("mode", "")})
+    drawn = [_curves(known, latencies, "s", "latency", group)] if known else []
+    if warm:
+        drawn.append(_curves(warm, {one.variant: _trace(one) for one in warm}, "°C", "temperature", group))
+    return {"rows": rows, "charts": drawn}
+
+
+def windows(run: Run) -> FloatArray:
+    """Return the median latency of each window of a sustained run, in seconds."""
+    latency = run.measurements["latency_s"]
+    rounds = latency.rounds if latency.rounds is not None else ()
+    return np.array([float(np.median(latency.values[start:stop])) for _, start, stop in rounds])
+
+
+def _trace(entry: Entry) -> FloatArray:
+    found = _found(entry, "temperature_c")
+    return found.values if found else np.empty(0)
+
+
+def _curves(entries: list[Entry], values: Mapping[str, FloatArray], unit: str, name: str, group: Group) -> Any:
+    divisor, shown = units.scale(unit, max(float(values[entry.variant].max()) for entry in entries))
+    points, marks, said = [], [], []
+    for entry in entries:
+        starts, throttle = _found(entry, "window_start_s"), _found(entry, "throttle_s")
+        curve = values[entry.variant]
+        state = _state(entry, "latency_ratio")
+        for at, value in zip(starts.values if starts else (), curve, strict=True):
+            points.append({"variant": entry.variant, "state": state, "at": float(at), "value": float(value) / divisor})
+        first, last = (units.human(float(value), unit) for value in curve[[0, -1]])
+        said.append(f"{entry.variant}: from {first} to {last}")
+        if throttle:
+            hover = f"{entry.variant} throttled after {units.human(float(throttle.values[0]), 's')}"
+            marks.append({"variant": entry.variant, "at": float(throttle.values[0]), "hover": hover})
+            said.append(hover)
+    draw = curves.over_time(points, marks, title=f"{name}, {shown}")
+    return charts.figure(draw, alt=f"{name.capitalize()} over time, {group.title}. " + ". ".join(said))
