@@ -6,6 +6,7 @@ import getpass
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +25,18 @@ _LOOK_S = 5.0
 #: How often a step that needs the link all the time is begun.
 _TRIES = 4
 Result = TypeVar("Result")
-#: How often a lost link is tried again before the cases are given up, and how long between two tries.
-_RECONNECTS, _RECONNECT_S = 8, 4.0
+#: How long a lost link is tried again before the cases are given up (a small board needs a minute to boot), and how
+#: long between two tries.
+_PATIENCE_S, _RECONNECT_S = 120.0, 4.0
+#: Prints the jobs under a workdir whose first process still runs.
+_RUNNING = r"""
+for file in "$1"/jobs/*/pid; do
+  job=${file%/pid} number=
+  read -r number 2>/dev/null < "$file"
+  [ -n "$number" ] && tr '\0' ' ' 2>/dev/null < "/proc/$number/cmdline" | grep -qF "$job" && echo "$job"
+done
+true
+"""
 
 
 class Link:
@@ -35,24 +46,38 @@ class Link:
         self.device = device
         self._transport = registry.load("transports", device.address.scheme, file=str(device.file), key="address")
         self.connection: Connection = self._transport.connect(device)
-        self.given_up = False
+        self._hopeless = False
+        self._ending = threading.Event()
+
+    @property
+    def given_up(self) -> bool:
+        """Whether whoever uses the link shall come to an end."""
+        return self._ending.is_set()
 
     def give_up(self) -> None:
         """End whatever waits for the device just now, from another thread; the device is still tidied up."""
-        self.given_up = True
+        self._ending.set()
         self.connection.close()
 
     def renew(self) -> None:
-        """Open the connection again, trying for a while; raises what the last try raised."""
+        """Open the connection again, trying for a while, but once only if that was in vain before.
+
+        Raises:
+            Transient: what the last try raised.
+            Stable: the device is there and does not let us in any more; that is not tried again.
+        """
         self.connection.close()
-        for attempt in range(_RECONNECTS):
+        ends_at = time.monotonic() + (0.0 if self._hopeless else _PATIENCE_S)
+        while True:
             try:
                 self.connection = self._transport.connect(self.device)
             except Transient:
-                if attempt == _RECONNECTS - 1:
+                if self.given_up or time.monotonic() >= ends_at:
+                    self._hopeless = True
                     raise
-                time.sleep(_RECONNECT_S)
+                self._ending.wait(_RECONNECT_S)
             else:
+                self._hopeless = False
                 return
 
     def persistently(self, step: Callable[[Connection], Result], say: Callable[[str], None]) -> Result:
@@ -102,9 +127,17 @@ def leased(link: Link, say: Callable[[str], None]) -> Iterator[None]:
         else:
             break
     try:
+        _end_orphans(link, root, say)
         yield
     finally:
         _let_go(link, lease, root)
+
+
+def _end_orphans(link: Link, root: str, say: Callable[[str], None]) -> None:
+    """End jobs of earlier holders that could not be reached any more: two jobs at a time would falsify both."""
+    for job in link.connection.run(["sh", "-c", _RUNNING, "sh", root]).text.splitlines():
+        say(f"ending {job}, which an earlier campaign had to leave running")
+        provision.runner(link.device).stop(link.connection, job)
 
 
 def _let_go(link: Link, lease: ModuleType, root: str) -> None:

@@ -17,13 +17,17 @@ from typing import Any
 
 import numpy as np
 
-from harness import metering, placing, preflight, provision, record, scenarios, stats
+from harness import metering, placing, preflight, provision, record, scenarios, stats, vitals
 from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unsupported
 from harness.jobs import MIN_LAUNCHES, Group, inputs_file, job, push_json
 from harness.link import Link
 from harness.model import Case, Run, Samples
 from harness.placing import Workspace
 from harness.ports import Connection
+from harness.units import human
+
+#: A link that is lost as often without a word of the job in between is no link.
+_LOSSES = 10
 
 
 def measure(
@@ -99,14 +103,21 @@ def _job_folder(
 
 
 def _tidy_up(link: Link, group: Group, folder: str, secret: list[str], error: BaseException) -> None:
-    """End a job that failed and remove it; if that fails too, `error` is what counts, unless images stay behind."""
+    """End a job that failed and remove it; if that fails too, the error says besides what may be left on the device."""
     try:
         _stop(link, group, folder)
         placing.remove(link.connection, group.device, [folder, *secret])
     except DeviceError as failed:
+        device = group.device.id
+        said = str(error).removeprefix(f"{device}: ")
         if secret:
-            message = f"{error}; confidential images may be left at {secret[0]} ({failed}); remove them by hand"
-            raise DeviceError(message, device=group.device.id) from error
+            message = f"{said}; confidential images may be left at {secret[0]} ({failed}); remove them by hand"
+            raise DeviceError(message, device=device) from error
+        message = f"{said}; its job may still run there, in {folder}: the next campaign ends it"
+        if isinstance(error, DeviceError):
+            raise type(error)(message, device=device) from error
+        if isinstance(error, MeasurementError):
+            raise MeasurementError(f"{device}: {message}") from error
 
 
 def _stop(link: Link, group: Group, folder: str) -> None:
@@ -125,11 +136,13 @@ def _follow(
     """Start the job and follow it to its end, through lost links; the job itself needs none."""
     runner, account, offset = provision.runner(group.device), record.Account(), 0
     decided: set[int] = set()
-    runner.start(link.connection, group.device, place.command, folder)
+    before = link.persistently(vitals.life, say)
+    link.persistently(lambda way: runner.start(way, group.device, place.command, folder), say)
+    losses = 0
     while True:
         try:
             for behind, event in runner.follow(link.connection, group.device, place.command, folder, offset=offset):
-                offset = behind
+                offset, losses = behind, 0
                 account.events.append(event)
                 meter.hear(event, link.connection)
                 if event["event"] == "launch":
@@ -138,10 +151,44 @@ def _follow(
                     say(text)
             return account
         except Transient as error:
+            losses += 1
             if link.given_up:
                 raise MeasurementError(f"{group.device.id}: interrupted; --resume does what is left") from error
+            if losses > _LOSSES:
+                raise
             say(f"link lost ({error}); the job goes on, connecting again")
             link.renew()
+            _check_life(link, before, say)
+        except MeasurementError as error:
+            _check_life(link, before, say)
+            raise _ended(link, account, error, say) from error
+
+
+def _check_life(link: Link, before: str, say: Callable[[str], None]) -> None:
+    """Raise MeasurementError if no job of before can go on, because the device has been started afresh."""
+    now = link.persistently(vitals.life, say)
+    if before and now and now != before:
+        raise MeasurementError(
+            f"{link.device.id}: it rebooted while measuring, which ended the job, and nothing of this job was taken; "
+            "look why (power, heat, a watchdog), then --resume measures what is left"
+        )
+
+
+def _ended(
+    link: Link, account: record.Account, error: MeasurementError, say: Callable[[str], None]
+) -> MeasurementError:
+    """Return why a job ended before it was done: for want of memory, if the kernel says so, or as `error` says."""
+    start = next(iter(account.of("start")), {})
+    killed = link.persistently(lambda way: vitals.killed_for_memory(way, start.get("kills", ())), say)
+    # Workers that were killed so are errors of their cases alone.
+    if killed <= sum(event["kind"] == "memory" for event in account.of("error")):
+        return error
+    total = start["fingerprint"].get("memory_bytes")
+    had = f" (it has {human(float(total), 'B')} in all)" if total else ""
+    return MeasurementError(
+        f"{link.device.id}: out of memory{had}: its kernel killed the job, and nothing of this job was taken; "
+        "give the device more memory, or the suite smaller models"
+    )
 
 
 def _decide(group: Group, link: Link, folder: str, account: record.Account, decided: set[int]) -> None:

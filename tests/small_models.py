@@ -119,14 +119,37 @@ def of_three_channels(path: Path) -> Path:
 
 def huge(path: Path) -> Path:
     """Write a model that no memory is large enough for, though its file is tiny."""
-    nodes, weights = _classifier("x", out="plain")
-    weights["shape"] = np.array([TOO_MANY, TOO_MANY], np.int64)
-    nodes += [
-        helper.make_node("ReduceMax", ["plain"], ["most"], axes=[0, 1], keepdims=1),
-        helper.make_node("Expand", ["most", "shape"], ["wide"]),
-        helper.make_node("ReduceMean", ["wide"], ["mean"], keepdims=0),
-        helper.make_node("Add", ["plain", "mean"], ["logits"]),
-    ]
+    return _wide(path, [TOO_MANY, TOO_MANY])
+
+
+def greedy(path: Path) -> Path:
+    """Write a model that takes 400 MB at its first inference, for devices that have less."""
+    return _wide(path, [100, 1_000_000])
+
+
+def roomy(path: Path) -> Path:
+    """Write a model that is right about every sample and fills 60 MB at each inference."""
+    return _wide(path, [15, 1_000_000])
+
+
+def roomy_twice(path: Path) -> Path:
+    """Write a model that does twice what `roomy` does."""
+    return _wide(path, [15, 1_000_000], times=2)
+
+
+def _wide(path: Path, shape: Sequence[int], times: int = 1) -> Path:
+    """Write a good model that spreads a number over a tensor of `shape`, 4 bytes an element, and adds its mean."""
+    nodes, weights = _classifier("x", out="plain0")
+    weights["shape"] = np.array(shape, np.int64)
+    for i in range(times):
+        following = "logits" if i == times - 1 else f"plain{i + 1}"
+        nodes += [
+            helper.make_node("ReduceMax", [f"plain{i}"], [f"most{i}"], axes=[0, 1], keepdims=1),
+            helper.make_node("Expand", [f"most{i}", "shape"], [f"wide{i}"]),
+            helper.make_node("ReduceMean", [f"wide{i}"], [f"mean{i}"], keepdims=0),
+            # The same for every class: the prediction stays.
+            helper.make_node("Add", [f"plain{i}", f"mean{i}"], [following]),
+        ]
     return _save(path, nodes, [_input()], weights)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from devices.virtual import contained
 from devices.virtual.cable import Cable
 from devices.virtual.contained import Contained
@@ -22,14 +24,22 @@ from devices.virtual.waiting import soon, ssh_answers
 
 NEEDS: Final = (*contained.NEEDS, "package:openssh-server=sshd", "package:openssh-client=ssh-keygen")
 
-#: sh -c SERVE sh NAME DOOR SSHD CONFIG LOG
+#: sh -c SERVE sh NAME DOOR SSHD CONFIG LIVE; the network, the disk and the memory limit outlive a restart.
 _SERVE: Final = """
-name=$1 door=$2 sshd=$3 config=$4
+name=$1 door=$2
 [ -z "$door" ] || echo 0 > "$door"
 echo "$name" > /proc/sys/kernel/hostname
 mount -t proc proc /proc
 while :; do
-  "$sshd" -D -e -f "$config"
+  unshare --mount --propagation slave --pid --fork --kill-child sh -c "$5" sh "$3" "$4"
+  sleep 0.2
+done
+"""
+#: sh -c LIVE sh SSHD CONFIG: what runs from one start to the next.
+_LIVE: Final = """
+mount -t proc proc /proc
+while :; do
+  "$1" -D -e -f "$2"
   sleep 0.2
 done
 """
@@ -58,6 +68,13 @@ class Host:
     def cable(self) -> Cable:
         """What it hangs on."""
         return self.machine.cable
+
+    def restart(self) -> None:
+        """End all that runs on it, as a reset does, and let it start again by itself."""
+        keeper = psutil.Process(self.machine.pid).children()[0]
+        for unshared in keeper.children():
+            for first in unshared.children():
+                first.kill()
 
     def at(self, address: str) -> Server:
         """Return its server as it is reached by another way, for a device file."""
@@ -93,7 +110,7 @@ def _host(folder: Path, name: str, memory_bytes: int, settings: Sequence[str]) -
     with contextlib.ExitStack() as stack:
         limit = stack.enter_context(memory_limit(name, size_bytes=memory_bytes)) if memory_bytes else None
         log = stack.enter_context((folder / "sshd.log").open("wb"))
-        words = [name, str(limit.door) if limit else "", program("sshd") or "", str(folder / "sshd_config")]
+        words = [name, str(limit.door) if limit else "", program("sshd") or "", str(folder / "sshd_config"), _LIVE]
         machine = stack.enter_context(contained.contained(_SERVE, words, log))
         if not ssh_answers(machine.cable.address, 22) or not soon(lambda: _listener(machine)):
             raise FleetError(f"{name} did not start:\n{server.log[-2000:]}")

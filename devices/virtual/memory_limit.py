@@ -59,6 +59,10 @@ def memory_limit(name: str, *, size_bytes: int) -> Iterator[Limit]:
     folder.mkdir()
     try:
         (folder / ("memory.limit_in_bytes" if first else "memory.max")).write_text(str(size_bytes))
+        # Without swap, whose slowness would look like a device that hangs. A kernel may have been built without it.
+        swap = folder / ("memory.memsw.limit_in_bytes" if first else "memory.swap.max")
+        if swap.exists():
+            swap.write_text(str(size_bytes) if first else "0")
         yield Limit(folder)
     finally:
         _remove(folder)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from harness.agent import energy, survey
+from harness.agent import energy, limits, survey
 from harness.agent.events import Events
 from harness.agent.process import SPENT, Lost, Process
 from harness.agent.sentinel import Sentinel
@@ -43,7 +43,7 @@ class Conductor:
 
     def run(self) -> None:
         """Run every phase; the last event is `done`."""
-        self.events.say("start", agent=VERSION, pid=os.getpid(), fingerprint=survey.fingerprint())
+        self.events.say("start", agent=VERSION, pid=os.getpid(), kills=limits.kills(), fingerprint=survey.fingerprint())
         self.events.say("conditions", when="before", **survey.conditions(str(self.folder)))
         if self.job.get("accelerator"):
             self._each("placement", self._placement, 1)

@@ -87,11 +87,13 @@ def _wait(bell: int, alive: int) -> None:
 def _conductor_lives(job: Path) -> bool:
     """Return False once it is dead; one that has not yet said who it is counts as alive."""
     try:
-        pid = int((job / "pid").read_text())
+        pid = (job / "pid").read_text().strip()
     except FileNotFoundError:
         return True
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        # After a restart of the device the number may be anybody's, or have been lost with the power.
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return state not in "ZX"
+    return state not in "ZX" and os.fsencode(job.name) in words

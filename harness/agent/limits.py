@@ -29,12 +29,26 @@ def groups() -> list[tuple[int, int]]:
     return found
 
 
-def oom_kills() -> int | None:
-    """Return how many processes the kernel has killed for want of memory since it started, None if it does not say."""
-    for line in _text(VMSTAT).splitlines():
-        if line.startswith("oom_kill "):
-            return int(line.split()[1])
-    return None
+def kills() -> list[tuple[str, int]]:
+    """Return (file, count) of what counts the processes killed for want of memory, the narrowest first.
+
+    The control group of this process counts its own; the kernel counts all since it was started.
+    """
+    found = []
+    for line in _text(CGROUP).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            found.append(ROOT / path.strip("/") / "memory.events")
+        elif "memory" in controllers.split(","):
+            found.append(ROOT / "memory" / path.strip("/") / "memory.oom_control")
+    counts = [(str(file), _number(_text(file), "oom_kill")) for file in [*found, VMSTAT]]
+    return [(file, count) for file, count in counts if count is not None]
+
+
+def _number(text: str, name: str) -> int | None:
+    """Return the number in a line `name number`."""
+    found = [line.split()[1] for line in text.splitlines() if line.startswith(name + " ")]
+    return int(found[0]) if found else None
 
 
 def _limits(root: Path, path: str, names: Any) -> list[tuple[int, int]]:

@@ -38,7 +38,7 @@ class Process:
         self._deadline_s, self._accelerator = deadline_s, accelerator
         self._log = job / f"m{index}.log"
         self._buffer = b""
-        self._kills, self._free_bytes = limits.oom_kills(), survey.available()
+        self._kills, self._free_bytes = limits.kills(), survey.available()
         started = time.monotonic_ns()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -113,10 +113,10 @@ class Process:
 
     def _killed(self, peak_bytes: int) -> Lost:
         """Return who sent SIGKILL, as far as the kernel tells: itself for want of memory, or somebody else."""
-        now = limits.oom_kills()
-        if now is None or self._kills is None:
+        now = limits.kills()
+        if not now or not self._kills:
             return Lost("killed", "the process was killed by SIGKILL, perhaps for want of memory")
-        if now == self._kills:
+        if now[0] == self._kills[0]:
             return Lost("killed", "the process was killed by SIGKILL, and not by the kernel for want of memory")
         had = ", ".join(
             f"{size / 1e6:.0f} MB {what}"

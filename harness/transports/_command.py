@@ -15,10 +15,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Final
 
+from harness.errors import DeviceError, Transient
+
 #: Printed first, so that what a login shell's start-up files print is told apart, and the process can be killed. The
 #: command is not exec'ed: a shell that outlives it tells a kill (128 + signal) from a lost connection (no code at all).
 START: Final = 'echo "edgeward-start $$"; "$@"; exit $?'
 _STARTED: Final = re.compile(rb"edgeward-start (\d+)\n")
+
+
+#: What a shell says of a command that SIGKILL or SIGTERM ended: it did not fail by itself.
+_KILLED: Final = (137, 143)
+
+
+def ended(name: str, code: int, err: bytes, *, device: str) -> DeviceError:
+    """Return the error for a command that ended with another code than 0: Transient if somebody killed it."""
+    said = err.decode("utf-8", "replace").strip()[-300:]
+    kind = Transient if code in _KILLED else DeviceError
+    return kind(f"`{name}` ended with code {code}: {said or 'it said nothing'}", device=device)
 
 
 class Expired(Exception):

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from harness.errors import DeviceError, Refused, TimedOut
+from harness.errors import Refused, TimedOut
 from harness.model import Device
 from harness.ports import Completed
-from harness.transports._command import Command, Expired
+from harness.transports._command import Command, Expired, ended
 from harness.transports._copying import DAMAGED, PULL, PUSH, digest_of, failure, landing, lines, part_name
 
 #: How long a device may take at most to kill a command, and to show by it that the link still lives; s.
@@ -103,6 +103,7 @@ class Session(ABC):
         Raises:
             TimedOut: no line came for `silence_s`.
             Unreachable: the connection is lost.
+            Transient: it was killed there.
             DeviceError: it ended with an exit code other than 0.
         """
         arrived: queue.Queue[bytes] = queue.Queue(maxsize=256)  # a full queue holds the device back
@@ -122,9 +123,7 @@ class Session(ABC):
             self._let_go(command)
         self._check(command, argv[0])
         if command.code:
-            said = command.err.decode("utf-8", "replace").strip()[-300:]
-            message = f"`{argv[0]}` ended with code {command.code}: {said or 'it said nothing'}"
-            raise DeviceError(message, device=self._device)
+            raise ended(argv[0], command.code, bytes(command.err), device=self._device)
 
     def _lines(self, arrived: queue.Queue[bytes], name: str, silence_s: float) -> Iterator[bytes]:
         tail = bytearray()

@@ -26,6 +26,8 @@ from harness.transports.ssh import Options
 #: Authenticated ciphers first: one pass over the data instead of two.
 _CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 _MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac-sha2-256", "hmac-sha2-512")
+#: A link is lost when as many signs of life in a row stay without an acknowledgement.
+_UNANSWERED = 4
 
 # paramiko logs a traceback for every refused connection; ours is the message. Whoever sets up logging still gets it.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -75,6 +77,10 @@ def _let_in(
             opened.close()
         raise
     transport.set_keepalive(int(options.keepalive_s))
+    if carrier is None and options.keepalive_s and hasattr(socket, "TCP_USER_TIMEOUT"):
+        # signs of life that nobody acknowledges: a device that lost its power says nothing, and would be waited for
+        patience_ms = round(_UNANSWERED * options.keepalive_s * 1000)
+        plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
     return transport
 
 

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from harness.errors import DeviceError, TimedOut, Unreachable
+from harness.errors import TimedOut, Unreachable
 from harness.model import Device
 from harness.ports import Completed, Connection
+from harness.transports._command import ended
 from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
 
 #: What the host's own Python was told is no business of the Python that is measured.
@@ -83,6 +84,7 @@ class LocalConnection:
 
         Raises:
             TimedOut: no line came for `silence_s`.
+            Transient: it was killed.
             DeviceError: it ended with an exit code other than 0.
         """
         with tempfile.TemporaryFile() as err:
@@ -119,9 +121,7 @@ class LocalConnection:
 
     def _ended(self, argv: Sequence[str], done: Completed) -> None:
         if done.code:
-            said = done.err.decode("utf-8", "replace").strip()[-300:]
-            message = f"`{argv[0]}` ended with code {done.code}: {said or 'it said nothing'}"
-            raise DeviceError(message, device=self._device)
+            raise ended(argv[0], done.code, done.err, device=self._device)
 
     def push(self, source: Path, target: str) -> None:
         """Copy a file to `target`, whose missing folders are made.

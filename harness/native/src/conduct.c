@@ -96,7 +96,15 @@ static void run(struct conductor *conductor)
     sentinel_start(&conductor->sentinel);
     conductor->cool_known = survey_temperature(&conductor->cool_c);
     struct text *event = events_begin(&conductor->events, "start");
-    text_add(event, ", \"agent\": \"" VERSION "\", \"pid\": %ld, \"fingerprint\": ", (long)getpid());
+    text_add(event, ", \"agent\": \"" VERSION "\", \"pid\": %ld, \"kills\": [", (long)getpid());
+    struct kills kills = limits_kills();
+    for (size_t i = 0; kills.file[i]; i++) {
+        text_add(event, i ? ", [" : "[");
+        text_string(event, kills.file[i]);
+        text_add(event, ", %lld]", (long long)kills.count[i]);
+    }
+    limits_free(&kills);
+    text_add(event, "], \"fingerprint\": ");
     survey_fingerprint(event);
     events_end(&conductor->events);
     say_conditions(conductor, "before");

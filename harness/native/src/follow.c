@@ -23,14 +23,26 @@ static int gone(void)
     return fflush(stdout) == 0 ? 0 : 74;
 }
 
+/* Whether the job stands on the command line of process `pid`. */
+static int is_ours(const char *pid, const char *folder)
+{
+    char words[4096], *path = formatted("/proc/%s/cmdline", pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = file < 0 ? 0 : read(file, words, sizeof words);
+    if (file >= 0)
+        close(file);
+    free(path);
+    return size > 0 && memmem(words, (size_t)size, folder, strlen(folder)) != NULL;
+}
+
 /* 0 once it is dead; one that has not yet said who it is counts as alive. */
 static int conductor_lives(const char *folder)
 {
     char *pid_path = formatted("%s/pid", folder), *pid = file_word(pid_path);
     char *stat_path = formatted("/proc/%s/stat", pid), *stat = file_word(stat_path);
     char *behind = strrchr(stat, ')'), *state = behind ? behind + 1 + strspn(behind + 1, " ") : "";
-    /* Without a pid it has only just begun. */
-    int lives = *pid ? *state && !strchr("ZX", *state) : access(pid_path, F_OK) != 0;
+    /* Without a pid it has only just begun; after a restart of the device the number may be anybody's. */
+    int lives = *pid ? *state && !strchr("ZX", *state) && is_ours(pid, folder) : access(pid_path, F_OK) != 0;
     free(pid_path), free(pid), free(stat_path), free(stat);
     return lives;
 }

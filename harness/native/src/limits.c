@@ -64,23 +64,36 @@ static void look_up(const char *root, const char *group, const struct names *nam
     free(folder);
 }
 
-static void lower_both(int64_t *total, int64_t *available)
+/* The path of this process's group below the folder of the controller `memory`, which goes to `root`; NULL without
+ * one. */
+static char *own_group(int second, const char **root)
 {
-    static const struct names first = {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file",
-                                       "total_active_file"};
-    static const struct names second = {"memory.max", "memory.current", "inactive_file", "active_file"};
-    char *whole = file_text("/proc/self/cgroup");
-    for (char *line = whole ? strtok(whole, "\n") : NULL; line; line = strtok(NULL, "\n")) {
+    char *whole = file_text("/proc/self/cgroup"), *found = NULL;
+    for (char *line = whole ? strtok(whole, "\n") : NULL; line && !found; line = strtok(NULL, "\n")) {
         char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
         if (path == NULL)
             continue;
         *path++ = 0;
-        if (*++controllers == 0)
-            look_up(ROOT, path, &second, total, available);
-        else if (strstr(controllers, "memory"))
-            look_up(ROOT "/memory", path, &first, total, available);
+        if (second ? *++controllers == 0 : strstr(controllers, "memory") != NULL)
+            found = copy_of(path);
     }
     free(whole);
+    *root = second ? ROOT : ROOT "/memory";
+    return found;
+}
+
+static void lower_both(int64_t *total, int64_t *available)
+{
+    static const struct names names[] = {
+        {"memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "total_active_file"},
+        {"memory.max", "memory.current", "inactive_file", "active_file"}};
+    for (int second = 0; second < 2; second++) {
+        const char *root;
+        char *group = own_group(second, &root);
+        if (group)
+            look_up(root, group, &names[second], total, available);
+        free(group);
+    }
 }
 
 int64_t limits_total(void)
@@ -97,10 +110,35 @@ int64_t limits_available(void)
     return available;
 }
 
-int64_t limits_oom_kills(void)
+static void add_count(struct kills *kills, size_t *count, char *file)
 {
-    char *text = file_text("/proc/vmstat"), *known = text ? strstr(text, "\noom_kill ") : NULL;
-    int64_t count = known ? listed(known + 1, "oom_kill") : -1;
+    char *text = file_text(file), *known = text ? strstr(text, "oom_kill ") : NULL;
+    if (known) {
+        kills->file[*count] = file;
+        kills->count[(*count)++] = strtoll(known + strlen("oom_kill "), NULL, 10);
+    } else
+        free(file);
     free(text);
-    return count;
+}
+
+struct kills limits_kills(void)
+{
+    struct kills kills = {0};
+    size_t count = 0;
+    for (int second = 0; second < 2 && count == 0; second++) {
+        const char *root;
+        char *group = own_group(second, &root);
+        if (group)
+            add_count(&kills, &count, formatted("%s%s/memory.%s", root, group, second ? "events" : "oom_control"));
+        free(group);
+    }
+    add_count(&kills, &count, copy_of("/proc/vmstat"));
+    return kills;
+}
+
+void limits_free(struct kills *kills)
+{
+    for (size_t i = 0; i < 3; i++)
+        free(kills->file[i]);
+    *kills = (struct kills){0};
 }

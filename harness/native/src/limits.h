@@ -9,7 +9,14 @@
 int64_t limits_total(void);
 int64_t limits_available(void);
 
-/* How many processes the kernel has killed for want of memory since it started; -1 if it does not say. */
-int64_t limits_oom_kills(void);
+/* The files that count the processes killed for want of memory, the narrowest first: the control group of this process
+ * counts its own, the kernel all since it was started. `file` is NULL behind the last one. */
+struct kills {
+    char *file[3];
+    int64_t count[3];
+};
+
+struct kills limits_kills(void);
+void limits_free(struct kills *kills);
 
 #endif

@@ -63,10 +63,13 @@ static const char *signal_name(int number)
 /* Says who sent SIGKILL, as far as the kernel tells: itself for want of memory, or somebody else. */
 static int killed(const struct process *process, long peak_kib, struct fault *fault)
 {
-    int64_t now = limits_oom_kills(), total = limits_total();
-    if (now < 0 || process->oom_kills < 0)
+    struct kills now = limits_kills();
+    int known = now.file[0] && process->kills.file[0], same = now.count[0] == process->kills.count[0];
+    int64_t total = limits_total();
+    limits_free(&now);
+    if (!known)
         return fail(fault, "killed", "the process was killed by SIGKILL, perhaps for want of memory");
-    if (now == process->oom_kills)
+    if (same)
         return fail(fault, "killed", "the process was killed by SIGKILL, and not by the kernel for want of memory");
     return fail(fault, "memory",
                 "out of memory: the kernel killed the process at %.0f MB; there is %.0f MB in all, %.0f MB free before "
@@ -182,7 +185,7 @@ int process_start(struct process *process, const struct program *program, const 
                                 .requests = -1,
                                 .answers = -1};
     process->log = formatted("%s/m%zu.log", folder, index);
-    process->oom_kills = limits_oom_kills();
+    process->kills = limits_kills();
     process->free_bytes = limits_available();
     int64_t started = now_ns();
     if (!spawn(process, program, folder, index)) {
@@ -284,6 +287,7 @@ void process_quit(struct process *process)
         close(process->answers);
     free(process->log);
     free(process->facts);
+    limits_free(&process->kills);
     text_free(&process->buffer);
     text_free(&process->answer);
     *process = (struct process){.requests = -1, .answers = -1};

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "limits.h"
 #include "text.h"
 
 /* What the processes of this conductor have taken so far, in ns. */
@@ -19,7 +20,8 @@ struct process {
     double deadline_s;
     char *log, *facts;   /* facts: the JSON object that the worker gave of its runtime */
     int64_t start_ns;    /* from fork to ready */
-    int64_t oom_kills, free_bytes; /* before it was started; -1 where the kernel does not say */
+    int64_t free_bytes;  /* before it was started; -1 where the kernel does not say */
+    struct kills kills;  /* before it was started */
     struct text buffer;  /* what was read and not yet taken */
     struct text answer;  /* the last answer, a JSON object */
     struct spent *spent;

@@ -1,0 +1,40 @@
+"""Campaigns in this process, to which something is done at a known moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness import lab
+from harness.campaign import Conduct, Result, Settings
+from harness.store import Store
+
+
+@dataclass
+class Night:
+    """A lab whose suites are measured on all its devices; `said` is what was told meanwhile."""
+
+    folder: Path
+    said: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = Store(f"sqlite:///{self.folder}/results.sqlite")
+
+    def measure(
+        self, suites: Sequence[Path], when: Callable[[str], None] = lambda _: None, *, resume: bool = False
+    ) -> dict[str, Result]:
+        """Measure all cases, quickly, and return {variant: result}; `when` is given what is said, as it is said."""
+
+        def say(device: str, text: str) -> None:
+            self.said.append(f"{device}: {text}")
+            when(text)
+
+        devices = lab.select(self.folder, ["all"])
+        cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
+        settings = Settings(command="pytest", say=say, quick=True, resume=resume)
+        campaign = Conduct(cases, self.store, settings)
+        try:
+            return {case.variant.id: campaign.future(case).result(180) for case in cases}
+        finally:
+            campaign.stop()

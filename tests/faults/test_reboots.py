@@ -1,0 +1,79 @@
+"""Devices that restart in the middle of a campaign: told in one line, nothing false kept, the rest measured later."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from devices.virtual import fleet, vm
+from devices.virtual.requirements import require
+from harness.errors import MeasurementError
+from harness.transports import ssh
+from tests import small_models as small
+from tests.faults.campaigns import Night
+
+REBOOTED = (
+    "it rebooted while measuring, which ended the job, and nothing of this job was taken; "
+    "look why (power, heat, a watchdog), then --resume measures what is left"
+)
+
+
+def test_a_host_that_restarts_loses_one_job_which_resume_makes_up_for(tmp_path: Path, device_workdir: Path) -> None:
+    require(*fleet.NEEDS)
+    suites = [
+        small.write_suite(tmp_path, name, (name, small.good), {f"{name}-slower": small.slower} if name == "b" else {})
+        for name in ("a", "b", "c")
+    ]
+    with fleet.fleet(tmp_path / "hosts", ["h1"]) as (host,):
+        host.server.write_device(tmp_path, id="h1", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
+        night = Night(tmp_path)
+        restarted: list[float] = []
+
+        def when(text: str) -> None:
+            # Of the second suite, whose job has two models.
+            if text.startswith("timed pass: launch 2, 0 of 1") and not restarted:
+                restarted.append(time.monotonic())
+                host.restart()
+
+        results = night.measure(suites, when)
+        taken = time.monotonic() - restarted[0]
+        for name in ("b", "b-slower"):
+            assert isinstance(results[name].error, MeasurementError)
+            assert str(results[name].error) == f"h1: {REBOOTED}"
+        print(f"\n{results['b'].error}\n{taken:.1f} s after the restart all that was left had been measured")
+        assert [results[name].outcome.status for name in ("a", "c")] == ["passed", "passed"]
+        assert {run.case["variant"] for run in night.store.runs()} == {"a", "c"}
+        assert list((device_workdir / "jobs").iterdir()) == []
+        assert not (device_workdir / "lease").exists()
+        again = night.measure(suites, resume=True)
+    assert {name: result.outcome.status for name, result in again.items()} == dict.fromkeys(again, "passed")
+    assert sorted(run.case["variant"] for run in night.store.runs()) == ["a", "b", "b-slower", "c"]
+    assert len(night.store.campaigns()) == 1
+
+
+@pytest.mark.slow_device
+def test_a_board_that_is_reset_while_it_measures_is_waited_for_and_told_of(tmp_path: Path) -> None:
+    require(*vm.NEEDS)
+    suite = small.write_suite(tmp_path, "board", ("good", small.good))
+    with vm.vm(tmp_path / "vm") as board:
+        file = board.write_device(tmp_path, runtimes=[small.ONNXRUNTIME])
+        # Its own agent would take a minute to start under emulation.
+        file.write_text('runner = "native"\n' + file.read_text() + "keepalive_s = 1\n")
+        night = Night(tmp_path)
+        reset: list[float] = []
+
+        def when(text: str) -> None:
+            if text.startswith("cold pass 1") and not reset:
+                reset.append(time.monotonic())
+                board.reset()
+
+        results = night.measure([suite], when)
+        print(f"\n{results['good'].error}\ntold {time.monotonic() - reset[0]:.1f} s after the reset")
+        assert str(results["good"].error) == f"vm: {REBOOTED}"
+        assert night.store.runs() == []
+        connection = ssh.connect(board.device())
+        left = connection.run(["sh", "-c", "cd /var/lib/edgeward; ls -A jobs; ls -Ad lease"]).text
+        connection.close()
+        assert left == ""
