@@ -5,6 +5,7 @@ The real energy pass of the agent runs on them: only its clock and its meter are
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +26,10 @@ INFERENCES = 1000
 class VirtualClock(energy.Clock):
     """Time that passes at once, and by the way what is to be done meanwhile."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int = 1) -> None:
         self.now_s = MARGIN_S
         self._sample: Callable[[], None] | None = None
-        self._gap: Callable[[], float] = lambda: 1.0
+        self._chance = random.Random(seed)
 
     def now_ns(self) -> int:
         """Return the time that has passed."""
@@ -37,16 +38,20 @@ class VirtualClock(energy.Clock):
     def sleep(self, seconds: float) -> None:
         """Let time pass, sampling when it is due."""
         end = self.now_s + seconds
-        while self._sample is not None and (due := self.now_s + self._gap()) < end:
+        while self._sample is not None and (due := self.now_s + self._gap_s()) < end:
             self.now_s = due
             self._sample()
         self.now_s = end
 
     def beside(self, during: Callable[[], Any], sample: Callable[[], None], gap: Callable[[], float]) -> None:
-        """Sample while `during` sleeps."""
-        self._sample, self._gap = sample, gap
+        """Sample while `during` sleeps, at gaps as the real ones but the same in every run."""
+        del gap
+        self._sample = sample
         during()
         self._sample = None
+
+    def _gap_s(self) -> float:
+        return energy.PERIOD_S * self._chance.uniform(*energy.GAPS)
 
 
 @dataclass(frozen=True)
@@ -168,7 +173,7 @@ class Played:
 
 def played(chance: np.random.Generator, kind: str) -> Played:
     """Run the agent's energy pass on a course and a meter at random."""
-    clock, made = VirtualClock(), course(chance, kind)
+    clock, made = VirtualClock(int(chance.integers(2**31))), course(chance, kind)
     sort = str(chance.choice(["counter", "averaging", "momentary"]))
     update_s = float(np.exp(chance.uniform(np.log(0.002), np.log(0.05 if sort == "momentary" else 0.2))))
     resolution = made.mean_w * float(np.exp(chance.uniform(np.log(1e-5), np.log(0.02))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -12,11 +13,12 @@ from typing import IO, Any
 import numpy as np
 import pytest
 
+from harness import compare
 from harness import energy as host
 from harness.agent import energy
 from harness.agent.meters import hwmon, power_supply, powercap
 from harness.errors import MeasurementError
-from harness.model import Estimate, Measurement
+from harness.model import Conditions, Estimate, Measurement, Run, Validity
 from tests.power_traces import VirtualClock, played
 
 IDLE_W, BUSY_W = 2.0, 5.0
@@ -317,3 +319,55 @@ def test_the_budget_of_the_interval_adds_up_to_it() -> None:
     found = host.per_inference(an_event())
     total = np.sqrt(sum(size**2 for size in found.notes["budget"].values()))
     assert 1.9 * total < width(found.gross) / 2 < 4.4 * total  # Student's t of 2 degrees of freedom at the most
+
+
+# the ratio ------------------------------------------------------------------------------------------------------------
+
+
+def compared(base: Estimate, own: Estimate, idle_w: float = 2.0) -> tuple[Estimate | None, str, str]:
+    """Return change, verdict and reason of a variant whose pass began at another idle power."""
+    suite = {"task": {"kind": "classification", "positive": ""}, "load": {"margin": 0.02}, "accept": []}
+
+    def run(name: str, estimate: Estimate, idle: float) -> Run:
+        measurement = Measurement("energy_j", "J", np.full(10, estimate.point), estimate=estimate)
+        return Run(
+            name, "c", datetime(2026, 11, 22, tzinfo=UTC), {"device": "pi5", "variant": name}, {},
+            {"energy_j": measurement}, {}, Conditions(), {}, Validity.VALID,
+            notes={"energy": {"idle_w": [idle, idle], "busy_w": 5.0}},
+        )  # fmt: skip
+
+    found = compare.compare(run("a", base, 2.0), run("b", own, idle_w), suite)
+    (one,) = [one for one in found if one.metric == "energy_ratio"]
+    return one.change, str(one.verdict), one.reason
+
+
+def test_the_ratio_of_energies_carries_both_intervals() -> None:
+    change, verdict, _ = compared(Estimate(0.010, 0.0098, 0.0102), Estimate(0.005, 0.0049, 0.0051))
+    assert change is not None
+    half = np.sqrt(2) * np.log(1.02)
+    assert change.point == pytest.approx(0.5)
+    assert np.log(change.high / 0.5) == pytest.approx(half, rel=0.02)
+    assert np.log(0.5 / change.low) == pytest.approx(half, rel=0.02)
+    assert verdict == "improved"
+
+
+def test_a_drift_of_idle_power_between_two_passes_widens_their_ratio() -> None:
+    base, own = Estimate(0.010, 0.00999, 0.01001), Estimate(0.0094, 0.00939, 0.00941)
+    calm, drifted = compared(base, own), compared(base, own, idle_w=2.5)
+    assert calm[1] == "improved"
+    assert drifted[1] == "inconclusive"
+    assert drifted[0] is not None
+    assert drifted[0].high == pytest.approx(0.94 * np.exp(1.96 / np.sqrt(3) * 0.1), rel=0.01)
+
+
+def test_one_pass_of_each_never_shows_that_two_energies_are_the_same() -> None:
+    one = Estimate(0.010, 0.00999, 0.01001)
+    _, verdict, reason = compared(one, one)
+    assert verdict == "inconclusive"
+    assert "the variance between launches is not in the interval" in reason
+
+
+def test_an_energy_that_may_be_nothing_has_no_ratio() -> None:
+    change, verdict, reason = compared(Estimate(0.010, -0.001, 0.021), Estimate(0.010, 0.009, 0.011))
+    assert (change, verdict) == (None, "inconclusive")
+    assert reason == "the energy of one inference is not told apart from nothing: measure with a finer meter"
