@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from harness import metering, placing, preflight, provision, record, scenarios, stats, vitals
+from harness import compare, metering, placing, preflight, provision, record, scenarios, stats, vitals
 from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unsupported
 from harness.jobs import MIN_LAUNCHES, Group, inputs_file, job, push_json
 from harness.link import Link
-from harness.model import Case, Run, Samples
+from harness.model import Case, Run, Samples, Verdict
 from harness.placing import Workspace
 from harness.ports import Connection
 from harness.units import human
@@ -205,9 +205,10 @@ def _decide(group: Group, link: Link, folder: str, account: record.Account, deci
 
 
 def known(group: Group, account: record.Account, index: int) -> bool:
-    """Return whether a model's ratio to the baseline is known to the suite's precision, or its side of the margin is.
+    """Return whether a model's ratio to the baseline has a verdict, or is known to half the suite's precision.
 
-    A model without a baseline to compare with is known when its 99th percentile can be reported.
+    A model without a baseline to compare with is known when its 99th percentile can be reported. An
+    interval as narrow as `precision` may still leave the verdict open, so then it is asked for twice as narrow.
     """
     load, rounds = group.suite.load, account.rounds_of(index)
     if sum(r["count"] for r in rounds) < stats.samples_needed(0.99):
@@ -217,10 +218,8 @@ def known(group: Group, account: record.Account, index: int) -> bool:
     ratio = stats.ratio_estimate(*record.levels(account, group.baseline), *record.levels(account, index))
     if ratio is None or ratio.method.startswith(stats.ONE_LAUNCH):
         return False
-    narrow = (ratio.high - ratio.low) / 2 <= load.precision * ratio.point
-    beyond = ratio.high < 1 - load.margin or ratio.low > 1 + load.margin
-    inside = 1 - load.margin < ratio.low and ratio.high < 1 + load.margin
-    return narrow or beyond or inside
+    found = compare.verdict(ratio, neutral=1.0, margin=load.margin, higher_is_better=False)
+    return found is not Verdict.INCONCLUSIVE or (ratio.high - ratio.low) / 2 <= load.precision / 2 * ratio.point
 
 
 def _progress(group: Group, event: Mapping[str, Any], decided: set[int]) -> str:

@@ -139,14 +139,19 @@ def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Ch
 
 
 def _widened(change: Estimate, medians: float) -> Change:
-    # The level of a round is its low quartile. The answer must hold for the typical inference too, so the interval is
-    # stretched to the ratio of all samples' medians; where that moves it much, the reader is told.
+    # The level of a round is a low quantile. The answer must hold for the typical inference too, so the interval is
+    # stretched to the ratio of all samples' medians. These scatter as the machine is disturbed: they take a change back
+    # only where they tell another story, and the reader is told; that nothing changed they must bear out.
     if change.low <= medians <= change.high:
         return change, []
-    method = f"{change.method}, widened to the medians of all samples"
-    low, high = min(change.low, medians), max(change.high, medians)
     telling = abs(math.log(medians / change.point)) >= _TELLING
+    low, high = min(change.low, medians), max(change.high, medians)
+    if not telling and low <= 1 < change.low:
+        low = change.low
+    if not telling and change.high < 1 <= high:
+        high = change.high
     remarks = [f"the ratio of all samples' medians is {times(medians)}"] if telling else []
+    method = f"{change.method}, widened to the medians of all samples"
     return Estimate(change.point, low, high, change.confidence, method), remarks
 
 

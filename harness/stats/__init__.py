@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.stats.discrimination import auroc, auroc_difference, structural_components
 from harness.stats.evidence import confidence_sequence, log_evidence, median_sequence
+from harness.stats.pace import SLOWED, launch_slowdowns
 from harness.stats.proportions import mcnemar, paired_difference, unpaired_difference, wilson
 from harness.stats.quantiles import (
     mean_ratio,
@@ -14,15 +15,25 @@ from harness.stats.quantiles import (
     samples_needed,
 )
 from harness.stats.resampling import bootstrap_interval, table_interval
-from harness.stats.rounds import ONE_LAUNCH, launch_locations, ratio_estimate, round_log_levels, round_quantile
+from harness.stats.rounds import (
+    MIN_LAUNCHES,
+    ONE_LAUNCH,
+    launch_locations,
+    ratio_estimate,
+    round_log_levels,
+    round_quantile,
+)
 
 __all__ = [
+    "MIN_LAUNCHES",
     "ONE_LAUNCH",
+    "SLOWED",
     "auroc",
     "auroc_difference",
     "bootstrap_interval",
     "confidence_sequence",
     "launch_locations",
+    "launch_slowdowns",
     "log_evidence",
     "mcnemar",
     "mean_ratio",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from harness.model import FloatArray
+from harness.model import FloatArray, IntArray
 
 #: Prior variance of the standardised effect in the t e-process: 10 gave the smallest intervals for 4 to 12 launches.
 _EFFECT_VARIANCE = 10.0
@@ -32,76 +33,95 @@ def log_evidence(values: FloatArray, centre: float) -> float:
         values: (n,) independent values, e.g. one location per launch; or (n, k): k ways to locate each of them.
         centre: the hypothesis.
     """
-    ways = _ways(values)
-    parts = [part(way, centre) for way in ways for part in (_log_t_evidence, _log_sign_evidence)]
-    return float(np.logaddexp.reduce(parts)) - math.log(len(parts))
+    return float(_evidence(values)(np.full(len(values), centre))[-1]) if len(values) else 0.0
 
 
-def _ways(values: FloatArray) -> list[FloatArray]:
-    return [values] if values.ndim == 1 else list(values.T)
+def _evidence(values: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Return a function of (n,) centres: the log of the e-value of the first 1 ... n values, each against its own."""
+    ways = values.reshape(len(values), -1)
+
+    def against(centres: FloatArray) -> FloatArray:
+        parts = [part(way, centres) for way in ways.T for part in (_log_t_evidence, _log_sign_evidence)]
+        return np.asarray(np.logaddexp.reduce(parts)) - math.log(len(parts))
+
+    return against
 
 
-def _log_t_evidence(values: FloatArray, centre: float) -> float:
-    n = len(values)
-    if n < 2:
-        return 0.0
-    shift = float(values.mean()) - centre
-    squares = float(((values - values.mean()) ** 2).sum())
+def _log_t_evidence(values: FloatArray, centres: FloatArray) -> FloatArray:
+    n = np.arange(1, len(values) + 1)
+    # About the median of all, so that sums of squares do not drown a small spread.
+    origin = float(np.median(values))
+    sums = np.cumsum(values - origin)
+    spread = np.maximum(np.cumsum((values - origin) ** 2) - sums**2 / n, 0)
+    signal = n * (sums / n + origin - centres) ** 2
     shrink = 1 + n * _EFFECT_VARIANCE
-    if shift == 0:
-        return -0.5 * math.log(shrink)
-    # With r = t²/v = n shift² / squares, (1 + r) / (1 + r/shrink) needs no division by squares, which may be zero.
-    signal = n * shift * shift
-    return -0.5 * math.log(shrink) + n / 2 * (math.log(squares + signal) - math.log(squares + signal / shrink))
+    # With r = t²/v = signal / spread, (1 + r) / (1 + r/shrink) needs no division by a spread that may be zero.
+    tiny = np.finfo(np.float64).tiny
+    gain = np.log(spread + signal + tiny) - np.log(spread + signal / shrink + tiny)
+    return np.where(n == 1, 0.0, -0.5 * np.log(shrink) + n / 2 * gain)
 
 
-def _log_sign_evidence(values: FloatArray, centre: float) -> float:
+def _log_sign_evidence(values: FloatArray, centres: FloatArray) -> FloatArray:
     # A value on the centre speaks for neither side.
-    return _log_split_evidence(int((values > centre).sum()), int((values < centre).sum()))
+    come = np.tri(len(values), dtype=bool)
+    above = (come & (values > centres[:, None])).sum(axis=1)
+    below = (come & (values < centres[:, None])).sum(axis=1)
+    return _log_split_evidence(above, below)
 
 
-def _log_split_evidence(above: int, below: int) -> float:
-    a = _SIGN_PRIOR
-    return (above + below) * math.log(2) + _log_beta(above + a, below + a) - _log_beta(a, a)
+def _log_split_evidence(above: IntArray, below: IntArray) -> FloatArray:
+    a, most = _SIGN_PRIOR, int((above + below).max())
+    one = np.array([math.lgamma(count + a) for count in range(most + 1)])
+    both = np.array([math.lgamma(count + 2 * a) for count in range(most + 1)])
+    beta = one[above] + one[below] - both[above + below]
+    return np.asarray((above + below) * math.log(2) + beta - (2 * one[0] - both[0]))
 
 
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-
-
-def confidence_sequence(values: FloatArray, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the anytime-valid interval for the middle of values: every centre that `log_evidence` leaves standing.
+def confidence_sequence(
+    values: FloatArray, confidence: float = 0.95, *, first_look: int | None = None
+) -> tuple[float, float]:
+    """Return the anytime-valid interval for the middle of values: every centre that the evidence leaves standing.
 
     Args:
-        values: (n,) independent values, or (n, k): k ways to locate each of them.
+        values: (n,) independent values in the order they came, or (n, k): k ways to locate each of them.
         confidence: that the interval holds the middle at all n at once.
+        first_look: how many values there were when the interval was first looked at: what any look since then has ruled
+            out stays so. None for the look at all n alone.
 
     Returns:
-        Lower and upper end; infinite while there are too few values (fewer than four at 95 %).
+        Lower and upper end; infinite while there are too few values (fewer than four at 95 %). Where looks contradict
+        one another, which a middle that moves may bring about, the last one counts.
     """
     if len(values) == 0:
         return -math.inf, math.inf
     limit = -math.log(1 - confidence)
-    return -_upper_end(-values, limit), _upper_end(values, limit)
+    lows, highs = -_upper_ends(-values, limit), _upper_ends(values, limit)
+    looks = slice(-1 if first_look is None else min(first_look, len(values)) - 1, None)
+    low, high = float(lows[looks].max()), float(highs[looks].min())
+    return (low, high) if low <= high else (float(lows[-1]), float(highs[-1]))
 
 
-def _upper_end(values: FloatArray, limit: float) -> float:
+def _upper_ends(values: FloatArray, limit: float) -> FloatArray:
+    """Return the upper end that each look at the first 1, 2 ... n values alone would give."""
+    n, against = np.arange(1, len(values) + 1), _evidence(values)
+    ways = values.reshape(len(values), -1)
     # Beyond every mean and median the evidence only grows, so the end is found by doubling and bisection.
-    inside = max(max(float(way.mean()), float(np.median(way))) for way in _ways(values))
-    if log_evidence(values, inside) >= limit:
-        return inside
-    n, shrink = len(values), 1 + len(values) * _EFFECT_VARIANCE
-    far = np.logaddexp((n - 1) / 2 * math.log(shrink), _log_split_evidence(0, n)) - math.log(2)
-    if far <= limit:
-        return math.inf
-    step = max(float(np.ptp(values)), 1e-12)
-    while log_evidence(values, inside + step) < limit:
-        step *= 2
-    low, high = 0.0, step
+    means = np.cumsum(ways, axis=0) / n[:, None]
+    inside = np.array([max(mean.max(), np.median(ways[:k], axis=0).max()) for k, mean in zip(n, means, strict=True)])
+    far = np.logaddexp((n - 1) / 2 * np.log(1 + n * _EFFECT_VARIANCE), _log_split_evidence(0 * n, n)) - math.log(2)
+    high = np.full(len(n), max(float(np.ptp(values)), 1e-12))
+    for _ in range(200):
+        short = (far > limit) & (against(inside + high) < limit)
+        if not short.any():
+            break
+        high = np.where(short, 2 * high, high)
+    low = np.zeros(len(n))
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if log_evidence(values, inside + middle) < limit else (low, middle)
-    return inside + high
+        refused = against(inside + middle) >= limit
+        low, high = np.where(refused, low, middle), np.where(refused, middle, high)
+    beyond = np.where(against(inside) >= limit, inside, inside + high)
+    return np.where(far > limit, beyond, np.inf)
 
 
 def median_sequence(values: FloatArray, confidence: float = 0.95) -> tuple[float, float]:
@@ -113,9 +133,9 @@ def median_sequence(values: FloatArray, confidence: float = 0.95) -> tuple[float
     """
     ordered = np.sort(values)
     n, limit = len(ordered), -math.log(1 - confidence)
-    beyond = 0  # how many values may lie beyond a centre that is refused
-    while beyond < n / 2 and _log_split_evidence(beyond, n - beyond) >= limit:
-        beyond += 1
+    split = np.arange(-(-n // 2))
+    # How many values may lie beyond a centre that is refused; evidence falls as the split evens out.
+    beyond = int((_log_split_evidence(split, n - split) >= limit).sum()) if n else 0
     if beyond == 0:
         return -math.inf, math.inf
     return float(ordered[beyond - 1]), float(ordered[n - beyond])

@@ -35,6 +35,8 @@ BoolArray = npt.NDArray[np.bool_]
 ROUND_QUANTILE = 0.05
 #: How it is taken from few samples, in NumPy's words.
 QUANTILE_METHOD: Final = "median_unbiased"
+#: Launches before anybody looks: fewer cannot show the variance between launches.
+MIN_LAUNCHES = 4
 #: How `Estimate.method` begins where rounds had to stand in for launches.
 ONE_LAUNCH = "variance between launches not included"
 
@@ -137,9 +139,10 @@ def ratio_estimate(
 ) -> Estimate | None:
     """Return the latency ratio variant / baseline with an interval that is valid at every look.
 
-    With too few launches for an interval (fewer than four at 95 %) the rounds stand in for them, by signs alone;
-    `method` then says that the variance between launches is not included. Where round medians contradict the low
-    quantiles, they are what is given.
+    What any look since `MIN_LAUNCHES` has ruled out stays ruled out, so a verdict that ended the measuring stands after
+    the launch that was under way. With too few launches for an interval (fewer than four at 95 %) the rounds stand in
+    for them, by signs alone; `method` then says that the variance between launches is not included. Where round medians
+    contradict the low quantiles, they are what is given.
 
     Args:
         base_values: see `round_log_levels`, as all arrays here.
@@ -171,7 +174,7 @@ def _estimate(launches: IntArray, levels: FloatArray, confidence: float) -> Esti
     if len(levels) == 0:
         return None
     locations = launch_locations(launches, levels)
-    low, high = confidence_sequence(locations, confidence)
+    low, high = confidence_sequence(locations, confidence, first_look=MIN_LAUNCHES)
     method = f"confidence sequence over {len(locations)} launches, {len(levels)} paired rounds"
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = median_sequence(levels[:, 1] - levels[:, 0], confidence)

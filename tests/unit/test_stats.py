@@ -80,7 +80,9 @@ def test_the_t_evidence_equals_the_bayes_factor_integrated_numerically() -> None
         return float(nct.pdf(statistic, n - 1, math.sqrt(n) * effect) * norm.pdf(effect, scale=width))
 
     marginal = quad(integrand, -8, 12, limit=200)[0]
-    assert _log_t_evidence(values, 0.0) == pytest.approx(math.log(marginal / t.pdf(statistic, n - 1)), abs=1e-4)
+    assert _log_t_evidence(values, np.zeros(n))[-1] == pytest.approx(
+        math.log(marginal / t.pdf(statistic, n - 1)), abs=1e-4
+    )
 
 
 def test_the_interval_is_where_the_evidence_reaches_its_limit() -> None:
@@ -90,6 +92,15 @@ def test_the_interval_is_where_the_evidence_reaches_its_limit() -> None:
     for end, outward in ((low, -1e-6), (high, 1e-6)):
         assert stats.log_evidence(values, end + outward) >= LIMIT
         assert stats.log_evidence(values, end - outward) < LIMIT
+
+
+def test_what_an_earlier_look_has_ruled_out_stays_so_unless_looks_contradict_one_another() -> None:
+    values = np.random.default_rng(1).normal(0.1, 0.02, 10)
+    looks = [stats.confidence_sequence(values[:n]) for n in range(4, 11)]
+    low, high = stats.confidence_sequence(values, first_look=4)
+    assert (low, high) == pytest.approx((max(a for a, _ in looks), min(b for _, b in looks)))
+    jumping = np.concatenate([np.linspace(1.0, 1.01, 6), np.linspace(3.0, 3.01, 60)])
+    assert stats.confidence_sequence(jumping, first_look=4) == stats.confidence_sequence(jumping)
 
 
 def test_the_interval_moves_and_scales_with_the_values() -> None:
