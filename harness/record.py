@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from harness import accelerators, averages, energy, registry, scenarios
+from harness import accelerators, averages, energy, registry, scenarios, stats
 from harness.errors import HarnessError, MeasurementError
-from harness.model import Case, Conditions, Estimate, IntArray, Measurement, Run, Samples, Validity
+from harness.model import Case, Conditions, Estimate, FloatArray, IntArray, Measurement, Run, Samples, Validity
 from harness.units import NS_PER_S
 
 #: The sentinel's drift above which a round is marked, and the share of marked rounds that makes a run degraded.
 DRIFT = 0.05
 MARKED_SHARE = 0.2
+#: Nine rounds in ten slower than this, relative to the start: nothing of the device's own speed was seen.
+LOST_DRIFT = 3.0
 
 
 @dataclass(slots=True)
@@ -39,6 +41,14 @@ class Account:
     def traced(self) -> list[Mapping[str, Any]]:
         """Return the events that hold the conditions of the moment, in the order of time."""
         return [e for e in self.events if e["event"] in ("launch", "sustained")]
+
+    def slowdowns(self) -> FloatArray:
+        """Return by how much the device slowed down in each launch, as `stats.launch_slowdowns` has it."""
+        models = {r["model"] for e in self.of("launch") for r in e["rounds"]}
+        rounds = [[(r["launch"], r["ns"] / r["count"]) for r in self.rounds_of(m) if r["count"]] for m in models]
+        return stats.launch_slowdowns(
+            [(np.array([n for n, _ in own], np.int64), np.array([pace for _, pace in own])) for own in rounds if own]
+        )
 
     def rounds_of(self, model: int) -> list[Mapping[str, Any]]:
         """Return every timed round of a model, each with its launch."""
@@ -95,7 +105,7 @@ def run_of(
     )
     table = account.arrays[f"m{index}.rounds.npy"]
     unaccelerated = accelerators.shortfall(case, account.of("placement", index))
-    validity, reasons = _validity(table, unaccelerated, account.of("sustained", index))
+    validity, reasons = _validity(table, unaccelerated, account.of("sustained", index), account.slowdowns())
     return Run(
         id=uuid.uuid4().hex,
         campaign=campaign,
@@ -213,19 +223,38 @@ def _growth(name: str, memory: Sequence[Mapping[str, Any]], before: str, after: 
 
 
 def _validity(
-    table: IntArray, unaccelerated: str, sustained: Sequence[Mapping[str, Any]]
+    table: IntArray, unaccelerated: str, sustained: Sequence[Mapping[str, Any]], slowdowns: FloatArray
 ) -> tuple[Validity, tuple[str, ...]]:
     if unaccelerated:
         return Validity.INVALID, (unaccelerated,)
     if sustained:
         return scenarios.validity(sustained)
-    marked = float((table[:, 3] > DRIFT * 1e4).mean())
-    if marked <= MARKED_SHARE:
-        return Validity.VALID, ()
-    return Validity.DEGRADED, (
-        f"the processor ran more than {DRIFT:.0%} slower than at the start around {marked:.0%} of the rounds "
-        "(throttling or other work); baseline and variants took turns, so ratios hold better than absolute times",
-    )
+    drifts = table[:, 3] / 1e4
+    if np.quantile(drifts, 0.1) > LOST_DRIFT:
+        return Validity.INVALID, (
+            f"the processor ran more than {1 + LOST_DRIFT:.0f} times slower than at the start around 9 of 10 rounds; "
+            "end what else runs there or let it cool, then measure again",
+        )
+    reasons = _slow(float((drifts > DRIFT).mean()), slowdowns)
+    return (Validity.DEGRADED if reasons else Validity.VALID), reasons
+
+
+def _slow(marked: float, slowdowns: FloatArray) -> tuple[str, ...]:
+    """Return what the sentinel and the models' own pace say of throttling, nothing if they saw none."""
+    turns = "baseline and variants took turns, so ratios hold better than absolute times"
+    slowed = slowdowns > stats.SLOWED
+    found = []
+    if marked > MARKED_SHARE:
+        found.append(
+            f"the processor ran more than {DRIFT:.0%} slower than at the start around {marked:.0%} of the rounds "
+            f"(throttling or other work); {turns}"
+        )
+    if len(slowed) and slowed.mean() > MARKED_SHARE:
+        found.append(
+            f"in {slowed.sum()} of {len(slowed)} launches all models together ran up to {slowdowns.max():.0%} slower "
+            f"than in the fastest (throttling or other work); {turns}"
+        )
+    return tuple(found)
 
 
 def _conditions(account: Account) -> Conditions:
@@ -248,6 +277,7 @@ def _notes(case: Case, index: int, account: Account, table: IntArray) -> dict[st
         "rounds_marked": int((table[:, 3] > DRIFT * 1e4).sum()),
         "marked_rounds": np.flatnonzero(table[:, 3] > DRIFT * 1e4).tolist(),
         "mode": scenarios.mode(case.suite.load, timed, account.of("sustained", index)),
+        "launches_slowed": np.flatnonzero(account.slowdowns() > stats.SLOWED).tolist(),
         "paused_s": end["paused_s"],
         "page_cache": account.of("cold", index)[0]["page_cache"],
         "accuracy_pass_s": accuracy["ns"] / NS_PER_S,
