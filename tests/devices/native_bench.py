@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from devices.virtual.requirements import require
 from harness import provision
 from harness.model import Address, Device
+from harness.native import build
 from harness.transports import local
 from tests import small_models as small
 from tests.devices.job_bench import Bench
 
 #: A job that only takes outputs: no timing.
 OUTPUTS_ONLY = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
+
+
+def checked_program(factory: pytest.TempPathFactory) -> Path:
+    """Return the runner compiled with checks for wrong accesses, leaks and undefined results, once for all tests.
+
+    Its energy pass takes windows of one second with ten updates, for there is not half a minute to spare.
+    """
+    require("package:gcc")
+    program = factory.getbasetemp() / "checked-native" / build.PROGRAM
+    if not program.exists():
+        program.parent.mkdir()
+        checks = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+        build.compile_program(["gcc", *build.FLAGS, *checks, "-DMIN_WINDOW_S=1.0", "-DMIN_UPDATES=10"], program)
+    return program
+
+
+def checked_bench(bench: Bench, factory: pytest.TempPathFactory) -> Bench:
+    """Return the bench of a native runner with its program replaced by the checked one."""
+    # libonnxruntime keeps what it allocates once to the end of the process.
+    command = ("env", "ASAN_OPTIONS=detect_leaks=0", str(checked_program(factory)))
+    return dataclasses.replace(bench, place=dataclasses.replace(bench.place, command=command))
 
 
 def small_folder(made: Path) -> Path:
@@ -59,3 +84,12 @@ def outputs_of(bench: Bench, models: Mapping[str, Path], **changes: Any) -> tupl
 def assert_same_bits(left: Any, right: Any) -> None:
     assert (left.dtype, left.shape) == (right.dtype, right.shape) == (np.float32, right.shape)
     assert left.tobytes() == right.tobytes()
+
+
+def shape_of(value: Any) -> Any:
+    """Return the keys of what was said and the kinds of its values, so that two voices can be compared."""
+    if isinstance(value, Mapping):
+        return {key: shape_of(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [shape_of(item) for item in value[:1]]
+    return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__

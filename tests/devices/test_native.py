@@ -18,10 +18,9 @@ from devices.virtual.openssh import small_disk
 from harness import jobs, lab, provision
 from harness.errors import DeviceError, MeasurementError
 from harness.model import Samples
-from harness.native import build
 from tests import small_models as small
 from tests.devices import test_agent_jobs as agent_jobs
-from tests.devices.native_bench import assert_same_bits, bench_of, change_job, outputs_of, small_folder
+from tests.devices.native_bench import assert_same_bits, bench_of, change_job, checked_bench, outputs_of, small_folder
 from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again here: one body for both device sides
     Bench,
     finished,
@@ -234,13 +233,10 @@ def test_a_disk_that_runs_full_ends_the_job_with_the_reason(bench: Bench, tmp_pa
             list(bench.follow(job))
 
 
-def test_the_whole_job_runs_clean_under_address_and_undefined_behaviour_checks(bench: Bench, tmp_path: Path) -> None:
-    program = tmp_path / "checked"
-    checks = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    build.compile_program(["gcc", *build.FLAGS, *checks], program)
-    # libonnxruntime keeps what it allocates once to the end of the process.
-    command = ("env", "ASAN_OPTIONS=detect_leaks=0", str(program))
-    checked = dataclasses.replace(bench, place=dataclasses.replace(bench.place, command=command))
+def test_the_whole_job_runs_clean_under_address_and_undefined_behaviour_checks(
+    bench: Bench, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    checked = checked_bench(bench, tmp_path_factory)
     job = change_job(
         checked.job("good", "slower", "missing"), meter={"kind": "power_supply", "path": str(tmp_path / "none")}
     )

@@ -168,13 +168,18 @@ static int open_sensor(struct meter *meter, const struct meter_spec *spec, struc
 static int read_sensor(struct meter *meter, double *watts, struct fault *fault)
 {
     const struct sensor *sensor = meter->state;
+    double step = 0;
     *watts = 1e-6; /* µW, and mV x mA, alike */
     for (size_t i = 0; i < sensor->files; i++) {
         int64_t value;
         if (!meter_number(sensor->file[i], &value, fault))
             return 0;
         *watts *= (double)value;
+        step += (double)llabs(value);
     }
+    /* A last digit of volts or amperes moves the product by the other. */
+    if (sensor->files > 1)
+        meter->resolution = 1e-6 * step;
     return 1;
 }
 

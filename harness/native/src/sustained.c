@@ -83,7 +83,7 @@ static int bear(struct burden *burden, size_t index, struct fault *fault)
                process_do(&process, fault, "first");
     int64_t began = now_ns();
     good = good && process_ask(&process, fault, "warm", ", \"max_s\": %.9g", conductor->job.plan.warmup_s);
-    text_add(&burden->fields, ", \"windows\": [");
+    text_add(&burden->fields, ", \"began_ns\": %lld, \"windows\": [", (long long)began);
     good = good && windows(burden, &process, &track, began, fault);
     text_add(&burden->fields, "]");
     process_quit(&process);
