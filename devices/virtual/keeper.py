@@ -47,8 +47,9 @@ def _unit(folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _vm(folder: Path) -> Iterator[str]:
+    # Its emulated processor takes ten seconds to start Python with numpy, and a case starts a process twenty times.
     with vm.vm(folder) as running:
-        yield running.device_toml(runtimes=_RUNTIMES, meter=True)
+        yield running.device_toml(runtimes=_RUNTIMES, meter=True, runner="native")
 
 
 @contextlib.contextmanager

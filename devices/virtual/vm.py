@@ -71,13 +71,20 @@ class Vm:
         """What its kernel and its first process said so far."""
         return (self.folder / "console.log").read_text(errors="replace")
 
-    def device_toml(self, *, runtimes: Sequence[str] = (), tags: Sequence[str] = (), meter: bool = False) -> str:
+    def device_toml(
+        self,
+        *,
+        runtimes: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        meter: bool = False,
+        runner: str = "python",
+    ) -> str:
         """Return a device file that reaches this machine; with `meter` its sensor is read."""
         wanted, named = (", ".join(f'"{text}"' for text in texts) for texts in (runtimes, tags))
         return (
             f'kind = "sbc"\naddress = "ssh://root@{self.host}:{self.port}"\n'
             'description = "aarch64 in qemu (emulated: its times are no board\'s), started by devices/virtual/vm.py"\n'
-            f'tags = [{named}]\nruntimes = [{wanted}]\nworkdir = "{_WORKDIR}"\n\n'
+            f'tags = [{named}]\nrunner = "{runner}"\nruntimes = [{wanted}]\nworkdir = "{_WORKDIR}"\n\n'
             f'[ssh]\nhost_key = "{self.host_key}"\nidentity = "{self.identity}"\n'
             + ('\n[meter]\nkind = "hwmon"\nchannel = "power1_input"\n' if meter else "")
         )
