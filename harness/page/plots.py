@@ -15,7 +15,9 @@ _PLACES: Final = (
 )  # fmt: skip
 
 
-def distributions(samples: Sequence[Row], marks: Sequence[Row], *, extent: tuple[float, float], unit: str) -> Draw:
+def distributions(
+    samples: Sequence[Row], marks: Sequence[Row], *, extent: tuple[float, float], unit: str, title: str
+) -> Draw:
     """Return a drawing of one density a row, on a logarithmic axis, with its percentiles.
 
     Args:
@@ -23,6 +25,7 @@ def distributions(samples: Sequence[Row], marks: Sequence[Row], *, extent: tuple
         marks: variant, name (p50, p90, p99), value, hover.
         extent: the smallest and largest value drawn.
         unit: of values and extent.
+        title: what the values are.
     """
 
     def draw(wide: bool) -> Any:
@@ -30,8 +33,8 @@ def distributions(samples: Sequence[Row], marks: Sequence[Row], *, extent: tuple
 
         domain = padded(*extent, True)
         scale = alt.Scale(type="log", domain=list(domain), nice=False, clamp=True)
-        title = axis_title(f"latency of one inference, {unit} (logarithmic)", wide)
-        axis = alt.Axis(values=ticks(*domain), format="~g", title=title)
+        heading = axis_title(f"{title}, {unit} (logarithmic)", wide)
+        axis = alt.Axis(values=ticks(*domain), format="~g", title=heading)
         area = _density(domain).encode(x=alt.X("at:Q", scale=scale, axis=axis))
         place = {"x": alt.value(-NAMES), "y": alt.value(30)} if wide else {"x": alt.value(0), "y": alt.value(-8)}
         size, room = (12.5, NAMES - 12) if wide else (12, NARROW)

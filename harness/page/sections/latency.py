@@ -17,6 +17,10 @@ TITLE = "Latency"
 #: At most so many samples a variant are drawn, at even steps of rank, so that the shape stays what it was.
 DRAWN: Final = 500
 COLUMNS: Final = ("p50", "p90", "p99")
+#: What a latency is of, where it is not one inference.
+MEANINGS: Final[Mapping[str, str]] = {
+    "stream": "latency from a frame's arrival to its answer", "offline": "time per image"
+}  # fmt: skip
 #: Percentiles that are shown with the bound that their number of samples gives.
 BOUNDED: Final = {"p90": 0.9, "p99": 0.99}
 
@@ -27,10 +31,14 @@ def context(report: Report) -> Mapping[str, Any] | None:
     for group in report.groups():
         entries = [entry for entry in group.measured if len(values(entry))]
         if entries:
-            figures.append(
-                {"group": group, "chart": _chart(entries, group), "rows": [_figures(one) for one in entries]}
-            )
+            rows = [_figures(one) for one in entries]
+            figures.append({"group": group, "meaning": meaning(group), "chart": _chart(entries, group), "rows": rows})
     return {"figures": figures, "drawn": units.count(DRAWN)} if figures else None
+
+
+def meaning(group: Group) -> str:
+    """Return what the latencies of a group are of."""
+    return MEANINGS.get(str(group.settings.get("load", {}).get("scenario", "")), "latency of one inference")
 
 
 def values(entry: Entry) -> FloatArray:
@@ -83,7 +91,9 @@ def _chart(entries: list[Entry], group: Group) -> Any:
                 hover = f"{entry.variant}: {name} {units.human(number, 's')}"
                 marks.append({"variant": entry.variant, "name": name, "value": number / divisor, "hover": hover})
                 said.append(hover)
-    draw = plots.distributions(samples, marks, extent=(least / divisor, most / divisor), unit=unit)
+    draw = plots.distributions(
+        samples, marks, extent=(least / divisor, most / divisor), unit=unit, title=meaning(group)
+    )
     return charts.figure(draw, alt=f"Latency distributions, {group.title}. " + ". ".join(said))
 
 
