@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from harness import units
+from harness.model import Run
 from harness.page import charts, wording
 from harness.page.report import Entry, Group, Report
 
@@ -26,22 +28,60 @@ def context(report: Report) -> Mapping[str, Any] | None:
         if known:
             rows = [_row(entry) for entry in known]
             notes = wording.numbered(row["cell"] for row in rows)
-            figures.append({"group": group, "rows": rows, "notes": notes, "chart": _chart(known, group)})
+            meters = list(dict.fromkeys(_meter(entry.run) for entry in known if entry.run))
+            chart = _chart(known, group)
+            figures.append({"group": group, "rows": rows, "notes": notes, "chart": chart, "meters": meters})
     absent = [(reason, ", ".join(dict.fromkeys(places))) for reason, places in reasons.items()]
     return {"figures": figures, "absent": absent} if figures or absent else None
 
 
 def _row(entry: Entry) -> Mapping[str, Any]:
     assert entry.run is not None  # known entries have a run
-    measurement = entry.run.measurements["energy_j"]
-    cell = wording.Cell(
-        "energy_j", wording.title("energy_j"), wording.value("energy_j", wording.cost(entry.run, "energy_j"))
-    )
+    gross = wording.Cell(
+        "energy_j", wording.title("energy_j"), wording.value("energy_j", wording.cost(entry.run, "energy_j")),
+        interval=_interval(entry.run, "energy_j"),
+    )  # fmt: skip
     return {
-        "entry": entry, "cell": wording.changed(cell, entry.comparisons.get("energy_ratio")),
-        "net": wording.reading(entry.run, "energy_net_j"), "method": measurement.method,
-        "estimated": measurement.estimated,
+        "entry": entry, "cell": wording.changed(gross, entry.comparisons.get("energy_ratio")),
+        "net": _net(entry.run), "method": entry.run.measurements["energy_j"].method,
+        "estimated": entry.run.measurements["energy_j"].estimated, "budget": _budget(entry.run),
     }  # fmt: skip
+
+
+def _net(run: Run) -> wording.Cell:
+    found = run.measurements.get("energy_net_j")
+    cell = wording.Cell("energy_net_j", "Idle subtracted", wording.reading(run, "energy_net_j"))
+    if found is None or found.estimate is None:
+        return cell
+    return replace(cell, value=units.human(found.estimate.point, "J"), interval=_interval(run, "energy_net_j"))
+
+
+def _interval(run: Run, metric: str) -> str:
+    found = run.measurements.get(metric)
+    return wording.spread("energy_j", found.estimate) if found is not None else ""
+
+
+def _budget(run: Run) -> str:
+    """Return what makes the interval wide, the largest part first, as shares of the energy."""
+    parts = run.notes.get("energy", {}).get("budget", {})
+    estimate = run.measurements["energy_j"].estimate
+    if not parts or estimate is None or not estimate.point > 0:
+        return ""
+    shares = sorted(((size / estimate.point, name) for name, size in parts.items() if size > 0), reverse=True)
+    return ", ".join(f"{name} {units.human(share, '%')}" for share, name in shares)
+
+
+def _meter(run: Run) -> str:
+    """Return what is to be known of the meter of a run, "" where nothing is recorded."""
+    facts = run.notes.get("energy")
+    if not facts:
+        return ""
+    step = units.human(facts["resolution"], "J" if facts["quantity"] == "joules" else "W")
+    told = f"{facts['meter']}, steps of {step}, a new reading every {units.human(facts['update_s'], 's')}"
+    if facts["clock_s"]:
+        apart = units.human(facts["clock_s"], "s")
+        told += f", read by the host, which knows the device's clock to ±{apart}"
+    return f"{told}; {facts['untested']}" if "untested" in facts else told
 
 
 def _chart(entries: list[Entry], group: Group) -> Any:
