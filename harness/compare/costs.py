@@ -108,8 +108,8 @@ def _energies(baseline: Run, run: Run, base: Estimate, own: Estimate) -> Change:
 
 def _idle_drift(baseline: Run, run: Run) -> float:
     """Return by how much idle power differed between two passes, as a share of the smaller busy power."""
-    notes = [one.notes.get("energy") for one in (baseline, run)]
-    if not (notes[0] and notes[1]):
+    notes = [one.notes["energy"] for one in (baseline, run) if "energy" in one.notes]
+    if len(notes) < 2:
         return 0.0
     idle = [float(np.mean(one["idle_w"])) for one in notes]
     return abs(idle[0] - idle[1]) / min(float(one["busy_w"]) for one in notes)
