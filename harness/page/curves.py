@@ -14,7 +14,7 @@ def over_time(points: Sequence[Row], marks: Sequence[Row], *, title: str) -> Dra
     Args:
         points: variant, state, at (seconds), value (in the unit of `title`).
         marks: variant, at, hover: moments to mark with a dashed line; every variant of `points` needs no mark.
-        title: of the vertical axis, in one word and the unit.
+        title: of the vertical axis: the unit.
     """
     values = [float(point["value"]) for point in points]
     ends = padded(min(values), max(values), False)
@@ -40,15 +40,15 @@ def over_time(points: Sequence[Row], marks: Sequence[Row], *, title: str) -> Dra
             limit=NAMES - 60 if wide else NARROW,
             **HALO,
         )
-        place = {"x": alt.value(-NAMES), "y": alt.value(30)} if wide else {"x": alt.value(0), "y": alt.value(-9)}
         layers = [
             curve.encode(x=x, y=y.title(title), color=state("state")["color"]),
             mark.encode(x=alt.X("at:Q", scale=across), description="hover:N"),
-            named.encode(text="name:N", **place),
+            # Beside the rows it would push the axes of facets away from them.
+            named.encode(text="name:N", x=alt.value(0), y=alt.value(-9)),
         ]
         rows = alt.Row("variant:N", sort=order, header=alt.Header(title=None, labels=False))
         chart = alt.layer(*layers, data=data([*points, *marks, *names]))
-        width = PLOT if wide else NARROW - 46
-        return chart.properties(width=width, height=72).facet(row=rows, spacing=14 if wide else 28)
+        width = NAMES + PLOT + 60 if wide else NARROW - 46
+        return chart.properties(width=width, height=72).facet(row=rows, spacing=28)
 
     return draw

@@ -150,5 +150,5 @@ def _curves(entries: list[Entry], values: Mapping[str, FloatArray], unit: str, n
             hover = f"{entry.variant} throttled after {units.human(float(throttle.values[0]), 's')}"
             marks.append({"variant": entry.variant, "at": float(throttle.values[0]), "hover": hover})
             said.append(hover)
-    draw = curves.over_time(points, marks, title=f"{name}, {shown}")
+    draw = curves.over_time(points, marks, title=shown)
     return charts.figure(draw, alt=f"{name.capitalize()} over time, {group.title}. " + ". ".join(said))
