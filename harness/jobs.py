@@ -55,6 +55,7 @@ def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> 
     timed_s = load.max_duration_s * models * share
     return {
         "cold_starts": 2 if quick else 5,
+        "evicted_starts": 1 if quick else 3,
         "memory_starts": 2 if quick else 3,
         "accuracy": True,
         "warmup_s": 1.0 * share,

@@ -225,7 +225,7 @@ def known(group: Group, account: record.Account, index: int) -> bool:
 def _progress(group: Group, event: Mapping[str, Any], decided: set[int]) -> str:
     """Return what people want to know of an event, "" if nothing."""
     kind = event["event"]
-    if kind in ("cold", "memory", "accuracy", "parts", "energy", "tool"):
+    if kind in ("cold", "evicted", "memory", "accuracy", "parts", "energy", "tool"):
         turn = f" {event['turn'] + 1} of {event['of']}" if event["of"] > 1 else ""
         return f"{kind} pass{turn}: {group.cases[event['model']].variant.id}"
     if kind == "launch":

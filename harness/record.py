@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import accelerators, averages, energy, registry, scenarios, stats
+from harness import accelerators, averages, energy, footprint, registry, scenarios, stats
 from harness.errors import HarnessError, MeasurementError
 from harness.model import Case, Conditions, Estimate, FloatArray, IntArray, Measurement, Run, Samples, Validity
 from harness.units import NS_PER_S
@@ -189,37 +189,17 @@ def _variant(case: Case) -> dict[str, Any]:
 
 
 def _measurements(case: Case, index: int, account: Account, table: IntArray) -> dict[str, Measurement]:
-    cold, memory, load = account.of("cold", index), account.of("memory", index), case.suite.load
+    load = case.suite.load
     own = {n: account.arrays[f"m{index}.{n}.npy"] for n in scenarios.arrays(load, account.of("parts", index))}
     events = account.of("sustained", index) or account.rounds_of(index)
     found = [
         *scenarios.measurements(load, own, table, events),
         *scenarios.parts(own.get("parts"), case.device.runner),
-        *(_seconds(name, cold) for name in ("process_start", "load", "first_inference")),
-        _bytes("peak_memory_bytes", [e["after"].get("peak_rss_bytes") for e in memory], "VmHWM of a fresh process"),
-        _bytes("peak_pss_bytes", [e["after"].get("pss_bytes") for e in memory], "Pss of smaps_rollup after inferring"),
-        _bytes("swap_bytes", [e["after"].get("swap_bytes") for e in memory], "VmSwap"),
-        _growth("load_growth_bytes", memory, "before", "loaded"),
-        _growth("inference_growth_bytes", memory, "loaded", "inferred"),
+        *footprint.starts(account.of("cold", index), account.of("evicted", index)),
+        *footprint.memory(account.of("memory", index)),
         *energy.measurements(account.of("energy", index)),
     ]
     return {m.metric: m for m in found}
-
-
-def _seconds(name: str, cold: Sequence[Mapping[str, Any]]) -> Measurement:
-    return Measurement(f"{name}_s", "s", np.array([e[f"{name}_ns"] for e in cold]) / NS_PER_S, None, scenarios.CLOCK)
-
-
-def _bytes(name: str, values: Sequence[int | None], method: str) -> Measurement:
-    known = [float(v) for v in values if v is not None]
-    if not known:
-        return Measurement(name, "B", method=method, absent_reason=f"the device's kernel does not say ({method})")
-    return Measurement(name, "B", np.array(known), None, method)
-
-
-def _growth(name: str, memory: Sequence[Mapping[str, Any]], before: str, after: str) -> Measurement:
-    pairs = [(e[before].get("rss_bytes"), e[after].get("rss_bytes")) for e in memory]
-    return _bytes(name, [b - a if a is not None and b is not None else None for a, b in pairs], "VmRSS")
 
 
 def _validity(
@@ -279,7 +259,7 @@ def _notes(case: Case, index: int, account: Account, table: IntArray) -> dict[st
         "mode": scenarios.mode(case.suite.load, timed, account.of("sustained", index)),
         "launches_slowed": np.flatnonzero(account.slowdowns() > stats.SLOWED).tolist(),
         "paused_s": end["paused_s"],
-        "page_cache": account.of("cold", index)[0]["page_cache"],
+        **footprint.cache(account.of("cold", index), account.of("evicted", index)),
         "accuracy_pass_s": accuracy["ns"] / NS_PER_S,
         "job_spent_s": _spent(account),
         "sentinel_cool_s": timed["sentinel_cool_ns"] / NS_PER_S,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from harness.agent import energy, limits, survey
+from harness.agent import energy, limits, pagecache, survey
 from harness.agent.events import Events
 from harness.agent.process import SPENT, Lost, Process
 from harness.agent.sentinel import Sentinel
@@ -48,6 +48,7 @@ class Conductor:
         if self.job.get("accelerator"):
             self._each("placement", self._placement, 1)
         self._each("cold", self._cold, self.plan["cold_starts"])
+        self._each("evicted", self._evicted, self.plan.get("evicted_starts", 0))
         self._each("memory", self._memory, self.plan["memory_starts"])
         if self.plan["accuracy"]:
             self._each("accuracy", self._accuracy, 1)
@@ -92,12 +93,21 @@ class Conductor:
         return seen
 
     def _cold(self, index: int) -> dict[str, Any]:
+        return self._started(index, pagecache.warm)
+
+    def _evicted(self, index: int) -> dict[str, Any]:
+        return self._started(index, pagecache.evict)
+
+    def _started(self, index: int, prepare: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+        """Load in a fresh process, with the model's file brought into the page cache or out of it just before."""
         process = self.start(index)
         try:
+            cache = prepare(self.job["models"][index]["path"])
+            if "absent" in cache:
+                return cache
             load, first = process.ask("load"), process.ask("first")
             facts = {"process_start_ns": process.start_ns, "load_ns": load["ns"], "first_inference_ns": first["ns"]}
-            # The model file was hashed just before the job, and nothing here may drop the page cache.
-            return {**facts, "page_cache": "warm", "facts": process.facts}
+            return {**facts, **cache, "facts": process.facts}
         finally:
             process.quit()
 

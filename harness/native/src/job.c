@@ -14,7 +14,7 @@ static const char *const PLAN[] = {
     "cold_starts",  "memory_starts", "accuracy",       "round_min", "rounds",     "min_launches", "max_launches",
     "hold",         "warmup_s",      "round_s",        "energy_s",  "deadline_s", "max_timed_s",  "pause_budget_s",
     "parts_s",      "parts_min",     "sustained_s",    "window_s",  "cooldown_s", "period_ns",    "frames",
-    NULL};
+    "evicted_starts", NULL};
 
 static void refuse(const char *key, const char *wanted)
 {
@@ -113,6 +113,7 @@ static struct plan plan_of(const struct json *root)
     refuse_unknown(plan, "plan.", PLAN);
     return (struct plan){
         .cold_starts = whole(plan, "cold_starts"),
+        .evicted_starts = (int)number_or(plan, "evicted_starts", 0),
         .memory_starts = whole(plan, "memory_starts"),
         .accuracy = member(plan, "accuracy", JSON_BOOL, "true or false")->number != 0,
         .round_min = whole(plan, "round_min"),

@@ -18,7 +18,7 @@ struct input_spec {
 };
 
 struct plan {
-    int cold_starts, memory_starts, accuracy, round_min, rounds, min_launches, max_launches;
+    int cold_starts, evicted_starts, memory_starts, accuracy, round_min, rounds, min_launches, max_launches;
     int hold; /* 1, 0, or -1 to decide by the free memory */
     double warmup_s, round_s, max_timed_s, pause_budget_s, energy_s, deadline_s;
     /* What other scenarios add; 0 where they do not. `period_ns` and `frames`: of a stream's block. */

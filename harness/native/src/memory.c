@@ -1,5 +1,6 @@
 #include "memory.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,12 @@ struct field {
 static void add_fields(struct text *answer, const char *path, const struct field *fields, size_t count)
 {
     char *whole = file_text(path);
+    if (whole == NULL) {
+        char *unread = formatted("%s: %s", path, strerror(errno));
+        text_add(answer, "%s\"unread\": ", answer->data[answer->size - 1] == '{' ? "" : ", ");
+        text_string(answer, unread);
+        free(unread);
+    }
     for (char *line = whole ? strtok(whole, "\n") : NULL; line; line = strtok(NULL, "\n"))
         for (size_t i = 0; i < count; i++) {
             size_t length = strlen(fields[i].label);

@@ -4,22 +4,34 @@
 
 #include "energy.h"
 #include "json.h"
+#include "pagecache.h"
 
 typedef int phase_body(struct conductor *, struct process *, struct text *, struct fault *);
 
-static int cold(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
+/* Loads in a fresh process, with the model's file brought into the page cache or out of it just before. */
+static int started(struct process *process, const char *path, int prepare(const char *, struct text *),
+                   struct text *fields, struct fault *fault)
 {
-    (void)conductor;
+    if (!prepare(path, fields))
+        return 1;
     if (!process_do(process, fault, "load"))
         return 0;
     double load = process_number(process, "ns");
     if (!process_do(process, fault, "first"))
         return 0;
-    text_add(fields, ", \"process_start_ns\": %lld, \"load_ns\": %.0f, \"first_inference_ns\": %.0f",
-             (long long)process->start_ns, load, process_number(process, "ns"));
-    /* The model file was hashed just before the job, and nothing here may drop the page cache. */
-    text_add(fields, ", \"page_cache\": \"warm\", \"facts\": %s", process->facts);
+    text_add(fields, ", \"process_start_ns\": %lld, \"load_ns\": %.0f, \"first_inference_ns\": %.0f, \"facts\": %s",
+             (long long)process->start_ns, load, process_number(process, "ns"), process->facts);
     return 1;
+}
+
+static int cold(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
+{
+    return started(process, conductor->job.model[process->index].path, pagecache_warm, fields, fault);
+}
+
+static int evicted(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
+{
+    return started(process, conductor->job.model[process->index].path, pagecache_evict, fields, fault);
 }
 
 static int read_memory(struct process *process, const char *name, struct text *fields, struct fault *fault)
@@ -115,6 +127,7 @@ void phases_before(struct conductor *conductor)
     const struct plan *plan = &conductor->job.plan;
     each(conductor, "placement", placement, *conductor->job.accelerator != 0);
     each(conductor, "cold", cold, plan->cold_starts);
+    each(conductor, "evicted", evicted, plan->evicted_starts);
     each(conductor, "memory", memory, plan->memory_starts);
     each(conductor, "accuracy", accuracy, plan->accuracy);
     each(conductor, "parts", parts, plan->parts_s > 0);

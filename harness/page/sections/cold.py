@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from harness import units
+from harness.model import Run
 from harness.page import charts, wording
 from harness.page.report import Entry, Group, Report
 
 ORDER = 70
 TITLE = "Cold start"
 PARTS: Final = ("process_start_s", "load_s", "first_inference_s")
+#: The same with the model's file dropped from the page cache just before -> its title.
+EVICTED: Final = {"load_evicted_s": "Model load, evicted", "first_inference_evicted_s": "First inference, evicted"}
 RATIOS: Final = {"process_start_s": "", "load_s": "load_ratio", "first_inference_s": "first_inference_ratio"}
 
 
@@ -21,14 +24,30 @@ def context(report: Report) -> Mapping[str, Any] | None:
     for group in report.groups():
         entries = [entry for entry in group.measured if _numbers(entry)]
         if entries:
-            rows = [_row(entry) for entry in entries]
-            notes = wording.numbered(cell for row in rows for cell in row["cells"])
-            caches = dict.fromkeys(str(one.run.notes.get("page_cache", "")) for one in entries if one.run)
-            cache = ", ".join(text for text in caches if text)
-            figures.append(
-                {"group": group, "chart": _chart(entries, group), "rows": rows, "cache": cache, "notes": notes}
-            )
-    return {"figures": figures, "titles": [wording.title(part) for part in PARTS]} if figures else None
+            runs = [entry.run for entry in entries if entry.run]
+            evicted = [name for name in EVICTED if any(name in run.measurements for run in runs)]
+            rows = [_row(entry, evicted) for entry in entries]
+            titles = [*(wording.title(part) for part in PARTS), *(EVICTED[name] for name in evicted)]
+            figures.append({
+                "group": group, "chart": _chart(entries, group), "rows": rows, "titles": titles, "cache": _cache(runs),
+                "notes": wording.numbered(cell for row in rows for cell in row["cells"]),
+                "reasons": _reasons(runs, evicted),
+            })  # fmt: skip
+    return {"figures": figures} if figures else None
+
+
+def _cache(runs: list[Run]) -> str:
+    """Return what the page cache held while the times of the first three columns were taken."""
+    states = dict.fromkeys(state for run in runs for state in str(run.notes.get("page_cache", "")).split(", "))
+    return ", ".join(state for state in states if state not in ("", "evicted"))
+
+
+def _reasons(runs: list[Run], evicted: list[str]) -> str:
+    """Return why there are no evicted starts where there are none."""
+    found = dict.fromkeys(
+        run.measurements[name].absent_reason for run in runs for name in evicted if name in run.measurements
+    )
+    return "; ".join(reason for reason in found if reason)
 
 
 def _numbers(entry: Entry) -> dict[str, float]:
@@ -36,14 +55,15 @@ def _numbers(entry: Entry) -> dict[str, float]:
     return {part: number for part, number in found.items() if number is not None}
 
 
-def _row(entry: Entry) -> Mapping[str, Any]:
+def _row(entry: Entry, evicted: list[str]) -> Mapping[str, Any]:
     assert entry.run is not None  # an entry with numbers has a run
     numbers, cells = _numbers(entry), []
     for part in PARTS:
         cell = wording.Cell(part, wording.title(part), wording.value(part, numbers.get(part)))
         cells.append(wording.changed(cell, entry.comparisons.get(RATIOS[part])))
     starts = max(len(entry.run.measurements[part].values) for part in numbers)
-    return {"entry": entry, "cells": cells, "starts": units.count(starts)}
+    others = [wording.reading(entry.run, name) for name in evicted]
+    return {"entry": entry, "cells": cells, "others": others, "starts": units.count(starts)}
 
 
 def _chart(entries: list[Entry], group: Group) -> Any:

@@ -35,6 +35,8 @@ def context(report: Report) -> Mapping[str, Any] | None:
             "notes": wording.numbered(cell for _, cells, _ in rows for cell in cells),
             "titles": [*(wording.title(metric) for metric in RATIOS), *(OTHER[name] for name in others)],
             "methods": wording.methods(runs, "peak_memory_bytes"),
+            "growths": wording.methods(runs, "load_growth_bytes"),
+            "shares": wording.methods(runs, "peak_pss_bytes"),
         })  # fmt: skip
     return {"figures": figures} if figures else None
 
