@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,15 +36,14 @@ class Told:
 
 
 def single_stream(
-    call: Callable[[int], Any], folder: Path, *, queries: int, seconds: float = 0.0, q: float = 0.9, trace: bool = False
+    call: Callable[[int], Any], folder: Path, *, queries: int, q: float = 0.9, trace: bool = False
 ) -> Told:
     """Let LoadGen issue queries one after the other, each answered by `call(index of the sample)`.
 
     Args:
         call: the inference.
         folder: where LoadGen may write its logs.
-        queries: how many, exactly so many if `seconds` is 0.
-        seconds: how long at least.
+        queries: how many.
         q: the percentile that the test is about.
         trace: whether each sample's time is wanted, too.
     """
@@ -56,10 +56,8 @@ def single_stream(
 
     settings, logs = loadgen.TestSettings(), loadgen.LogSettings()
     settings.scenario, settings.mode = loadgen.TestScenario.SingleStream, loadgen.TestMode.PerformanceOnly
-    settings.min_query_count, settings.min_duration_ms = queries, round(seconds * 1000)
-    settings.max_query_count = 0 if seconds else queries
-    # So many are made ready beforehand that the time ends the test, not their number.
-    settings.single_stream_expected_latency_ns = 100_000
+    settings.min_query_count = settings.max_query_count = queries
+    settings.min_duration_ms = 0
     settings.single_stream_target_latency_percentile = q
     logs.log_output.outdir, logs.enable_trace = str(folder), trace
     system = loadgen.ConstructSUT(issue, lambda: None)
@@ -85,3 +83,32 @@ def _told(folder: Path, trace: bool) -> Told:
     spans = re.findall(r'"issue_start_ns":(\d+),"complete_ns":(\d+)', text)
     samples = np.sort(np.array([int(end) - int(start) for start, end in spans], np.int64))
     return Told(str(said["early_stopping_result"]), percentiles, samples)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve one onnxruntime session as LoadGen's system under test: a line with a count in, the median of so many out.
+
+    Args:
+        arguments: the model, the folder of the runtime, the images (N, H, W, C) uint8 as .npy, a folder for logs.
+    """
+    model, runtime, images, folder = arguments
+    sys.path.insert(0, runtime)
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(3)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    ready = [{name: one[None]} for one in np.moveaxis(np.load(images).astype(np.float32) / 255, -1, 1).copy()]
+    assert str(onnxruntime.__file__).startswith(runtime), "not the runtime that the agent uses"
+    print("ready", flush=True)
+    for line in sys.stdin:
+        told = single_stream(
+            lambda index: session.run(None, ready[index % len(ready)]), Path(folder), queries=int(line)
+        )
+        print(told.percentiles_ns[50.0], flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

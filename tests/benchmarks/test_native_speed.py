@@ -62,32 +62,32 @@ class Worker:
     def __init__(self, bench: Bench, model: str) -> None:
         self._job = bench.job(model)
         command = [*bench.place.command, "work", str(self._job), "0"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._counts: list[int] = []
         assert "facts" in self._answer()
         for verb, fields in (("load", {}), ("first", {}), ("warm", {"max_s": 0.5})):
             self.ask(verb, **fields)
 
     def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
         assert "error" not in answer
         return answer
 
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Send a request and return its answer."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": verb, **fields}) + "\n")
-        self._process.stdin.flush()
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": verb, **fields}) + "\n")
+        self.process.stdin.flush()
         return self._answer()
 
-    def round(self) -> None:
+    def round(self, duration_s: float = 0.15, minimum: int = 5) -> None:
         """Run one round and keep its samples."""
-        self._counts.append(self.ask("round", duration_s=0.15, minimum=5, keep=True)["count"])
+        self._counts.append(self.ask("round", duration_s=duration_s, minimum=minimum, keep=True)["count"])
 
     def medians(self) -> list[float]:
         """End the process and return the median of each round, in ns."""
-        self._process.communicate('{"do": "quit"}\n', timeout=10)
+        self.process.communicate('{"do": "quit"}\n', timeout=10)
         samples = np.fromfile(self._job / "m0.latency.raw", np.int64)
         return [float(np.median(part)) for part in np.split(samples, np.cumsum(self._counts)[:-1])]
 
