@@ -24,19 +24,16 @@ from harness.cli.settings import Settings
 from harness.errors import MissingTool, Unsupported
 from harness.native import build
 from harness.stats import rounds
+from tests.devices.native_bench import checked_program
 
 HERE = "x86_64-linux-gnu" if platform.machine() == "x86_64" else f"{platform.machine()}-linux-gnu"
-CHECKS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 SOURCES = sorted(build.SOURCES.iterdir())
 
 
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the runner compiled with checks for every wrong access, leak and undefined result."""
-    require("package:gcc")
-    program = tmp_path_factory.mktemp("checked") / "edgeward-native"
-    build.compile_program(["gcc", *build.FLAGS, *CHECKS], program)
-    return program
+    return checked_program(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

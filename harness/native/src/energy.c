@@ -7,8 +7,8 @@
 #include "clock.h"
 #include "meter.h"
 
-/* A window shorter than this, or with fewer changes of the meter, gives no number (METHOD, phase 8). A test that has not
- * half a minute compiles the runner with less. */
+/* A window shorter than this, or with fewer changes of the meter, gives no number (METHOD, phase 8). A test that has
+ * not half a minute compiles the runner with less. */
 #ifndef MIN_WINDOW_S
 #define MIN_WINDOW_S 10.0
 #endif
@@ -144,8 +144,9 @@ static void describe(const struct window *window, struct text *fields)
 static void describe_all(const struct watch *watch, struct text *fields)
 {
     const struct meter_kind *kind = watch->meter.kind;
-    text_add(fields, ", \"meter\": \"%s\", \"quantity\": \"%s\", \"resolution\": %.17g, \"inferences\": %.0f", kind->name,
-             kind->counts_joules ? "joules" : "watts", watch->meter.resolution,
+    text_add(fields, ", \"meter\": \"%s\", \"quantity\": \"%s\"", kind->name,
+             kind->counts_joules ? "joules" : "watts");
+    text_add(fields, ", \"resolution\": %.17g, \"inferences\": %.0f", watch->meter.resolution,
              process_number(watch->process, "count"));
     text_add(fields, ", \"windows\": {");
     for (int i = 0; i < WINDOWS; i++) {

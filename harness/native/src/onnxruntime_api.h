@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ORT_TABLE_VERSION = 1, ORT_ACCELERATORS_VERSION = 12, ORT_LOG_ERROR = 3, ORT_ARENA_ALLOCATOR = 1, ORT_MEMORY_DEFAULT = 0 };
+enum { ORT_TABLE_VERSION = 1, ORT_ACCELERATORS_VERSION = 12 };
+enum { ORT_LOG_ERROR = 3, ORT_ARENA_ALLOCATOR = 1, ORT_MEMORY_DEFAULT = 0 };
 
 typedef void *status;
 struct OrtValue;

@@ -52,8 +52,8 @@ static int create(struct session *session, const struct runtime *runtime, const 
                runtime_good(api, api->SetInterOpNumThreads(options, 1), "model", fault) &&
                accelerate(session, runtime, how, options, fault) &&
                (!how->trace || runtime_good(api, api->EnableProfiling(options, how->trace), "model", fault)) &&
-               runtime_good(api, api->CreateSession(runtime->environment, how->path, options, &session->handle), "model",
-                    fault);
+               runtime_good(api, api->CreateSession(runtime->environment, how->path, options, &session->handle),
+                            "model", fault);
     if (options)
         api->ReleaseSessionOptions(options);
     return made;
@@ -97,7 +97,8 @@ static int read_names(struct session *session, struct fault *fault)
     if (session->outputs == 0 || session->outputs > MAX_OUTPUTS)
         return fail(fault, "model", "the model has %zu outputs; 1 to %d are supported", session->outputs, MAX_OUTPUTS);
     for (size_t i = 0; i < session->outputs; i++)
-        if (!runtime_good(api, api->SessionGetOutputName(session->handle, i, allocator, &session->output[i]), "model", fault))
+        if (!runtime_good(api, api->SessionGetOutputName(session->handle, i, allocator, &session->output[i]), "model",
+                          fault))
             return 0;
     return runtime_good(api, api->SessionGetInputName(session->handle, 0, allocator, &session->input), "model", fault);
 }
@@ -109,8 +110,8 @@ int session_open(struct session *session, const struct runtime *runtime, const s
     *session = (struct session){.api = api, .accelerator = ""};
     return create(session, runtime, how, fault) && read_names(session, fault) &&
            read_input_type(session, fault) &&
-           runtime_good(api, api->CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR, ORT_MEMORY_DEFAULT, &session->memory), "model",
-                fault);
+           runtime_good(api, api->CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR, ORT_MEMORY_DEFAULT, &session->memory),
+                        "model", fault);
 }
 
 struct OrtValue *session_bind(const struct session *session, void *data, size_t bytes, const int64_t *shape,
@@ -133,10 +134,9 @@ int session_call(const struct session *session, const struct OrtValue *input, st
     const char *const names[] = {session->input};
     const struct OrtValue *const values[] = {input};
     memset(outputs->value, 0, session->outputs * sizeof *outputs->value);
-    return runtime_good(session->api,
-                session->api->Run(session->handle, NULL, names, values, 1, (const char *const *)session->output,
-                                  session->outputs, outputs->value),
-                "inference", fault);
+    status given = session->api->Run(session->handle, NULL, names, values, 1, (const char *const *)session->output,
+                                     session->outputs, outputs->value);
+    return runtime_good(session->api, given, "inference", fault);
 }
 
 void session_release(const struct session *session, struct outputs *outputs)

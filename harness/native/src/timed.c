@@ -89,8 +89,8 @@ static int run_round(const struct plan *plan, struct process *process, struct fa
     if (plan->period_ns)
         return process_ask(process, fault, "stream", ", \"frames\": %d, \"period_ns\": %lld", plan->frames,
                            (long long)plan->period_ns);
-    return process_ask(process, fault, "round", ", \"duration_s\": %.9g, \"minimum\": %d, \"keep\": true", plan->round_s,
-                       plan->round_min);
+    return process_ask(process, fault, "round", ", \"duration_s\": %.9g, \"minimum\": %d, \"keep\": true",
+                       plan->round_s, plan->round_min);
 }
 
 /* One round of one model, in its held process or in one of its own. */

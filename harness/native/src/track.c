@@ -25,7 +25,8 @@ static void refuse(const char *path)
 
 void track_close(const char *folder, size_t index, const char *name, int64_t taken, size_t columns)
 {
-    char *raw = formatted("%s/m%zu.%s.raw", folder, index, name), *path = formatted("%s/m%zu.%s.npy", folder, index, name);
+    char *raw = formatted("%s/m%zu.%s.raw", folder, index, name);
+    char *path = formatted("%s/m%zu.%s.npy", folder, index, name);
     /* Only what finished rounds counted: a worker that was killed while writing may have left a piece behind. */
     size_t shape[] = {(size_t)taken, columns}, count = (size_t)taken * columns;
     int64_t *values = need(count * sizeof *values);

@@ -67,6 +67,13 @@ static int answer(const struct text *text)
     return fflush(stdout) == 0 ? 0 : 74;
 }
 
+static void describe(const struct half *rest, const struct half *load, const struct meter *meter, struct text *text)
+{
+    text_add(text, "{\"charging\": false, \"changes\": %d, \"rest_w\": %.17g, \"load_w\": %.17g",
+             rest->changes + load->changes, watts_of(rest, meter), watts_of(load, meter));
+    text_add(text, ", \"seconds\": %.17g}", (double)(load->ended_ns - rest->began_ns) * 1e-9);
+}
+
 static int try(const struct meter_spec *spec, struct text *text, struct fault *fault)
 {
     struct meter meter;
@@ -75,9 +82,7 @@ static int try(const struct meter_spec *spec, struct text *text, struct fault *f
     if (good && meter_charging(&meter))
         text_add(text, "{\"charging\": true}");
     else if (good && (good = sample(&rest, &meter, 0, fault) && sample(&load, &meter, 1, fault)))
-        text_add(text, "{\"charging\": false, \"changes\": %d, \"rest_w\": %.17g, \"load_w\": %.17g, \"seconds\": %.17g}",
-                 rest.changes + load.changes, watts_of(&rest, &meter), watts_of(&load, &meter),
-                 (double)(load.ended_ns - rest.began_ns) * 1e-9);
+        describe(&rest, &load, &meter, text);
     meter_close(&meter);
     return good;
 }

@@ -1,0 +1,175 @@
+"""The native runner's energy pass: known joules are found, doubtful meters are refused, in the agent's own event."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import energy as joules
+from harness.agent import energy
+from tests.devices.job_bench import Bench, of
+from tests.devices.moving_meters import WATTS, Moving, moved, tables
+from tests.devices.native_bench import bench_of, change_job, checked_bench, shape_of, small_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_folder(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def bench(device_workdir: Path, folder: Path) -> Bench:
+    return bench_of("native", device_workdir, folder)
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moving]:
+    with moved(tmp_path_factory.mktemp("sys")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def brief(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Give the runner with checks, which takes short windows."""
+    return checked_bench(bench, tmp_path_factory)
+
+
+def energy_of(bench: Bench, meter: Mapping[str, Any], **plan: Any) -> Mapping[str, Any]:
+    """Run a job for its energy alone and return the event."""
+    quick: dict[str, Any] = {"cold_starts": 0, "memory_starts": 0, "accuracy": False, "max_launches": 0}
+    job = change_job(bench.job("good", **quick, **plan), meter=dict(meter))
+    (event,) = of(bench.run(job), "energy")
+    return event
+
+
+#: What must not be believed, and what moves its files; every file is in a folder of its own.
+DOUBTFUL: dict[str, tuple[dict[str, Any], str, str]] = {
+    "still": ({"kind": "hwmon", "chip": "{}"}, "", "the meter never changed: it is broken or not connected"),
+    "backwards": (
+        {"kind": "hwmon", "chip": "{}"},
+        "i=0; while :; do i=$((i + 1)); printf -- '-25%05d\\n' $i > part; mv part power1_input; sleep 0.02; done",
+        "the meter counts backwards: its shunt is wired the other way round",
+    ),
+    "charging": (
+        {"kind": "power_supply", "path": "{}"}, "",
+        "the battery is charging, which hides what the device draws; unplug it",
+    ),
+    "turned": (
+        {"kind": "powercap", "path": "{}"},
+        "i=9000; while :; do i=$((i - 1)); echo $i > part; mv part energy_uj; sleep 0.02; done",
+        "the meter cannot be read: {}/energy_uj went backwards and max_energy_range_uj does not say where it turns; "
+        "look at [meter] in the device's file",
+    ),
+    "silent": (
+        {"kind": "command", "argv": ["sh", "-c", "echo 1.5; exec sleep 60"], "deadline_s": 0.2}, "",
+        "the meter cannot be read: sh printed no line for 0.2 s; it must flush every line; look at [meter] in the "
+        "device's file",
+    ),
+}  # fmt: skip
+
+
+def doubted(brief: Bench, folder: Path, name: str) -> Mapping[str, Any]:
+    """Measure energy with a meter of DOUBTFUL."""
+    files = {"power1_input": "-2500000", "power_now": "2500000", "status": "Charging", "energy_uj": "9000"}
+    folder.mkdir()
+    for file, value in files.items():
+        (folder / file).write_text(value + "\n")
+    table, mover, _ = DOUBTFUL[name]
+    process = subprocess.Popen(["sh", "-c", mover], cwd=folder)
+    try:
+        return energy_of(brief, json.loads(json.dumps(table).replace("{}", str(folder))), energy_s=1.1)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def doubts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("doubts")
+
+
+@pytest.fixture(scope="module")
+def measured(brief: Bench, moving: Moving, doubts: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Measure energy with every meter, good and doubtful, all at the same time."""
+    wanted = {name: table for name, table in tables(moving.folder).items() if name != "command, once"}
+    with ThreadPoolExecutor(16) as pool:
+        made = {name: pool.submit(energy_of, brief, table, energy_s=1.3) for name, table in wanted.items()}
+        made |= {name: pool.submit(doubted, brief, doubts / name, name) for name in DOUBTFUL}
+        return {name: event.result() for name, event in made.items()}
+
+
+@pytest.mark.parametrize("name", [name for name in tables(Path()) if name != "command, once"])
+def test_the_energy_pass_finds_the_joules_of_a_known_power(
+    measured: Mapping[str, Mapping[str, Any]], moving: Moving, name: str
+) -> None:
+    event = measured[name]
+    assert "absent" not in event, event["absent"]
+    for window in event["windows"].values():
+        at_ns, readings = window["at_ns"], window["readings"]
+        assert at_ns[0] <= window["begin_ns"] < window["end_ns"] <= at_ns[-1]
+        assert len(at_ns) == len(readings) > 15
+        sums = energy.sums(at_ns, readings, event["quantity"])
+        assert {name: window[name] for name in sums} == pytest.approx(sums, rel=1e-9)
+        allowed = moving.allowed(WATTS, window["seconds"]) if event["quantity"] == "joules" else 0.02 * WATTS
+        assert window["joules"] / window["seconds"] == pytest.approx(WATTS, abs=allowed)
+    gaps_s = [(b - a) * 1e-9 for window in event["windows"].values() for a, b in pairwise(window["at_ns"])]
+    assert max(gaps_s) - min(gaps_s) > 0.02, "gaps are drawn at random"
+    assert event["inferences"] > 100
+    found = joules.per_inference(event)
+    busy = event["windows"]["busy"]
+    rate_hz = event["inferences"] / ((busy["end_ns"] - busy["begin_ns"]) * 1e-9)
+    allowed = moving.allowed(WATTS, busy["seconds"]) if event["quantity"] == "joules" else 0.02 * WATTS
+    assert found.gross.point == pytest.approx(WATTS / rate_hz, abs=allowed / rate_hz)
+
+
+def test_the_energy_event_has_the_fields_of_the_agents(
+    measured: Mapping[str, Mapping[str, Any]], moving: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(energy, "MIN_WINDOW_S", 0.2)
+    monkeypatch.setattr(energy, "MIN_UPDATES", 2)
+    for name in ("volts times amperes", "powercap"):
+
+        def infer(seconds: float) -> dict[str, Any]:
+            time.sleep(seconds)
+            return {"count": 10, "ns": int(seconds * 1e9)}
+
+        theirs = energy.measure(tables(moving.folder)[name], 0.3, infer)
+        ours = {key: measured[name][key] for key in measured[name].keys() - {"event", "t_ns", "model", "turn", "of"}}
+        assert shape_of(ours) == shape_of(theirs)
+        assert {key: ours[key] for key in ("meter", "quantity")} == {key: theirs[key] for key in ("meter", "quantity")}
+        assert ours["resolution"] == pytest.approx(theirs["resolution"], rel=0.05)
+
+
+def test_a_meter_on_the_host_is_told_when_the_windows_come(bench: Bench) -> None:
+    quick: dict[str, Any] = {"cold_starts": 0, "memory_starts": 0, "accuracy": False, "max_launches": 0}
+    job = change_job(bench.job("good", **quick, energy_s=0.2), meter={"kind": "host", "lead_s": 0.3})
+    events = bench.run(job)
+    (start,), (event,) = of(events, "energy_start"), of(events, "energy")
+    assert start["model"] == 0
+    windows = event["windows"]
+    assert windows["idle_before"]["begin_ns"] - start["t_ns"] >= 0.3e9
+    assert windows["idle_before"]["end_ns"] == windows["busy"]["begin_ns"]
+    assert windows["busy"]["end_ns"] == windows["idle_after"]["begin_ns"]
+    assert all(window["end_ns"] - window["begin_ns"] >= 0.2e9 for window in windows.values())
+    assert (event["meter"], event["inferences"] > 10) == ("host", True)
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_a_meter_that_must_not_be_believed_gives_no_joules_and_says_why(
+    measured: Mapping[str, Mapping[str, Any]], doubts: Path, name: str
+) -> None:
+    assert measured[name]["absent"] == DOUBTFUL[name][2].format(doubts / name)
+
+
+def test_a_window_too_short_for_the_runner_as_it_ships_is_refused(bench: Bench, moving: Moving) -> None:
+    says = energy_of(bench, tables(moving.folder)["hwmon"], energy_s=0.4)["absent"]
+    assert says.startswith("the window was too short: 0.")
+    assert says.endswith("meter updates; 10 s and 50 updates are needed")
