@@ -22,6 +22,8 @@ from harness.wheels import Target
 
 #: A file larger than this is sent in pieces.
 PIECE_BYTES = 16_000_000
+#: The first piece is small: it tells how fast the link is, and so whether the others go compressed.
+FIRST_BYTES = 1_000_000
 
 #: How many files are on their way to a device at the same time.
 _AT_ONCE = 4
@@ -67,15 +69,16 @@ def bring(connection: Connection, device: Device, source: Path, target: str) -> 
 
     Pieces that arrived before are not sent again. The whole is verified by whoever uses it, by its digest.
     """
-    count = -(-source.stat().st_size // PIECE_BYTES)
-    if count <= 1:
+    size = source.stat().st_size
+    if size <= PIECE_BYTES:
         connection.push(source, target)
         return
+    count = 1 - (FIRST_BYTES - size) // PIECE_BYTES
     folder = f"{target}.pieces"
     there = set(connection.run(["ls", folder]).text.split())
     with source.open("rb") as file:
         for index in range(count):
-            piece = file.read(PIECE_BYTES)
+            piece = file.read(PIECE_BYTES if index else FIRST_BYTES)
             # Named by its content: pieces of another version of the file are never mixed in.
             name = f"{index:05d}-{hashlib.sha256(piece).hexdigest()[:32]}"
             if name in there:

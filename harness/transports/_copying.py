@@ -23,6 +23,7 @@ from harness.units import human
 UNWRITABLE: Final = 91
 NO_DIGEST: Final = 92
 DAMAGED: Final = 93
+NO_UNZIP: Final = 94
 
 _DIGEST: Final = """
 export LC_ALL=C
@@ -56,6 +57,17 @@ found=$(digest "$part") || give_up 92
 [ "${found%% *}" = "$wanted" ] || give_up 93
 mv -f "$part" "$target" || give_up 91
 """
+)
+
+#: The same for content in the gzip format.
+PUSH_ZIPPED: Final = PUSH.replace(
+    'cat > "$part" ||',
+    """if command -v gzip >/dev/null; then unzip="gzip -dc"
+elif command -v zcat >/dev/null; then unzip=zcat
+elif command -v busybox >/dev/null && busybox --list | grep -qx zcat; then unzip="busybox zcat"
+elif command -v toybox >/dev/null; then unzip="toybox zcat"
+else give_up 94; fi
+$unzip > "$part" ||""",
 )
 
 #: sh -c PULL sh SOURCE: the content on standard output, then its digest on standard error.

@@ -10,13 +10,14 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from harness.errors import Refused, TimedOut
 from harness.model import Device
 from harness.ports import Completed
 from harness.transports._command import Command, Expired, ended
-from harness.transports._copying import DAMAGED, PULL, PUSH, digest_of, failure, landing, lines, part_name
+from harness.transports._copying import DAMAGED, PULL, PUSH, PUSH_ZIPPED, digest_of, failure, landing, lines, part_name
+from harness.transports._zipping import Pace, Zipped
 
 #: How long a device may take at most to kill a command, and to show by it that the link still lives; s.
 _GRACE_S: Final = 3.0
@@ -56,6 +57,8 @@ class Session(ABC):
         self._table = table
         self._stall_s = stall_s
         self._grace_s = min(_GRACE_S, stall_s)
+        #: what the copies so far have told of the link
+        self.pace = Pace()
 
     @abstractmethod
     def _start(
@@ -152,20 +155,32 @@ class Session(ABC):
             Unreachable: the connection is lost; the device clears the part away by itself.
             Stable: `source` cannot be read or `target` not written.
         """
-        folder, name = _split(target)
-        what, out = f"write {name} to {folder}", bytearray()
         try:
             size = source.stat().st_size
-            part = f"{folder.rstrip('/')}/{part_name()}"
-            script = ["sh", "-c", PUSH, "sh", part, target, digest_of(source)]
-            with source.open("rb") as file:
-                command = self._start(script, stdin=file, sink=out.extend)
-                self._wait_for_copy(command, what, lambda: size if command.fed else 0, leaves=part)
+            zipped = self.pace.pays(source)
+            done = self._copied(source, target, size, zipped=zipped)
+            if zipped and done.code and b"No space left" not in done.err:
+                # what unpacks there is missing, or is not what we think
+                self.pace.give_up()
+                done = self._copied(source, target, size, zipped=False)
         except OSError as error:
             raise failure(self._device, 1, f"read {source}", error.strerror or str(error)) from error
-        if command.code:
-            said, df = command.err.decode("utf-8", "replace"), out.decode("utf-8", "replace")
-            raise failure(self._device, command.code, what, said, needs=size, df=df)
+        if done.code:
+            said, df = done.err.decode("utf-8", "replace"), done.out.decode("utf-8", "replace")
+            raise failure(self._device, done.code, _writing(target), said, needs=size, df=df)
+
+    def _copied(self, source: Path, target: str, size: int, *, zipped: bool) -> Completed:
+        """Return how the device's script ended, after all of a file was sent to it, compressed or as it is."""
+        part, out = f"{_split(target)[0].rstrip('/')}/{part_name()}", bytearray()
+        script = ["sh", "-c", PUSH_ZIPPED if zipped else PUSH, "sh", part, target, digest_of(source)]
+        started = time.monotonic()
+        with source.open("rb") as file:
+            content = cast(IO[bytes], Zipped(file)) if zipped else file
+            command = self._start(script, stdin=content, sink=out.extend)
+            self._wait_for_copy(command, _writing(target), lambda: size if command.fed else 0, leaves=part)
+        if command.code == 0:
+            self.pace.learn(size, time.monotonic() - started, zipped=zipped)
+        return Completed(command.code, bytes(out), bytes(command.err))
 
     def pull(self, source: str, target: Path) -> None:
         """Copy a file from `source`.
@@ -252,6 +267,11 @@ class Session(ABC):
             command.wait(lambda: ends_at)
         except Expired:  # something it started in a group of its own keeps its output open
             command.close()
+
+
+def _writing(target: str) -> str:
+    folder, name = _split(target)
+    return f"write {name} to {folder}"
 
 
 def _split(path: str) -> tuple[str, str]:

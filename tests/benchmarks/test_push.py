@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import statistics
@@ -20,6 +21,9 @@ from harness import placing, provision
 from harness.model import Device
 from harness.ports import Connection
 from harness.transports import ssh
+from harness.transports._ssh_session import SshSession
+from harness.transports._zipping import Pace
+from harness.wheels import Target, bundle
 
 RUNTIME = "onnxruntime==1.31.1"
 #: Of the long link; s.
@@ -119,3 +123,65 @@ def test_a_device_that_has_everything_is_found_so_in_few_round_trips(host: Host,
     count = statistics.median(trips)
     print(f"\nround trips when nothing changed (agent, runtime, 20 files): {count:.1f} (bar: 5)")
     assert count < 5
+
+
+def pushes(connection: SshSession, source: Path, target: Path, *, zipped: bool) -> float:
+    """Return how long a file takes, sent compressed or as it is whatever the harness would choose; s."""
+    connection.pace = Chosen(zipped)
+    started = time.monotonic()
+    connection.push(source, str(target))
+    return time.monotonic() - started
+
+
+class Chosen(Pace):
+    """A pace that leaves nothing to choose."""
+
+    def __init__(self, zipped: bool) -> None:
+        super().__init__()
+        self._zipped = zipped
+
+    def pays(self, source: Path) -> bool:
+        """Return what was chosen beforehand."""
+        return self._zipped and source.exists()
+
+
+@pytest.mark.parametrize(("link", "bytes_per_s"), [("4 MB/s and 50 ms", 4e6), ("loopback", 0.0)])
+def test_a_runtime_goes_compressed_where_that_is_faster_and_only_there(
+    link: str, bytes_per_s: float, host: Host, tmp_path: Path
+) -> None:
+    source = tmp_path / "part of a runtime"
+    size = 5_000_000 if bytes_per_s else 32_000_000
+    with bundle(RUNTIME, (), Target((3, 11), "x86_64", (2, 28)), device="h1").archive.open("rb") as archive:
+        archive.seek(40_000_000)
+        source.write_bytes(archive.read(size))
+    with contextlib.ExitStack() as stack:
+        server = host.server
+        if bytes_per_s:
+            wire = stack.enter_context(far.far(host.machine, round_trip_s=ROUND_TRIP_S, bytes_per_s=bytes_per_s))
+            server = host.at(wire.address)
+        connection = ssh.connect(server.device())
+        assert isinstance(connection, SshSession)
+        stack.callback(connection.close)
+        there = host.server.workdir / "zipped"
+        ratios = []
+        for _ in range(2 if bytes_per_s else 5):
+            plain = pushes(connection, source, there, zipped=False)
+            ratios.append(plain / pushes(connection, source, there, zipped=True))
+        ratio = statistics.median(ratios)
+        connection.pace = Pace()
+        assert not connection.pace.pays(source), "nothing is known of the link"
+        connection.push(source, str(there))
+        chosen = connection.pace.pays(source)
+        incompressible = files(tmp_path, 1, size).popitem()[1]
+        assert not connection.pace.pays(incompressible), "random bytes do not shrink"
+    known = connection.pace.bytes_per_s
+    print(
+        f"\ncompressed / as it is, part of a runtime over {link}: {ratio:.2f} times as fast; "
+        f"{'compressed' if chosen else 'as it is'} is chosen after {known / 1e6:.1f} MB/s were seen"
+    )
+    assert there.read_bytes() == source.read_bytes()
+    if bytes_per_s:
+        assert chosen
+        assert ratio >= 1.5
+    else:  # a busy machine's loopback may be slow, too
+        assert chosen == (known < 27e6)
