@@ -1,0 +1,65 @@
+"""Agreement with the host: how far each variant's outputs on the device are from the same file's on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from harness import units
+from harness.model import Run
+from harness.page import wording
+from harness.page.report import Entry, Report
+
+ORDER = 85
+TITLE = "Agreement with the host"
+DIFFERENCE: Final = "reference_difference"
+MEAN: Final = "reference_mean_difference"
+LABELS: Final = "reference_agreement"
+
+
+def context(report: Report) -> Mapping[str, Any] | None:
+    """Return a table for each group that was held against a reference, also one that could not be had."""
+    places = []
+    for group in report.groups():
+        rows = [_row(entry, entry.run) for entry in group.entries if entry.run and DIFFERENCE in entry.run.measurements]
+        if rows:
+            places.append({"group": group, "rows": rows, "same_machine": any(row["same_machine"] for row in rows)})
+    return {"places": places} if places else None
+
+
+def _row(entry: Entry, run: Run) -> Mapping[str, Any]:
+    facts = run.notes.get("reference", {})
+    found = run.measurements[DIFFERENCE]
+    labels = run.accuracy.get(LABELS)
+    row = {"entry": entry, "absent": found.absent_reason, "same_machine": bool(facts.get("same_machine"))}
+    if found.absent_reason:
+        return row
+    spread = float(facts.get("spread") or 0.0)
+    return {
+        **row,
+        "labels": wording.value(LABELS, labels.point if labels else None),
+        "labels_within": wording.spread(LABELS, labels),
+        "differ": _differ(facts),
+        "largest": _small(float(found.values.max())),
+        "mean": _small(float(run.measurements[MEAN].values.mean())) if MEAN in run.measurements else units.ABSENT,
+        "share": f"{_small(100 * float(found.values.max()) / spread)} %" if spread else units.ABSENT,
+        "runtime": str(facts.get("runtime", "")),
+        "kind": "integers" if facts.get("quantised") else "floats",
+        "doubtful": any("the host," in reason for reason in run.reasons),
+    }
+
+
+def _differ(facts: Mapping[str, Any]) -> str:
+    count, ties = int(facts.get("labels_differ", 0)), int(facts.get("ties", 0))
+    if not count:
+        return ""
+    return f"{count} of {units.count(int(facts['samples']))} differ" + (f", {ties} by a tie" if ties else "")
+
+
+def _small(value: float) -> str:
+    """Return a difference as people read it: exactly nothing, or two digits, with an exponent where it is tiny."""
+    if not np.isfinite(value):
+        return "no number"
+    return "0" if value == 0 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
