@@ -188,6 +188,9 @@ def _meter(connection: Connection, device: Device, place: Workspace) -> Finding:
     file = device.file.name
     if device.meter is None:
         return Finding("energy", False, "no meter configured", f"add [meter] to {file}")
+    if not getattr(provision.runner(device), "METERS", True):
+        says = f"the {device.runner} runner has no energy pass"
+        return Finding("energy", False, says, 'set runner = "native", or "python" if the device has it')
     kind, table = device.meter["kind"], json.dumps(dict(device.meter)).encode()
     if metering.is_read_here(device):
         return Finding("energy", *_verdict(kind, metering.tried(device), file))

@@ -33,6 +33,8 @@ __all__ = ["Options", "follow", "install", "runtime", "start", "stop"]
 
 #: The scenarios of `[load]` that it can measure.
 SCENARIOS = ("single_stream",)
+#: It has no energy pass: a tool that is started again and again has no window to read a meter in.
+METERS = False
 #: What runs on the device: the native runner speaks for this script, which starts the tool again and again.
 _DRIVE: Final = """\
 job={job} tool={tool} guard=

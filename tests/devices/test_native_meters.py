@@ -196,3 +196,10 @@ def test_the_check_of_a_native_device_is_the_table_of_one_with_python(
     assert ours["onnxruntime==1.31.1"].says == "starts; accelerators: AzureExecutionProvider, CPUExecutionProvider"
     assert "changes a second, 2.50 W at rest, 2.50 W under load" in ours["energy"].says
     assert ours["python"].says == "not needed by the native runner"
+
+
+def test_the_check_promises_no_energy_with_a_tool_that_has_no_pass_for_it(bench: Bench) -> None:
+    device = dataclasses.replace(bench.device, runner="benchmark_model", meter={"kind": "powercap"})
+    found = preflight._meter(bench.connection, device, bench.place)
+    assert (found.ok, found.says) == (False, "the benchmark_model runner has no energy pass")
+    assert 'runner = "native"' in found.remedy
