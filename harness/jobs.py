@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import metering, registry
+from harness import metering, registry, stats
 from harness.errors import LabError
 from harness.model import FRAME_RATE_HZ, Case, Device, Load, Samples, Suite
 from harness.ports import Connection
@@ -22,7 +22,7 @@ from harness.units import NS_PER_S
 from harness.wheels import cache_dir
 
 #: Launches before a verdict counts: fewer cannot show the variance between launches.
-MIN_LAUNCHES = 4
+MIN_LAUNCHES = stats.MIN_LAUNCHES
 #: Frames in a block of a stream, at least.
 MIN_FRAMES = 5
 
@@ -58,7 +58,7 @@ def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> 
         "evicted_starts": 1 if quick else 3,
         "memory_starts": 2 if quick else 3,
         "accuracy": True,
-        "warmup_s": 1.0 * share,
+        "warmup_s": 0.4 * share,
         "round_s": 0.05 if quick else 0.1,
         "round_min": 5,
         "rounds": 8,

@@ -62,10 +62,12 @@ def wait_until_fit(
         why = obstacles(device.limits, seen["conditions"])
         if not why:
             return seen
-        if time.monotonic() + _LOOK_S > deadline:
-            raise Refused(f"not fit to be measured: {'; '.join(why)}; cool or charge it", device=device.id)
-        say(f"waiting: {'; '.join(why)}")
-        time.sleep(_LOOK_S)
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            waited = f"after {human(device.limits.cooldown_s, 's')}, "
+            raise Refused(f"not fit to be measured: {waited}{'; '.join(why)}; cool or charge it", device=device.id)
+        say(f"waiting at most {human(left_s, 's')} more: {'; '.join(why)}")
+        time.sleep(min(_LOOK_S, left_s))
 
 
 def survey(connection: Connection, device: Device) -> list[Finding]:

@@ -25,7 +25,7 @@ class TimedPass:
         self._c = conductor
         self._plan = conductor.plan
         self._sentinel = conductor.sentinel
-        self._pause_left_s: float = self._plan["pause_budget_s"]
+        self._began = time.monotonic()
         self._paused_s = 0.0
         # Flat int64 rows a model: launch, first sample, last sample + 1, drift of the sentinel in 1e-4.
         self._rows: dict[int, array[int]] = {index: array("q") for index in conductor.alive}
@@ -121,8 +121,10 @@ class TimedPass:
         return process.ask("round", duration_s=plan["round_s"], minimum=plan["round_min"], keep=True)
 
     def _settle(self) -> float:
-        drift, paused = self._sentinel.settle(min(self._pause_left_s, 1.0))
-        self._pause_left_s = max(self._pause_left_s - paused, 0.0)
+        # The budget comes with time, so that a comparison that is soon decided is not spent waiting.
+        come = min((time.monotonic() - self._began) / self._plan["max_timed_s"], 1.0)
+        left_s = self._plan["pause_budget_s"] * come - self._paused_s
+        drift, paused = self._sentinel.settle(min(max(left_s, 0.0), 1.0))
         self._paused_s += paused
         return drift
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from devices.virtual import vm
 from devices.virtual.requirements import require
 from devices.virtual.vm import Vm
 from devices.virtual.waiting import soon, ssh_answers
-from harness.errors import HarnessError, TimedOut, Transient
+from harness import preflight
+from harness.errors import HarnessError, Refused, TimedOut, Transient
 from harness.lab.devices import read_device
+from harness.model import Limits
 from harness.ports import Connection
 from harness.runners import python
 from harness.transports import ssh
@@ -70,6 +73,26 @@ def test_the_battery_says_what_it_is_told(machine: Vm) -> None:
     assert machine.run(f"cat {battery}/capacity {battery}/status").split() == ["42", "Discharging"]
     machine.battery(ratio=0.9, charging=True)
     assert machine.run(f"cat {battery}/capacity {battery}/status").split() == ["90", "Charging"]
+
+
+def test_a_low_battery_is_waited_for_until_the_time_is_up(connection: Connection, machine: Vm) -> None:
+    def charge(text: str) -> None:
+        said.append(text)
+        machine.battery(ratio=0.8, charging=False)
+
+    machine.battery(ratio=0.1, charging=False)
+    said: list[str] = []
+    device = machine.device()
+    place = python.install(connection, device, "/var/lib/edgeward")
+    hasty, patient = (replace(device, limits=Limits(min_battery_ratio=0.3, cooldown_s=s)) for s in (0.0, 600.0))
+    with pytest.raises(Refused, match=r"not fit to be measured: after 0.*its battery is at 10.*; cool or charge it"):
+        preflight.wait_until_fit(connection, hasty, place, said.append)
+    assert said == [], "who may not wait does not say that he waits"
+    seen = preflight.wait_until_fit(connection, patient, place, charge)
+    assert seen["conditions"]["battery_ratio"] == 0.8
+    assert len(said) == 1
+    assert said[0].startswith("waiting at most ")
+    assert "its battery is at 10" in said[0]
 
 
 def test_a_pulled_network_cable_is_silent_and_can_be_plugged_in_again(machine: Vm) -> None:

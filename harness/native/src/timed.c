@@ -21,7 +21,8 @@ struct pass {
     size_t *order;
     int *wanted;
     int hold;
-    double pause_left_s, paused_s;
+    int64_t began_ns;
+    double paused_s;
     struct text rounds;
 };
 
@@ -65,11 +66,14 @@ static int make_ready(struct pass *pass, size_t index, struct fault *fault)
            process_ask(process, fault, "warm", ", \"max_s\": %.9g", pass->conductor->job.plan.warmup_s);
 }
 
+/* The budget comes with time, so that a comparison that is soon decided is not spent waiting. */
 static double settle(struct pass *pass)
 {
-    double paused = 0, budget = pass->pause_left_s < 1.0 ? pass->pause_left_s : 1.0;
-    double drift = sentinel_settle(pass->sentinel, budget, &paused);
-    pass->pause_left_s = pass->pause_left_s > paused ? pass->pause_left_s - paused : 0;
+    const struct plan *plan = &pass->conductor->job.plan;
+    double come = (double)(now_ns() - pass->began_ns) / 1e9 / plan->max_timed_s, paused = 0;
+    double left_s = plan->pause_budget_s * (come < 1 ? come : 1) - pass->paused_s;
+    double budget_s = left_s < 0 ? 0 : left_s < 1 ? left_s : 1;
+    double drift = sentinel_settle(pass->sentinel, budget_s, &paused);
     pass->paused_s += paused;
     return drift;
 }
@@ -168,7 +172,7 @@ static void begin(struct pass *pass, struct conductor *conductor)
 {
     size_t models = conductor->job.models;
     *pass = (struct pass){.conductor = conductor, .sentinel = &conductor->sentinel, .hold = all_fit(conductor)};
-    pass->pause_left_s = conductor->job.plan.pause_budget_s;
+    pass->began_ns = now_ns();
     pass->player = need(models * sizeof *pass->player);
     pass->order = need(models * sizeof *pass->order);
     pass->wanted = need(models * sizeof *pass->wanted);
