@@ -50,7 +50,8 @@ def in_blocks(workdir: Path, folder: Path, count: int, seconds: float) -> list[f
     names = [f"block{number}" for number in range(count + 1)]
     for name in names:
         copies.base(folder / f"{name}.onnx")
-    job = bench.job(*names, rounds=1, round_s=seconds, max_launches=1, min_launches=1, pause_budget_s=0, accuracy=False)
+    plan = {"rounds": 1, "round_s": seconds, "max_launches": 1, "min_launches": 1, "pause_budget_s": 0}
+    job = bench.job(*names, hold=True, accuracy=False, cold_starts=0, memory_starts=0, **plan)
     (launch,) = of(bench.run(job), "launch")
     medians = [float(np.median(np.load(job / f"m{one['model']}.latency.npy"))) for one in launch["rounds"]]
     return list(np.diff(np.log(medians)))
@@ -118,7 +119,7 @@ def edgelens_alarms(folder: Path, count: int) -> int:
 def test_a_model_held_against_itself_under_load_is_hardly_ever_called_changed(
     tmp_path: Path, device_workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted, others = trials(20), max(trials(20) // 15, 5)
+    wanted, others = trials(8), max(trials(8) // 15, 3)
     ratios: list[float] = []
     blocks: list[float] = []
     verdicts: list[Verdict] = []
@@ -140,6 +141,8 @@ def test_a_model_held_against_itself_under_load_is_hardly_ever_called_changed(
             "EdgeLens 0.1 compare": edgelens_alarms(tools, others),
         }
     own = sum(verdict in FALSE for verdict in verdicts)
+    # About the truth, log 1: what copies share with one another, the baseline's error, counts too.
+    scatter, loose = (float(np.sqrt(np.mean(np.square(values)))) for values in (ratios, blocks))
     with capsys.disabled():
         print(f"\nA/A under bursts, drift and a changing clock: {own} false verdicts of {wanted} (bar: 5 %)")
         print(
@@ -149,4 +152,4 @@ def test_a_model_held_against_itself_under_load_is_hardly_ever_called_changed(
         for tool, count in alarms.items():
             print(f"{tool}: {count} false regressions of {others}")
     assert own <= copies.at_most(wanted, 0.05)
-    assert np.std(ratios) <= np.std(blocks) / 5
+    assert scatter <= loose / 5
