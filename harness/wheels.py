@@ -1,14 +1,12 @@
 """A runtime and what it needs, for a device's Python and processor: one reproducible tar, made once on the host.
 
 pip resolves for the device, not for the host (`--platform`, `--python-version`), so a device needs neither pip nor a
-network. The tar's sha256 is the name of the folder it becomes on the device; it travels compressed, which a slow link
-needs and no device minds (125 MB of onnxruntime and numpy: 44 MB). What no index has a wheel of (numpy for
+network. The tar's sha256 is the name of the folder it becomes on the device. What no index has a wheel of (numpy for
 32-bit ARM) the device may have of its own; pip then resolves around it.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
@@ -30,9 +28,6 @@ import platformdirs
 
 from harness.errors import MissingTool, Unsupported
 
-_ARCHIVE = "runtime.tar.gz"
-#: Part of a cached runtime's name: raise it when `_pack` makes something else of the same files.
-_FORM = 2
 #: How pip says that it could not ask an index.
 _NO_INDEX = ("connection broken", "ssl certificate")
 #: How long it is believed that a runtime needs what has no wheel; s. Indexes grow, and pip takes its time to look.
@@ -70,7 +65,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A runtime folder as one compressed tar: `sha256` is the bare tar's, `files` maps each path inside to its own."""
+    """A runtime folder as one file: `files` maps each path inside to its sha256."""
 
     archive: Path
     sha256: str
@@ -100,7 +95,7 @@ def bundle(
         MissingTool: pip could not run or reach its index, and the cache has nothing.
     """
     own = dict(own or {})
-    wanted = [_FORM, requirement, list(constraints), str(target), *([own] if own else [])]
+    wanted = [requirement, list(constraints), str(target), *([own] if own else [])]
     key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:16]
     folder = cache_dir() / "runtimes" / key
     lack = folder.with_suffix(".lacks")
@@ -116,7 +111,7 @@ def bundle(
                 lack.write_text(error.distribution)
             raise
     manifest = json.loads((folder / "manifest.json").read_text())
-    return Bundle(folder / _ARCHIVE, manifest["sha256"], manifest["files"])
+    return Bundle(folder / "runtime.tar", manifest["sha256"], manifest["files"])
 
 
 def _make(
@@ -138,7 +133,7 @@ def _make(
 def _whole(folder: Path) -> bool:
     """Return whether the cache has a runtime and nothing happened to it since."""
     manifest = folder / "manifest.json"
-    return manifest.exists() and _sha256(folder / _ARCHIVE) == json.loads(manifest.read_text())["archive_sha256"]
+    return manifest.exists() and _sha256(folder / "runtime.tar") == json.loads(manifest.read_text())["sha256"]
 
 
 def _put(made: Path, folder: Path) -> None:
@@ -219,30 +214,18 @@ def _words(line: str) -> str:
 
 
 def _pack(tree: Path, made: Path) -> None:
-    """Write the archive, the same bytes for the same files, and manifest.json."""
+    """Write runtime.tar, the same bytes for the same files, and manifest.json."""
     files = sorted(p for p in tree.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     # `bin` holds start scripts with this host's interpreter in them.
     files = [p for p in files if p.relative_to(tree).parts[0] != "bin"]
-    bare = made / "bare.tar"
-    with tarfile.open(bare, "w", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(made / "runtime.tar", "w", format=tarfile.PAX_FORMAT) as tar:
         for path in files:
             info = tarfile.TarInfo(str(path.relative_to(tree)))
             info.size, info.mode = path.stat().st_size, 0o644
             with path.open("rb") as content:
                 tar.addfile(info, content)
-    # The fastest level: the best takes four times as long for a tenth less.
-    with (
-        bare.open("rb") as content,
-        (made / _ARCHIVE).open("wb") as file,
-        gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed,
-    ):
-        shutil.copyfileobj(content, packed, 1 << 20)
-    manifest = {
-        "sha256": _sha256(bare),
-        "archive_sha256": _sha256(made / _ARCHIVE),
-        "files": {str(p.relative_to(tree)): _sha256(p) for p in files},
-    }
-    bare.unlink()
+    digests = {str(p.relative_to(tree)): _sha256(p) for p in files}
+    manifest = {"sha256": _sha256(made / "runtime.tar"), "files": digests}
     (made / "manifest.json").write_text(json.dumps(manifest))
 
 
