@@ -162,16 +162,23 @@ def caveats(report: Report) -> tuple[str, ...]:
     if report.quick:
         lines.append("Quick campaign: one tenth of the durations, so intervals are wide and verdicts provisional.")
     for validity in (Validity.DEGRADED, Validity.INVALID):
-        names = [
-            f"{entry.variant} ({group.title})"
-            for group in report.groups()
-            for entry in group.entries
-            if entry.run and entry.run.validity is validity
-        ]
-        if names:
+        if names := _names(report, validity):
             use = "not used" if validity is Validity.INVALID else "read with its reasons below"
             lines.append(f"{str(validity).capitalize()}: {', '.join(dict.fromkeys(names))} – {use}.")
     errors = [outcome for outcome in report.outcomes if outcome.status == "error"]
     if errors:
         lines.append(f"Cases that ended in an error: {units.count(len(errors))}; see the summary.")
     return tuple(lines)
+
+
+def _names(report: Report, validity: Validity) -> list[str]:
+    """Return which runs are of a validity: each by its name, or all of a place or of the report in a word."""
+    measured = [(group, [entry for entry in group.entries if entry.run]) for group in report.groups()]
+    count = sum(len(entries) for _, entries in measured)
+    names, found = [], 0
+    for group, entries in measured:
+        hit = [entry.variant for entry in entries if entry.run and entry.run.validity is validity]
+        found += len(hit)
+        whole = len(hit) == len(entries) > 1
+        names += [f"all on {group.title}"] if whole else [f"{variant} ({group.title})" for variant in hit]
+    return [f"all {units.count(count)} runs"] if found == count > 1 and len(measured) > 1 else names

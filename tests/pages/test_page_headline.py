@@ -99,6 +99,19 @@ def test_degraded_and_invalid_runs_are_named() -> None:
     assert any(line.startswith("Invalid: resnet18-int4 (pi5 · ai-edge-litert 2.3.0)") for line in caveats)
 
 
+def test_places_and_reports_that_are_degraded_as_a_whole_are_not_told_run_by_run() -> None:
+    report = stored_runs.report()
+    runs = tuple(replace(run, validity=Validity.DEGRADED, reasons=("throttled",)) for run in report.runs)
+    assert (
+        f"Degraded: all {len(runs)} runs – read with its reasons below." in sentence(replace(report, runs=runs)).caveats
+    )
+    one = next(group.title for group in report.groups())
+    there = {entry.run.id for entry in next(iter(report.groups())).entries if entry.run}
+    runs = tuple(replace(run, validity=Validity.DEGRADED if run.id in there else Validity.VALID) for run in report.runs)
+    caveats = sentence(replace(report, runs=runs)).caveats
+    assert f"Degraded: all on {one} – read with its reasons below." in caveats
+
+
 def test_an_empty_campaign_says_so() -> None:
     empty = Campaign("none", stored_runs.STARTED, "pytest suites --device pi5", {})
     assert sentence(Report(empty, (), (), ())).sentence == "Nothing was measured: no case was asked for."
