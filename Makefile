@@ -18,7 +18,7 @@ test: .venv/.test
 
 # The figures that the project promises, printed as they are measured.
 figures: .venv/.test
-	$(BIN)/pytest tests/benchmarks tests/unit/test_stats.py -s
+	$(BIN)/pytest tests/benchmarks tests/unit/test_stats.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

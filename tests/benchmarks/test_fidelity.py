@@ -31,10 +31,12 @@ from tests.benchmarks.test_native_speed import SUITE_MODEL, Worker, convolutions
 from tests.devices.job_bench import Bench
 
 ROOT = Path(__file__).parents[2]
-#: Launches of each instrument before the first look; more follow, up to five times as many, while a doubt is left.
-LAUNCHES = int(os.environ.get("EDGEWARD_TRIALS", "8"))
+#: Launches of each instrument before the first look, the fewest that have an interval, and at the latest: more follow
+#: while a doubt is left. A launch takes two seconds, a trial of the other figures some hundredths.
+LAUNCHES = max(6, int(os.environ.get("EDGEWARD_TRIALS", "0")) // 10)
+MOST = LAUNCHES + 34
 #: Of the suite's ResNet18, which is shown for information.
-FEW = max(6, LAUNCHES // 2)
+FEW = 6
 #: Convolutions of the models: some five milliseconds, beside which what Python adds to a call (10 to 40 µs) is little.
 LAYERS = 8
 #: Rounds of a launch, short ones so that both instruments meet the same moments, and inferences of each.
@@ -211,7 +213,7 @@ def test_the_agents_median_is_that_of_mlperf_loadgen_over_the_same_runtime(
     assert mlperf_loadgen
     order, names = random.Random(5), "agent / LoadGen SingleStream"
     model = bench_of(small.ONNXRUNTIME, folder / "convolutions.onnx", device_workdir, folder)
-    found = compared(lambda: beside_loadgen(model, tmp_path, order), LAUNCHES, 5 * LAUNCHES)
+    found = compared(lambda: beside_loadgen(model, tmp_path, order), LAUNCHES, MOST)
     suites = bench_of(small.ONNXRUNTIME, SUITE_MODEL, device_workdir, folder)
     shown = compared(lambda: beside_loadgen(suites, tmp_path, order), FEW, FEW)
     with capsys.disabled():
@@ -226,7 +228,7 @@ def test_the_agents_median_is_that_of_litert_benchmark_over_the_same_runtime(
     order, names = random.Random(6), "agent / litert-benchmark"
     path = folder / "convolutions.tflite"
     model = bench_of(small.LITERT, path, device_workdir, folder, kind="litert", layout="NHWC")
-    found = compared(lambda: beside_the_tool(model, order), LAUNCHES, 5 * LAUNCHES)
+    found = compared(lambda: beside_the_tool(model, order), LAUNCHES, MOST)
     suites = bench_of(small.LITERT, small.RESNET, device_workdir, folder, kind="litert")
     shown = compared(lambda: beside_the_tool(suites, order), FEW, FEW)
     with capsys.disabled():
