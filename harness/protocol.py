@@ -215,7 +215,9 @@ def known(group: Group, account: record.Account, index: int) -> bool:
         return False
     if group.baseline is None or index == group.baseline or account.failure(group.baseline) is not None:
         return True
-    ratio = stats.ratio_estimate(*record.levels(account, group.baseline), *record.levels(account, index))
+    base_values, base_rounds, base_keep = record.levels(account, group.baseline)
+    values, own_rounds, keep = record.levels(account, index)
+    ratio = stats.ratio_estimate(base_values, base_rounds, values, own_rounds, base_keep=base_keep, keep=keep)
     if ratio is None or ratio.method.startswith(stats.ONE_LAUNCH):
         return False
     found = compare.verdict(ratio, neutral=1.0, margin=load.margin, higher_is_better=False)

@@ -56,12 +56,16 @@ class Account:
         return [{**r, "launch": e["launch"]} for e in launches for r in e["rounds"] if r["model"] == model]
 
 
-def levels(account: Account, model: int) -> tuple[Any, IntArray]:
-    """Return one value a round (its level, in s) and the (R, 3) rounds that go with them, while the job still runs."""
+def levels(account: Account, model: int) -> tuple[Any, IntArray, Any]:
+    """Return what a model's rounds say while the job still runs, as the finished runs will be compared.
+
+    One value a round (its level, in s), the (R, 3) rounds that go with them, and (R,) which of them are to be compared.
+    """
     rounds = account.rounds_of(model)
     values = np.array([r["level_ns"] for r in rounds]) / NS_PER_S
-    table = [(r["launch"], i, i + 1) for i, r in enumerate(rounds)]
-    return values, np.array(table, np.int64).reshape(-1, 3)
+    table = np.array([(r["launch"], i, i + 1) for i, r in enumerate(rounds)], np.int64).reshape(-1, 3)
+    marked = np.array([int(r["drift"] * 1e4) > DRIFT * 1e4 for r in rounds], bool)
+    return values, table, stats.quiet_rounds(marked, table[:, 0])
 
 
 def failed(case: Case, event: Mapping[str, Any]) -> HarnessError:

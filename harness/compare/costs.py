@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import stats
-from harness.model import Estimate, FloatArray, Measurement, Run
+from harness.model import Estimate, FloatArray, IntArray, Measurement, Run
 from harness.units import times
 from harness.vocabulary import MetricInfo
 
@@ -126,8 +126,8 @@ def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Ch
             base.rounds,
             own.values,
             own.rounds,
-            base_keep=_unmarked(baseline, len(base.rounds)),
-            keep=_unmarked(run, len(own.rounds)),
+            base_keep=_unmarked(baseline, base.rounds),
+            keep=_unmarked(run, own.rounds),
         )
         if change is None:
             return None, ["too few rounds in turns with the baseline for an interval: measure for longer"]
@@ -155,19 +155,11 @@ def _widened(change: Estimate, medians: float) -> Change:
     return Estimate(change.point, low, high, change.confidence, method), remarks
 
 
-#: Marked rounds are left out if at least this share of the rounds is not marked.
-_QUIET_SHARE = 0.5
-
-
-def _unmarked(run: Run, rounds: int) -> npt.NDArray[np.bool_]:
-    """Return (R,) False for the rounds that `notes["marked_rounds"]` lists (row numbers): the processor was slowed.
-
-    Where most rounds are marked there is no quiet stretch to choose: all count, taking turns cancels what it can, and
-    the run is degraded.
-    """
-    keep = np.ones(rounds, bool)
-    keep[np.asarray(run.notes.get("marked_rounds", ()), np.int64)] = False
-    return keep if keep.mean() >= _QUIET_SHARE else np.ones(rounds, bool)
+def _unmarked(run: Run, rounds: IntArray) -> npt.NDArray[np.bool_]:
+    """Return (R,) False for the rounds that `notes["marked_rounds"]` lists (row numbers) and that may be left out."""
+    marked = np.zeros(len(rounds), bool)
+    marked[np.asarray(run.notes.get("marked_rounds", ()), np.int64)] = True
+    return stats.quiet_rounds(marked, rounds[:, 0])
 
 
 def _apart(base: Measurement, own: Measurement) -> Estimate | None:

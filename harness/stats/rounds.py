@@ -35,6 +35,8 @@ BoolArray = npt.NDArray[np.bool_]
 ROUND_QUANTILE = 0.05
 #: How it is taken from few samples, in NumPy's words.
 QUANTILE_METHOD: Final = "median_unbiased"
+#: Marked rounds are left out if at least this share of their launch is not marked, so that pairs remain.
+_QUIET_SHARE = 2 / 3
 #: Launches before anybody looks: fewer cannot show the variance between launches.
 MIN_LAUNCHES = 4
 #: How `Estimate.method` begins where rounds had to stand in for launches.
@@ -47,6 +49,24 @@ def round_quantile(inferences: int) -> float:
     Below it, Hyndman and Fan's type 8 would give the minimum, whose bias depends on the number of inferences.
     """
     return max(ROUND_QUANTILE, (2 / 3) / (inferences + 1 / 3))
+
+
+def quiet_rounds(marked: BoolArray, launches: IntArray) -> BoolArray:
+    """Return which rounds of a model are to be compared: (R,), those that the sentinel did not mark.
+
+    Where much of a launch is marked there is no quiet stretch to choose: all of it counts, and turns cancel what they
+    can. Each launch is judged by itself, so that what comes later changes nothing of what was decided.
+
+    Args:
+        marked: (R,) whether the processor ran slower around a round.
+        launches: (R,) launch numbers.
+    """
+    keep = ~marked
+    for launch in np.unique(launches):
+        own = launches == launch
+        if keep[own].mean() < _QUIET_SHARE:
+            keep[own] = True
+    return keep
 
 
 def round_log_levels(

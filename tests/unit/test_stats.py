@@ -155,6 +155,16 @@ def test_a_marked_round_is_left_out_without_shifting_its_neighbours() -> None:
         assert levels.tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
+def test_marked_rounds_are_left_out_launch_by_launch_where_enough_remain() -> None:
+    launches = np.repeat([0, 1, 2], 6)
+    marked = np.zeros(18, bool)
+    marked[[0, 3, 6, 7, 8]] = True
+    keep = stats.quiet_rounds(marked, launches)
+    assert keep.tolist() == [False, True, True, False, *[True] * 14]
+    for end in (6, 12):
+        assert stats.quiet_rounds(marked[:end], launches[:end]).tolist() == keep[:end].tolist()
+
+
 def test_the_level_of_a_round_does_not_depend_on_how_many_inferences_fit_into_it() -> None:
     rng = np.random.default_rng(6)
     slow = in_rounds(np.ones(4000), ROUNDS, 5)[1]
