@@ -33,7 +33,7 @@ from harness.units import NS_PER_S
 _BLOCKS = 10
 _MOST_CORRELATED = 0.7
 #: Updates of the meter that a window's beginning is left out for: a reading tells of the time before it.
-_LAGS = 2
+_LAGS = 1
 #: The share of a window that must be left between its uncertain ends.
 _LEAST_LEFT = 0.7
 _CONFIDENCE = 0.95
