@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness import stats
-from harness.compare.fingerprints import differences, said
+from harness.compare.fingerprints import UNKNOWN, differences, said
 from harness.compare.launches import levels
 from harness.model import Conditions, Run, Validity
 from harness.units import human, times, times_span
@@ -82,8 +82,12 @@ def _facts(before: Run, after: Run) -> Iterator[Cause]:
             yield Cause("data", f"{text} Accuracies of the two nights speak of different images.", _MODEL)
             continue
         name = one.name[:1].upper() + one.name[1:]
-        text = f"{name} changed: {said(one.key, one.before)} -> {said(one.key, one.after)}."
-        yield Cause(one.key, text, rank)
+        pair = [said(one.key, value) for value in (one.before, one.after)]
+        if UNKNOWN in pair:
+            which, known = ("second", pair[1]) if pair[0] == UNKNOWN else ("first", pair[0])
+            yield Cause(one.key, f"{name} is known of the {which} night only: {known}.", _REST)
+            continue
+        yield Cause(one.key, f"{name} changed: {pair[0]} -> {pair[1]}.", rank)
 
 
 def _speed(before: Run, after: Run, baselines: tuple[Run | None, Run | None]) -> Iterator[Cause]:

@@ -30,6 +30,8 @@ _NAMES: Final[Mapping[str, str]] = {
     "python": "Python", "runtime_sha256": "runtime file", "agent": "device side",
 }  # fmt: skip
 _ORDER: Final = {name: place for place, name in enumerate(_NAMES)}
+#: What stands for a fact that was not recorded.
+UNKNOWN: Final = "not known"
 #: Digits of a digest that tell two apart at a glance.
 _SHORT = 12
 
@@ -101,7 +103,7 @@ def _alike(key: str, old: Any, new: Any) -> bool:
 def said(key: str, value: Any) -> str:
     """Return one recorded fact as people read it: quantities with their unit, digests by their beginning."""
     if value is None or value == "":
-        return "not known"
+        return UNKNOWN
     if key.endswith("sha256"):
         return str(value)[:_SHORT]
     for suffix, unit in (("_bytes", "B"), ("_hz", "Hz")):

@@ -19,6 +19,7 @@ from harness.compare.costs import absence, cost_change
 from harness.compare.fingerprints import CASE, differences
 from harness.compare.judgement import statistic
 from harness.compare.launches import levels, ratio_of_launches
+from harness.compare.shares import share_change
 from harness.compare.verdicts import accuracy_change, margin, verdict
 from harness.model import Estimate, Measurement, Run, Validity, Verdict
 from harness.vocabulary import METRICS
@@ -150,9 +151,15 @@ def _costs(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[Change
     for metric, ratio in _REPEATED.items():
         info = METRICS[ratio]
         change, remarks = cost_change(info, before, after)
-        renamed = [text.replace("baseline: ", "first: ").replace("run: ", "second: ") for text in remarks]
-        limit = margin(info, suite)
-        yield _judged(metric, METRICS[metric].title, before, after, change, limit, "; ".join(renamed))
+        yield _judged(metric, METRICS[metric].title, before, after, change, margin(info, suite), _renamed(remarks))
+    for metric, info in METRICS.items():
+        if info.kind == "share" and metric in {*before.measurements, *after.measurements}:
+            change, remarks = share_change(info, before, after)
+            yield _judged(metric, info.title, before, after, change, margin(info, suite), _renamed(remarks))
+
+
+def _renamed(remarks: list[str]) -> str:
+    return "; ".join(text.replace("baseline: ", "first: ").replace("run: ", "second: ") for text in remarks)
 
 
 def _accuracies(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[Change]:
@@ -195,7 +202,7 @@ def _judged(
 ) -> Change:  # fmt: skip
     info = METRICS[metric]
     numbers = [statistic(run, metric)[0] for run in (before, after)]
-    neutral = 0.0 if info.kind == "accuracy" else 1.0
+    neutral = 0.0 if info.kind in ("accuracy", "share") else 1.0
     found = verdict(change, neutral=neutral, margin=limit, higher_is_better=not info.lower_is_better)
     how = [change.method] if change else []
     if change is not None and drifts and metric in _DRIFTING:

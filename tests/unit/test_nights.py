@@ -46,7 +46,7 @@ def test_two_nights_alike_have_no_cause() -> None:
     [
         ({"kernel": "6.1.0-18"}, "Kernel changed: 6.6 -> 6.1.0-18."),
         ({"governor": "powersave"}, "Governor changed: performance -> powersave."),
-        ({"runtime_version": "1.31.1"}, "Runtime version changed: not known -> 1.31.1."),
+        ({"microcode": "0x2b"}, "Microcode is known of the second night only: 0x2b."),
         ({"memory_bytes": 4_000_000_000}, "Memory changed: 8.00 GB -> 4.00 GB."),
         ({"data_sha256": "e" * 64}, "The test images are others: dddddddddddd -> eeeeeeeeeeee."),
     ],
@@ -73,6 +73,7 @@ def test_what_can_matter_most_comes_first() -> None:
     )
     topics = [cause.topic for cause in held(early, late).causes]
     assert topics == ["model", "runtime", "kernel", "speed", "validity", "temperature", "load", "numpy"]
+    assert "Numpy is known of the second night only: 2.3." in sentences(early, late)
     told = sentences(early, late)
     assert "The device started warmer: 41 °C -> 61 °C." in told
     assert "The processor ran slower while cool: the sentinel took 1.12× (5.00 ms -> 5.60 ms)." in told
