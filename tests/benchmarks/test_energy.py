@@ -26,12 +26,15 @@ import pytest
 
 from devices.virtual import far, fleet
 from devices.virtual.requirements import require
-from harness import energy, metering
+from harness import energy, lab, metering
 from harness.agent import energy as agent
-from harness.model import Device, FloatArray
+from harness.campaign import Conduct, Settings
+from harness.model import Device, FloatArray, Run
 from harness.runners import python
+from harness.store import Store
 from harness.transports import ssh
 from tests import power_traces
+from tests import small_models as small
 
 TRIALS = int(os.environ.get("EDGEWARD_TRIALS", "200"))
 WINDOW_S = 10.2
@@ -119,7 +122,7 @@ def in_place(file: Path) -> Callable[[float], None]:
 
 def restless(watts: float) -> float:
     """Move the last digits of a power, because a meter that stands still would be refused."""
-    return watts + time.monotonic_ns() % 1000 * 1e-6
+    return watts + (time.monotonic_ns() % 1000 - 500) * 1e-6
 
 
 def void(value: object) -> None:
@@ -236,6 +239,28 @@ def by_scpi(folder: Path, load: Load, distant: Device) -> dict[str, Any]:
         return dict(recorder.joined(events)[-1])
 
 
+def by_suite(folder: Path) -> Run:
+    """Measure a whole suite on this machine, whose meter the host reads, and return the run of its one model."""
+    small.write_suite(folder, "tiny", ("good", small.good))
+    write = in_place(folder / "watts")
+    argv = json.dumps([sys.executable, "-S", "-c", TELL, str(folder / "watts")])
+    (folder / "devices").mkdir()
+    (folder / "devices" / "here.toml").write_text(
+        f'kind = "workstation"\naddress = "local:"\nworkdir = "{folder}/work"\nruntimes = ["{small.ONNXRUNTIME}"]\n'
+        f'[meter]\nkind = "command"\nside = "host"\nargv = {argv}\n'
+    )
+    cases = lab.cases(lab.read_suite(folder / "suites" / "tiny.toml"), lab.select(folder, ["all"]))
+    settings = Settings(command="pytest", say=lambda *_: None)
+    with following(Load("constant"), lambda _, watts: write(restless(watts))):
+        campaign = Conduct(cases, Store(f"sqlite:///{folder}/results.sqlite"), settings)
+        try:
+            run = campaign.future(cases[0]).result(300).run
+        finally:
+            campaign.stop()
+    assert run is not None
+    return run
+
+
 #: How the course is seen -> which course, and how it is read.
 WAYS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
     "hwmon, constant": ("constant", by_hwmon),
@@ -250,26 +275,33 @@ WAYS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
 }
 
 
+@dataclass(frozen=True)
+class Recovered:
+    """What was measured: each way's load and event, and the run of a whole suite."""
+
+    ways: dict[str, tuple[Load, dict[str, Any]]]
+    suite: Run
+
+
 @pytest.fixture(scope="module")
-def recovered(
-    distant: Device, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, tuple[Load, dict[str, Any]]]]:
+def recovered(distant: Device, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recovered]:
     """Measure all ways at the same time: three windows of ten seconds are the least that counts."""
     folder = tmp_path_factory.mktemp("energy")
     loads = {name: Load(kind) for name, (kind, _) in WAYS.items()}
-    with ThreadPoolExecutor(len(WAYS)) as pool:
+    with ThreadPoolExecutor(len(WAYS) + 1) as pool:
+        suite = pool.submit(by_suite, folder / "suite")
         asked = {
             name: pool.submit(way, folder / str(number), loads[name], *([distant] if way is by_scpi else []))
             for number, (name, (_, way)) in enumerate(WAYS.items())
         }
-        yield {name: (loads[name], one.result(120)) for name, one in asked.items()}
+        yield Recovered({name: (loads[name], one.result(120)) for name, one in asked.items()}, suite.result(300))
 
 
 @pytest.mark.parametrize("name", WAYS)
 def test_the_joules_of_a_known_course_are_recovered_within_two_percent(
-    recovered: dict[str, tuple[Load, dict[str, Any]]], name: str, capsys: pytest.CaptureFixture[str]
+    recovered: Recovered, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load, event = recovered[name]
+    load, event = recovered.ways[name]
     assert "absent" not in event, event
     busy = event["windows"]["busy"]
     shift_s = SHIFT_S if "clock_s" in event else 0
@@ -285,6 +317,23 @@ def test_the_joules_of_a_known_course_are_recovered_within_two_percent(
         print(f"\n{name}: {truth:.2f} J played, found {off:+.2%} (net {net_off:+.2%}), interval ±{within:.1%}{clock}")
     assert abs(off) < 0.02
     assert gross.low * 1000 <= truth <= gross.high * 1000
+
+
+def test_a_suite_has_joules_of_a_meter_that_the_host_reads(
+    recovered: Recovered, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = recovered.suite
+    gross, net = (run.measurements[name].estimate for name in ("energy_j", "energy_net_j"))
+    assert gross is not None, run.measurements["energy_j"].absent_reason
+    assert net is not None
+    facts = run.notes["energy"]
+    truth = IDLE_W * facts["window_s"] / facts["inferences"]
+    with capsys.disabled():
+        print(f"\na suite, meter on the host: off by {gross.point / truth - 1:+.2%}, {facts['inferences']} inferences")
+    assert gross.low <= truth <= gross.high
+    assert gross.point == pytest.approx(truth, rel=0.02)
+    # What the meter shows does not depend on the model here, so that without idle power nothing is left.
+    assert net.low <= 0 <= net.high
 
 
 @pytest.mark.parametrize("shift_s", [0, SHIFT_S])
