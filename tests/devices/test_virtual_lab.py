@@ -83,3 +83,13 @@ def test_an_unknown_device_is_met_with_the_nearest(lab: Path) -> None:
     assert done.returncode == 2
     assert "no virtual device 'uint'" in done.stderr
     assert "unit" in done.stderr
+
+
+def test_only_a_phone_that_asks_and_runs_can_be_told_to_let_this_computer_in(lab: Path) -> None:
+    for name, said in (
+        ("unit", "unit asks nobody; only asking waits for consent"),
+        ("asking", "asking is not up; run `edgeward lab up asking`"),
+    ):
+        done = edgeward(lab, "lab", "allow", name)
+        assert done.returncode == 2
+        assert said in done.stderr

@@ -1,0 +1,135 @@
+"""The whole product on every kind of device at once: one suite, one campaign, one report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.virtual import keeper
+from devices.virtual.requirements import require
+from harness.model import Run
+from harness.store import Store
+
+HERE = Path(__file__).parents[2]
+#: Every virtual device and what its processor calls itself.
+KINDS = {
+    "h1": "x86_64",
+    "h2": "x86_64",
+    "far": "x86_64",
+    "unit": "x86_64",
+    "phone": "x86_64",
+    "asking": "x86_64",
+    "vm": "aarch64",
+    "armhf": "armv7l",
+}
+#: Those whose job is done by the C program: without Python, or with a processor that takes its time to start it.
+NATIVE = {"unit", "phone", "asking", "vm"}
+VARIANTS = ("smallnet-fp32", "smallnet-int8")
+TFLITE, ONNX = "tflite-runtime==2.14.0", "onnxruntime==1.31.1"
+
+pytestmark = pytest.mark.slow_device
+
+
+@dataclass(frozen=True)
+class Night:
+    """What one campaign on all of them gave: its words, its runs by device and variant, and its report."""
+
+    code: int
+    said: str
+    runs: dict[tuple[str, str], Run]
+    campaigns: int
+    report: str
+
+
+@pytest.fixture(scope="module")
+def night(adb_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+    assert os.environ["ANDROID_ADB_SERVER_PORT"] == str(adb_port)
+    require(*{need for needs in keeper.NEEDS.values() for need in needs})
+    lab = tmp_path_factory.mktemp("night") / "lab"
+    for part in ("devices/virtual", "suites"):
+        left = shutil.ignore_patterns(".state", "*.toml", "__pycache__") if part.startswith("devices") else None
+        shutil.copytree(HERE / part, lab / part, ignore=left)
+    command("lab", "up", lab=lab)
+    try:
+        command("lab", "allow", "asking", lab=lab)
+        words = ["suites/smoke.toml", "--device", "tag:virtual", "--quick", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *words], cwd=lab, capture_output=True, text=True, check=False
+        )
+        yield gathered(lab, done)
+    finally:
+        command("lab", "down", lab=lab)
+
+
+def command(*words: str, lab: Path) -> None:
+    wanted = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    done = subprocess.run(wanted, cwd=lab, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def gathered(lab: Path, done: subprocess.CompletedProcess[str]) -> Night:
+    store = Store(f"sqlite:///{lab}/reports/results.sqlite")
+    runs = {(run.case["device"], run.case["variant"]): run for run in store.runs()}
+    campaigns = len(store.campaigns())
+    store.close()
+    pages = [page.read_text() for page in (lab / "reports" / "html").glob("*.html")]
+    assert len(pages) == 1, done.stdout
+    return Night(done.returncode, done.stdout, runs, campaigns, pages[0])
+
+
+def test_one_campaign_has_a_run_of_every_variant_on_every_kind_and_no_error(night: Night) -> None:
+    assert night.code == 0, night.said
+    assert f"{len(KINDS) * len(VARIANTS)} passed" in night.said
+    assert set(night.runs) == {(device, variant) for device in KINDS for variant in VARIANTS}
+    assert night.campaigns == 1
+    assert all(run.validity.value in ("valid", "degraded") for run in night.runs.values())
+    assert set(keeper.DEVICES) == set(KINDS), "a new kind of device belongs into this campaign"
+
+
+def test_each_run_names_its_own_processor_runner_and_runtime(night: Night) -> None:
+    for (device, _), run in night.runs.items():
+        found = run.fingerprint
+        assert found["architecture"] == KINDS[device]
+        assert found["runner"] == ("native" if device in NATIVE else "python")
+        assert f"{found['runtime']}=={found['runtime_version']}" == (TFLITE if device == "armhf" else ONNX)
+    assert night.runs["armhf", "smallnet-fp32"].fingerprint["numpy"] == "1.24.2 (the device's own)"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_devices_with_one_processor_and_runtime_give_the_same_outputs_bit_for_bit(night: Night, variant: str) -> None:
+    outputs = {device: night.runs[device, variant].outputs for device, abi in KINDS.items() if abi == "x86_64"}
+    for device, found in outputs.items():
+        np.testing.assert_array_equal(found, outputs["h1"], err_msg=device)
+
+
+@pytest.mark.parametrize("device", ["vm", "armhf"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_another_processor_predicts_what_this_host_does_with_the_same_file(
+    night: Night, device: str, variant: str
+) -> None:
+    """`notes["reference"]` is the same file and runtime on this host; the emulated arithmetic rounds otherwise."""
+    run, host = night.runs[device, variant], night.runs["h1", variant]
+    reference = run.notes["reference"]
+    assert reference["samples"] == len(run.labels if run.labels is not None else ()) == 48
+    assert reference["labels_differ"] == 0
+    assert reference["max_difference"] <= 0.02 * reference["spread"]
+    # Two runtimes quantise in two ways, so only the float model must be worth the same in both.
+    if device == "vm" or variant == "smallnet-fp32":
+        assert run.outputs is not None
+        assert host.outputs is not None
+        np.testing.assert_allclose(run.outputs, host.outputs, atol=0.02 * reference["spread"])
+        assert run.accuracy["accuracy"].point == host.accuracy["accuracy"].point
+
+
+def test_the_one_report_shows_every_device(night: Night) -> None:
+    for device in KINDS:
+        assert f">{device}<" in night.report or f"{device}</" in night.report, device
+    assert night.said.splitlines()[-1].startswith("report: ")
