@@ -5,6 +5,9 @@ BIN := .venv/bin
 # Shown at the end of a campaign by pytest-benchmark, which knows more columns.
 COLUMNS_SHOWN := median,iqr,min,max,rounds
 
+# Figures that are counts of trials: few in the tests, as many as the promise says here.
+COUNTED := false_alarms power throttling
+
 .PHONY: bench test figures clean
 
 bench: .venv/.bench
@@ -18,7 +21,10 @@ test: .venv/.test
 
 # The figures that the project promises, printed as they are measured.
 figures: .venv/.test
-	$(BIN)/pytest tests/benchmarks tests/unit/test_stats.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
+	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_false_alarms.py -s
+	EDGEWARD_TRIALS=100 $(BIN)/pytest tests/benchmarks/test_power.py -s
+	EDGEWARD_TRIALS=50 $(BIN)/pytest tests/benchmarks/test_throttling.py -s
+	$(BIN)/pytest tests/benchmarks $(COUNTED:%=--ignore=tests/benchmarks/test_%.py) tests/unit/test_stats.py tests/unit/test_noise.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -119,7 +119,7 @@ def edgelens_alarms(folder: Path, count: int) -> int:
 def test_a_model_held_against_itself_under_load_is_hardly_ever_called_changed(
     tmp_path: Path, device_workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted, others = trials(8), max(trials(8) // 15, 3)
+    wanted, others = trials(6), max(trials(6) // 15, 3)
     ratios: list[float] = []
     blocks: list[float] = []
     verdicts: list[Verdict] = []
