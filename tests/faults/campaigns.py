@@ -35,6 +35,6 @@ class Night:
         settings = Settings(command="pytest", say=say, quick=True, resume=resume)
         campaign = Conduct(cases, self.store, settings)
         try:
-            return {case.variant.id: campaign.future(case).result(180) for case in cases}
+            return {case.variant.id: campaign.future(case).result(300) for case in cases}
         finally:
             campaign.stop()
