@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def shapes(events: list[Any]) -> dict[str, Any]:
 
 JOBS: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
     "single_stream": (("good", "truncated"), {**QUICK, **PARTS}, {"accelerator": "CPUExecutionProvider"}),
-    "reloaded": (("good",), {**QUICK, "hold": False}, {"meter": {"kind": "powercap", "path": "/nowhere"}}),
+    "reloaded": (("good",), {**QUICK, "hold": False, "evicted_starts": 1},
+                 {"meter": {"kind": "powercap", "path": "/nowhere"}}),
     "stream": (("good",), {**QUICK, **STREAM}, {}),
     "offline": (("free",), {**QUICK, **PARTS}, {"batch": 4, "task": "segmentation"}),
     "sustained": (("good", "truncated"), {**QUICK, **SUSTAINED, "cold_starts": 0, "memory_starts": 0,
@@ -111,8 +113,13 @@ def test_the_whole_of_every_scenario_runs_clean_under_checks(
     bench: Bench, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     checked = checked_bench(bench, tmp_path_factory)
-    for name, (models, plan, changes) in JOBS.items():
-        job, events = run(checked, *models, plan=plan, **changes)
+    with ThreadPoolExecutor(4) as pool:
+        made = {
+            name: pool.submit(run, checked, *models, plan=plan, **changes)
+            for name, (models, plan, changes) in JOBS.items()
+        }
+    for name, done in made.items():
+        job, events = done.result()
         logs = "".join(log.read_text() for log in job.glob("*.log"))
         assert "Sanitizer" not in logs, name
         assert "runtime error" not in logs, name

@@ -19,10 +19,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.virtual.requirements import require
+from harness import jobs
 from harness.cli import cli
 from harness.cli.settings import Settings
 from harness.errors import MissingTool, Unsupported
+from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, Variant
 from harness.native import build
+from harness.runners import native
 from harness.stats import rounds
 from tests.devices.native_bench import checked_program
 
@@ -232,6 +235,24 @@ def test_a_source_file_is_short_and_so_are_its_functions(source: Path) -> None:
     starts = [number for number, line in enumerate(lines) if line == "{"]
     ends = [number for number, line in enumerate(lines) if line == "}"]
     assert all(end - start <= 40 for start, end in zip(starts, ends, strict=True))
+
+
+def keys_of(table: str) -> set[str]:
+    """Return the keys of a job that src/job.c knows."""
+    text = (build.SOURCES / "job.c").read_text()
+    return set(re.findall(r'"(\w+)"', text.partition(f"*const {table}[] = {{")[2].partition("};")[0]))
+
+
+def test_the_runner_knows_every_key_that_a_job_may_have_and_no_other() -> None:
+    planned, job = {"hold"}, dict[str, Any]()  # `hold` is for tests: left out, the runner decides
+    for scenario in native.SCENARIOS:
+        suite = Suite("s", "", {}, InputSpec(), Task("classification"), Load(scenario=scenario), "b", (), ())
+        device = Device("unit", "ultrasound", Address("local"), runner="native")
+        case = Case(suite, Variant("b", "onnx", Path("b.onnx"), "", 0), device, "onnxruntime==1.31.1", "id")
+        job = jobs.job(jobs.Group(suite, device, case.runtime, (case,)), {"": "/b"}, "/data", "/runtime", quick=False)
+        planned |= job["plan"].keys()
+    assert keys_of("PLAN") == planned
+    assert keys_of("JOB") == job.keys()
 
 
 def test_the_part_of_the_c_interface_that_is_used_lies_where_its_numbers_say() -> None:
