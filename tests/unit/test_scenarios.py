@@ -171,6 +171,23 @@ def test_a_steady_processor_and_one_that_recovers_are_not_throttled(windows: int
         assert throttling.throttled_at(np.arange(windows) * 1.0, seconds) is None
 
 
+@given(st.floats(0.02, 0.12), st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_noise_alone_is_hardly_ever_taken_for_throttling_and_hides_no_halved_speed(noise: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    alarms = found = 0
+    for _ in range(20):
+        seconds = 0.01 * np.exp(noise * rng.standard_normal(60))
+        # Of the last few windows nobody can say whether it stays so.
+        at = throttling.throttled_at(np.arange(60) * 1.0, seconds)
+        alarms += at is not None and at < 50
+        seconds[30:] *= 2
+        at = throttling.throttled_at(np.arange(60) * 1.0, seconds)
+        found += at is not None and abs(at - 30) <= 3
+    assert alarms <= 2
+    assert found >= 18
+
+
 def test_sustained_over_peak_speed_is_what_is_left_of_it() -> None:
     seconds = np.concatenate([np.full(30, 0.01), np.full(30, 0.0125)])
     assert throttling.sustained_speed(seconds) == pytest.approx(0.8)
