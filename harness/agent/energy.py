@@ -168,6 +168,7 @@ def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock)
     """Sample the meter while `during` runs; return its edges, the samples and what they come to."""
     at_ns: list[int] = []
     readings: list[float] = []
+    edges: list[int] = []
     chance = random.Random()
 
     def sample() -> None:
@@ -178,11 +179,16 @@ def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock)
         if reader.charging():
             raise Refused("the battery began to charge during the window; unplug it")
 
+    def timed() -> None:
+        # The sampling thread takes a moment to start, and another to end its last reading: neither is of the window.
+        edges.append(clock.now_ns())
+        during()
+        edges.append(clock.now_ns())
+
     sample()
-    begin = clock.now_ns()
-    clock.beside(during, sample, lambda: PERIOD_S * chance.uniform(*GAPS))
-    end = clock.now_ns()
+    clock.beside(timed, sample, lambda: PERIOD_S * chance.uniform(*GAPS))
     sample()
+    begin, end = edges
     return {"begin_ns": begin, "end_ns": end, "at_ns": at_ns, "readings": readings, **sums(at_ns, readings, quantity)}
 
 
