@@ -62,15 +62,16 @@ def up(settings: Settings, names: tuple[str, ...]) -> None:
 def down(settings: Settings, names: tuple[str, ...]) -> None:
     """Stop virtual devices NAME… (all that `up` started, if none is named)."""
     place = _place(settings.folder())
-    for name in _wanted(names, place.keeper()):
-        process = place.kept(name)
-        if process is None:
-            if names:
-                click.echo(f"{name}: was not up")
-            continue
-        process.terminate()
-        process.wait(_STOP_S)
-        click.echo(f"{name}: down")
+    kept = {name: place.kept(name) for name in _wanted(names, place.keeper())}
+    for process in kept.values():  # all are told before any is waited for
+        if process is not None:
+            process.terminate()
+    for name, process in kept.items():
+        if process is not None:
+            process.wait(_STOP_S)
+            click.echo(f"{name}: down")
+        elif names:
+            click.echo(f"{name}: was not up")
 
 
 @lab_group.command()
