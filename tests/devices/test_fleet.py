@@ -95,6 +95,20 @@ def test_a_loud_cut_is_heard_at_once_and_a_silent_one_at_the_deadline(hosts: lis
     assert hosts[2].server.sessions() == []
 
 
+def test_a_silent_cut_is_noticed_by_signs_of_life_that_nobody_answers(hosts: list[Host]) -> None:
+    connection = ssh.connect(hosts[1].server.device(keepalive_s=1))
+    lines = connection.stream(["sh", "-c", "echo first; sleep 67.1"], silence_s=60)
+    assert next(lines) == b"first"
+    started = time.monotonic()
+    hosts[1].cable.cut()
+    try:
+        with pytest.raises(Unreachable, match="was lost during `sh`"):
+            next(lines)
+    finally:
+        hosts[1].cable.mend()
+    assert 2 < time.monotonic() - started < 20
+
+
 def test_a_command_on_a_far_host_takes_one_round_trip(hosts: list[Host]) -> None:
     require(*far.NEEDS)
     with far.far(hosts[2].machine, round_trip_s=0.1) as wire:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from devices.virtual import fleet, vm
@@ -21,6 +23,8 @@ from harness.errors import DeviceError, Transient
 from harness.store import Store
 from harness.transports import ssh
 from tests import labs
+from tests import small_models as small
+from tests.faults.campaigns import Night
 
 RUNTIMES = ["onnxruntime==1.31.1"]
 
@@ -63,6 +67,36 @@ def test_a_link_cut_in_the_middle_of_a_run_costs_nothing(tmp_path: Path) -> None
     assert process.returncode == 0, said[-3000:]
     assert "2 passed" in said
     assert runs(lab) == 2
+
+
+def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_was_complete_is_kept(
+    tmp_path: Path, device_workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(*fleet.NEEDS)
+    monkeypatch.setattr("harness.link._PATIENCE_S", 1.0)
+    suites = [small.write_suite(tmp_path, name, (name, small.good)) for name in ("a", "b", "c")]
+    with fleet.fleet(tmp_path / "hosts", ["h1"]) as (host,):
+        file = host.server.write_device(tmp_path, id="h1", runtimes=RUNTIMES, workdir=device_workdir)
+        file.write_text(file.read_text() + "keepalive_s = 1\n")
+        night = Night(tmp_path)
+        died: list[float] = []
+
+        def when(text: str) -> None:
+            if text.startswith("cold pass 1") and len(night.store.runs()) == 1 and not died:
+                died.append(time.monotonic())
+                psutil.Process(host.machine.pid).children()[0].kill()
+
+        results = night.measure(suites, when)
+    print(f"\n{results['b'].error}\nall told {time.monotonic() - died[0]:.1f} s after it died")
+    assert results["a"].outcome.status == "passed"
+    for name in ("b", "c"):
+        # Mostly Unreachable; but another test's host may have got its address by now, with another key.
+        assert isinstance(results[name].error, DeviceError)
+        assert str(results[name].error).startswith("h1: ")
+    assert "its job may still run there" in str(results["b"].error)
+    assert [run.case["variant"] for run in night.store.runs()] == ["a"]
+    shutil.rmtree(device_workdir / "lease")  # its workdir is this host's: the lease would have expired
+    shutil.rmtree(device_workdir / "jobs")
 
 
 @pytest.mark.slow_device
