@@ -179,10 +179,12 @@ def test_a_stream_tells_dropped_and_late_frames_and_compares_them_in_points(
     accept = "dropped_ratio = { max = 0.2 }\npreprocess_s = { max = 1.0 }\nend_to_end_s = { max = 0.000001 }"
     base, slow = measured(tmp_path, device_workdir, load, {"slow": heavy}, accept=accept, base=small.good)
     quick, tired = run_of(base).measurements, run_of(slow).measurements
-    service = tired["inference_s"].values.mean()
-    answered = 1 - tired["dropped_ratio"].values.mean()
-    assert answered == pytest.approx(min(1.0, 1 / 200 / service), rel=0.1)
-    assert quick["dropped_ratio"].values.mean() < 0.5
+    for one in (quick, tired):
+        answered = 1 - one["dropped_ratio"].values.mean()
+        assert answered * len(one["dropped_ratio"].values) == pytest.approx(len(one["latency_s"].values))
+        # One at the end of a block may take longer than the block lasts.
+        assert answered <= 1 / 200 / one["inference_s"].values.mean() * 1.1 or answered == 1
+        assert np.median(one["throughput_hz"].values) == pytest.approx(200 * answered, rel=0.5)
     assert len(quick["deadline_miss_ratio"].values) == len(quick["latency_s"].values)
     changes = {change.metric: change for change in slow.comparisons}
     dropped = changes["dropped_ratio"].change
