@@ -22,14 +22,16 @@ import numpy as np
 
 from harness import registry
 from harness.agent import energy, trial
-from harness.errors import MeasurementError, Transient
+from harness.errors import HarnessError, MeasurementError, Transient
 from harness.model import Device, IntArray
 from harness.ports import Connection
 from harness.units import NS_PER_S
 
 #: Time that the device gives between `energy_start` and its first window, and what of it comparing the clocks may take.
-LEAD_S = 2.0
-_COMPARE_S = 1.5
+LEAD_S = 3.0
+_COMPARE_S = 2.0
+#: How long the meter may take to be opened before the job goes on without it, for now.
+_OPEN_S = 30.0
 #: Mean time between two readings: the host has no inferences to disturb.
 PERIOD_S = 0.02
 #: Trips, and lines of each: the first line of a trip bounds from below, the quickest of all from above.
@@ -124,7 +126,8 @@ def compare(connection: Connection, command: Sequence[str], *, within_s: float =
 class Recorder:
     """Reads the meter from the first `energy_start` on, and puts its readings into the device's windows.
 
-    Does nothing for a device that reads its own meter or has none.
+    Does nothing for a device that reads its own meter or has none. The meter of another machine is opened before the
+    job begins, because some take seconds; on this one it could disturb the timed pass, and waits for its turn.
     """
 
     def __init__(self, device: Device, command: Sequence[str]) -> None:
@@ -134,32 +137,40 @@ class Recorder:
         self._offsets: list[Offset] = []
         self._facts: dict[str, Any] = {}
         self._fault = ""
-        self._ended = threading.Event()
+        self._opened, self._begun, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        if is_read_here(device) and device.address.scheme != "local":
+            self._open()
 
     def hear(self, event: Mapping[str, Any], connection: Connection) -> None:
         """Take note of an event; raises Transient if the link is lost while the clocks are compared."""
         if not is_read_here(self._device) or event["event"] != "energy_start":
             return
         if self._thread is None:
-            self._thread = threading.Thread(target=self._record, daemon=True)
-            self._thread.start()
+            self._open()
+        self._begun.set()
         self.compare(connection)
 
     def compare(self, connection: Connection) -> None:
         """Compare the clocks, if the meter is being read."""
-        if self._thread is None or self._fault:
+        if not self._begun.is_set() or self._fault:
             return
         try:
             self._offsets.append(compare(connection, self._command))
         except Transient:
             raise
-        except MeasurementError as error:
+        except HarnessError as error:
             self._fault = str(error)
+
+    def _open(self) -> None:
+        self._thread = threading.Thread(target=self._record, daemon=True)
+        self._thread.start()
+        self._opened.wait(_OPEN_S)
 
     def close(self) -> None:
         """Stop reading and let go of the meter."""
         self._ended.set()
+        self._begun.set()
         if self._thread is not None:
             self._thread.join()
 
@@ -196,6 +207,8 @@ class Recorder:
         try:
             with opened(self._device) as (reader, facts):
                 self._facts = facts
+                self._opened.set()
+                self._begun.wait()
 
                 def sample() -> None:
                     asked = clock.now_ns()
@@ -210,6 +223,8 @@ class Recorder:
                 clock.beside(self._ended.wait, sample, lambda: PERIOD_S * chance.uniform(*energy.GAPS))
         except energy.Refused as refused:
             self._fault = str(refused)
+        finally:
+            self._opened.set()
 
 
 def on_device(at: IntArray, windows: Mapping[str, Any], offsets: Sequence[Offset]) -> tuple[IntArray, float]:

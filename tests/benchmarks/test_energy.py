@@ -192,7 +192,7 @@ def infer(seconds):
     busy.unlink()
     return {"count": 1000}
 say(event="energy_start")
-say(event="energy", **energy.measure({"kind": "host", "lead_s": 2.0}, float(sys.argv[2]), infer))
+say(event="energy", **energy.measure({"kind": "host", "lead_s": float(sys.argv[4])}, float(sys.argv[2]), infer))
 """
 
 
@@ -230,7 +230,8 @@ def by_scpi(folder: Path, load: Load, distant: Device) -> dict[str, Any]:
         threading.Thread(target=watch, args=(folder / "busy", load, done), daemon=True).start()
         place = python.install(connection, device, device.workdir)
         recorder = stack.enter_context(metering.recording(device, (*SHIFTED, *place.command)))
-        command = [*SHIFTED, sys.executable, "-I", "-S", "-c", PASS, place.folder, str(WINDOW_S), str(folder / "busy")]
+        words = [place.folder, str(WINDOW_S), str(folder / "busy"), str(metering.LEAD_S)]
+        command = [*SHIFTED, sys.executable, "-I", "-S", "-c", PASS, *words]
         events = []
         for line in connection.stream(command, silence_s=90):
             events.append(json.loads(line))

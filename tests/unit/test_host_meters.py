@@ -324,6 +324,7 @@ def test_a_meter_of_the_host_that_missed_a_part_of_the_pass_is_not_bridged() -> 
 def test_a_meter_of_the_host_that_fails_says_so_in_the_event() -> None:
     device = Device("pi5", "sbc", Address("local"), meter={"kind": "command", "side": "host", "argv": ["/nowhere"]})
     recorder = Recorder(device, ["agent"])
+    recorder._begun.set()
     recorder._record()
     (found,) = recorder.joined([EVENT])
     assert found["absent"].startswith("the meter cannot be read: [Errno 2]")
@@ -335,3 +336,18 @@ def test_the_agents_clock_is_the_one_that_its_events_are_stamped_with() -> None:
     said = subprocess.run([sys.executable, "-I", "-S", main, "clock", "3"], capture_output=True, check=True).stdout
     times = [int(line) for line in said.split()]
     assert before < times[0] < times[1] < times[2] < time.monotonic_ns()
+
+
+def test_a_meter_of_another_machine_is_open_before_its_job_begins_and_read_from_its_turn_on(tmp_path: Path) -> None:
+    (tmp_path / "watts").write_text("2.5")
+    table = {"kind": "command", "side": "host", "mode": "once", "argv": ["cat", str(tmp_path / "watts")]}
+    device = Device("pi5", "sbc", Address("ssh", host="pi5.lab"), meter=table)
+    with metering.recording(device, ["agent"]) as recorder:
+        assert recorder._facts["quantity"] == "watts"
+        assert recorder._at == []
+        recorder._begun.set()
+        deadline = time.monotonic() + 10
+        while not recorder._at and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert recorder._readings[0] == 2.5
+    assert not any(thread.name.startswith("Thread") and "_record" in thread.name for thread in threading.enumerate())
