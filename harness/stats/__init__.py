@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.stats.discrimination import auroc, auroc_difference, structural_components
-from harness.stats.evidence import confidence_sequence, log_evidence, median_sequence
+from harness.stats.evidence import confidence_sequence, log_evidence, log_evidence_at_each_look, median_sequence
 from harness.stats.pace import SLOWED, launch_slowdowns
 from harness.stats.proportions import mcnemar, paired_difference, unpaired_difference, wilson
 from harness.stats.quantiles import (
@@ -36,6 +36,7 @@ __all__ = [
     "launch_locations",
     "launch_slowdowns",
     "log_evidence",
+    "log_evidence_at_each_look",
     "mcnemar",
     "mean_ratio",
     "median_sequence",

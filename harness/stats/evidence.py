@@ -33,7 +33,17 @@ def log_evidence(values: FloatArray, centre: float) -> float:
         values: (n,) independent values, e.g. one location per launch; or (n, k): k ways to locate each of them.
         centre: the hypothesis.
     """
-    return float(_evidence(values)(np.full(len(values), centre))[-1]) if len(values) else 0.0
+    return float(log_evidence_at_each_look(values, centre)[-1]) if len(values) else 0.0
+
+
+def log_evidence_at_each_look(values: FloatArray, centre: float) -> FloatArray:
+    """Return (n,): `log_evidence` of the first 1, 2 ... n values.
+
+    Args:
+        values: (n,) or (n, k), in the order they came.
+        centre: the hypothesis.
+    """
+    return _evidence(values)(np.full(len(values), centre))
 
 
 def _evidence(values: FloatArray) -> Callable[[FloatArray], FloatArray]:
