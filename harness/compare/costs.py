@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import stats
+from harness.compare.launches import levels
 from harness.model import Estimate, FloatArray, IntArray, Measurement, Run
 from harness.units import times
 from harness.vocabulary import MetricInfo
@@ -163,7 +164,7 @@ def _unmarked(run: Run, rounds: IntArray) -> npt.NDArray[np.bool_]:
 
 
 def _apart(base: Measurement, own: Measurement) -> Estimate | None:
-    change = stats.mean_ratio(_launch_medians(base), _launch_medians(own))
+    change = stats.mean_ratio(levels(base, 0.5), levels(own, 0.5))
     if change is None:
         change = _quotient_of_medians(base.values, own.values)
     if change is None:
@@ -192,16 +193,6 @@ def _over_time(base: Measurement, own: Measurement) -> Estimate | None:
     low, point, high = np.quantile(medians[1][:count] / medians[0][:count], (0.025, 0.5, 0.975))
     method = f"{UNPAIRED}: 95 % of {count} windows, each at the same time since its load began"
     return Estimate(float(point), float(low), float(high), 0.95, method)
-
-
-def _launch_medians(measurement: Measurement) -> FloatArray:
-    if measurement.rounds is None:
-        return np.empty(0)
-    rows = measurement.rounds
-    parts = {
-        launch: [measurement.values[a:b] for key, a, b in rows if key == launch] for launch in np.unique(rows[:, 0])
-    }
-    return np.array([np.median(np.concatenate(samples)) for samples in parts.values()])
 
 
 def _quotient_of_medians(base: FloatArray, own: FloatArray) -> Estimate | None:
