@@ -260,16 +260,9 @@ def unfit(cases: Iterable[Case]) -> list[tuple[HarnessError, Case]]:
             found.append((LabError(case.variant.problem, file=lab.shown(case.suite.file)), case))
         elif not case.runtime:
             found.append((Unsupported(lab.missing_runtime(case), device=case.device.id), case))
-        elif case.suite.load.scenario not in (able := provision.scenarios(case.device)):
-            found.append((_unable(case, able), case))
+        elif refused := provision.refusal(case.device, case.suite.load.scenario):
+            found.append((refused, case))
     return found
-
-
-def _unable(case: Case, able: Sequence[str]) -> HarnessError:
-    runner = case.device.runner
-    remedy = 'set runner = "python" if the device has Python' if runner != "python" else "correct [load]"
-    said = f"the {runner} runner measures {', '.join(able)} and not the scenario {case.suite.load.scenario}"
-    return Unsupported(f'{said}; {remedy}, or scenario = "{able[0]}"', device=case.device.id)
 
 
 def described(suite: Suite) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from harness import registry
+from harness.errors import Unsupported
 from harness.model import Device
 from harness.placing import Workspace, checked
 from harness.ports import Connection
@@ -19,10 +20,17 @@ def runner(device: Device) -> ModuleType:
     return registry.load("runners", device.runner, file=str(device.file), key="runner")
 
 
-def scenarios(device: Device) -> tuple[str, ...]:
-    """Return which scenarios of `[load]` a device's runner measures; one that does not say knows but the usual one."""
+def refusal(device: Device, scenario: str) -> Unsupported | None:
+    """Return why a device's runner cannot measure a scenario of `[load]`, None if it can.
+
+    A runner that does not say what it measures knows but the usual one.
+    """
     able: tuple[str, ...] = getattr(runner(device), "SCENARIOS", ("single_stream",))
-    return able
+    if scenario in able:
+        return None
+    remedy = 'set runner = "python" if the device has Python' if device.runner != "python" else "correct [load]"
+    said = f"the {device.runner} runner measures {', '.join(able)} and not the scenario {scenario}"
+    return Unsupported(f'{said}; {remedy}, or scenario = "{able[0]}"', device=device.id)
 
 
 def workspace(connection: Connection, device: Device) -> Workspace:
