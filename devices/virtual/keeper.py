@@ -23,6 +23,8 @@ from devices.virtual import armhf, far, fleet, phone, unit, vm
 #: A device in a folder of its own: gives the text of its device file while it runs.
 Starter = Callable[[Path], contextlib.AbstractContextManager[str]]
 _RUNTIMES: Final = ("onnxruntime==1.31.1",)
+#: How long an emulated board may take to boot beside everything else that is started; s.
+_BOOT_S: Final = 600.0
 #: How long a phone's user waits for the dialog; s.
 _WELCOME_S: Final = 30.0
 
@@ -48,7 +50,7 @@ def _unit(folder: Path) -> Iterator[str]:
 @contextlib.contextmanager
 def _vm(folder: Path) -> Iterator[str]:
     # Its emulated processor takes ten seconds to start Python with numpy, and a case starts a process twenty times.
-    with vm.vm(folder) as running:
+    with vm.vm(folder, boot_s=_BOOT_S) as running:
         yield running.device_toml(runtimes=_RUNTIMES, meter=True, runner="native")
 
 

@@ -57,8 +57,8 @@ def night(adb_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     for part in ("devices/virtual", "suites"):
         left = shutil.ignore_patterns(".state", "*.toml", "__pycache__") if part.startswith("devices") else None
         shutil.copytree(HERE / part, lab / part, ignore=left)
-    command("lab", "up", lab=lab)
     try:
+        command("lab", "up", lab=lab)
         command("lab", "allow", "asking", lab=lab)
         words = ["suites/smoke.toml", "--device", "tag:virtual", "--quick", "-p", "no:cacheprovider"]
         done = subprocess.run(
