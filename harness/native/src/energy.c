@@ -83,8 +83,11 @@ static int look(struct watch *watch, int number, struct fault *fault)
     while (!rest(watch, busy, over_ns))
         if (!take(window, &watch->meter, fault))
             return 0;
-    window->end_ns = now_ns();
-    return take(window, &watch->meter, fault) && (!busy || process_wait(watch->process, fault, "spin"));
+    if (!take(window, &watch->meter, fault) || (busy && !process_wait(watch->process, fault, "spin")))
+        return 0;
+    /* The window ends when its work ends, not when the last reading does, which may be a slow one. */
+    window->end_ns = busy ? window->begin_ns + (int64_t)process_number(watch->process, "ns") : over_ns;
+    return 1;
 }
 
 /* What the samples of a window come to; power is joined by straight lines. */
