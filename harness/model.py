@@ -18,9 +18,6 @@ IntArray = npt.NDArray[np.int64]
 #: What a stream has where its suite does not say: an ultrasound probe's.
 FRAME_RATE_HZ = 30.0
 
-#: What a stream has where its suite does not say: an ultrasound probe's.
-FRAME_RATE_HZ = 30.0
-
 
 class Verdict(StrEnum):
     """What a comparison with the baseline says; `INCONCLUSIVE` is an honest answer and never rounded up."""
