@@ -59,7 +59,7 @@ def parts(rows: IntArray | None, runner: str) -> list[Measurement]:
     """
     names = ("preprocess_s", "postprocess_s", "end_to_end_s")
     if rows is None:
-        why = f'the {runner} runner times inference alone; runner = "python" times the parts around it'
+        why = f'the {runner} runner times inference alone; runner = "python" or "native" times the parts around it'
         return [Measurement(name, "s", absent_reason=why) for name in names]
     seconds = rows.astype(np.float64) / NS_PER_S
     method = f"{CLOCK}, {len(rows)} images in a pass of their own"

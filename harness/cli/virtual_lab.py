@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from harness.cli.settings import Settings, with_settings
 from harness.errors import HarnessError, LabError, Refused
-from harness.model import Device
+
+if TYPE_CHECKING:
+    from harness.model import Device
 
 #: How long a device may take to be built and started for the first time; s.
 _START_S: Final = 900.0
