@@ -2,8 +2,8 @@
 
 ONNX: static QDQ with unsigned activations and signed weights, one scale per channel. The signs matter: on x86 with VNNI
 the other combinations run at half the speed or less. TFLite: static, signed, one scale per channel, inputs and outputs
-stay float32. Ranges are calibrated on evenly spaced images of the train split, and span all that was seen: the tool's own
-moving average forgets the images that came first, and clips the outputs of classes that stand there.
+stay float32. Ranges are calibrated on evenly spaced images of the train split, and span all that was seen: the tool's
+own moving average forgets the images that came first, and clips the outputs of classes that stand there.
 """
 
 from __future__ import annotations
