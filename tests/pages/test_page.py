@@ -181,6 +181,11 @@ def test_each_device_has_tables_of_its_own() -> None:
     text = page.render(replace(report, runs=(*report.runs, *moved))).decode()
     assert "A variant that is faster and safe was found in 1 of 2 places" in section(text, "verdict")
     assert "<h3>far · ai-edge-litert 2.3.0</h3>" in section(text, "summary")
+    rows = re.findall(r"<tr>.*?</tr>", section(text, "places"), re.DOTALL)[1:]
+    assert [re.search(r'<th scope="row">(\S+)', row)[1] for row in rows] == ["pi5", "far"]  # type: ignore[index]
+    assert "0.71×" in rows[0], "the ratio to the place's own baseline"
+    assert "not measured" not in rows[0]
+    assert 'id="places"' not in page.render(report).decode(), "one device needs no overview"
 
 
 def test_thinned_samples_keep_their_shape() -> None:

@@ -1,0 +1,46 @@
+"""Every place at a glance: one row a device and runtime, one column a variant, where there is more than one device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.page import wording
+from harness.page.report import Entry, Group, Report
+
+ORDER = 15
+TITLE = "Places"
+
+
+def context(report: Report) -> Mapping[str, Any] | None:
+    """Return a table for each suite that was measured on several devices, None without any."""
+    suites: dict[str, list[Group]] = {}
+    for group in report.groups():
+        suites.setdefault(group.suite, []).append(group)
+    tables = [_table(name, groups) for name, groups in suites.items() if len({group.device for group in groups}) > 1]
+    return {"tables": tables} if tables else None
+
+
+def _table(suite: str, groups: list[Group]) -> dict[str, Any]:
+    variants = list(dict.fromkeys(one.variant for group in groups for one in group.entries if not one.is_baseline))
+    rows = []
+    for group in groups:
+        own = {entry.variant: entry for entry in group.entries if not entry.is_baseline}
+        cells = [_cell(own[name]) if name in own else None for name in variants]
+        rows.append({"group": group, "baseline": _baseline(group), "cells": cells})
+    title = str(groups[0].settings.get("title") or suite)
+    return {"title": title, "variants": variants, "rows": rows}
+
+
+def _baseline(group: Group) -> str:
+    """Return the baseline's own median latency, for ratios of different devices say nothing of their speeds."""
+    head = group.baseline
+    run = head.run if head is not None and head.usable else None
+    return wording.value("latency_p50_s", wording.cost(run, "latency_p50_s") if run else None)
+
+
+def _cell(entry: Entry) -> dict[str, Any]:
+    status = entry.outcome.status if entry.outcome else ""
+    found = entry.comparisons.get("latency_ratio") if entry.usable else None
+    cell = wording.changed(wording.Cell("latency_ratio", "Latency", ""), found)
+    return {"change": cell, "status": status, "usable": entry.usable}
