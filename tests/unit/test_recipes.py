@@ -99,6 +99,13 @@ def test_both_formats_of_the_baseline_give_the_same_outputs(inputs: npt.NDArray[
     np.testing.assert_allclose(onnx_, tflite, atol=1e-4)
 
 
+@pytest.mark.parametrize("suffix", ["onnx", "tflite"])
+def test_eight_bits_keep_the_range_of_the_outputs(suffix: str, inputs: npt.NDArray[np.float32]) -> None:
+    full, eight = (outputs(MODELS / f"resnet18{name}.{suffix}", inputs) for name in ("", "-int8"))
+    # Clipped logits leave the labels as they are and ruin what is said of certainty.
+    assert np.ptp(eight, axis=0) == pytest.approx(np.ptp(full, axis=0), rel=0.15)
+
+
 def test_every_committed_model_is_the_one_its_suite_and_ledger_describe() -> None:
     variants = [v for name in ("ultrasound", "smoke") for v in lab.read_suite(SUITES / f"{name}.toml").variants]
     assert [variant.problem for variant in variants] == [""] * 13
