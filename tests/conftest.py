@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +15,10 @@ from devices.virtual.foreign_root import RootError
 from devices.virtual.openssh import Server, openssh
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import give_up, require
+
+# What tests start are sessions of their own: pytest-benchmark measures nothing where it believes that it is not alone.
+for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+    del os.environ[_name]
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +39,12 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 def device_workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give one workdir to the whole session, so that agent and runtimes are brought there once."""
     return tmp_path_factory.mktemp("device") / "work"
+
+
+@pytest.fixture
+def no_jobs(device_workdir: Path) -> None:
+    """Clear the session's workdir of the jobs that other tests drove by hand and left there."""
+    shutil.rmtree(device_workdir / "jobs", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -78,6 +78,8 @@ def downloaded(
     for folder in ("lists/partial", "cache/archives/partial", "parts"):
         (work / folder).mkdir(parents=True)
     keys = f" [signed-by={_KEYS}]" if _KEYS.exists() else ""
+    # Nothing is installed. Beside the list of what is, apt keeps its lock, which must not be another's.
+    (work / "status").touch()
     (work / "sources.list").write_text(f"deb{keys} {_mirror()} {suite} main\n")
     settings = _settings(work, architecture or _architecture())
     apt = ["apt-get", "-qq", "-y", *(f"-o{key}={value}" for key, value in settings.items())]
@@ -98,7 +100,7 @@ def _settings(work: Path, architecture: str) -> dict[str, str]:
         "APT::Sandbox::User": "root",
         "APT::Update::Error-Mode": "any",
         "Acquire::Languages": "none",
-        "Dir::State::status": "/dev/null",
+        "Dir::State::status": str(work / "status"),
         "Dir::State::lists": str(work / "lists"),
         "Dir::Cache": str(work / "cache"),
         "Dir::Etc::SourceList": str(work / "sources.list"),

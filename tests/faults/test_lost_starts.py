@@ -14,6 +14,8 @@ from devices.virtual.waiting import soon
 from tests import small_models as small
 from tests.faults.campaigns import Night
 
+pytestmark = pytest.mark.usefixtures("no_jobs")
+
 #: In the place of python3 on the device; only the first start of a job is special.
 _SLOW = """#!/bin/sh
 case " $* " in *" conduct "*)

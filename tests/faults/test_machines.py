@@ -26,6 +26,8 @@ from tests import labs
 from tests import small_models as small
 from tests.faults.campaigns import Night
 
+pytestmark = pytest.mark.usefixtures("no_jobs")
+
 RUNTIMES = ["onnxruntime==1.31.1"]
 
 

@@ -20,6 +20,8 @@ from harness.transports import ssh
 from tests import small_models as small
 from tests.faults.campaigns import Night
 
+pytestmark = pytest.mark.usefixtures("no_jobs")
+
 #: Enough for the agent, the runtime and every model but one.
 MEMORY_BYTES = 300_000_000
 

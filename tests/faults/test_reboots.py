@@ -14,6 +14,8 @@ from harness.transports import ssh
 from tests import small_models as small
 from tests.faults.campaigns import Night
 
+pytestmark = pytest.mark.usefixtures("no_jobs")
+
 REBOOTED = (
     "it rebooted while measuring, which ended the job, and nothing of this job was taken; "
     "look why (power, heat, a watchdog), then --resume measures what is left"

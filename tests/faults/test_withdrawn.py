@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from devices.virtual.openssh import Server
 from devices.virtual.phone import Phone
@@ -18,6 +19,8 @@ from harness.store import Store
 from harness.transports import adb
 from tests import small_models as small
 from tests.faults.campaigns import Night
+
+pytestmark = pytest.mark.usefixtures("no_jobs")
 
 
 def begun(lab: Path, *more: str) -> subprocess.Popen[str]:

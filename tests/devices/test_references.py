@@ -27,6 +27,8 @@ from harness.model import Address, Case
 from harness.store import Store
 from tests import small_models as small
 
+pytestmark = pytest.mark.usefixtures("no_jobs")
+
 
 @pytest.fixture(autouse=True)
 def _kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
