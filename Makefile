@@ -17,7 +17,7 @@ bench: .venv/.bench
 test: .venv/.test
 	.ci/system
 	$(BIN)/pytest tests --ignore=tests/benchmarks -n 2 --dist=loadfile
-	$(BIN)/pytest tests/benchmarks
+	$(BIN)/pytest tests/benchmarks -s
 
 # The figures that the project promises, printed as they are measured.
 figures: .venv/.test

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import subprocess
@@ -15,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness import stats
 from harness.agent import images
 from harness.agent.runtimes.onnxruntime import Session
 from harness.agent.worker import timed
+from harness.model import FloatArray
 from harness.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -45,14 +48,21 @@ def test_the_agents_median_is_that_of_a_bare_loop_over_the_same_session() -> Non
         "agent": lambda: timed(session.call, inputs, 0, ROUND_NS, 5)[0],
         "bare": lambda: bare_loop(session.call, inputs),
     }
-    medians: dict[str, list[float]] = {name: [] for name in ways}
+    logs: list[float] = []
     order = random.Random(7)
-    for _ in range(60):
-        for name in order.sample(list(ways), 2):
-            medians[name].append(float(np.median(ways[name]())))
-    ratio = float(np.exp(np.median(np.log(medians["agent"]) - np.log(medians["bare"]))))
-    print(f"\nagent / bare loop, median of 60 paired rounds: {ratio:.4f} (bar: 0.98 to 1.02)")
+    # More rounds while the interval leaves a doubt: other work on the machine must not decide.
+    while len(logs) < 60 or (len(logs) < 240 and doubtful(np.array(logs))):
+        medians = {name: float(np.median(ways[name]())) for name in order.sample(list(ways), 2)}
+        logs.append(math.log(medians["agent"] / medians["bare"]))
+    ratio = math.exp(np.median(logs))
+    print(f"\nagent / bare loop, median of {len(logs)} paired rounds: {ratio:.4f} (bar: 0.98 to 1.02)")
     assert 0.98 <= ratio <= 1.02
+
+
+def doubtful(logs: FloatArray) -> bool:
+    """Return whether the interval of the median ratio holds an end of what is allowed."""
+    low, high = np.exp(stats.median_sequence(logs))
+    return bool(low < 0.98 < high or low < 1.02 < high)
 
 
 @dataclass(frozen=True, slots=True)
