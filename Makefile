@@ -24,7 +24,7 @@ figures: .venv/.test
 	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_false_alarms.py -s
 	EDGEWARD_TRIALS=100 $(BIN)/pytest tests/benchmarks/test_power.py -s
 	EDGEWARD_TRIALS=50 $(BIN)/pytest tests/benchmarks/test_throttling.py -s
-	$(BIN)/pytest tests/benchmarks $(COUNTED:%=--ignore=tests/benchmarks/test_%.py) tests/unit/test_stats.py tests/unit/test_noise.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
+	EDGEWARD_TRIALS=200 $(BIN)/pytest tests/benchmarks $(COUNTED:%=--ignore=tests/benchmarks/test_%.py) tests/unit/test_stats.py tests/unit/test_noise.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
