@@ -120,10 +120,12 @@ def test_another_processor_predicts_what_this_host_does_with_the_same_file(
     reference = run.notes["reference"]
     assert reference["samples"] == len(run.labels if run.labels is not None else ()) == 48
     assert reference["labels_differ"] == 0
-    assert reference["max_difference"] <= 0.02 * reference["spread"]
+    assert run.outputs is not None
+    # A kernel of integers may round to the neighbouring step of the outputs; floats have none.
+    step = np.diff(np.unique(run.outputs)).min() if reference["quantised"] else 0
+    assert reference["max_difference"] <= max(1.01 * step, 0.001 * reference["spread"])
     # Two runtimes quantise in two ways, so only the float model must be worth the same in both.
     if device == "vm" or variant == "smallnet-fp32":
-        assert run.outputs is not None
         assert host.outputs is not None
         np.testing.assert_allclose(run.outputs, host.outputs, atol=0.02 * reference["spread"])
         assert run.accuracy["accuracy"].point == host.accuracy["accuracy"].point
