@@ -61,7 +61,8 @@ def test_the_sensor_shows_what_is_played_to_the_microwatt(machine: Vm) -> None:
     played = machine.play([(0.3, 1.25), (0.3, 7.5), (0.1, 0.0), (0.1, 300.0)])
     assert [power for _, power in played] == [1.25, 7.5, 0.0, 300.0]
     moments = [moment for moment, _ in played]
-    assert 0.3 <= moments[1] - moments[0] < 1.5
+    # Steps keep to their times of the clock, so one that began late seems short.
+    assert 0.2 <= moments[1] - moments[0] < 1.5
     assert machine.run("cat /sys/class/hwmon/*/power1_input").split() == ["300000000"]
     machine.play([(0.0, 1.25)])
     assert machine.run("cat /sys/class/hwmon/*/power1_input").split() == ["1250000"]

@@ -35,15 +35,25 @@ static int is_ours(const char *pid, const char *folder)
     return size > 0 && memmem(words, (size_t)size, folder, strlen(folder)) != NULL;
 }
 
+/* Whether process `pid` runs and is the conductor; after a restart of the device the number may be anybody's. */
+static int runs(const char *pid, const char *folder)
+{
+    char *stat_path = formatted("/proc/%s/stat", pid), *stat = file_word(stat_path);
+    char *behind = strrchr(stat, ')'), *state = behind ? behind + 1 + strspn(behind + 1, " ") : "";
+    int yes = *pid && *state && !strchr("ZX", *state) && is_ours(pid, folder);
+    free(stat_path), free(stat);
+    return yes;
+}
+
 /* 0 once it is dead; one that has not yet said who it is counts as alive. */
 static int conductor_lives(const char *folder)
 {
-    char *pid_path = formatted("%s/pid", folder), *pid = file_word(pid_path);
-    char *stat_path = formatted("/proc/%s/stat", pid), *stat = file_word(stat_path);
-    char *behind = strrchr(stat, ')'), *state = behind ? behind + 1 + strspn(behind + 1, " ") : "";
-    /* Without a pid it has only just begun; after a restart of the device the number may be anybody's. */
-    int lives = *pid ? *state && !strchr("ZX", *state) && is_ours(pid, folder) : access(pid_path, F_OK) != 0;
-    free(pid_path), free(pid), free(stat_path), free(stat);
+    char *path = formatted("%s/pid", folder);
+    /* Looked for before it is read: it may appear in between, and is whole as soon as it is there. */
+    int said = access(path, F_OK) == 0;
+    char *pid = file_word(path);
+    int lives = !said || runs(pid, folder);
+    free(path), free(pid);
     return lives;
 }
 
