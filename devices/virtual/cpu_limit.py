@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from devices.virtual.memory_limit import remove_group
 
 _V1: Final = Path("/sys/fs/cgroup/cpu")
 _V2: Final = Path("/sys/fs/cgroup")
@@ -57,12 +58,4 @@ def throttle(name: str) -> Iterator[Throttle]:
         (folder / weight).write_text(str(most))
         yield Throttle(folder)
     finally:
-        ends_at = time.monotonic() + 5
-        while folder.exists():
-            try:
-                folder.rmdir()
-            except OSError:
-                # The kernel needs a moment after a group's last process.
-                if time.monotonic() > ends_at:
-                    raise
-                time.sleep(0.02)
+        remove_group(folder)

@@ -65,10 +65,10 @@ def memory_limit(name: str, *, size_bytes: int) -> Iterator[Limit]:
             swap.write_text(str(size_bytes) if first else "0")
         yield Limit(folder)
     finally:
-        _remove(folder)
+        remove_group(folder)
 
 
-def _remove(folder: Path) -> None:
+def remove_group(folder: Path) -> None:
     """Remove a group; the kernel needs a moment after its last process."""
     ends_at = time.monotonic() + 5
     while True:

@@ -17,7 +17,7 @@ from onnx import helper
 
 from devices.virtual import fleet
 from devices.virtual.phone import Phone
-from devices.virtual.requirements import require
+from devices.virtual.requirements import give_up, require
 from harness import footprint, lab, provision
 from harness.model import Device, Measurement
 from harness.runners import python
@@ -141,7 +141,7 @@ def swap_file(path: Path) -> Iterator[None]:
     subprocess.run(["mkswap", str(path)], check=True, capture_output=True)
     done = subprocess.run(["swapon", str(path)], capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"this system does not swap to a file here: {done.stderr.strip()}")
+        give_up(f"this system does not swap to a file here: {done.stderr.strip()}")
     try:
         yield
     finally:
