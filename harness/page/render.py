@@ -18,6 +18,8 @@ from harness.page.report import Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _ROOM: Final = "page.sections"
+#: So many places are laid out whole; of more, each is a line that opens, or the page would be read by nobody.
+_OPEN_PLACES: Final = 4
 
 
 def render(report: Report, *, overrides: Path | None = None) -> bytes:
@@ -33,10 +35,11 @@ def render(report: Report, *, overrides: Path | None = None) -> bytes:
     environment = _environment(overrides)
     css = environment.get_template("page.css").render()
     parts = []
+    places = {"several": several(report), "folded": len(report.groups()) > _OPEN_PLACES}
     for name, section in sections():
         context = section.context(report)
         if context is not None:
-            html = environment.get_template(f"{name}.html").render(report=report, several=several(report), **context)
+            html = environment.get_template(f"{name}.html").render(**places, report=report, **context)
             # The template escaped what it was given; escaping its markup once more would show tags.
             parts.append({"name": name, "title": section.TITLE, "html": Markup(html)})
     page = environment.get_template("page.html")

@@ -7,17 +7,16 @@ import random
 import subprocess
 import sys
 import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
 
+from devices.virtual import cpu_limit
+from devices.virtual.cpu_limit import Throttle
 from devices.virtual.requirements import give_up
 
-_ROOTS = {"v1": Path("/sys/fs/cgroup/cpu"), "v2": Path("/sys/fs/cgroup")}
 #: Short, so that a quota resembles a lower clock: a process rests every few milliseconds, not for half a round.
 _PERIOD_US = 10_000
 
@@ -32,67 +31,13 @@ while (now := time.monotonic()) < ends:
 """
 
 
-class Quota:
-    """A limit on the processor time of some processes; unlimited until told otherwise."""
-
-    def __init__(self, folder: Path, root: Path) -> None:
-        self._folder, self._root = folder, root
-        self._old = (folder / "cpu.cfs_quota_us").exists()
-
-    def hold(self, pid: int) -> None:
-        """Put a process and all that it has started under the limit."""
-        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-            _enter(self._folder, process.pid)
-
-    def limit(self, share: float) -> None:
-        """Allow `share` of one processor."""
-        quota = str(int(share * _PERIOD_US))
-        if self._old:
-            (self._folder / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
-            (self._folder / "cpu.cfs_quota_us").write_text(quota)
-        else:
-            (self._folder / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
-
-    def lift(self) -> None:
-        """Allow everything again."""
-        if self._old:
-            (self._folder / "cpu.cfs_quota_us").write_text("-1")
-        else:
-            (self._folder / "cpu.max").write_text(f"max {_PERIOD_US}")
-
-    def remove(self) -> None:
-        """Let everything go and take the group away."""
-        ends_at = time.monotonic() + 10
-        while held := (self._folder / "cgroup.procs").read_text().split():
-            assert time.monotonic() < ends_at, f"{self._folder} still holds {held}"
-            for pid in held:
-                _enter(self._root, int(pid))
-        self._folder.rmdir()
-
-
-def _enter(group: Path, pid: int) -> None:
-    try:
-        (group / "cgroup.procs").write_text(str(pid))
-    except ProcessLookupError:
-        return  # it has ended meanwhile
-
-
 @contextmanager
-def quota() -> Iterator[Quota]:
-    """Give a group of processes whose time can be limited; the test is given up where the kernel lets nobody do so."""
-    root = _ROOTS["v1"] if (_ROOTS["v1"] / "cpu.cfs_quota_us").exists() or _ROOTS["v1"].is_dir() else _ROOTS["v2"]
-    folder = root / f"edgeward-{uuid.uuid4().hex[:8]}"
-    try:
-        folder.mkdir()
-    except OSError as error:
-        give_up(f"no cgroup can be made ({error}); run as root on a kernel with CONFIG_CFS_BANDWIDTH")
-    made = Quota(folder, root)
-    try:
-        if not any((folder / name).exists() for name in ("cpu.cfs_quota_us", "cpu.max")):
-            give_up(f"{root} gives no quota of processor time; enable its cpu controller")
-        yield made
-    finally:
-        made.remove()
+def quota() -> Iterator[Throttle]:
+    """Give a group of processes that can be slowed down; the test is given up where the kernel lets nobody do so."""
+    if missing := cpu_limit.lacking_throttle():
+        give_up(f"this machine lacks {missing}")
+    with cpu_limit.throttle("quota", period_us=_PERIOD_US) as under:
+        yield under
 
 
 def conductors(workdir: Path) -> list[int]:
@@ -154,7 +99,7 @@ def drift() -> Iterator[None]:
 
 
 @contextmanager
-def slow_clock(under: Quota, workdir: Path, seed: int) -> Iterator[None]:
+def slow_clock(under: Throttle, workdir: Path, seed: int) -> Iterator[None]:
     """Emulate a processor that changes its frequency: every 2 to 6 s another quota, of jobs under `workdir` alone."""
 
     def body(stop: threading.Event) -> None:
@@ -162,7 +107,7 @@ def slow_clock(under: Quota, workdir: Path, seed: int) -> Iterator[None]:
         while not stop.wait(order.uniform(2, 6)):
             for pid in conductors(workdir):
                 under.hold(pid)
-            under.limit(order.choice((0.5, 0.6, 0.8)))
+            under.slow(order.choice((0.5, 0.6, 0.8)))
             if stop.wait(order.uniform(2, 6)):
                 break
             under.lift()

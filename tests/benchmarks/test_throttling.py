@@ -6,20 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from devices.virtual.cpu_limit import Throttle
 from harness.model import Validity, Verdict
 from tests.benchmarks import copies
-from tests.benchmarks.disturbance import Quota, conductors, quota, trials
+from tests.benchmarks.disturbance import conductors, quota, trials
 
 #: Runs that share one injection: the baseline and its copies.
 RUNS = 5
 
 
-def halfway(under: Quota, workdir: Path, text: str) -> None:
+def halfway(under: Throttle, workdir: Path, text: str) -> None:
     """Slow everything down to less than a third when two of the four launches of a quick job are over."""
     if text.startswith("timed pass: launch 2"):
         for pid in conductors(workdir):
             under.hold(pid)
-        under.limit(0.3)
+        under.slow(0.3)
 
 
 def test_throttling_halfway_is_said_of_every_run_and_never_called_a_regression(

@@ -112,14 +112,14 @@ def throttled(bench: Bench) -> tuple[int, int]:
     seconds = 5.0
     plan = {"sustained_s": seconds, "window_s": 0.1, "cooldown_s": 0.2, "warmup_s": 0.05}
     job = bench.job("heavy", memory_starts=0, accuracy=False, **plan)
-    with cpu_limit.throttle(job.name) as limit:
+    with cpu_limit.throttle(job.name, period_us=2000, first=True) as limit:
         bench.start(job)
         wait_for(job, b'"event": "start"')
         conductor(job).nice(-20)
         wait_for(job, b'"event": "timed"')
         while not (held := processes_of(job, "work")) or not (job / "m0.latency.raw").exists():
             time.sleep(0.01)
-        limit.add(held[0].pid)
+        limit.hold(held[0].pid)
         time.sleep(seconds / 2)
         limit.slow(0.5)
         slowed_ns = time.monotonic_ns()

@@ -218,6 +218,17 @@ def report(*, quick: bool = False, renamed: Mapping[str, str] | None = None, run
     )
 
 
+def on_devices(report: Report, *names: str) -> Report:
+    """Return a report with all runs repeated on further devices, compared with nothing there."""
+    runs = report.runs
+    for name in names:
+        moved = (
+            replace(run, id=f"{name}-{run.id}", case={**run.case, "device": name, "id": ""}) for run in report.runs
+        )
+        runs = (*runs, *moved)
+    return replace(report, runs=runs)
+
+
 def _renamed(run: Run, names: Mapping[str, str]) -> str:
     variant = str(run.case["variant"])
     return names.get(variant, variant)

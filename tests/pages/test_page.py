@@ -177,8 +177,7 @@ def test_a_segmentation_is_shown_with_its_own_metrics() -> None:
 
 def test_each_device_has_tables_of_its_own() -> None:
     report = stored_runs.report(runtime="ai-edge-litert")
-    moved = tuple(replace(run, id=f"far-{run.id}", case={**run.case, "device": "far", "id": ""}) for run in report.runs)
-    text = page.render(replace(report, runs=(*report.runs, *moved))).decode()
+    text = page.render(stored_runs.on_devices(report, "far")).decode()
     assert "A variant that is faster and safe was found in 1 of 2 places" in section(text, "verdict")
     assert "<h3>far · ai-edge-litert 2.3.0</h3>" in section(text, "summary")
     rows = re.findall(r"<tr>.*?</tr>", section(text, "places"), re.DOTALL)[1:]

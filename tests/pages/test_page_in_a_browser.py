@@ -102,6 +102,24 @@ def test_print_uses_the_light_colours_and_all_of_the_width(browser: Browser, fil
         assert tab.locator(".signature").is_visible()
 
 
+def test_of_many_places_each_is_a_line_that_opens_and_print_shows_all(
+    browser: Browser, file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "many.html"
+    target.write_bytes(page.render(stored_runs.on_devices(stored_runs.report(), *"abcdef")))
+    height = "document.documentElement.scrollHeight"
+    with opened(browser, file) as few, opened(browser, target) as many:
+        assert few.locator("details.place").count() == 0
+        assert many.evaluate(height) < 2 * few.evaluate(height), "fourteen places, each with eleven sections"
+        chart = many.locator("#latency svg:visible")
+        assert chart.count() == 0
+        many.locator("#latency summary").nth(13).click()
+        assert chart.count() == 1
+        many.emulate_media(media="print")
+        assert chart.count() == 14
+        assert many.locator("#conditions .facts").last.is_visible()
+
+
 def test_a_hostile_name_runs_nothing(browser: Browser, tmp_path: Path) -> None:
     hostile = "\"><img src=x onerror=alert(1)><script>document.title='owned'</script>"
     target = tmp_path / "hostile.html"

@@ -19,7 +19,7 @@ from harness.errors import DeviceError
 from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, Variant
 from tests import small_models as small
 from tests.devices.job_bench import Bench, of
-from tests.devices.native_bench import bench_of, change_job, checked_bench, shape_of, small_folder
+from tests.native.native_bench import change_job, checked_bench, shape_of, small_folder
 
 QUICK: dict[str, Any] = {"cold_starts": 1, "memory_starts": 1, "max_launches": 1, "min_launches": 1, "rounds": 2}
 PARTS = {"parts_s": 0.01, "parts_min": 20}
@@ -46,16 +46,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     free_batch(made / "free.onnx")
     small.truncated(made / "truncated.onnx")
     return made
-
-
-@pytest.fixture(scope="module")
-def bench(device_workdir: Path, folder: Path) -> Bench:
-    return bench_of("native", device_workdir, folder)
-
-
-@pytest.fixture(scope="module")
-def agent(device_workdir: Path, folder: Path) -> Bench:
-    return bench_of("python", device_workdir, folder)
 
 
 def run(bench: Bench, *models: str, plan: Mapping[str, Any] = QUICK, **changes: Any) -> tuple[Path, list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -16,24 +16,8 @@ import pytest
 from harness import energy as joules
 from harness.agent import energy
 from tests.devices.job_bench import Bench, of
-from tests.devices.moving_meters import WATTS, Moving, moved, tables
-from tests.devices.native_bench import bench_of, change_job, checked_bench, shape_of, small_folder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_folder(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def bench(device_workdir: Path, folder: Path) -> Bench:
-    return bench_of("native", device_workdir, folder)
-
-
-@pytest.fixture(scope="module")
-def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moving]:
-    with moved(tmp_path_factory.mktemp("sys")) as running:
-        yield running
+from tests.native.moving_meters import WATTS, Moving, tables
+from tests.native.native_bench import change_job, checked_bench, shape_of
 
 
 @pytest.fixture(scope="module")

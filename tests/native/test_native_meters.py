@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,29 +16,7 @@ import pytest
 from devices.virtual.requirements import require
 from harness import preflight
 from tests.devices.job_bench import Bench
-from tests.devices.moving_meters import PROGRAM, WATTS, Moving, moved, tables
-from tests.devices.native_bench import bench_of, small_folder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_folder(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def bench(device_workdir: Path, folder: Path) -> Bench:
-    return bench_of("native", device_workdir, folder)
-
-
-@pytest.fixture(scope="module")
-def agent(device_workdir: Path, folder: Path) -> Bench:
-    return bench_of("python", device_workdir, folder)
-
-
-@pytest.fixture(scope="module")
-def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moving]:
-    with moved(tmp_path_factory.mktemp("sys")) as running:
-        yield running
+from tests.native.moving_meters import PROGRAM, WATTS, Moving, tables
 
 
 def tried(bench: Bench, table: Mapping[str, Any], *prefix: str) -> dict[str, Any]:

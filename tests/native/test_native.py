@@ -20,7 +20,6 @@ from harness.errors import DeviceError, MeasurementError
 from harness.model import Samples
 from tests import small_models as small
 from tests.devices import test_agent_jobs as agent_jobs
-from tests.devices.native_bench import assert_same_bits, bench_of, change_job, checked_bench, outputs_of, small_folder
 from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again here: one body for both device sides
     Bench,
     finished,
@@ -42,24 +41,10 @@ from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again her
     test_two_followers_of_a_running_job_both_see_everything_at_once,
     wait_for,
 )
+from tests.native.native_bench import assert_same_bits, change_job, checked_bench, outputs_of
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "suites" / "models"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_folder(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def bench(device_workdir: Path, folder: Path) -> Bench:
-    return bench_of("native", device_workdir, folder)
-
-
-@pytest.fixture(scope="module")
-def agent(device_workdir: Path, folder: Path) -> Bench:
-    return bench_of("python", device_workdir, folder)
 
 
 def test_every_output_on_the_test_split_is_the_agents_bit_for_bit(bench: Bench, agent: Bench, tmp_path: Path) -> None:

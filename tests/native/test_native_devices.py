@@ -27,17 +27,7 @@ from harness.transports import ssh
 from harness.wheels import Target, bundle
 from tests import small_models as small
 from tests.devices.job_bench import Bench
-from tests.devices.native_bench import bench_of, change_job, outputs_of, small_folder
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_folder(tmp_path_factory.mktemp("models"))
-
-
-@pytest.fixture(scope="module")
-def bench(device_workdir: Path, folder: Path) -> Bench:
-    return bench_of("native", device_workdir, folder)
+from tests.native.native_bench import bench_of, change_job, outputs_of
 
 
 def test_a_damaged_runner_is_brought_anew(bench: Bench, tmp_path: Path) -> None:

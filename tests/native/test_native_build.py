@@ -27,7 +27,7 @@ from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, V
 from harness.native import build
 from harness.runners import native
 from harness.stats import rounds
-from tests.devices.native_bench import checked_program
+from tests.native.native_bench import checked_program
 
 HERE = "x86_64-linux-gnu" if platform.machine() == "x86_64" else f"{platform.machine()}-linux-gnu"
 SOURCES = sorted(build.SOURCES.iterdir())
