@@ -1,0 +1,81 @@
+"""A lab of one device and one suite as a person writes it down, and each file with one thing changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness import lab, ledger
+from harness.model import Case, Device, Suite
+
+DEVICE = """
+kind = "sbc"
+address = "ssh://bench@pi5.lab:22"
+tags = ["arm64", "nightly"]
+runtimes = ["onnxruntime==1.31.1", "ai-edge-litert==2.3.0"]
+[ssh]
+identity = "~/.ssh/lab"
+[meter]
+kind = "power_supply"
+[limits]
+max_start_temperature_c = 55
+min_battery_ratio = 0.3
+"""
+
+
+SUITE = """
+title = "Lesions"
+[data]
+source = "npz"
+path = "data/test.npz"
+[data.input]
+layout = "NCHW"
+scale = 0.00392156862745098
+mean = [0.5]
+std = [0.25]
+[task]
+kind = "classification"
+positive = "solid"
+[load]
+threads = 2
+[baseline]
+id = "net-fp32"
+model = ["models/net.onnx", "models/net.tflite"]
+[[variant]]
+id = "net-int8"
+recipe = "quantize_int8"
+[[variant]]
+id = "small"
+model = "models/small.onnx"
+xfail = "slow here"
+[accept]
+sensitivity = { non_inferior_by = 0.03 }
+latency_p90_s = { max = 0.033 }
+"""
+
+
+def device(folder: Path, old: str = "", new: str = "", name: str = "pi5") -> Device:
+    assert old in DEVICE
+    path = folder / "devices" / f"{name}.toml"
+    path.write_text(DEVICE.replace(old, new) if old else DEVICE)
+    return lab.read_device(path)
+
+
+def suite(folder: Path, old: str = "", new: str = "") -> Suite:
+    assert old in SUITE
+    (folder / "suites/lesions.toml").write_text(SUITE.replace(old, new, 1) if old else SUITE)
+    return lab.read_suite(folder / "suites/lesions.toml")
+
+
+def ids(found: list[Case]) -> list[str]:
+    return [case.id for case in found]
+
+
+def build(folder: Path) -> None:
+    """Write what a build of net-int8 from net.onnx leaves behind."""
+    models = folder / "suites/models"
+    built = models / "net-int8.onnx"
+    built.write_bytes(b"built")
+    parent = ledger.sha256(models / "net.onnx")
+    key = ledger.key("quantize_int8", {}, parent)
+    entry = ledger.Entry("quantize_int8", {}, "net.onnx", parent, key, ledger.sha256(built), 5)
+    ledger.write(models, {"net-int8.onnx": entry})
