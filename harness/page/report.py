@@ -63,6 +63,11 @@ class Group:
         return tuple(entry for entry in self.entries if entry.usable)
 
     @property
+    def failing(self) -> bool:
+        """True if a case here failed or gave an error, and nobody expected it."""
+        return any(entry.outcome is not None and entry.outcome.status in ("failed", "error") for entry in self.entries)
+
+    @property
     def positive(self) -> str:
         """The class that sensitivity speaks of, "" if the suite names none."""
         return str(self.settings.get("task", {}).get("positive", ""))

@@ -111,6 +111,7 @@ def test_of_many_places_each_is_a_line_that_opens_and_print_shows_all(
     with opened(browser, file) as few, opened(browser, target) as many:
         assert few.locator("details.place").count() == 0
         assert many.evaluate(height) < 2 * few.evaluate(height), "fourteen places, each with eleven sections"
+        assert many.locator("#summary table:visible").count() == 2, "the two where a case failed are open"
         chart = many.locator("#latency svg:visible")
         assert chart.count() == 0
         many.locator("#latency summary").nth(13).click()
