@@ -9,7 +9,7 @@ import pytest
 from harness import ledger
 from harness.errors import LabError
 from harness.model import Criterion
-from tests.lab.written import build, suite
+from tests.lab_files.written import build, suite
 
 
 def test_a_suite_file_becomes_a_suite(folder: Path) -> None:

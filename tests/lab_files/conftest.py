@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.written import DEVICE, SUITE
+from tests.lab_files.written import DEVICE, SUITE
 
 
 @pytest.fixture

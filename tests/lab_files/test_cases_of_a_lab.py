@@ -13,7 +13,7 @@ import pytest
 
 from harness import lab
 from harness.lab.models import _sha256
-from tests.lab.written import DEVICE, SUITE, build, device, ids, suite
+from tests.lab_files.written import DEVICE, SUITE, build, device, ids, suite
 
 
 def test_ids_name_the_runtime_only_where_more_than_one_applies(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from harness import lab
 from harness.errors import LabError
 from harness.model import Address
-from tests.lab.written import device
+from tests.lab_files.written import device
 
 
 def test_a_device_file_becomes_a_device(folder: Path) -> None:
