@@ -145,7 +145,9 @@ def test_a_suite_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
 def test_an_interrupted_campaign_is_tidied_up_and_resumed(tmp_path: Path) -> None:
     lab = make(tmp_path, more=variant("int8"))
     make(tmp_path, name="second")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", "--device", "here", "--quick"]
+    # A shell gives what it starts in the background a SIGINT that is ignored, and that is inherited.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    command += ["suites", "--device", "here", "--quick"]
     process = subprocess.Popen(command, cwd=lab, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     seen = []
