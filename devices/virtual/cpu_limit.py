@@ -42,7 +42,12 @@ class Throttle:
 
     def hold(self, pid: int) -> None:
         """Make a process a member, with all that it has started and starts later."""
-        for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        try:
+            first = psutil.Process(pid)
+            members = [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return  # it has ended meanwhile
+        for process in members:
             _enter(self.folder, process.pid)
 
     def slow(self, share: float) -> None:
