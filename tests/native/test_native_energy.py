@@ -125,7 +125,8 @@ def test_the_energy_event_has_the_fields_of_the_agents(
             time.sleep(seconds)
             return {"count": 10, "ns": int(seconds * 1e9)}
 
-        theirs = energy.measure(tables(moving.folder)[name], 0.3, infer)
+        # As long as the runner's own: on a busy machine the meter may not move for a third of a second.
+        theirs = energy.measure(tables(moving.folder)[name], 1.0, infer)
         ours = {key: measured[name][key] for key in measured[name].keys() - {"event", "t_ns", "model", "turn", "of"}}
         assert shape_of(ours) == shape_of(theirs)
         assert {key: ours[key] for key in ("meter", "quantity")} == {key: theirs[key] for key in ("meter", "quantity")}
