@@ -16,7 +16,7 @@ from typing import Final
 
 from devices.virtual import cable
 from devices.virtual.contained import Contained
-from harness.wheels import cache_dir
+from harness import cache_dir
 
 NEEDS: Final = (*cable.NEEDS, "package:gcc")
 _SOURCE: Final = Path(__file__).with_name("far.c")

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from harness.wheels import cache_dir
+from harness import cache_dir
 
 #: Part of a cached root's name: raise it when `unpacked` makes something else of the same packages.
 _RECIPE: Final = 1

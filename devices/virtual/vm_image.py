@@ -21,7 +21,7 @@ from typing import Final
 from devices.virtual import foreign_root
 from devices.virtual.foreign_root import downloaded, unpacked
 from devices.virtual.vm_boot import cpio
-from harness.wheels import cache_dir
+from harness import cache_dir
 
 NEEDS: Final = (
     *foreign_root.NEEDS,

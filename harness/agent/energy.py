@@ -2,7 +2,7 @@
 
 The meter is sampled in a thread, because nothing is timed meanwhile; gaps between two readings are drawn at random, so
 that no periodic load is always met at the same phase (additive random sampling; Bilinskis and Mikelsons, "Randomized
-Signal Processing", 1992). The host makes joules per inference of it (harness/energy.py).
+Signal Processing", 1992). The host makes joules per inference of it (harness/results/energy.py).
 
 The event `energy` has either `absent`, the reason, or these fields:
     meter: the kind that was read ("hwmon"), "host" where the host reads it.

@@ -1,4 +1,4 @@
-"""How an image becomes the model's input; `harness.preprocess` uses the same code on the host."""
+"""How an image becomes the model's input; `harness.recipes._inputs` uses the same code on the host."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from harness.cli.settings import Settings, with_settings
 from harness.errors import LabError
 
 if TYPE_CHECKING:
-    from harness.layers import Parting
+    from harness.measure.layers import Parting
     from harness.model import Case, Suite
 
 #: How many layers before and after the one where the two part are shown.
@@ -45,9 +45,9 @@ def layers(
     from harness import lab
     from harness.cli.fleet import one_device
     from harness.cli.suites import suite_file
-    from harness.jobs import load_samples
-    from harness.layers import compare_layers
-    from harness.link import Link, leased
+    from harness.deploy.link import Link, leased
+    from harness.measure.jobs import load_samples
+    from harness.measure.layers import compare_layers
 
     chosen = one_device(settings, device)
     read = lab.read_suite(suite_file(suite, settings))

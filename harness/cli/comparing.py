@@ -161,7 +161,7 @@ def document(found: Sequence[Pair]) -> dict[str, Any]:
 
 
 def _values(one: Pair) -> dict[str, Any]:
-    from harness import export
+    from harness.store import export
 
     runs = {"before": one.before, "after": one.after}
     head = {key: {"id": run.id, "campaign": run.campaign, "case": run.case["id"]} for key, run in runs.items()}

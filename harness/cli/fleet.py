@@ -12,9 +12,10 @@ from typing import Final
 
 from rich.markup import escape
 
-from harness import lab, provision, registry
+from harness import lab, registry
 from harness.cli.settings import Settings
 from harness.cli.tables import empty, show
+from harness.deploy import provision
 from harness.errors import HarnessError, LabError, StoreError
 from harness.leases import file as lease
 from harness.model import Device
@@ -134,7 +135,7 @@ def one_device(settings: Settings, selector: str) -> Device:
 
 def examine(settings: Settings, selector: str) -> None:
     """Print what can be measured on one device; raises DeviceError when it cannot be reached."""
-    from harness.preflight import survey
+    from harness.measure.preflight import survey
 
     device = one_device(settings, selector)
     connection = connect(device)

@@ -50,9 +50,9 @@ def check(settings: Settings, device: str) -> None:
 @click.pass_obj
 def clean(settings: Settings, device: str, unused_days: int, everything: bool) -> None:
     """Remove from DEVICE the agents, runtimes, models and images that nobody used lately."""
-    from harness import tidy
     from harness.cli.fleet import one_device
-    from harness.link import Link, leased
+    from harness.deploy import tidy
+    from harness.deploy.link import Link, leased
     from harness.units import human
 
     link = Link(one_device(settings, device))
@@ -72,12 +72,12 @@ def clean(settings: Settings, device: str, unused_days: int, everything: bool) -
 @click.pass_obj
 def build(settings: Settings, suite: Path, force: bool, only: tuple[str, ...]) -> None:
     """Build the variants of SUITE (a file, or its name in this lab) from its baseline."""
-    from harness.build import build_suite
     from harness.cli.suites import suite_file
+    from harness.variants.build import build_suite
 
     # Training reports its epochs to the log; minutes of silence would look like a hang.
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("harness.training").setLevel(logging.INFO)
+    logging.getLogger("harness.recipes._training").setLevel(logging.INFO)
     made = build_suite(suite_file(suite, settings), force=force, only=only, progress=click.echo)
     click.echo(f"{len(made)} built" if made else "nothing to build: every variant is up to date")
 

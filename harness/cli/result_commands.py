@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.pass_obj
 def report(settings: Settings, out: Path | None, campaign: str | None) -> None:
     """Render the HTML report of a campaign again; no device is asked."""
-    from harness.publish import publish
+    from harness.page.publish import publish
 
     store = settings.open_store()
     # With --store and --out a report needs no lab.
@@ -81,7 +81,7 @@ def history(settings: Settings, suite: str) -> None:
 @click.pass_obj
 def export(settings: Settings, kind: str, out: Path | None, campaign: str | None) -> None:
     """Write runs and comparisons for other programs: all in JSON, one row a run in CSV and Parquet."""
-    from harness import export as exports
+    from harness.store import export as exports
 
     if kind == "parquet" and out is None:
         raise HarnessError("Parquet is binary; say where to write it with --out FILE")

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.compare import Nights, statistic
+from harness.compare import Nights
 from harness.model import Comparison, Estimate, Run, Validity, Verdict
+from harness.stats import statistic
 from harness.units import ABSENT, human, points, significant, times
 from harness.vocabulary import METRICS
 

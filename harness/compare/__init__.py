@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.compare.judgement import judge, statistic
+from harness.compare.judgement import judge
 from harness.compare.nights import Nights, nights
 from harness.compare.verdicts import compare, verdict
 
-__all__ = ["Nights", "compare", "judge", "nights", "statistic", "verdict"]
+__all__ = ["Nights", "compare", "judge", "nights", "verdict"]

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from harness import stats
 from harness.compare.launches import levels
 from harness.model import Estimate, FloatArray, IntArray, Measurement, Run
+from harness.stats import absence
 from harness.units import times
 from harness.vocabulary import MetricInfo
 
@@ -52,18 +53,6 @@ def cost_change(info: MetricInfo, baseline: Run, run: Run) -> Change:
     else:
         change, more = _repeated(info, *found)
     return change, [*remarks, *more]
-
-
-def absence(measurement: Measurement | None) -> str:
-    """Return why a measurement has no number, "" if it has one."""
-    if measurement is None:
-        return "not measured"
-    if measurement.absent_reason:
-        return measurement.absent_reason
-    if len(measurement.values) == 0:
-        return "not measured"
-    broken = int((~np.isfinite(measurement.values)).sum())
-    return f"{broken} of {len(measurement.values)} values are not numbers" if broken else ""
 
 
 def _sizes(baseline: Run, run: Run) -> Change:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from harness import stats
-from harness.compare.costs import absence
 from harness.model import Comparison, Criterion, Estimate, Judgement, Run, Validity, Verdict
+from harness.stats import statistic
 from harness.units import human, points, significant
 from harness.vocabulary import METRICS, MetricInfo
-
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def judge(run: Run, comparisons: Sequence[Comparison], accept: Sequence[Criterion]) -> tuple[Judgement, ...]:
@@ -28,51 +23,6 @@ def judge(run: Run, comparisons: Sequence[Comparison], accept: Sequence[Criterio
     """
     changes = {comparison.metric: comparison for comparison in comparisons if comparison.run == run.id}
     return tuple(_judgement(run, changes.get(line.metric), line) for line in accept)
-
-
-def statistic(run: Run, metric: str) -> tuple[float | None, str, str]:
-    """Return one number of a run: the value or None, its unit, and why there is none.
-
-    Args:
-        run: the run.
-        metric: a cost or an accuracy of `harness.vocabulary.METRICS`; costs are SI, accuracies 0..1 or pixels.
-    """
-    info = METRICS.get(metric)
-    if info is None:
-        return None, "", f"there is no metric {metric!r}"
-    if info.kind == "ratio":
-        return None, info.unit, "a ratio belongs to a comparison, not to one run"
-    if info.kind == "accuracy":
-        estimate = run.accuracy.get(metric)
-        return (estimate.point, info.unit, "") if estimate else (None, info.unit, _no_accuracy(run, metric))
-    if metric == "size_bytes":
-        size = run.variant.get("size_bytes")
-        return (float(size), info.unit, "") if size else (None, info.unit, "the size of the model file is not recorded")
-    value, reason = _reduced(run, info)
-    return value, info.unit, reason
-
-
-def _no_accuracy(run: Run, metric: str) -> str:
-    if metric == "reference_agreement":
-        return absence(run.measurements.get("reference_difference")) or "not measured"
-    return "the test split has no case of its kind" if run.accuracy else "the accuracy pass gave nothing"
-
-
-def _reduced(run: Run, info: MetricInfo) -> tuple[float | None, str]:
-    measurement = run.measurements.get(info.measurement)
-    reason = absence(measurement)
-    if measurement is None or reason:
-        return None, reason
-    if measurement.estimate is not None:
-        return measurement.estimate.point, ""
-    values = measurement.values
-    if info.reduce in _QUANTILES:
-        q = _QUANTILES[info.reduce]
-        value = stats.percentile(values, q)
-        return value, "" if value is not None else f"{len(values)} samples, {stats.samples_needed(q)} are needed"
-    if info.reduce == "mean":
-        return float(np.mean(values)), ""
-    return float(np.max(values) if info.reduce == "max" else np.median(values)), ""
 
 
 def _judgement(run: Run, comparison: Comparison | None, line: Criterion) -> Judgement:

@@ -15,13 +15,13 @@ import numpy as np
 
 from harness import stats
 from harness.compare.causes import Cause, causes
-from harness.compare.costs import absence, cost_change
+from harness.compare.costs import cost_change
 from harness.compare.fingerprints import CASE, differences
-from harness.compare.judgement import statistic
 from harness.compare.launches import levels, ratio_of_launches
 from harness.compare.shares import share_change
 from harness.compare.verdicts import accuracy_change, margin, verdict
 from harness.model import Estimate, Measurement, Run, Validity, Verdict
+from harness.stats import absence, statistic
 from harness.vocabulary import METRICS
 
 #: What of a case makes it another question, whose numbers are not compared. The runtime is a cause, like a kernel.

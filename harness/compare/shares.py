@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from harness import stats
-from harness.compare.costs import Change, absence
+from harness.compare.costs import Change
 from harness.model import Estimate, FloatArray, Measurement, Run
+from harness.stats import absence
 from harness.vocabulary import MetricInfo
 
 

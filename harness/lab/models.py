@@ -8,8 +8,9 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from harness import ledger, registry
+from harness import registry
 from harness.errors import LabError
+from harness.lab import ledger
 from harness.lab.reading import shown
 from harness.lab.tables import BaselineTable, VariantTable
 from harness.model import Variant

@@ -9,9 +9,9 @@ from __future__ import annotations
 import posixpath
 import uuid
 
+from harness.deploy.placing import checked
 from harness.errors import Busy
 from harness.model import Device
-from harness.placing import checked
 from harness.ports import Connection
 
 #: Longer than the longest silence of a job (runners' SILENCE_S), in minutes.

@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from harness import cache_dir
 from harness.errors import MissingTool, Unsupported
-from harness.wheels import cache_dir
 
 PROGRAM: Final = "edgeward-native"
 #: The name under which the dynamic loader lies beside the program; src/process.c looks for it.

@@ -10,7 +10,7 @@ from typing import Final, TypeGuard
 
 import numpy as np
 
-from harness import compare, units
+from harness import stats, units
 from harness.model import Comparison, Estimate, Run
 from harness.vocabulary import METRICS, MetricInfo
 
@@ -60,12 +60,12 @@ def title(metric: str, positive: str = "") -> str:
 
 def cost(run: Run, metric: str) -> float | None:
     """Return one cost of a run (SI), or None if it is absent or has too few samples for its percentile."""
-    return compare.statistic(run, metric)[0]
+    return stats.statistic(run, metric)[0]
 
 
 def absence(run: Run, metric: str) -> str:
     """Return why a run has no such cost, "" if it has one."""
-    return compare.statistic(run, metric)[2]
+    return stats.statistic(run, metric)[2]
 
 
 def reading(run: Run, name: str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness import training, workbench
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.preprocess import prepare
+from harness.recipes import _onnx_tools, _training
+from harness.recipes._inputs import prepare
 
 FORMATS = ("onnx",)
 
@@ -40,16 +40,16 @@ def build(job: Build, options: Options) -> None:
     """Write the trained student; raises RecipeError when torch is missing or the width is not positive."""
     if options.width <= 0:
         raise RecipeError(f"distill: width = {options.width} must be above 0")
-    workbench.require("train", "torch", "onnxruntime")
+    _onnx_tools.require("train", "torch", "onnxruntime")
     import torch
 
     from harness.recipes._mobilenet import Student
 
-    samples = training.labelled(job)
+    samples = _training.labelled(job)
     inputs = prepare(samples.images, job.input)
     torch.manual_seed(options.seed)
     network = Student(samples.images.shape[-1], len(samples.classes), options.width, job.input.layout)
-    schedule = training.Schedule(options.epochs, options.learning_rate, augment=options.augment, seed=options.seed)
-    teacher = training.teacher(job.parent)
-    training.fit(network, inputs, samples.labels, schedule, teacher=teacher, layout=job.input.layout)
-    training.export_onnx(network, inputs.shape[1:], job.target)
+    schedule = _training.Schedule(options.epochs, options.learning_rate, augment=options.augment, seed=options.seed)
+    teacher = _training.teacher(job.parent)
+    _training.fit(network, inputs, samples.labels, schedule, teacher=teacher, layout=job.input.layout)
+    _training.export_onnx(network, inputs.shape[1:], job.target)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import training, workbench
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.preprocess import prepare
+from harness.recipes import _onnx_tools, _training
+from harness.recipes._inputs import prepare
 
 if TYPE_CHECKING:
     import torch
@@ -44,22 +44,22 @@ def build(job: Build, options: Options) -> None:
     """Write the narrower network; raises RecipeError when a library is missing or the network cannot be pruned."""
     if not 0 < options.ratio < 1:
         raise RecipeError(f"prune_filters: ratio = {options.ratio} must lie between 0 and 1")
-    workbench.require("train", "torch", "onnx2torch", "torch_pruning")
-    samples = training.labelled(job)
+    _onnx_tools.require("train", "torch", "onnx2torch", "torch_pruning")
+    samples = _training.labelled(job)
     inputs = prepare(samples.images, job.input)
     network = _network(job.parent)
     _prune(network, inputs.shape[1:], len(samples.classes), options.ratio, job.parent)
-    schedule = training.Schedule(options.epochs, options.learning_rate, augment=options.augment)
+    schedule = _training.Schedule(options.epochs, options.learning_rate, augment=options.augment)
     _normalise(network)
-    teacher = training.teacher(job.parent)
-    training.fit(network, inputs, samples.labels, schedule, teacher=teacher, layout=job.input.layout)
-    training.export_onnx(network, inputs.shape[1:], job.target)
+    teacher = _training.teacher(job.parent)
+    _training.fit(network, inputs, samples.labels, schedule, teacher=teacher, layout=job.input.layout)
+    _training.export_onnx(network, inputs.shape[1:], job.target)
 
 
 def _network(parent: Path) -> torch.nn.Module:
     import onnx2torch
 
-    model = workbench.read_onnx(parent)
+    model = _onnx_tools.read_onnx(parent)
     try:
         network: torch.nn.Module = onnx2torch.convert(model)
     except (NotImplementedError, RuntimeError, ValueError, KeyError) as error:

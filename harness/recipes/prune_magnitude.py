@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness import workbench
 from harness.errors import RecipeError
 from harness.ports import Build
+from harness.recipes import _onnx_tools
 
 FORMATS = ("onnx",)
 
@@ -27,19 +27,19 @@ class Options:
 
 def build(job: Build, options: Options) -> None:
     """Write the parent with its smallest weights zeroed; raises RecipeError if the share is not within 0..1."""
-    workbench.require("build", "onnx")
+    _onnx_tools.require("build", "onnx")
     import onnx
     from onnx import numpy_helper
 
     if not 0 <= options.sparsity < 1:
         raise RecipeError(f"prune_magnitude: sparsity = {options.sparsity} must be at least 0 and below 1")
-    model = workbench.read_onnx(job.parent)
-    weights = [(tensor, numpy_helper.to_array(tensor)) for _, tensor in workbench.onnx_weights(model)]
+    model = _onnx_tools.read_onnx(job.parent)
+    weights = [(tensor, numpy_helper.to_array(tensor)) for _, tensor in _onnx_tools.onnx_weights(model)]
     if not weights:
         raise RecipeError(f"{job.parent.name} has no convolution or matrix product with float32 weights to prune")
     threshold = np.quantile(np.abs(np.concatenate([values.ravel() for _, values in weights])), options.sparsity)
     for tensor, values in weights:
         kept = np.where(np.abs(values) < threshold, np.float32(0), values)
         tensor.CopyFrom(numpy_helper.from_array(kept, tensor.name))
-    with workbench.whole(job.target) as partial:
+    with _onnx_tools.whole(job.target) as partial:
         onnx.save(model, str(partial))

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from harness import workbench
 from harness.errors import RecipeError
 from harness.ports import Build
+from harness.recipes import _onnx_tools
 
 if TYPE_CHECKING:
     import onnx
@@ -37,7 +37,7 @@ class Options:
 
 def build(job: Build, options: Options) -> None:
     """Write the parent with 4-bit weights; raises RecipeError when onnx or ai-edge-quantizer is missing."""
-    with workbench.whole(job.target) as partial:
+    with _onnx_tools.whole(job.target) as partial:
         if job.parent.suffix == ".onnx":
             _onnx(job.parent, partial, options.min_weights)
         else:
@@ -45,16 +45,16 @@ def build(job: Build, options: Options) -> None:
 
 
 def _onnx(parent: Path, target: Path, min_weights: int) -> None:
-    workbench.require("build", "onnx")
+    _onnx_tools.require("build", "onnx")
     import onnx
     from onnx import numpy_helper, version_converter
 
-    model = workbench.read_onnx(parent)
+    model = _onnx_tools.read_onnx(parent)
     if next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx")) < _OPSET:
         model = version_converter.convert_version(model, _OPSET)
     chosen = [
         (node, tensor, numpy_helper.to_array(tensor))
-        for node, tensor in workbench.onnx_weights(model)
+        for node, tensor in _onnx_tools.onnx_weights(model)
         if np.prod(tensor.dims) >= min_weights
     ]
     if not chosen:
@@ -106,9 +106,9 @@ def quantized(values: npt.NDArray[np.float32], axis: int) -> tuple[npt.NDArray[n
 
 
 def _tflite(parent: Path, target: Path) -> None:
-    workbench.require("build", "ai_edge_quantizer")
+    _onnx_tools.require("build", "ai_edge_quantizer")
     from ai_edge_quantizer import quantizer, recipe
 
-    with workbench.quiet():
+    with _onnx_tools.quiet():
         tool = quantizer.Quantizer(str(parent), recipe.weight_only_wi4_afp32())
         tool.quantize().export_model(str(target))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness import workbench
 from harness.ports import Build
-from harness.preprocess import prepare
+from harness.recipes import _onnx_tools
+from harness.recipes._inputs import prepare
 
 FORMATS = ("onnx", "tflite")
 
@@ -34,7 +34,7 @@ def build(job: Build, options: Options) -> None:
     samples = job.samples("train")
     rows = np.linspace(0, len(samples.images) - 1, min(options.calibration, len(samples.images))).astype(int)
     inputs = prepare(samples.images[rows], job.input)
-    with workbench.whole(job.target) as partial:
+    with _onnx_tools.whole(job.target) as partial:
         (_onnx if job.parent.suffix == ".onnx" else _tflite)(job.parent, partial, inputs)
 
 
@@ -50,11 +50,11 @@ class _Calibration:
 
 
 def _onnx(parent: Path, target: Path, inputs: npt.NDArray[np.float32]) -> None:
-    workbench.require("build", "onnx", "onnxruntime")
+    _onnx_tools.require("build", "onnx", "onnxruntime")
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    name = workbench.read_onnx(parent).graph.input[0].name
+    name = _onnx_tools.read_onnx(parent).graph.input[0].name
     prepared = target.with_name(f"{target.stem}-prepared.onnx")
     try:
         quant_pre_process(str(parent), str(prepared), skip_symbolic_shape=True)
@@ -72,7 +72,7 @@ def _onnx(parent: Path, target: Path, inputs: npt.NDArray[np.float32]) -> None:
 
 
 def _tflite(parent: Path, target: Path, inputs: npt.NDArray[np.float32]) -> None:
-    workbench.require("build", "ai_edge_quantizer")
+    _onnx_tools.require("build", "ai_edge_quantizer")
     from ai_edge_quantizer import quantizer, recipe
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.calibrator import CalibrationMode, Calibrator
@@ -80,7 +80,7 @@ def _tflite(parent: Path, target: Path, inputs: npt.NDArray[np.float32]) -> None
     from ai_edge_quantizer.recipe_manager import RecipeManager
     from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
-    with workbench.quiet():
+    with _onnx_tools.quiet():
         tool = quantizer.Quantizer(str(parent), recipe.static_wi8_ai8())
         for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
             tool.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness import registry
+from harness.deploy.placing import Workspace, checked
 from harness.errors import MissingTool, Unsupported
 from harness.model import Device
-from harness.placing import Workspace, checked
 from harness.ports import Connection
 from harness.runners import native
 from harness.runners import python as agent

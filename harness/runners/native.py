@@ -13,14 +13,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness import registry
+from harness import cache_dir, registry
+from harness.deploy.placing import Workspace, bring, checked, missing
+from harness.deploy.wheels import Bundle, Target, bundle
 from harness.errors import DeviceError, MissingTool, OutOfSpace, Unsupported
 from harness.model import Device
 from harness.native import build
-from harness.placing import Workspace, bring, checked, missing
 from harness.ports import Connection
 from harness.runners.python import follow, start, stop
-from harness.wheels import Bundle, Target, bundle, cache_dir
 
 __all__ = ["follow", "install", "runtime", "start", "stop"]
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry
+from harness.deploy.placing import Workspace, checked, leave_list, missing, missing_of_many, unpack
+from harness.deploy.wheels import Bundle, NoWheel, Target, bundle
 from harness.errors import DeviceError, MeasurementError, MissingTool, OutOfSpace, Transient, Unsupported
 from harness.model import Device
-from harness.placing import Workspace, checked, leave_list, missing, missing_of_many, unpack
 from harness.ports import Connection
-from harness.wheels import Bundle, NoWheel, Target, bundle
 
 #: The scenarios of `[load]` that it can measure.
 SCENARIOS = ("single_stream", "stream", "offline", "sustained")

@@ -24,11 +24,13 @@ from harness.stats.rounds import (
     round_log_levels,
     round_quantile,
 )
+from harness.stats.summary import absence, statistic
 
 __all__ = [
     "MIN_LAUNCHES",
     "ONE_LAUNCH",
     "SLOWED",
+    "absence",
     "auroc",
     "auroc_difference",
     "bootstrap_interval",
@@ -50,6 +52,7 @@ __all__ = [
     "round_log_levels",
     "round_quantile",
     "samples_needed",
+    "statistic",
     "structural_components",
     "table_interval",
     "unpaired_difference",

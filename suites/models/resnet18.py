@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from harness import training
+from harness import cache_dir
 from harness.data import phantom
 from harness.model import InputSpec, Samples
-from harness.preprocess import prepare
-from harness.wheels import cache_dir
+from harness.recipes import _training
+from harness.recipes._inputs import prepare
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS = cache_dir() / "resnet18.pt"
@@ -73,9 +73,9 @@ def train() -> nn.Module:
     torch.manual_seed(7)
     network = resnet18()
     samples, held_out = data("train"), data("validation")
-    schedule = training.Schedule(epochs=24, learning_rate=4e-3)
+    schedule = _training.Schedule(epochs=24, learning_rate=4e-3)
     started = time.monotonic()
-    training.fit(network, prepare(samples.images, INPUT), samples.labels, schedule, progress=print)
+    _training.fit(network, prepare(samples.images, INPUT), samples.labels, schedule, progress=print)
     with torch.inference_mode():
         guess = network(torch.from_numpy(prepare(held_out.images, INPUT))).argmax(1).numpy()
     print(f"trained in {time.monotonic() - started:.0f} s; validation accuracy {np.mean(guess == held_out.labels):.3f}")
@@ -98,7 +98,7 @@ def main() -> None:
         export_tflite(network.eval())
         return
     network = train()
-    training.export_onnx(network, (1, 64, 64), HERE / "resnet18.onnx")
+    _training.export_onnx(network, (1, 64, 64), HERE / "resnet18.onnx")
     try:
         export_tflite(network)
     except ImportError as error:

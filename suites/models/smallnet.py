@@ -16,10 +16,10 @@ import resnet18
 import torch
 from torch import nn
 
-from harness import training
+from harness import cache_dir
 from harness.data import phantom
-from harness.preprocess import prepare
-from harness.wheels import cache_dir
+from harness.recipes import _training
+from harness.recipes._inputs import prepare
 
 HERE = Path(__file__).resolve().parent
 WEIGHTS = cache_dir() / "smallnet.pt"
@@ -43,8 +43,8 @@ def train() -> nn.Module:
     torch.manual_seed(7)
     network = smallnet()
     samples, held_out = resnet18.data("train"), resnet18.data("validation")
-    schedule = training.Schedule(epochs=24, learning_rate=4e-3)
-    training.fit(network, prepare(samples.images, resnet18.INPUT), samples.labels, schedule, progress=print)
+    schedule = _training.Schedule(epochs=24, learning_rate=4e-3)
+    _training.fit(network, prepare(samples.images, resnet18.INPUT), samples.labels, schedule, progress=print)
     with torch.inference_mode():
         guess = network(torch.from_numpy(prepare(held_out.images, resnet18.INPUT))).argmax(1).numpy()
     print(f"validation accuracy {np.mean(guess == held_out.labels):.3f}")
@@ -59,7 +59,7 @@ def main() -> None:
         network.load_state_dict(torch.load(WEIGHTS, weights_only=True))
     else:
         network = train()
-        training.export_onnx(network, (1, 64, 64), HERE / "smallnet.onnx")
+        _training.export_onnx(network, (1, 64, 64), HERE / "smallnet.onnx")
     try:
         resnet18.export_tflite(network.eval(), HERE / "smallnet.tflite")
     except ImportError as error:

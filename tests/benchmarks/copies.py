@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from harness import lab
-from harness.campaign import Conduct, Result, Settings
+from harness.measure.campaign import Conduct, Result, Settings
 from harness.model import Case, Comparison, Run
 from harness.store import Store
 from tests import small_models as small

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness import cache_dir
 from harness.model import Verdict
-from harness.wheels import cache_dir
 from tests.benchmarks import copies
 from tests.benchmarks.disturbance import bursts, drift, quota, slow_clock, trials
 from tests.devices.job_bench import of, prepared

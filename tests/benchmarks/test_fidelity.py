@@ -21,8 +21,9 @@ import numpy as np
 import pytest
 
 from devices.virtual.requirements import give_up
-from harness import provision, stats
+from harness import stats
 from harness.agent.worker import timed
+from harness.deploy import provision
 from harness.model import Address, Device, Estimate
 from harness.transports import local
 from tests import small_models as small

@@ -26,10 +26,12 @@ import pytest
 
 from devices.virtual import far, fleet
 from devices.virtual.requirements import require
-from harness import energy, lab, metering
+from harness import lab
 from harness.agent import energy as agent
-from harness.campaign import Conduct, Settings
+from harness.measure import metering
+from harness.measure.campaign import Conduct, Settings
 from harness.model import Device, FloatArray, Run
+from harness.results import energy
 from harness.runners import python
 from harness.store import Store
 from harness.transports import ssh

@@ -13,7 +13,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from harness import provision, stats
+from harness import stats
+from harness.deploy import provision
 from harness.model import Address, Device
 from harness.transports import local
 from tests import small_models as small

@@ -17,13 +17,13 @@ from devices.virtual import far, fleet
 from devices.virtual.fleet import Host
 from devices.virtual.openssh import Server
 from devices.virtual.requirements import require
-from harness import placing, provision
+from harness.deploy import placing, provision
+from harness.deploy.wheels import Target, bundle
 from harness.model import Device
 from harness.ports import Connection
 from harness.transports import ssh
-from harness.transports._ssh_session import SshSession
 from harness.transports._zipping import Pace
-from harness.wheels import Target, bundle
+from harness.transports.ssh._session import SshSession
 
 RUNTIME = "onnxruntime==1.31.1"
 #: Of the long link; s.

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from harness import provision
+from harness.deploy import provision
+from harness.deploy.placing import Workspace
 from harness.model import Address, Device
-from harness.placing import Workspace
 from harness.ports import Connection
 from harness.runners import python
 from harness.transports import local

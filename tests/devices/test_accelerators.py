@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import accelerators, registry
+from harness import registry
 from harness.agent.process import Lost, Process
 from harness.model import Address, Case, Device, InputSpec, Load, Run, Suite, Task, Validity, Variant, Verdict
+from harness.results import accelerators
 from harness.store import Store
 from tests import labs
 

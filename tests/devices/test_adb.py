@@ -234,7 +234,7 @@ def test_many_commands_at_once_keep_their_answers_apart(android: Phone) -> None:
 
 def test_importing_the_transport_imports_nothing_heavy() -> None:
     program = (
-        "import sys, harness.transports.adb, harness.transports._adb_attach; "
+        "import sys, harness.transports.adb, harness.transports.adb._attach; "
         "sys.exit(any(name in sys.modules for name in ('paramiko', 'adbutils', 'psutil')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

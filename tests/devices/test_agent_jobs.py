@@ -17,8 +17,8 @@ import pytest
 
 from devices.virtual.openssh import Server, alive
 from harness import lab
-from harness.campaign import Conduct, Settings
 from harness.errors import MeasurementError
+from harness.measure.campaign import Conduct, Settings
 from harness.runners import python
 from harness.store import Store
 from tests import small_models as small

@@ -11,13 +11,14 @@ import pytest
 
 from devices.virtual import armhf
 from devices.virtual.requirements import require
-from harness import preflight, provision, wheels
+from harness.deploy import provision, wheels
+from harness.deploy.placing import Workspace
+from harness.deploy.wheels import NoWheel, Target
 from harness.errors import Unsupported
+from harness.measure import preflight
 from harness.model import Device
-from harness.placing import Workspace
 from harness.ports import Connection
 from harness.transports import ssh
-from harness.wheels import NoWheel, Target
 from tests import small_models as small
 
 BOARD = Target((3, 11), "armv7l", (2, 36))

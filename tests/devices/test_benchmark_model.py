@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import lab, provision
-from harness.campaign import Conduct, Settings
+from harness import lab
+from harness.deploy import provision
 from harness.errors import LabError, MissingTool, Unsupported
 from harness.lab.devices import read_device
+from harness.measure.campaign import Conduct, Settings
 from harness.model import Address, Device, Run, Validity
 from harness.runners import benchmark_model
 from harness.store import Store

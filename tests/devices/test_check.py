@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import preflight
+from harness.measure import preflight
 from harness.model import Address, Device, Limits
 from harness.transports import local
 

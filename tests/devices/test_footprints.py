@@ -18,8 +18,10 @@ from onnx import helper
 from devices.virtual import fleet
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import give_up, require
-from harness import footprint, lab, provision
+from harness import lab
+from harness.deploy import provision
 from harness.model import Device, Measurement
+from harness.results import footprint
 from harness.runners import python
 from harness.transports import adb, ssh
 from tests import small_models as small

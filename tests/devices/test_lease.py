@@ -16,9 +16,9 @@ import pytest
 
 from devices.virtual.openssh import Server
 from harness import lab
+from harness.deploy.link import Link, leased
 from harness.errors import Busy
 from harness.leases import file as lease
-from harness.link import Link, leased
 from harness.model import Address, Device
 
 
@@ -64,7 +64,7 @@ def test_a_lease_of_a_process_that_was_killed_is_taken_at_once(link: Link, tmp_p
     link.device = replace(link.device, workdir=str(tmp_path / "work"))
     script = f"""
 import os
-from harness.link import Link, leased
+from harness.deploy.link import Link, leased
 from harness.model import Address, Device
 link = Link(Device("here", "workstation", Address("local"), workdir={str(tmp_path / "work")!r}))
 with leased(link, print):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from devices.virtual.openssh import Server
-from harness import placing
-from harness.placing import Workspace
+from harness.deploy import placing
+from harness.deploy.placing import Workspace
 from harness.ports import Connection
 from harness.runners import python
 from harness.transports import ssh

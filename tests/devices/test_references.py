@@ -14,16 +14,17 @@ from click.testing import CliRunner
 from onnx import numpy_helper
 
 from devices.virtual.openssh import Server
-from harness import lab, reference
-from harness.agreement import Reference
-from harness.campaign import Conduct, Settings, groups
+from harness import lab
 from harness.cli import cli
 from harness.cli.settings import Settings as CommandSettings
+from harness.deploy.link import Link
 from harness.errors import RecipeError, Unsupported
-from harness.jobs import Group, load_samples
-from harness.layers import Parting, compare_layers
-from harness.link import Link
+from harness.measure import reference
+from harness.measure.campaign import Conduct, Settings, groups
+from harness.measure.jobs import Group, load_samples
+from harness.measure.layers import Parting, compare_layers
 from harness.model import Address, Case
+from harness.results.agreement import Reference
 from harness.store import Store
 from tests import small_models as small
 

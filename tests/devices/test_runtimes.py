@@ -15,16 +15,17 @@ import numpy as np
 import pytest
 
 from devices.virtual.openssh import Server
-from harness import lab, provision, registry, wheels
-from harness.campaign import Conduct, Settings
+from harness import lab, registry
+from harness.deploy import provision, wheels
+from harness.deploy.placing import Workspace
+from harness.deploy.wheels import Target
 from harness.errors import MissingTool, Unsupported
+from harness.measure.campaign import Conduct, Settings
 from harness.model import Address, Device
-from harness.placing import Workspace
 from harness.ports import Connection
 from harness.runners import python
 from harness.store import Store
 from harness.transports import local
-from harness.wheels import Target
 from tests import small_models as small
 
 RUNTIMES = (small.ONNXRUNTIME, small.LITERT, small.TFLITE)

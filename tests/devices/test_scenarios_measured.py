@@ -14,9 +14,10 @@ import pytest
 
 from devices.virtual import cpu_limit
 from devices.virtual.requirements import give_up
-from harness import campaign, lab
+from harness import lab
 from harness.agent.process import Process
-from harness.campaign import Conduct, Result, Settings
+from harness.measure import campaign
+from harness.measure.campaign import Conduct, Result, Settings
 from harness.model import Run
 from harness.stats import throttling
 from harness.store import Store

@@ -13,9 +13,9 @@ from devices.virtual import vm
 from devices.virtual.requirements import require
 from devices.virtual.vm import Vm
 from devices.virtual.waiting import soon, ssh_answers
-from harness import preflight
 from harness.errors import HarnessError, Refused, TimedOut, Transient
 from harness.lab.devices import read_device
+from harness.measure import preflight
 from harness.model import Limits
 from harness.ports import Connection
 from harness.runners import python

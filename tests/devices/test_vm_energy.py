@@ -12,7 +12,7 @@ import pytest
 from devices.virtual import vm
 from devices.virtual.requirements import require
 from devices.virtual.vm import Vm
-from harness import energy
+from harness.results import energy
 from harness.runners import python
 from harness.transports import ssh
 

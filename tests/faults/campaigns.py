@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import lab
-from harness.campaign import Conduct, Result, Settings
+from harness.measure.campaign import Conduct, Result, Settings
 from harness.store import Store
 
 

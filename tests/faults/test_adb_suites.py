@@ -10,8 +10,8 @@ import pytest
 from devices.virtual.phone import Phone
 from devices.virtual.waiting import soon
 from harness import lab
-from harness.campaign import Conduct, Result, Settings
 from harness.errors import Unsupported
+from harness.measure.campaign import Conduct, Result, Settings
 from harness.model import Validity
 from harness.store import Store
 from harness.transports import adb

@@ -19,8 +19,8 @@ import pytest
 
 from devices.virtual.openssh import Server, small_disk
 from harness import lab
-from harness.campaign import Conduct, Result, Settings
 from harness.errors import DeviceError, MeasurementError, StoreError
+from harness.measure.campaign import Conduct, Result, Settings
 from harness.model import Address, Device
 from harness.runners import python
 from harness.store import Store
@@ -146,7 +146,7 @@ def test_confidential_images_are_gone_after_a_run_and_after_a_failure(killings: 
 def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
     own_server: Server, device_workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.link._PATIENCE_S", 0.0)
+    monkeypatch.setattr("harness.deploy.link._PATIENCE_S", 0.0)
     suite = small.write_suite(tmp_path, "secret", ("good", small.good), confidential=True)
     own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
     here = Device("here", "workstation", Address("local"), workdir=str(device_workdir))

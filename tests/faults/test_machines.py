@@ -75,7 +75,7 @@ def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_wa
     tmp_path: Path, device_workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require(*fleet.NEEDS)
-    monkeypatch.setattr("harness.link._PATIENCE_S", 1.0)
+    monkeypatch.setattr("harness.deploy.link._PATIENCE_S", 1.0)
     suites = [small.write_suite(tmp_path, name, (name, small.good)) for name in ("a", "b", "c")]
     with fleet.fleet(tmp_path / "hosts", ["h1"]) as (host,):
         file = host.server.write_device(tmp_path, id="h1", runtimes=RUNTIMES, workdir=device_workdir)

@@ -15,7 +15,7 @@ from devices.virtual import fleet, memory_limit
 from devices.virtual.fleet import Host
 from devices.virtual.requirements import give_up, require
 from harness.errors import MeasurementError
-from harness.publish import publish
+from harness.page.publish import publish
 from harness.transports import ssh
 from tests import small_models as small
 from tests.faults.campaigns import Night

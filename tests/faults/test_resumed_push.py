@@ -11,9 +11,9 @@ import pytest
 
 from devices.virtual.openssh import Server
 from devices.virtual.waiting import soon
-from harness import placing
+from harness.deploy import placing
+from harness.deploy.link import Link
 from harness.errors import Transient
-from harness.link import Link
 from harness.transports._copying import digest_of
 
 

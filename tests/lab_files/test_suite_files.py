@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import ledger
 from harness.errors import LabError
+from harness.lab import ledger
 from harness.model import Criterion
 from tests.lab_files.written import build, suite
 

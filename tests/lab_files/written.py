@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import lab, ledger
+from harness import lab
+from harness.lab import ledger
 from harness.model import Case, Device, Suite
 
 DEVICE = """

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from devices.virtual.requirements import require
-from harness import provision
+from harness.deploy import provision
 from harness.model import Address, Device
 from harness.native import build
 from harness.transports import local

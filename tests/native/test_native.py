@@ -15,8 +15,10 @@ import pytest
 from onnx import TensorProto, helper
 
 from devices.virtual.openssh import small_disk
-from harness import jobs, lab, provision
+from harness import lab
+from harness.deploy import provision
 from harness.errors import DeviceError, MeasurementError
+from harness.measure import jobs
 from harness.model import Samples
 from tests import small_models as small
 from tests.devices import test_agent_jobs as agent_jobs

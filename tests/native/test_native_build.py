@@ -19,10 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.virtual.requirements import require
-from harness import jobs
 from harness.cli import cli
 from harness.cli.settings import Settings
 from harness.errors import MissingTool, Unsupported
+from harness.measure import jobs
 from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, Variant
 from harness.native import build
 from harness.runners import native

@@ -17,14 +17,14 @@ from devices.virtual.openssh import Server, openssh, small_disk
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import program, require
 from harness import lab
-from harness.campaign import Conduct, Settings
+from harness.deploy.wheels import Target, bundle
 from harness.errors import MissingTool, OutOfSpace, Unsupported
+from harness.measure.campaign import Conduct, Settings
 from harness.model import Device, Run
 from harness.native import build
 from harness.runners import native
 from harness.store import Store
 from harness.transports import ssh
-from harness.wheels import Target, bundle
 from tests import small_models as small
 from tests.devices.job_bench import Bench
 from tests.native.native_bench import bench_of, change_job, outputs_of

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from harness import energy as joules
 from harness.agent import energy
+from harness.results import energy as joules
 from tests.devices.job_bench import Bench, of
 from tests.native.moving_meters import WATTS, Moving, tables
 from tests.native.native_bench import change_job, checked_bench, shape_of

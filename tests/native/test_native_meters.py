@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from devices.virtual.requirements import require
-from harness import preflight
+from harness.measure import preflight
 from tests.devices.job_bench import Bench
 from tests.native.moving_meters import PROGRAM, WATTS, Moving, tables
 

@@ -14,9 +14,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from harness import accelerators
 from harness.errors import DeviceError
 from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, Variant
+from harness.results import accelerators
 from tests import small_models as small
 from tests.devices.job_bench import Bench, of
 from tests.native.native_bench import change_job, checked_bench, shape_of, small_folder

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser
 from test_page_in_a_browser import opened
 
 from harness import compare, page
-from harness.agreement import Reference, held_against
 from harness.model import Run
+from harness.results.agreement import Reference, held_against
 
 HOST = "onnxruntime 1.31.1 on x86_64"
 NO_WHEEL = "no reference on this host: there is no wheel of onnxruntime==1.31.1"

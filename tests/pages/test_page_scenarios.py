@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import stored_runs
 
-from harness import compare, page, scenarios
+from harness import compare, page
 from harness.model import Load, Measurement, Run
 from harness.page.sections import scenario
+from harness.results import scenarios
 
 Made = Callable[[Run, int], Mapping[str, Measurement]]
 

@@ -25,9 +25,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import preprocess
 from harness.agent import images, memory, npy, sentinel, survey, worker
 from harness.model import InputSpec
+from harness.recipes import _inputs
 
 AGENT = Path(images.__file__).parent
 SOURCES = sorted(AGENT.rglob("*.py"))
@@ -84,7 +84,7 @@ def _table(spec: InputSpec) -> dict[str, Any]:
 @settings(max_examples=150, deadline=None)
 def test_device_and_host_prepare_the_same_input_bit_for_bit(case: tuple[Any, InputSpec]) -> None:
     pixels, spec = case
-    ours, theirs = preprocess.prepare(pixels, spec), images.prepare(pixels, _table(spec))
+    ours, theirs = _inputs.prepare(pixels, spec), images.prepare(pixels, _table(spec))
     assert ours.dtype == theirs.dtype == np.float32
     assert ours.shape == theirs.shape
     assert ours.tobytes() == theirs.tobytes()
@@ -94,7 +94,7 @@ def test_device_and_host_prepare_the_same_input_bit_for_bit(case: tuple[Any, Inp
 def test_means_that_do_not_fit_the_channels_are_an_error_on_host_and_device() -> None:
     pixels, spec = np.zeros((1, 2, 2, 1), np.uint8), InputSpec(mean=(0.1, 0.2, 0.3))
     with pytest.raises(ValueError, match="do not fit images with 1 channels"):
-        preprocess.prepare(pixels, spec)
+        _inputs.prepare(pixels, spec)
     with pytest.raises(images.Misfit, match="3 means and 1 deviations do not fit images with 1 channels; give one"):
         images.prepare(pixels, _table(spec))
 

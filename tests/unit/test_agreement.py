@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from harness import compare as room
-from harness import export
-from harness.agreement import Outputs, Reference, held_against
 from harness.model import Criterion, Run, Validity
+from harness.results.agreement import Outputs, Reference, held_against
+from harness.store import export
 from tests.made_runs import BASELINE, LOGITS, NOISE, a_run
 
 RUN = replace(a_run("int8", NOISE[:72, 3]), case={**BASELINE.case, "task": "classification"})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness import compare as room
+from harness import stats
 from harness.model import Comparison, Criterion, Estimate, Measurement, Run, Validity, Verdict
 from harness.vocabulary import METRICS
 from tests.made_runs import BASELINE, FASTER, LABELS, LOGITS, NOISE, SUITE, a_run, latency, measured, seconds
@@ -306,11 +307,11 @@ def test_a_rule_that_makes_no_sense_for_its_metric_fails_with_the_right_one() ->
 
 def test_every_metric_has_a_statistic_or_says_why_not() -> None:
     for name, info in METRICS.items():
-        value, unit, reason = room.statistic(FASTER, name)
+        value, unit, reason = stats.statistic(FASTER, name)
         assert unit == info.unit
         assert (value is None) == bool(reason), name
-    assert room.statistic(FASTER, "size_bytes") == (11_000_000.0, "B", "")
-    assert room.statistic(FASTER, "speed")[2] == "there is no metric 'speed'"
+    assert stats.statistic(FASTER, "size_bytes") == (11_000_000.0, "B", "")
+    assert stats.statistic(FASTER, "speed")[2] == "there is no metric 'speed'"
 
 
 def test_every_name_of_the_accept_paragraph_is_in_the_vocabulary() -> None:

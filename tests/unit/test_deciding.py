@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import lab, protocol, record
-from harness.campaign import groups
-from harness.jobs import Group
+from harness import lab
+from harness.measure import protocol
+from harness.measure.campaign import groups
+from harness.measure.jobs import Group
 from harness.model import FloatArray, Validity
+from harness.results import record
 from tests import small_models as small
 
 ROUNDS, COUNT = 8, 40

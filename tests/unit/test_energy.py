@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from harness import compare
-from harness import energy as host
 from harness.agent import energy
 from harness.agent.meters import hwmon, power_supply, powercap
 from harness.errors import MeasurementError
 from harness.model import Conditions, Estimate, Measurement, Run, Validity
+from harness.results import energy as host
 from tests.power_traces import VirtualClock, played
 
 IDLE_W, BUSY_W = 2.0, 5.0

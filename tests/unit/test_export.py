@@ -14,9 +14,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from harness import export
 from harness.errors import HarnessError
 from harness.model import Comparison, Conditions, Estimate, Measurement, Run, Validity, Verdict
+from harness.store import export
 
 NUMBER = {"type": ["number", "null"]}
 ESTIMATE = {

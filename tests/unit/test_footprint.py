@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from devices.virtual.requirements import give_up
-from harness import footprint
 from harness.agent import memory, pagecache
+from harness.results import footprint
 
 
 def test_a_file_is_evicted_without_root_and_mincore_sees_it_gone_and_back(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import metering, registry
+from harness import registry
 from harness.agent import energy
 from harness.errors import LabError, MeasurementError
 from harness.lab import read_device
-from harness.metering import Offset, Recorder
+from harness.measure import metering
+from harness.measure.metering import Offset, Recorder
 from harness.meters import joulescope, ppk2, scpi
 from harness.model import Address, Device
 

@@ -15,14 +15,15 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import agent, preflight, registry
+from harness import agent, registry
 from harness.agent import energy
 from harness.agent.meters import command, hwmon, power_supply
+from harness.deploy.placing import Workspace
+from harness.deploy.wheels import Target
 from harness.errors import LabError
+from harness.measure import preflight
 from harness.model import Address, Device
-from harness.placing import Workspace
 from harness.transports import local
-from harness.wheels import Target
 
 MAIN = Path(agent.__path__[0], "__main__.py")
 REST_W = 1.25

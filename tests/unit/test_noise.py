@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 
 from harness import stats
-from harness.jobs import MIN_LAUNCHES, plan
+from harness.measure.jobs import MIN_LAUNCHES, plan
 from harness.model import FloatArray, IntArray, Load
 
 DATA = Path(__file__).parent / "data"

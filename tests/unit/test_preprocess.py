@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from harness.model import InputSpec
-from harness.preprocess import prepare
+from harness.recipes._inputs import prepare
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
 SPEC = InputSpec(layout="NHWC", scale=1 / 255, mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 0.125))

@@ -21,14 +21,15 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from onnx import numpy_helper
 
-from harness import lab, ledger, workbench
-from harness.build import build_suite
+from harness import lab
 from harness.data import phantom
 from harness.errors import LabError, RecipeError
+from harness.lab import ledger
 from harness.model import InputSpec, Samples, Task
 from harness.ports import Build
-from harness.preprocess import prepare
-from harness.recipes import prune_magnitude, quantize_int4, quantize_int8
+from harness.recipes import _onnx_tools, prune_magnitude, quantize_int4, quantize_int8
+from harness.recipes._inputs import prepare
+from harness.variants.build import build_suite
 
 SUITES = Path(__file__).resolve().parents[2] / "suites"
 MODELS = SUITES / "models"
@@ -117,8 +118,8 @@ def test_pruning_zeroes_the_asked_share_of_weights_and_no_large_one(tmp_path: Pa
     target = tmp_path / "sparse.onnx"
     prune_magnitude.build(job(MODELS / "resnet18.onnx", target), prune_magnitude.Options(sparsity=0.8))
     before, after = (
-        np.concatenate([numpy_helper.to_array(tensor).ravel() for _, tensor in workbench.onnx_weights(model)])
-        for model in (workbench.read_onnx(MODELS / "resnet18.onnx"), workbench.read_onnx(target))
+        np.concatenate([numpy_helper.to_array(tensor).ravel() for _, tensor in _onnx_tools.onnx_weights(model)])
+        for model in (_onnx_tools.read_onnx(MODELS / "resnet18.onnx"), _onnx_tools.read_onnx(target))
     )
     zeroed = after == 0
     assert np.mean(zeroed) == pytest.approx(0.8, abs=0.001)

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import jobs, lab, scenarios, stats
+from harness import lab, stats
 from harness.agent import arrivals, parts
 from harness.errors import LabError
+from harness.measure import jobs
 from harness.model import Load
+from harness.results import scenarios
 from harness.stats import throttling
 from tests import small_models as small
 

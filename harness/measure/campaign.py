@@ -1,0 +1,300 @@
+"""Many cases on many devices at once: one thread a device, every result stored the moment it exists.
+
+Cases that share a suite, a device and a runtime form a group, which is measured as one job with one baseline. What
+befalls a group is the error of its cases and of no others.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import harness
+from harness import compare, lab
+from harness.deploy import provision
+from harness.deploy.link import Link, leased
+from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unsupported
+from harness.measure import protocol, reference
+from harness.measure.jobs import Group, load_samples
+from harness.model import Campaign, Case, Comparison, Device, Outcome, Run, Samples, Suite, Validity
+from harness.results import agreement, record
+from harness.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a case gave: a run with its comparisons, or an error; `outcome` is what was stored."""
+
+    case: Case
+    outcome: Outcome
+    run: Run | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    error: HarnessError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a campaign is done: `say(device, text)` is called from several threads."""
+
+    command: str
+    say: Callable[[str, str], None]
+    quick: bool = False
+    resume: bool = False
+    devices_at_once: int = 0
+
+
+class Conduct:
+    """A campaign under way; every case has a future."""
+
+    def __init__(self, cases: Sequence[Case], store: Store, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._futures: dict[str, Future[Result]] = {case.id: Future() for case in cases}
+        self._links: set[Link] = set()
+        self._library = reference.Library()
+        self._stopping = threading.Event()
+        self._data: dict[str, Samples | HarnessError] = {}
+        self._lock = threading.Lock()
+        self.campaign = self._open(cases)
+        done = self._done() if settings.resume else {}
+        for case in cases:
+            if case.id in done:
+                self._futures[case.id].set_result(done[case.id](case))
+        todo = [case for case in cases if case.id not in done]
+        by_device = {device.id: [c for c in todo if c.device.id == device.id] for device in (c.device for c in todo)}
+        workers = settings.devices_at_once or len(by_device) or 1
+        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="device")
+        for own in by_device.values():
+            self._pool.submit(self._device, own[0].device, own)
+
+    def future(self, case: Case) -> Future[Result]:
+        """Return where a case's result will be."""
+        return self._futures[case.id]
+
+    def stop(self) -> None:
+        """End all jobs, also those under way; devices are tidied up before this returns."""
+        self._stopping.set()
+        self._library.stop()
+        with self._lock:
+            links = list(self._links)
+        for link in links:
+            link.give_up()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _open(self, cases: Sequence[Case]) -> Campaign:
+        """Begin a campaign, or go on with the newest one that the same command began."""
+        settings = self._settings
+        if settings.resume:
+            same = [c for c in self._store.campaigns() if _same(c.command, settings.command)]
+            if same:
+                return same[0]
+        campaign = Campaign(
+            id=uuid.uuid4().hex,
+            started_at=datetime.now(UTC),
+            command=settings.command,
+            suites={case.suite.id: described(case.suite) for case in cases},
+            environment={
+                "edgeward": harness.__version__,
+                "python": platform.python_version(),
+                "system": platform.system(),
+            },
+            quick=settings.quick,
+        )
+        self._store.add_campaign(campaign)
+        return campaign
+
+    def _done(self) -> dict[str, Callable[[Case], Result]]:
+        """Return what the interrupted campaign has of each case; cases that ended in an error are done again."""
+        runs = {run.id: run for run in self._store.runs(campaign=self.campaign.id)}
+        comparisons = self._store.comparisons(self.campaign.id)
+
+        def restored(outcome: Outcome) -> Callable[[Case], Result]:
+            own = tuple(c for c in comparisons if c.run == outcome.run)
+            return lambda case: Result(case, outcome, runs[outcome.run], own)
+
+        return {o.case: restored(o) for o in self._store.outcomes(self.campaign.id) if o.run in runs}
+
+    def _device(self, device: Device, cases: Sequence[Case]) -> None:
+        """Measure all cases of one device, group after group, and leave none unanswered."""
+        try:
+            for error, case in unfit(cases):
+                self._fail([case], error)
+            self._groups(device, groups([case for case in cases if not self._futures[case.id].done()]))
+        except BaseException as error:  # a defect of ours must reach the cases that wait for it
+            for case in cases:
+                if not self._futures[case.id].done():
+                    self._futures[case.id].set_exception(error)
+            raise
+
+    def _groups(self, device: Device, todo: Sequence[Group]) -> None:
+        """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
+        with ExitStack() as held:
+            link: Link | None = None
+            lost = False
+            for group in todo:
+                try:
+                    if self._stopping.is_set():
+                        raise MeasurementError(f"{device.id}: interrupted; --resume does what is left")
+                    samples = self._samples(group.suite)
+                    # Both or neither: whoever did not get the lease must not measure the next group either.
+                    link = link or held.enter_context(self._held(device))
+                    if lost:
+                        link.renew()
+                    self._group(group, link, samples)
+                    lost = False
+                except HarnessError as error:
+                    self._fail(group.cases, error)
+                    lost = link is not None and isinstance(error, Transient)
+
+    @contextmanager
+    def _held(self, device: Device) -> Iterator[Link]:
+        """Give a connection to the device and the lease that goes with it."""
+        self._settings.say(device.id, f"connecting to {device.address}")
+        link = Link(device)
+        with self._lock:
+            self._links.add(link)
+        try:
+            with leased(link, lambda text: self._settings.say(device.id, text)):
+                yield link
+        finally:
+            link.close()
+
+    def _group(self, group: Group, link: Link, samples: Samples) -> None:
+        found: dict[str, Run] = {}
+        # Before the device is measured: it may be this very machine.
+        references = self._library.references(group, samples, lambda text: self._settings.say(group.device.id, text))
+        same_machine = group.device.address.scheme == "local"
+        wanted = protocol.measure(
+            group,
+            link,
+            samples,
+            campaign=self.campaign.id,
+            quick=self._settings.quick,
+            say=lambda text: self._settings.say(group.device.id, text),
+        )
+        baseline: Run | None = None
+        # The baseline heads its group, so that every other run has it to be held against.
+        for case, given in wanted:
+            if isinstance(given, HarnessError):
+                self._fail([case], given)
+                continue
+            if held := references.get(case.variant.sha256):
+                given = agreement.held_against(given, held, same_machine=same_machine)
+            run = given if baseline is None else replace(given, accuracy=record.with_agreement(given, baseline))
+            baseline = run if case.is_baseline else baseline
+            self._store.add_run(run)
+            found[case.id] = run
+            self._conclude(case, run, baseline)
+
+    def _conclude(self, case: Case, run: Run, baseline: Run | None) -> None:
+        """Compare, judge, store and answer."""
+        suite = self.campaign.suites[case.suite.id]
+        compared = compare.compare(baseline, run, suite) if baseline is not None and baseline is not run else []
+        self._store.add_comparisons(self.campaign.id, compared)
+        judgements = compare.judge(run, compared, case.suite.accept)
+        lines = [j.message for j in judgements if not j.passed]
+        if run.validity is Validity.INVALID:
+            lines.insert(0, f"the run is invalid: {'; '.join(run.reasons)}")
+        status = "failed" if lines else "passed"
+        if case.variant.xfail:
+            status = {"failed": "xfailed", "passed": "xpassed"}[status]
+        outcome = Outcome(case.id, status, run.id, "; ".join(lines), tuple(judgements))
+        self._answer(Result(case, outcome, run, tuple(compared)))
+
+    def _fail(self, cases: Iterable[Case], error: HarnessError) -> None:
+        for case in cases:
+            self._answer(Result(case, Outcome(case.id, "error", message=str(error)), error=error))
+
+    def _answer(self, result: Result) -> None:
+        future = self._futures.get(result.case.id)
+        # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
+        if future is None or future.done():
+            return
+        self._store.add_outcome(self.campaign.id, result.outcome)
+        future.set_result(result)
+
+    def _samples(self, suite: Suite) -> Samples:
+        """Return a suite's split, read once; the campaign's record then says what data it was."""
+        with self._lock:
+            if suite.id not in self._data:
+                self._settings.say(suite.id, f"reading the {suite.split} split of {suite.data['source']}")
+                try:
+                    self._data[suite.id] = samples = load_samples(suite)
+                except HarnessError as error:
+                    self._data[suite.id] = error
+                else:
+                    described_now = {**described(suite), "data": data_facts(suite, samples)}
+                    suites = {**self.campaign.suites, suite.id: described_now}
+                    self.campaign = replace(self.campaign, suites=suites)
+                    self._store.add_campaign(self.campaign)
+            found = self._data[suite.id]
+        if isinstance(found, HarnessError):
+            raise found
+        return found
+
+
+def groups(cases: Sequence[Case]) -> list[Group]:
+    """Return the jobs that measure `cases`, each with its baseline at the head, also one that was not asked for."""
+    found: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        found.setdefault((case.suite.id, case.runtime), []).append(case)
+    return [_group(own) for own in found.values()]
+
+
+def _group(cases: Sequence[Case]) -> Group:
+    first = cases[0]
+    everything = lab.cases(first.suite, [first.device])
+    heads = [c for c in everything if c.is_baseline and c.runtime == first.runtime and not c.variant.problem]
+    others = [c for c in cases if not c.is_baseline]
+    return Group(first.suite, first.device, first.runtime, (*heads[:1], *others))
+
+
+def unfit(cases: Iterable[Case]) -> list[tuple[HarnessError, Case]]:
+    """Return the cases that cannot run at all, each with the reason and the remedy."""
+    found: list[tuple[HarnessError, Case]] = []
+    for case in cases:
+        if case.variant.problem:
+            found.append((LabError(case.variant.problem, file=lab.shown(case.suite.file)), case))
+        elif not case.runtime:
+            found.append((Unsupported(lab.missing_runtime(case), device=case.device.id), case))
+        elif refused := provision.refusal(case.device, case.suite.load.scenario):
+            found.append((refused, case))
+    return found
+
+
+def described(suite: Suite) -> dict[str, Any]:
+    """Return a suite as plain values, for `Campaign.suites`."""
+    return {
+        "title": suite.title,
+        "task": asdict(suite.task),
+        "load": asdict(suite.load),
+        "accept": [asdict(criterion) for criterion in suite.accept],
+        "baseline": suite.baseline,
+        "confidential": suite.confidential,
+        "data": {"source": suite.data["source"], "split": suite.split},
+    }
+
+
+def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:
+    """Return what a report must say of the data."""
+    positive = suite.task.positive
+    known = positive in samples.classes and len(samples.labels) > 0
+    return {
+        "source": suite.data["source"],
+        "split": suite.split,
+        "description": samples.description,
+        "synthetic": samples.synthetic,
+        "samples": len(samples.images),
+        "classes": list(samples.classes),
+        "positive_ratio": float((samples.labels == samples.classes.index(positive)).mean()) if known else None,
+    }
+
+
+def _same(a: str, b: str) -> bool:
+    return a.replace(" --resume", "") == b.replace(" --resume", "")

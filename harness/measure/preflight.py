@@ -1,0 +1,243 @@
+"""Is the device fit to be measured now? Waits until it is inside its limits, or refuses with the reason."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import registry
+from harness.deploy import provision
+from harness.deploy.placing import Workspace, checked
+from harness.errors import DeviceError, Refused
+from harness.measure import metering
+from harness.model import Device, Limits
+from harness.ports import Connection
+from harness.units import human
+
+#: How often a hot device is looked at again.
+_LOOK_S = 5.0
+#: What `edgeward check` wants: a clock with steps well below a latency, room for two runtimes and the models, and a
+#: meter that makes the energy pass's 50 updates in 10 s.
+_CLOCK_S = 1e-6
+_SPACE_BYTES = 500_000_000
+_CHANGES_HZ = 5.0
+#: How long a trial on the device may take, and what its runner answers to a verb that it lacks (EX_USAGE).
+_TRIAL_S = 60.0
+_NO_SUCH_VERB = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `edgeward check`: can this be measured there, what was seen, and what to do if not."""
+
+    topic: str
+    ok: bool
+    says: str
+    remedy: str = ""
+
+
+def obstacles(limits: Limits, conditions: Mapping[str, Any]) -> list[str]:
+    """Return why a device in these conditions may not be measured now; empty if it may."""
+    found = []
+    heat, charge = conditions.get("temperature_c"), conditions.get("battery_ratio")
+    if limits.max_start_temperature_c is not None and heat is not None and heat > limits.max_start_temperature_c:
+        found.append(f"it is at {heat:.0f} °C, its limit is {limits.max_start_temperature_c:.0f} °C")
+    if limits.min_battery_ratio is not None and charge is not None and charge < limits.min_battery_ratio:
+        found.append(f"its battery is at {human(charge, '%')}, its limit is {human(limits.min_battery_ratio, '%')}")
+    return found
+
+
+def wait_until_fit(
+    connection: Connection, device: Device, place: Workspace, say: Callable[[str], None]
+) -> Mapping[str, Any]:
+    """Wait at most `limits.cooldown_s` until the device is inside its limits and return what was read last.
+
+    Raises:
+        Refused: it still is not; the message says by how much.
+    """
+    deadline = time.monotonic() + device.limits.cooldown_s
+    while True:
+        seen = provision.survey(connection, device, place)
+        why = obstacles(device.limits, seen["conditions"])
+        if not why:
+            return seen
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            waited = f"after {human(device.limits.cooldown_s, 's')}, "
+            raise Refused(f"not fit to be measured: {waited}{'; '.join(why)}; cool or charge it", device=device.id)
+        say(f"waiting at most {human(left_s, 's')} more: {'; '.join(why)}")
+        time.sleep(min(_LOOK_S, left_s))
+
+
+def survey(connection: Connection, device: Device) -> list[Finding]:
+    """Return what can be measured on a device and what cannot, each with its remedy; brings runner and runtimes."""
+    try:
+        place = provision.workspace(connection, device)
+        seen = provision.survey(connection, device, place)
+    except DeviceError as error:
+        return [_failed(f"{device.runner} runner", error, f"see that {device.file.name} says how it is reached")]
+    now, what = seen["conditions"], seen["fingerprint"]
+    found = [
+        _python(device, place, what),
+        Finding("processor", True, f"{what.get('soc') or 'unnamed'}, {what['cores']} cores"),
+        _clock(seen["clock"]),
+        _space(place, now),
+        *_memory(seen["can"]),
+        *_speed(seen["can"], now, what),
+        *_battery(now),
+    ]
+    runtimes = [_runtime(connection, device, place, requirement) for requirement in device.runtimes]
+    missing = Finding("runtimes", False, "none named", f'add runtimes = ["onnxruntime==VERSION"] to {device.file.name}')
+    return [*found, *(runtimes or [missing]), *_limits(device, now), _meter(connection, device, place)]
+
+
+def _failed(topic: str, error: DeviceError, otherwise: str) -> Finding:
+    """Return an error as a finding: what stands behind its last semicolon is the remedy."""
+    text = str(error).removeprefix(f"{error.device}: ")
+    says, _, remedy = text.rpartition("; ")
+    return Finding(topic, False, says or text, remedy if says else otherwise)
+
+
+def _python(device: Device, place: Workspace, fingerprint: Mapping[str, Any]) -> Finding:
+    if "python" in fingerprint:
+        return Finding("python", True, f"{fingerprint['python']} ({place.target})")
+    return Finding("python", True, f"not needed by the {device.runner} runner")
+
+
+def _clock(clock: Mapping[str, Any]) -> Finding:
+    says = f"{human(clock['resolution_s'], 's')} steps, {clock['implementation']}"
+    fine = clock["resolution_s"] <= _CLOCK_S
+    return Finding("clock", fine, says, f"boot a kernel with high-resolution timers: {human(_CLOCK_S, 's')} are wanted")
+
+
+def _space(place: Workspace, conditions: Mapping[str, Any]) -> Finding:
+    free = conditions.get("free_bytes")
+    says = "not readable" if free is None else f"{human(free, 'B')} under {place.root}"
+    remedy = f"{human(_SPACE_BYTES, 'B')} are wanted: free some, or set workdir to another disk"
+    return Finding("free space", free is not None and free >= _SPACE_BYTES, says, remedy)
+
+
+def _memory(can: Mapping[str, bool]) -> Sequence[Finding]:
+    return (
+        _able(
+            "peak memory", can["vm_hwm"], "VmHWM", "peak memory will be absent; mount /proc, or use a kernel with it"
+        ),
+        _able(
+            "shared memory",
+            can["smaps_rollup"],
+            "PSS from smaps_rollup",
+            "PSS will be absent; Linux 4.14 or newer has it",
+        ),
+    )
+
+
+def _speed(can: Mapping[str, bool], conditions: Mapping[str, Any], fingerprint: Mapping[str, Any]) -> Sequence[Finding]:
+    heat = conditions.get("temperature_c")
+    return (
+        _able(
+            "temperature",
+            can["temperature"],
+            "" if heat is None else f"{heat:.0f} °C",
+            "limits on temperature will not hold; rest the device between runs: the sentinel marks rounds it slows in",
+        ),
+        _able(
+            "governor",
+            can["governor"],
+            str(fingerprint.get("governor", "")),
+            "fix the clock in the firmware if it can be; the sentinel marks rounds in which it moved",
+        ),
+    )
+
+
+def _battery(conditions: Mapping[str, Any]) -> Sequence[Finding]:
+    if "charging" not in conditions:
+        return ()
+    charge = conditions.get("battery_ratio")
+    says = "charge not readable" if charge is None else human(charge, "%")
+    state = "charging" if conditions["charging"] else "not charging"
+    remedy = "unplug it before energy is measured from the battery"
+    return (Finding("battery", not conditions["charging"], f"{says}, {state}", remedy),)
+
+
+def _able(topic: str, able: bool, says: str, remedy: str) -> Finding:
+    return Finding(topic, able, says if able else "not readable", "" if able else remedy)
+
+
+def _limits(device: Device, conditions: Mapping[str, Any]) -> Sequence[Finding]:
+    return [Finding("limits", False, why, "cool or charge it") for why in obstacles(device.limits, conditions)]
+
+
+def _runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> Finding:
+    """Bring a runtime, start it once there and say which accelerators it offers."""
+    remedy = f"name another version under runtimes in {device.file.name}"
+    try:
+        folder = provision.runtime(connection, device, place, requirement)
+        tried = _tried(connection, device, place, ["runtime", registry.runtime_name(requirement), folder])
+    except DeviceError as error:
+        return _failed(requirement, error, remedy)
+    if tried is None:
+        where = f"installed in {folder}" if folder else "built into the tool"
+        return Finding(requirement, True, f"{where}; not started with the {device.runner} runner")
+    if "refused" in tried:
+        return Finding(requirement, False, f"does not start: {tried['refused']}", remedy)
+    beside = f" with numpy {tried['numpy']}" if "numpy" in tried else ""
+    return Finding(requirement, True, f"starts{beside}; accelerators: {', '.join(tried['offers']) or 'none'}")
+
+
+def _meter(connection: Connection, device: Device, place: Workspace) -> Finding:
+    """Read the meter at rest and under load, and say whether it moves as a meter must."""
+    file = device.file.name
+    if device.meter is None:
+        return Finding("energy", False, "no meter configured", f"add [meter] to {file}")
+    if not getattr(provision.runner(device), "METERS", True):
+        says = f"the {device.runner} runner has no energy pass"
+        return Finding("energy", False, says, 'set runner = "native", or "python" if the device has it')
+    kind, table = device.meter["kind"], json.dumps(dict(device.meter)).encode()
+    if metering.is_read_here(device):
+        return Finding("energy", *_verdict(kind, metering.tried(device), file))
+    try:
+        tried = _tried(connection, device, place, ["meter"], stdin=table)
+    except DeviceError as error:
+        return _failed("energy", error, f"correct [meter] in {file}")
+    if tried is None:
+        remedy = 'see by hand that it moves, or check once with runner = "python"'
+        return Finding("energy", False, f"meter {kind}: not checked with the {device.runner} runner", remedy)
+    return Finding("energy", *_verdict(kind, tried, file))
+
+
+def _verdict(kind: str, tried: Mapping[str, Any], file: str) -> tuple[bool, str, str]:
+    if "refused" in tried:
+        says, _, remedy = tried["refused"].rpartition("; ")
+        return False, f"meter {kind}: {says}", remedy.replace("the device's file", file)
+    if tried["charging"]:
+        return False, f"meter {kind}: the battery is charging, which hides what the device draws", "unplug it"
+    watts = f"{human(tried['rest_w'], 'W')} at rest, {human(tried['load_w'], 'W')} under load"
+    if tried["changes"] == 0:
+        return (
+            False,
+            f"meter {kind}: never changed in {tried['seconds']:.0f} s",
+            f"connect it, or correct [meter] in {file}",
+        )
+    rate = tried["changes"] / tried["seconds"]
+    says = f"meter {kind}: {rate:.0f} changes a second, {watts}"
+    if min(tried["rest_w"], tried["load_w"]) < 0:
+        return False, says, "it counts backwards: turn its shunt round"
+    return (
+        rate >= _CHANGES_HZ,
+        says,
+        f"{_CHANGES_HZ:.0f} changes a second are needed: shorten the meter's update interval",
+    )
+
+
+def _tried(
+    connection: Connection, device: Device, place: Workspace, verb: Sequence[str], stdin: bytes = b""
+) -> Mapping[str, Any] | None:
+    """Return what a verb of the device side answers, None from a runner that has no such verb."""
+    done = connection.run([*place.command, *verb], stdin=stdin, timeout_s=_TRIAL_S)
+    if done.code == _NO_SUCH_VERB:
+        return None
+    answer: Mapping[str, Any] = json.loads(checked(done, device, f"{verb[0]} could not be tried on the device").text)
+    return answer

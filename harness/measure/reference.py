@@ -1,0 +1,211 @@
+"""What the models of a group give on this host, before the device is asked: what its outputs are held against.
+
+The host runs the very file with the same runtime, in a process of its own, as the local machine does as a device. It
+yields to everything else (`nice`), since a device that is measured at this moment may be this very machine. What came
+out is kept by the digests of model, images and code, so a night that changes nothing computes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import posixpath
+import sys
+import tempfile
+import threading
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from harness import cache_dir, registry
+from harness.deploy import placing, provision
+from harness.deploy.placing import Workspace
+from harness.errors import HarnessError
+from harness.measure.jobs import Group, inputs_file, job, push_json
+from harness.model import Address, Device, Samples
+from harness.ports import Connection
+from harness.results.agreement import Outputs, Reference
+
+#: The host as a device. Its runtimes are those of `address = "local:"`.
+HOST: Final = Device("this host", "workstation", Address("local"), file=Path("host.toml"))
+#: A pass over the test split and nothing else.
+_PLAN: Final = {
+    "cold_starts": 0, "memory_starts": 0, "accuracy": True, "min_launches": 0, "max_launches": 0, "deadline_s": 1800.0
+}  # fmt: skip
+#: What decides how an image becomes an output, beside the runtime.
+_CODE: Final = ("images.py", "worker.py", "runtimes/{}.py")
+_KEPT_S: Final = 30 * 86_400
+
+
+class Library:
+    """The references of one campaign; safe to ask from several threads, which take turns."""
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._connection: Connection | None = None
+        self._stopped = False
+        self._refused: dict[str, str] = {}
+
+    def stop(self) -> None:
+        """End what is under way; whoever waits for it gets references that are absent."""
+        self._stopped = True
+        if self._connection is not None:
+            self._connection.close()
+
+    def references(self, group: Group, samples: Samples, say: Callable[[str], None]) -> dict[str, Reference]:
+        """Return model digest -> what the host says of the test split, for every model of a group that can be run."""
+        if group.device.runner == "benchmark_model":
+            return {}
+        with inputs_file(samples) as inputs, self._turn:
+            ((digest, data),) = inputs.items()
+            keys = {case.variant.sha256: _key(group, case.variant.sha256, digest) for case in group.cases}
+            found = {sha: kept for sha, key in keys.items() if (kept := _kept(key)) is not None}
+            if absent := [sha for sha in keys if sha not in found]:
+                say(f"host reference of {len(absent)} models with {group.runtime}")
+                found |= self._made(group, absent, data)
+                for sha in absent:
+                    # Outputs on patients' images stay nowhere but in the store.
+                    if found[sha].outputs is not None and not group.suite.confidential:
+                        _keep(keys[sha], found[sha])
+        return found
+
+    def _made(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
+        reason = "interrupted" if self._stopped else self._refused.get(group.runtime, "")
+        if not reason:
+            try:
+                return self._run(group, wanted, data)
+            except HarnessError as error:
+                text = str(error).removeprefix(f"{HOST.id}: ")
+                reason = "interrupted" if self._stopped else text
+                self._refused[group.runtime] = reason
+        return {sha: Reference(absent=f"no reference on this host: {reason}") for sha in wanted}
+
+    def _run(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
+        transport = registry.load("transports", "local", file="", key="")
+        self._connection = connection = transport.connect(HOST)
+        try:
+            place = provision.workspace(connection, HOST)
+            runtime = provision.runtime(connection, HOST, place, group.runtime)
+            files = {case.variant.sha256: str(case.variant.path.absolute()) for case in group.cases}
+            whole = job(group, files, str(data), runtime, quick=False)
+            models = [next(m for m in whole["models"] if m["path"] == files[sha]) for sha in wanted]
+            what = {**whole, "models": models, "accelerator": "", "threads": 1, "meter": None}
+            with forward(connection, HOST, place, what, low_priority=True) as answers:
+                return {sha: _reference(answers[i], group.runtime) for i, sha in enumerate(wanted)}
+        finally:
+            self._connection = None
+            connection.close()
+
+
+@contextmanager
+def forward(
+    connection: Connection, device: Device, place: Workspace, what: Mapping[str, Any], *, low_priority: bool = False
+) -> Iterator[list[tuple[Outputs | None, Mapping[str, Any]]]]:
+    """Run the accuracy pass of a job and nothing else, and give (outputs, last event) of every model.
+
+    Args:
+        connection: to the device.
+        device: what the job runs on.
+        place: the harness's place there.
+        what: the content of job.json, whose plan is replaced.
+        low_priority: whether the job yields to whatever else the device does.
+
+    Raises:
+        MeasurementError: the device side died.
+        DeviceError: the device could not be asked.
+    """
+    folder = posixpath.join(place.root, "jobs", uuid.uuid4().hex[:12])
+    runner = provision.runner(device)
+    command = (("nice", "-n", "19") if low_priority else ()) + place.command
+    last: dict[int, Mapping[str, Any]] = {}
+    try:
+        placing.touch(connection, device, folder, [place.folder])
+        push_json(connection, {**what, "plan": {**what["plan"], **_PLAN}}, posixpath.join(folder, "job.json"))
+        runner.start(connection, device, command, folder)
+        for _, event in runner.follow(connection, device, place.command, folder, offset=0):
+            if event["event"] in ("accuracy", "error"):
+                last[event["model"]] = event
+        yield [_pulled(connection, folder, i, last.get(i, {})) for i in range(len(what["models"]))]
+    finally:
+        _tidy(device, runner, folder)
+
+
+def _tidy(device: Device, runner: Any, folder: str) -> None:
+    """End and remove the job over a connection of its own: the job's may have been closed to interrupt it."""
+    connection = registry.load("transports", device.address.scheme, file=str(device.file), key="address").connect(
+        device
+    )
+    try:
+        if connection.run(["test", "-e", posixpath.join(folder, "pid")]).code == 0:
+            runner.stop(connection, folder)
+        placing.remove(connection, device, [folder])
+    finally:
+        connection.close()
+
+
+def _pulled(
+    connection: Connection, folder: str, index: int, event: Mapping[str, Any]
+) -> tuple[Outputs | None, Mapping[str, Any]]:
+    if event.get("event") != "accuracy":
+        return None, event
+    with tempfile.TemporaryDirectory() as work:
+        target = Path(work) / "outputs.npy"
+        connection.pull(posixpath.join(folder, f"m{index}.outputs.npy"), target)
+        return np.load(target, allow_pickle=False), event
+
+
+def _reference(answer: tuple[Outputs | None, Mapping[str, Any]], runtime: str) -> Reference:
+    outputs, event = answer
+    if outputs is None:
+        said = event.get("message", "it gave no answer")
+        return Reference(absent=f"no reference on this host: {runtime} does not run this file here: {said}")
+    named = f"{runtime.replace('==', ' ')} on {platform.machine()}"
+    return Reference(outputs, named, bool(event.get("quantised", False)))
+
+
+def _key(group: Group, model: str, data: str) -> str:
+    """Return the name under which a reference is kept: a digest of all that it depends on."""
+    agent = Path(str(resources.files("harness"))) / "agent"
+    name = registry.runtime_name(group.runtime)
+    code = [hashlib.sha256((agent / part.format(name)).read_bytes()).hexdigest() for part in _CODE]
+    here = [*sys.version_info[:2], platform.machine(), group.runtime]
+    whole = [model, data, asdict(group.suite.input), here, code]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _kept(key: str) -> Reference | None:
+    """Return a reference that was made before, None if there is none or its file is damaged."""
+    path = _folder() / f"{key}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = Reference(file["outputs"], str(file["runtime"]), bool(file["quantised"]))
+        os.utime(path)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return found
+
+
+def _keep(key: str, reference: Reference) -> None:
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.npz"):
+        if old.stat().st_mtime < time.time() - _KEPT_S:
+            old.unlink(missing_ok=True)
+    assert reference.outputs is not None
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
+        np.savez(part, outputs=reference.outputs, runtime=reference.runtime, quantised=reference.quantised)
+    Path(part.name).replace(folder / f"{key}.npz")
+
+
+def _folder() -> Path:
+    return cache_dir() / "reference"

@@ -1,0 +1,205 @@
+"""edgeward's face in pytest: suites/*.toml are collected as cases, and a campaign measures them.
+
+`pytest suites --device pi5 --device tag:nightly`. Without `--device` suites yield nothing. The campaign works on all
+devices at once, and each case is reported as it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.errors import HarnessError, LabError
+
+if TYPE_CHECKING:
+    from harness.measure.campaign import Result
+    from harness.model import Case
+    from harness.plugin.session import Session
+
+#: The property that says a case has written its own line.
+_TOLD = "edgeward"
+_STATE: pytest.StashKey[Session] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of FORMATS."""
+    group = parser.getgroup("edgeward", "measuring model variants on devices")
+    group.addoption("--device", action="append", default=[], metavar="ID", help="device id, tag:TAG or all; repeatable")
+    group.addoption("--lab", metavar="DIR", help="folder with devices/ and suites/ (default: the nearest at or above)")
+    group.addoption("--store", metavar="URL", help="SQLAlchemy URL (default: sqlite:///reports/results.sqlite)")
+    group.addoption("--report", metavar="DIR", help="where the HTML goes (default: reports/html/)")
+    group.addoption("--quick", action="store_true", help="a tenth of the durations; verdicts are marked as quick")
+    group.addoption("--resume", action="store_true", help="do only what the interrupted campaign left")
+    group.addoption("--devices-at-once", type=int, default=0, metavar="N", help="default: all")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the session's state if devices were asked for."""
+    if not config.getoption("device"):
+        return
+    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        raise pytest.UsageError("devices are measured by one process: run without -n (devices go side by side anyway)")
+    from harness.plugin import session
+
+    try:
+        config.stash[_STATE] = session.Session(config)
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
+    """Collect the suite files of the lab, if devices were asked for."""
+    state = parent.config.stash.get(_STATE, None)
+    if state is None or file_path.suffix != ".toml" or file_path.parent != state.lab / "suites":
+        return None
+    # The id counts from the lab, wherever pytest was started.
+    return SuiteFile.from_parent(parent, path=file_path, nodeid=f"suites/{file_path.name}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Run cases as their devices end them, not in the order of collection; other tests are pytest's own affair."""
+    state = session.config.stash.get(_STATE, None)
+    cases = [item for item in session.items if isinstance(item, CaseItem)]
+    if state is None or not cases or session.config.option.collectonly or session.testsfailed:
+        return None
+    state.begin([item.case for item in cases])
+    waiting = {item.case.id: item for item in cases}
+    others = [item for item in session.items if not isinstance(item, CaseItem)]
+    for item in chain(others, (waiting[name] for name in state.endings(len(cases)))):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        if session.shouldfail:
+            raise session.Failed(session.shouldfail)
+        if session.shouldstop:
+            raise session.Interrupted(session.shouldstop)
+    return True
+
+
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """Write no letter for a case: it has a line of its own."""
+    told = any(name == _TOLD for name, _ in getattr(report, "user_properties", ()))
+    if not told or config.get_verbosity() > 0:
+        return None
+    if hasattr(report, "wasxfail"):
+        category = "xfailed" if report.skipped else "xpassed"
+        return category, "", category[:-2].upper()
+    category = "error" if report.failed and report.when == "setup" else report.outcome
+    return (category, "", category.upper()) if report.when == "call" or report.failed else ("", "", "")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the campaign, also after an interruption, and write the report."""
+    state = session.config.stash.get(_STATE, None)
+    if state is not None:
+        state.finish()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say where the report is: the very last line."""
+    state = config.stash.get(_STATE, None)
+    if state is not None:
+        state.farewell()
+
+
+class SuiteFile(pytest.File):
+    """One suites/NAME.toml; a file that is wrong yields one item that says so and stops no other suite."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Yield one item for every case."""
+        from harness import lab
+
+        state = self.config.stash[_STATE]
+        try:
+            cases = lab.cases(lab.read_suite(self.path), state.devices)
+        except LabError as error:
+            yield WrongItem.from_parent(self, name="suite", error=error)
+            return
+        for case in cases:
+            yield CaseItem.from_parent(self, name=case.id.partition("::")[2], case=case)
+
+
+class ShortItem(pytest.Item):
+    """An item whose failures are told in one or two lines."""
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """Return the message alone for what the user can act on."""
+        if isinstance(excinfo.value, HarnessError | AcceptError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Return where the case is written."""
+        return self.path, None, self.name
+
+
+class WrongItem(ShortItem):
+    """A suite file that cannot be read."""
+
+    def __init__(self, *, error: LabError, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._error = error
+
+    def setup(self) -> None:
+        """Say what is wrong."""
+        pytest.fail(str(self._error), pytrace=False)
+
+    def runtest(self) -> None:
+        """Nothing to run: setup has raised."""
+
+
+class AcceptError(AssertionError):
+    """A case whose figures do not meet the suite's [accept]."""
+
+
+class CaseItem(ShortItem):
+    """One case: setup waits for its result (an error of the device is an error), the test judges it."""
+
+    fixturenames = ("benchmark",)  # so that --benchmark-only and --benchmark-skip know it
+
+    def __init__(self, *, case: Case, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.case = case
+        self._result: Result | None = None
+        if case.variant.xfail:
+            # `raises`: a device that cannot be reached is not excused.
+            self.add_marker(pytest.mark.xfail(reason=case.variant.xfail, raises=AcceptError, strict=False))
+
+    def setup(self) -> None:
+        """Wait for the case and hand its figures on."""
+        from harness.plugin import bench
+        from harness.plugin.figures import summary
+
+        state = self.config.stash[_STATE]
+        try:
+            self._result = result = state.result(self.case)
+        except HarnessError as error:  # the store's: cases carry their own
+            pytest.fail(str(error), pytrace=False)
+        self.user_properties += [(_TOLD, result.outcome.status), *summary(result).items()]
+        if result.error is not None:
+            # During setup pytest would show a traceback of anything else.
+            pytest.fail(str(result.error), pytrace=False)
+        if result.run is not None:
+            case = self.case
+            bench.add(
+                self.config,
+                name=self.name,
+                fullname=case.id,
+                group=f"{case.suite.id} on {case.device.id} with {case.runtime}",
+                latency_s=result.run.measurements["latency_s"].values,
+                run=result.run.id,
+                verdicts={c.metric: c.verdict.value for c in result.comparisons},
+                validity=result.run.validity.value,
+            )
+
+    def runtest(self) -> None:
+        """Fail with every line of `accept` that is not met."""
+        outcome = self._result.outcome if self._result else None
+        if outcome is None or outcome.status in ("passed", "xpassed"):
+            return
+        raise AcceptError("\n".join(f"{self.name}: {line}" for line in outcome.message.split("; ")))

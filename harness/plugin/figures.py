@@ -1,0 +1,45 @@
+"""A case's result as flat figures, and in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.measure.campaign import Result
+from harness.model import Validity
+from harness.stats import statistic
+from harness.units import human, points, times
+from harness.vocabulary import METRICS
+
+
+def summary(result: Result) -> Mapping[str, Any]:
+    """Return a case's figures as flat values, for JUnit properties."""
+    run = result.run
+    if run is None:
+        return {"error": result.outcome.message}
+    costs = {name: statistic(run, name)[0] for name, info in METRICS.items() if info.kind in ("cost", "share")}
+    accuracies = {name: estimate.point for name, estimate in run.accuracy.items()}
+    changes = {c.metric: c.change.point for c in result.comparisons if c.change and c.metric.endswith("_ratio")}
+    verdicts = {f"{c.metric}_verdict": c.verdict.value for c in result.comparisons}
+    flat = {**costs, **accuracies, **changes, **verdicts, "validity": run.validity.value, "run": run.id}
+    return {key: value for key, value in flat.items() if value is not None}
+
+
+def headline(result: Result) -> str:
+    """Return a case's result in one line: how it ended and its first figures."""
+    status, run = result.outcome.status, result.run
+    if run is None:
+        return f"{status}: {result.outcome.message}"
+    latency, _, why = statistic(run, "latency_p50_s")
+    figures = [human(latency, "s") if latency is not None else why]
+    for change in result.comparisons:
+        if change.change is None:
+            continue
+        if change.metric == "latency_ratio":
+            span = f"{times(change.change.low)} to {times(change.change.high)}"
+            figures.append(f"{times(change.change.point)} the baseline ({span}), {change.verdict.value}")
+        if change.metric == "sensitivity":
+            figures.append(f"sensitivity {points(change.change.point)}")
+    return f"{status}: {', '.join(figures)}" + (
+        f" [{run.validity.value}]" if run.validity is not Validity.VALID else ""
+    )

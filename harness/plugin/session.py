@@ -1,0 +1,117 @@
+"""What a pytest session with devices knows: the lab, the store, the campaign, the screen."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.errors import HarnessError, StoreError
+from harness.plugin.progress import Progress
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from harness.measure.campaign import Conduct, Result
+    from harness.model import Case, Device
+    from harness.store import Store
+
+
+class Session:
+    """What a session with devices knows: the lab, the store, the campaign."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        from harness import lab
+
+        here = config.invocation_params.dir
+        self.config = config
+        self.lab = lab.find(here / (config.getoption("lab") or "."))
+        self.devices: list[Device] = lab.select(self.lab, config.getoption("device"))
+        self.conduct: Conduct | None = None
+        self.report: Path | None = None
+        self._store: Store | None = None
+        self._trouble: HarnessError | None = None
+        self.progress: Progress | None = None
+        # Progress of a device, or the id of a case that has ended.
+        self._news: SimpleQueue[tuple[str, str] | str] = SimpleQueue()
+
+    @property
+    def store(self) -> Store:
+        """The store, opened when it is first needed."""
+        if self._store is None:
+            from harness.store import Store
+
+            default = f"sqlite:///{self.lab / 'reports' / 'results.sqlite'}"
+            self._store = Store(self.config.getoption("store") or default)
+        return self._store
+
+    def begin(self, cases: Sequence[Case]) -> None:
+        """Start the campaign with all cases of the session."""
+        from harness.measure.campaign import Conduct, Settings
+        from harness.store import shown
+
+        option = self.config.getoption
+        settings = Settings(
+            # It is stored and shown in the report: no password of the store in it.
+            command=shown(shlex.join(["pytest", *map(str, self.config.invocation_params.args)])),
+            quick=option("quick"),
+            resume=option("resume"),
+            devices_at_once=option("devices_at_once"),
+            say=lambda device, text: self._news.put((device, text)),
+        )
+        self.progress = Progress(self.config)
+        try:
+            self.conduct = Conduct(cases, self.store, settings)
+        except HarnessError as error:  # the store's; every case will say so
+            self._trouble = error
+        for case in cases:
+            if self.conduct is None:
+                self._news.put(case.id)
+                continue
+            self.conduct.future(case).add_done_callback(partial(self._ended, case.id))
+
+    def _ended(self, case: str, _: Future[Result]) -> None:
+        self._news.put(case)
+
+    def endings(self, cases: int) -> Iterator[str]:
+        """Yield the ids of `cases` cases as they end, showing progress; woken by news, so that nothing polls."""
+        assert self.progress is not None
+        while cases:
+            news = self._news.get()
+            if isinstance(news, str):
+                cases -= 1
+                yield news
+            else:
+                self.progress.news(*news)
+
+    def result(self, case: Case) -> Result:
+        """Return what a case gave, and say so in a line; waits for it."""
+        from harness.plugin.figures import headline
+
+        if self.conduct is None or self.progress is None:
+            raise self._trouble or StoreError("the campaign did not begin; run it again")
+        result = self.conduct.future(case).result()
+        self.progress.line(f"{case.id.partition('::')[2]} {headline(result)}")
+        return result
+
+    def finish(self) -> None:
+        """End what is under way and write the report of what there is."""
+        if self.conduct is None or self.progress is None:
+            return
+        self.progress.close()
+        self.conduct.stop()
+        from harness.page.publish import publish
+
+        folder = self.config.invocation_params.dir / (self.config.getoption("report") or self.lab / "reports" / "html")
+        self.report = publish(self.store, self.conduct.campaign, folder, overrides=self.lab / "reports" / "templates")
+        self.store.close()
+
+    def farewell(self) -> None:
+        """Say where the report is."""
+        if self.progress is not None and self.report is not None:
+            self.progress.line(f"report: {self.report}")

@@ -1,0 +1,193 @@
+"""The one training loop, for the suite's baseline, `prune_filters` and `distill`. Needs torch, imported inside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import RecipeError
+from harness.model import Samples
+from harness.ports import Build
+from harness.recipes._onnx_tools import require, whole
+
+if TYPE_CHECKING:
+    import torch
+
+_LOG: Final = logging.getLogger(__name__)
+
+Inputs = npt.NDArray[np.float32]
+#: Prepared inputs (N, ...) -> outputs (N, K).
+Teacher = Callable[[Inputs], Inputs]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How a network is trained: AdamW with a one-cycle learning rate.
+
+    Attributes:
+        epochs: passes over the data.
+        learning_rate: its highest value.
+        batch: images in a step.
+        weight_decay: of AdamW.
+        augment: whether images are mirrored left to right, shifted by up to 4 pixels and changed in gain.
+        soft: weight of the teacher's outputs against the labels, 0..1.
+        temperature: softening of the teacher's outputs.
+        seed: of the order of images and of the augmentation.
+    """
+
+    epochs: int
+    learning_rate: float = 2e-3
+    batch: int = 64
+    weight_decay: float = 0.02
+    augment: bool = True
+    soft: float = 0.7
+    temperature: float = 2.0
+    seed: int = 7
+
+
+def labelled(job: Build) -> Samples:
+    """Return the train split; raises RecipeError unless it is labelled for classification, which is all this trains."""
+    if job.task.kind != "classification":
+        raise RecipeError(f"only classifiers can be trained here, not {job.task.kind}; bring this variant ready-made")
+    return job.samples("train")
+
+
+def fit(
+    network: torch.nn.Module,
+    inputs: Inputs,
+    labels: npt.NDArray[np.int64],
+    schedule: Schedule,
+    *,
+    teacher: Teacher | None = None,
+    layout: str = "NCHW",
+    progress: Callable[[str], None] = _LOG.info,
+) -> None:
+    """Train a classifier in place.
+
+    With a teacher, cross-entropy is mixed with the divergence from its softened outputs on the same, augmented images
+    (Hinton, Vinyals, Dean, "Distilling the knowledge in a neural network").
+
+    Args:
+        network: maps inputs to (N, K) logits.
+        inputs: (N, C, H, W) or (N, H, W, C), prepared.
+        labels: (N,) indices of the classes.
+        schedule: how long and how.
+        teacher: a better model's logits for a batch.
+        layout: of `inputs`.
+        progress: called with one line after every epoch.
+    """
+    import torch
+
+    rng = np.random.default_rng(schedule.seed)
+    torch.manual_seed(schedule.seed)
+    steps = -(-len(inputs) // schedule.batch)
+    step = _optimiser(network, schedule, steps * schedule.epochs)
+    network.train()
+    for epoch in range(schedule.epochs):
+        total = 0.0
+        for rows in np.array_split(rng.permutation(len(inputs)), steps):
+            batch = augmented(inputs[rows], rng, layout) if schedule.augment else inputs[rows]
+            logits = network(torch.from_numpy(batch))
+            soft = None if teacher is None else torch.from_numpy(teacher(batch))
+            total += step(_loss(logits, torch.from_numpy(labels[rows]), soft, schedule)) * len(rows)
+        progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {total / len(inputs):.4f}")
+    network.eval()
+
+
+def _optimiser(network: torch.nn.Module, schedule: Schedule, steps: int) -> Callable[[torch.Tensor], float]:
+    """Return what takes a loss, makes one step down from it, and returns its value."""
+    import torch
+
+    rate = schedule.learning_rate
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=schedule.weight_decay)
+    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
+
+    def step(loss: torch.Tensor) -> float:
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        optimiser.step()
+        pace.step()
+        value: float = loss.item()
+        return value
+
+    return step
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor, target: torch.Tensor | None, schedule: Schedule) -> torch.Tensor:
+    from torch.nn import functional
+
+    hard = functional.cross_entropy(logits, labels)
+    if target is None:
+        return hard
+    student = functional.log_softmax(logits / schedule.temperature, dim=1)
+    expected = functional.log_softmax(target / schedule.temperature, dim=1)
+    divergence = functional.kl_div(student, expected, reduction="batchmean", log_target=True)
+    return (1 - schedule.soft) * hard + schedule.soft * schedule.temperature**2 * divergence
+
+
+def augmented(batch: Inputs, rng: np.random.Generator, layout: str) -> Inputs:
+    """Return a changed copy: mirrored left to right or not, shifted by up to 4 pixels, and with another gain."""
+    rows, columns = (2, 3) if layout == "NCHW" else (1, 2)
+    changed = np.empty_like(batch)
+    for index, image in enumerate(batch):
+        view = np.flip(image, columns - 1) if rng.uniform() < 0.5 else image
+        for axis in (rows - 1, columns - 1):
+            size = view.shape[axis]
+            view = view.take(np.clip(np.arange(size) + rng.integers(-4, 5), 0, size - 1), axis=axis)
+        changed[index] = view * np.float32(rng.uniform(0.9, 1.1)) + np.float32(rng.uniform(-0.2, 0.2))
+    return changed
+
+
+def export_onnx(network: Any, shape: tuple[int, ...], target: Path) -> None:
+    """Write a trained network as ONNX with a free batch axis, whole or not at all.
+
+    Args:
+        network: a torch module in evaluation mode.
+        shape: of one input, without the batch.
+        target: the file.
+    """
+    import torch
+
+    with whole(target) as partial:
+        torch.onnx.export(
+            network,
+            (torch.zeros((1, *shape)),),
+            str(partial),
+            dynamo=False,
+            opset_version=17,
+            input_names=["input"],
+            output_names=["logits"],
+            dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}},
+        )
+
+
+def teacher(parent: Path) -> Teacher:
+    """Return the function that runs a baseline's ONNX file on a batch.
+
+    Raises:
+        RecipeError: onnxruntime is missing or cannot load the file.
+    """
+    require("build", "onnxruntime")
+    import onnxruntime
+
+    try:
+        settings = onnxruntime.SessionOptions()
+        # Threads that spin while they wait would take the cores from torch, which has its own.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(str(parent), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no base of their own
+        raise RecipeError(f"{parent.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from error
+    entrance = session.get_inputs()[0]
+    free = not isinstance(entrance.shape[0], int)
+
+    def answer(batch: Inputs) -> Inputs:
+        parts = [batch] if free else [image[None] for image in batch]
+        return np.concatenate([session.run(None, {entrance.name: part})[0] for part in parts])
+
+    return answer

@@ -1,0 +1,1 @@
+"""What a job's events and arrays say, as Runs: pure, so that it can be tested without a device."""

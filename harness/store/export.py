@@ -1,0 +1,192 @@
+"""Runs and comparisons -> what other programs read: JSON with everything, CSV and Parquet with one row a run."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from harness import __version__
+from harness.errors import HarnessError
+from harness.model import Comparison, Estimate, Measurement, Run
+from harness.stats import absence, percentile, percentile_bound, statistic
+from harness.vocabulary import METRICS
+
+#: Raised when a key is renamed or removed; adding one is no new schema.
+SCHEMA: Final = 1
+_CASE: Final = ("suite", "variant", "device", "runtime", "scenario", "threads")
+_VARIANT: Final = ("sha256", "size_bytes", "recipe", "format")
+_QUICK: Final = "quick: measured for one tenth of the durations"
+
+
+def document(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return everything as values that JSON holds, in the shape of `edgeward export --format json`."""
+    return {
+        "schema": SCHEMA,
+        "edgeward": __version__,
+        "runs": [_run(run) for run in runs],
+        "comparisons": [_comparison(one) for one in comparisons],
+    }
+
+
+def to_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
+    """Return `document` as text; a number that is not finite is null, since JSON has no other word for it."""
+    return json.dumps(document(runs, comparisons), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def to_csv(runs: Sequence[Run]) -> str:
+    """Return one line a run under one line of names; what is absent is an empty cell, never 0."""
+    rows = table(runs)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else list(_identity(None)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def to_parquet(runs: Sequence[Run], file: Path) -> None:
+    """Write `table` as Parquet.
+
+    Raises:
+        HarnessError: pyarrow is not installed, or the file cannot be written.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise HarnessError("Parquet needs pyarrow: `pip install pyarrow`, or use --format csv") from error
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table(runs)), partial)
+        partial.replace(file)
+    except OSError as error:
+        raise HarnessError(f"{file}: cannot be written ({error.strerror or error}); check --out") from error
+
+
+def table(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return one flat row a run, all with the same columns: costs as one number, accuracies with their interval."""
+    shown = [
+        name for name, info in METRICS.items() if info.kind == "accuracy" and any(name in r.accuracy for r in runs)
+    ]
+    return [_row(run, shown) for run in runs]
+
+
+def _row(run: Run, accuracies: Sequence[str]) -> dict[str, Any]:
+    row = _identity(run)
+    row |= {name: statistic(run, name)[0] for name, info in METRICS.items() if info.kind in ("cost", "share")}
+    for name in accuracies:
+        estimate = run.accuracy.get(name)
+        row[name] = _number(estimate.point) if estimate else None
+        row[f"{name}_low"] = _number(estimate.low) if estimate else None
+        row[f"{name}_high"] = _number(estimate.high) if estimate else None
+    return row
+
+
+def _identity(run: Run | None) -> dict[str, Any]:
+    names = ("run", "campaign", "started_at", "validity", "reasons", *_CASE, "format", "recipe", "sha256")
+    if run is None:
+        return dict.fromkeys(names)
+    own = {
+        "run": run.id,
+        "campaign": run.campaign,
+        "started_at": _moment(run.started_at),
+        "validity": run.validity.value,
+        "reasons": "; ".join(_reasons(run)),
+    }
+    return {name: own.get(name, run.case.get(name, run.variant.get(name))) for name in names}
+
+
+def _run(run: Run) -> dict[str, Any]:
+    count = len(run.labels) if run.labels is not None else None
+    if count is None and run.confusion is not None:
+        count = int(run.confusion.sum())
+    return {
+        "id": run.id,
+        "campaign": run.campaign,
+        "started_at": _moment(run.started_at),
+        "validity": run.validity.value,
+        "reasons": _reasons(run),
+        "case": {name: _plain(run.case.get(name)) for name in _CASE} | _scenario(run),
+        "variant": {name: _plain(run.variant.get(name)) for name in _VARIANT},
+        "measurements": {name: _measurement(one) for name, one in run.measurements.items()},
+        "accuracy": {"n": count, **{name: _estimate(one) for name, one in run.accuracy.items()}}
+        if run.accuracy
+        else {},
+        "conditions": {
+            "before": _plain(run.conditions.before),
+            "during": _plain(run.conditions.during),
+            "after": _plain(run.conditions.after),
+        },
+        "fingerprint": _plain(run.fingerprint),
+    }
+
+
+def _scenario(run: Run) -> dict[str, Any]:
+    """Return what a scenario has beside its name: the rate of a stream, the batch of an offline load."""
+    return {name: run.case[name] for name in ("frame_rate_hz", "batch") if name in run.case}
+
+
+def _reasons(run: Run) -> list[str]:
+    return [*run.reasons, _QUICK] if run.quick else list(run.reasons)
+
+
+def _measurement(one: Measurement) -> dict[str, Any]:
+    reason = absence(one)
+    if reason:
+        return {"absent": reason}
+    found = {
+        "values": _plain(one.values),
+        "p50": float(np.median(one.values)),
+        "p90": percentile(one.values, 0.9),
+        "p99": percentile(one.values, 0.99),
+        "p90_bound": percentile_bound(one.values, 0.9),
+        "p99_bound": percentile_bound(one.values, 0.99),
+        "method": one.method,
+    }
+    if one.estimate is not None:
+        found["estimate"] = _estimate(one.estimate)
+    return {**found, "estimated": True} if one.estimated else found
+
+
+def _comparison(one: Comparison) -> dict[str, Any]:
+    return {
+        "metric": one.metric,
+        "baseline": one.baseline,
+        "run": one.run,
+        "change": _estimate(one.change) if one.change is not None else None,
+        "verdict": one.verdict.value,
+        "reason": one.reason,
+    }
+
+
+def _estimate(one: Estimate) -> dict[str, Any]:
+    return {name: _number(getattr(one, name)) for name in ("point", "low", "high", "confidence")}
+
+
+def _number(value: Any) -> Any:
+    """Return a finite number as it is, anything else as None."""
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON holds it."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return _number(value)
+    return value if isinstance(value, int | str | None) else str(value)

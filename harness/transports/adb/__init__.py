@@ -1,0 +1,53 @@
+"""address = "adb://SERIAL"                   # as `adb devices` lists it, or adb://HOST:PORT over the network
+
+A phone, or anything else that runs Android's adbd. The adb server of this host is used, and started if there is none;
+its port is 5037 or what ANDROID_ADB_SERVER_PORT says. The device needs a shell, cat, mv, rm, mkdir, df and something
+that computes a sha256; no root, no Android service and no extra of toybox.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.model import Device
+from harness.ports import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The keys of `[adb]`.
+
+    Attributes:
+        stall_s: how long a copy may make no progress before it is given up; s.
+    """
+
+    stall_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.stall_s <= 0:
+            raise ValueError("stall_s must be above 0")
+
+
+def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:
+    """Open a connection to a device that has answered.
+
+    Args:
+        device: `device.options` are the keys of `Options`.
+        timeout_s: for all of it: this host's adb server, network, state, first answer; s.
+
+    Raises:
+        Unreachable: adb sees no such device (it says which it sees), cannot reach it, or calls it offline.
+        TimedOut: no answer in time, whatever adb says of it.
+        Refused: it has not authorised this computer, this user may not open it, or it does not run Android just now.
+        Unsupported: it is older than Android 7.
+        MissingTool: there is no adb on this host.
+    """
+    from harness.transports.adb import _attach
+
+    return _attach.attach(device, stall_s=Options(**device.options).stall_s, timeout_s=timeout_s)
+
+
+def workdir(device: Device) -> str:
+    """Return a folder where every Android lets a shell write and run programs."""
+    del device
+    return "/data/local/tmp/edgeward"

@@ -1,0 +1,118 @@
+"""One command on a device behind adb: a stream of shell v2 packets, which carry exit code and standard error apart."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from typing import IO, Final, cast
+
+from harness.transports._command import START, Command
+from harness.transports.adb._server import Server
+
+#: kind and length, before the content of each packet
+_PACKET: Final = struct.Struct("<BI")
+_STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = range(5)
+_CHUNK: Final = 1 << 16
+#: Starting a command is given up by who waits for it, and `close` then ends the waiting.
+_FOREVER: Final = float("inf")
+
+
+def service(argv: Sequence[str]) -> str:
+    """Return the request that runs `argv`; tools there speak English, for their complaints are read."""
+    return "shell,v2,raw:export LC_ALL=C; exec " + shlex.join(["sh", "-c", START, "sh", *argv])
+
+
+class ShellCommand(Command):
+    """A command that runs on the device from now on.
+
+    Args:
+        server: of this host.
+        serial: what it calls the device.
+        argv: what to run; quoted here.
+        stdin: its standard input.
+        sink: is given its standard output, chunk by chunk, in a thread of the command.
+        at_end: called in that thread once the command is over.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        serial: str,
+        argv: Sequence[str],
+        *,
+        stdin: IO[bytes] | bytes = b"",
+        sink: Callable[[bytes], object],
+        at_end: Callable[[], object] = lambda: None,
+    ) -> None:
+        super().__init__(stdin, sink, at_end, carrier="adb", chunk=_CHUNK)
+        self._server = server
+        self._serial = serial
+        self._service = service(argv)
+        self._plug: socket.socket | None = None
+        self._left = False
+        self.begin()
+
+    def close(self) -> None:
+        """Let go of the stream, which ends the command's shell if the link still lives; never blocks."""
+        self._left = True
+        if self._plug is not None:
+            with contextlib.suppress(OSError):  # not connected any more
+                self._plug.shutdown(socket.SHUT_RDWR)  # wakes the threads that wait for it, which closing does not
+
+    def _open(self) -> None:
+        self._plug = plug = self._server.dial(_FOREVER)
+        if self._left:
+            self.close()
+        self._server.request(plug, f"host:transport:{self._serial}", _FOREVER)
+        self._server.request(plug, self._service, _FOREVER)
+        plug.settimeout(None)
+
+    def _opened(self) -> socket.socket:
+        assert self._plug is not None
+        return self._plug
+
+    def _send(self, chunk: bytes) -> bool:
+        return self._sent(_STDIN, chunk)
+
+    def _send_end(self) -> None:
+        self._sent(_CLOSE_STDIN, b"")
+
+    def _sent(self, kind: int, content: bytes) -> bool:
+        try:
+            self._opened().sendall(_PACKET.pack(kind, len(content)) + content)
+        except OSError:
+            return False
+        self._moved()
+        return True
+
+    def _work(self) -> None:
+        super()._work()
+        if self._plug is not None:
+            self._plug.close()
+
+    def _listen(self) -> None:
+        with cast(IO[bytes], self._opened().makefile("rb", buffering=1 << 18)) as packets:
+            while self.code < 0 and (header := _exactly(packets, _PACKET.size)):
+                kind, length = _PACKET.unpack(header)
+                self._heard(kind, _exactly(packets, length))
+
+    def _heard(self, kind: int, content: bytes) -> None:
+        if kind == _STDOUT:
+            self._said(content)
+        elif kind == _STDERR:
+            self.err += content
+            self._moved()
+        elif kind == _EXIT and content:
+            self.code = content[0]
+
+
+def _exactly(packets: IO[bytes], count: int) -> bytes:
+    """Return so many bytes, or none once the stream has broken off."""
+    try:
+        found = packets.read(count)
+    except OSError:
+        return b""
+    return found if len(found) == count else b""

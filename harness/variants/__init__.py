@@ -1,0 +1,1 @@
+"""Builds the variants that a suite's recipes describe."""

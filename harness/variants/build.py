@@ -1,0 +1,135 @@
+"""`edgeward build`: makes the model files that a suite's recipes describe, and writes down how in the ledger."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import cache_dir, lab, registry
+from harness.errors import HarnessError, LabError, RecipeError
+from harness.lab import ledger
+from harness.lab.reading import check, parse
+from harness.lab.tables import SuiteTable
+from harness.model import Samples, Suite, Variant
+from harness.ports import Build
+from harness.recipes import _onnx_tools
+
+Progress = Callable[[str], None]
+
+
+def build_suite(
+    suite_file: Path, *, force: bool = False, only: Sequence[str] = (), progress: Progress = lambda _: None
+) -> list[Path]:
+    """Build every variant of a suite that has a recipe, and return the files that were made.
+
+    A file whose ledger entry fits what the suite asks for is left alone. Missing files of the baseline are made first,
+    by the script that `[baseline] source` names.
+
+    Args:
+        suite_file: the suite's TOML.
+        force: build also what is up to date.
+        only: ids of the variants to build; empty for all.
+        progress: called with one line for each step.
+
+    Raises:
+        LabError: the suite is wrong, an id is unknown, or the baseline is missing and has no source.
+        RecipeError: a recipe failed; what was built before it is kept.
+    """
+    suite = _with_baseline(lab.read_suite(suite_file), progress)
+    _check_only(suite, only)
+    made = []
+    for variant in suite.variants:
+        if variant.recipe is None or (only and variant.id not in only):
+            continue
+        if not variant.problem and not force:
+            progress(f"{variant.path.name}: up to date")
+            continue
+        progress(f"{variant.path.name}: {variant.recipe} …")
+        _build(suite, variant)
+        made.append(variant.path)
+        progress(f"{variant.path.name}: {variant.path.stat().st_size / 1000:.0f} kB")
+    return made
+
+
+def _check_only(suite: Suite, only: Sequence[str]) -> None:
+    built = sorted({variant.id for variant in suite.variants if variant.recipe})
+    for name in only:
+        if name not in built:
+            hint = registry.suggestion(name, built)
+            raise LabError(
+                f"no variant {name!r} is built from a recipe; {hint}", file=lab.shown(suite.file), key="variant"
+            )
+
+
+def _with_baseline(suite: Suite, progress: Progress) -> Suite:
+    """Return the suite with the files of its baseline in place."""
+    missing = [variant for variant in suite.variants if variant.id == suite.baseline and variant.problem]
+    if not missing:
+        return suite
+    file = lab.shown(suite.file)
+    source = check(SuiteTable, parse(suite.file), file=file).baseline.source
+    if not source:
+        raise LabError(missing[0].problem, file=file, key="baseline.model")
+    script = suite.file.parent / source
+    progress(f"{', '.join(variant.path.name for variant in missing)}: {script.name} …")
+    if subprocess.run([sys.executable, str(script)], check=False).returncode:
+        raise RecipeError(f"{lab.shown(script)} failed, see above; the baseline of {suite.id} is not built")
+    return lab.read_suite(suite.file)
+
+
+def _build(suite: Suite, variant: Variant) -> None:
+    """Run one recipe and enter its result into the ledger."""
+    file = lab.shown(suite.file)
+    parent = _parent(suite, variant)
+    key = f"variant[{variant.id}]"
+    recipe = registry.load("recipes", str(variant.recipe), file=file, key=f"{key}.recipe")
+    options = registry.options(recipe, variant.parameters, file=file, key=f"{key}.parameters")
+    job = Build(parent.path, variant.path, _Splits(suite), suite.input, suite.task)
+    try:
+        recipe.build(job, options)
+    except HarnessError as error:
+        raise RecipeError(f"{file}: {variant.id}: {error}") from error
+    except Exception as error:
+        # The converters have no error tree of their own, and raise whatever went wrong deep inside them.
+        reason = (str(error).splitlines() or [""])[0]
+        raise RecipeError(
+            f"{file}: {variant.id}: {variant.recipe} failed on {parent.path.name} ({type(error).__name__}: {reason}); "
+            "check that [data.input] fits the model, or bring this variant ready-made"
+        ) from error
+    entries = ledger.read(variant.path.parent)
+    entries[variant.path.name] = ledger.Entry(
+        recipe=str(variant.recipe),
+        parameters=dict(variant.parameters),
+        parent=parent.path.name,
+        parent_sha256=parent.sha256,
+        key=ledger.key(str(variant.recipe), variant.parameters, parent.sha256),
+        sha256=ledger.sha256(variant.path),
+        size_bytes=variant.path.stat().st_size,
+        tools=_onnx_tools.versions(),
+    )
+    ledger.write(variant.path.parent, entries)
+
+
+def _parent(suite: Suite, variant: Variant) -> Variant:
+    """Return the baseline's file of the variant's own format."""
+    return next(one for one in suite.variants if one.id == suite.baseline and one.format == variant.format)
+
+
+@dataclass(frozen=True, slots=True)
+class _Splits:
+    """Reads a split of the suite's data when a recipe asks for it."""
+
+    suite: Suite
+
+    def __call__(self, split: str) -> Samples:
+        """Return one split."""
+        keys: dict[str, Any] = dict(self.suite.data)
+        file = lab.shown(self.suite.file)
+        source = registry.load("data", keys.pop("source"), file=file, key="data.source")
+        options = registry.options(source, keys, file=file, key="data")
+        samples: Samples = source.load(options, split=split, base=self.suite.file.parent, cache=cache_dir() / "data")
+        return samples
