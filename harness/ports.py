@@ -14,6 +14,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from harness.agent.contract import Event
 from harness.model import Device, Estimate, Evaluation, InputSpec, Samples, Task
 
 
@@ -60,6 +61,8 @@ class Connection(Protocol):
 class Transport(Protocol):
     """harness/transports/SCHEME.py: the way onto devices whose address begins with SCHEME."""
 
+    ENCRYPTED: bool
+
     def connect(self, device: Device, *, timeout_s: float = 15.0) -> Connection:
         """Open a connection; raises Unreachable, Refused or HostKeyMismatch."""
 
@@ -67,40 +70,113 @@ class Transport(Protocol):
         """Return where the harness lives on such a device when its file does not say (may start with ~/)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What wheels must fit: `python` as (3, 11), `machine` as uname says, `glibc` as (2, 36)."""
+
+    python: tuple[int, int]
+    machine: str
+    glibc: tuple[int, int]
+
+    @property
+    def platforms(self) -> list[str]:
+        """The platform tags this target takes, newest first (PEP 600 and its legacy names)."""
+        major, minor = self.glibc
+        tags = [f"manylinux_{major}_{m}_{self.machine}" for m in range(minor, 4, -1)]
+        return [*tags, f"manylinux2014_{self.machine}", f"linux_{self.machine}"]
+
+    def __str__(self) -> str:
+        return f"cp{self.python[0]}{self.python[1]} on {self.machine} with glibc {self.glibc[0]}.{self.glibc[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The harness's place on one device.
+
+    Attributes:
+        root: the workdir, absolute.
+        command: starts the device side; a command of it (run, follow, survey, inventory) and its arguments follow.
+        target: what wheels must fit there.
+        extract: (tar, folder) -> the command line that unpacks one into the other.
+        folder: the device side's own folder, whose name is a digest of what measures; "" where there is none.
+    """
+
+    root: str
+    command: tuple[str, ...]
+    target: Target
+    extract: Callable[[str, str], Sequence[str]]
+    folder: str = ""
+
+
+class Handle(Protocol):
+    """What a runner and a lease are given of a device: `harness.deploy.DeviceHandle`, whose methods are Connection's.
+
+    A connection that is lost is made again and what was asked is repeated; only `stream` raises Transient then.
+    """
+
+    device: Device
+
+    @property
+    def root(self) -> str:
+        """The harness's folder on the device, absolute."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """What `Runner.install` returned."""
+
+    def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
+        """Run a command and wait, as `Connection.run` does."""
+
+    def stream(self, argv: Sequence[str], *, silence_s: float) -> Iterator[bytes]:
+        """Run a command and yield its lines, as `Connection.stream` does."""
+
+    def push(self, source: Path, target: str) -> None:
+        """Copy a file to the device, as `Connection.push` does."""
+
+    def pull(self, source: str, target: Path) -> None:
+        """Copy a file from the device, as `Connection.pull` does."""
+
+
 class Runner(Protocol):
     """harness/runners/NAME.py: what executes a job directory on the device, detached.
 
-    `SCENARIOS` are those of `[load]` that it can measure; a case with another one is refused.
+    Attributes:
+        SCENARIOS: those of `[load]` that it can measure; a case with another one is refused.
+        METERS: whether it has an energy pass.
+        OUTPUTS: whether it gives the models' outputs, so that they can be judged and held against the host's.
     """
 
     SCENARIOS: tuple[str, ...]
+    METERS: bool
+    OUTPUTS: bool
 
-    def install(self, connection: Connection, device: Device, root: str) -> Any:
-        """Bring the device side into `root` and return the `placing.Workspace`; raises DeviceError."""
+    def install(self, handle: Handle) -> Workspace:
+        """Bring the device side into `handle.root`; raises DeviceError."""
 
-    def runtime(self, connection: Connection, device: Device, place: Any, requirement: str) -> str:
+    def runtime(self, handle: Handle, requirement: str) -> str:
         """Bring a runtime and return its folder on the device; raises DeviceError."""
 
-    def start(self, connection: Connection, device: Device, command: Sequence[str], job: str) -> None:
+    def start(self, handle: Handle, job: str, *, low_priority: bool = False) -> None:
         """Start the job directory `job`; returns at once, and needs no connection afterwards."""
 
-    def follow(
-        self, connection: Connection, device: Device, command: Sequence[str], job: str, *, offset: int
-    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def follow(self, handle: Handle, job: str, *, offset: int) -> Iterator[tuple[int, Event]]:
         """Yield (offset behind it, event) from byte `offset` to the final `done`; MeasurementError if it died."""
 
-    def stop(self, connection: Connection, job: str) -> None:
+    def stop(self, handle: Handle, job: str) -> None:
         """End the job and everything it started."""
 
 
 class Lease(Protocol):
     """harness/leases/NAME.py: one measurer per device."""
 
-    def take(self, connection: Connection, device: Device, root: str, owner: str) -> None:
+    def take(self, handle: Handle, owner: str) -> None:
         """Become the one measurer, or raise Busy saying who is."""
 
-    def free(self, connection: Connection, root: str) -> None:
+    def free(self, handle: Handle) -> None:
         """Let the next one measure."""
+
+    def holder(self, handle: Handle) -> str:
+        """Return who measures on the device now, "" if nobody does."""
 
 
 class DataSource(Protocol):
@@ -152,9 +228,17 @@ class Metric(Protocol):
 
 
 class Section(Protocol):
-    """harness/page/sections/NAME.py: one part of the report."""
+    """harness/page/sections/NAME.py: one part of the report.
+
+    Attributes:
+        ORDER: its place on the page, the smallest first.
+        TITLE: its heading.
+        TEMPLATE: Jinja markup that is rendered with what `context` returns, `report`, `several` and `folded`.
+    """
 
     ORDER: int
+    TITLE: str
+    TEMPLATE: str
 
     def context(self, report: Any) -> Mapping[str, Any] | None:
-        """Return what templates/NAME.html is rendered with, or None to leave the section out."""
+        """Return what the template is rendered with, or None to leave the section out."""

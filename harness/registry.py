@@ -101,6 +101,24 @@ def load(room: str, name: str, *, file: str, key: str) -> ModuleType:
     raise LabError(f"unknown name {name!r}", remedy=suggestion(name, names(room)), file=file, key=key)
 
 
+def sources(room: str, name: str) -> dict[str, bytes]:
+    """Return path relative to the room's folder -> content, of the files of a plug-in that is not the package's own.
+
+    A module gives NAME.py, a package all files below its folder; a plug-in of the package itself gives nothing.
+
+    Args:
+        room: as for `load`.
+        name: the plug-in's name.
+    """
+    if name in _files(room):
+        return {}
+    file = Path(str(load(room, name, file=f"entry point {name}", key=room).__file__))
+    if file.name != "__init__.py":
+        return {f"{name}.py": file.read_bytes()}
+    found = (path for path in sorted(file.parent.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {f"{name}/{path.relative_to(file.parent).as_posix()}": path.read_bytes() for path in found}
+
+
 @cache
 def runtimes() -> Mapping[str, Runtime]:
     """Return distribution name (normalised) -> Runtime for every file of harness/agent/runtimes/."""
