@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from harness.errors import LabError
-from harness.lab.tables import Table
+from harness.lab.tables import Table, checked_id
 from harness.registry import blame
 
 T = TypeVar("T", bound=Table)
@@ -60,6 +61,16 @@ def parse(path: Path) -> dict[str, Any]:
         raise LabError("there is no such file", file=shown(path)) from error
     except OSError as error:
         raise LabError(f"cannot be read: {error.strerror}", file=shown(path)) from error
+
+
+def check_name(path: Path, noun: str) -> None:
+    """Raise LabError unless a file's name can be the id of its `noun` ("device", "suite")."""
+    try:
+        checked_id(path.stem)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        text = f"the file's name is the {noun}'s id, and {context['text']}"
+        raise LabError(text, remedy=context["remedy"], file=shown(path)) from error
 
 
 def check(kind: type[T], raw: Mapping[str, Any], *, file: str) -> T:

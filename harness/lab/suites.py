@@ -11,8 +11,8 @@ from typing import Any, Final
 from harness import registry
 from harness.errors import LabError
 from harness.lab.models import Models
-from harness.lab.reading import check, parse, shown
-from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable, checked_id
+from harness.lab.reading import check, check_name, parse, shown
+from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable
 from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Suite, Task
 from harness.vocabulary import METRICS
 
@@ -36,13 +36,10 @@ def read_suite(path: Path) -> Suite:
         LabError: anything else that is wrong, naming file and key.
     """
     file = shown(path)
-    try:
-        checked_id(path.stem)
-    except ValueError as error:
-        raise LabError(f"the file's name is the suite's id, and {error}", file=file) from error
+    check_name(path, "suite")
     table = check(SuiteTable, parse(path), file=file)
     _check_ids(table, file=file)
-    # Every table is read before the models: a wrong key is told before gigabytes are hashed.
+    # Every table is read before the models: a wrong key is reported before gigabytes are hashed.
     data, task, load = _data(table, file=file), _task(table, file=file), _load(table.load, file=file)
     spec, accept = _input(table, file=file), _accept(table.accept, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
