@@ -15,6 +15,7 @@ from harness.recipes import _onnx_tools, _training
 from harness.recipes._inputs import prepare
 
 FORMATS = ("onnx",)
+TOOLS = ("numpy", "torch", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 FORMATS = ("onnx",)
+TOOLS = ("numpy", "torch", "onnx", "onnx2torch", "torch-pruning", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from harness.ports import Build
 from harness.recipes import _onnx_tools
 
 FORMATS = ("onnx",)
+TOOLS = ("numpy", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
