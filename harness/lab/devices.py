@@ -66,7 +66,7 @@ def read_device(path: Path) -> Device:
     lease_options = _chosen_table(raw, "leases", "lease", file=file)
     table = check(DeviceTable, raw, file=file)
     if place is None:
-        raise LabError("this key is required", file=file, key="address")
+        raise LabError("this key is required", remedy="say where the device is", file=file, key="address")
     _check_name(table.runner, "runners", "runner", file=file)
     _check_name(table.lease, "leases", "lease", file=file)
     return Device(
@@ -165,7 +165,12 @@ def _runtimes(texts: Sequence[str], *, file: str) -> tuple[str, ...]:
                 f"{text!r} is not a requirement", remedy="write NAME==VERSION", file=file, key="runtimes"
             ) from error
         if requirement.url or requirement.marker or requirement.extras:
-            raise LabError(f"{text!r} must be a plain NAME==VERSION", file=file, key="runtimes")
+            raise LabError(
+                f"{text!r} has more than a name and a version",
+                remedy="write a plain NAME==VERSION",
+                file=file,
+                key="runtimes",
+            )
         name, known = registry.normalised(requirement.name), registry.runtimes()
         if name not in known:
             raise LabError(

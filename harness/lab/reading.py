@@ -54,13 +54,15 @@ def parse(path: Path) -> dict[str, Any]:
         reason = re.sub(r" \(at .*\)$", "", str(error))
         where = f":{line[1]}" if line else ""
         at_end = " at its end" if "end of document" in str(error) else ""
-        raise LabError(f"not valid TOML{at_end}: {reason}", file=f"{shown(path)}{where}") from error
+        raise LabError(
+            f"not valid TOML{at_end}: {reason}", remedy="correct it there", file=f"{shown(path)}{where}"
+        ) from error
     except UnicodeDecodeError as error:
         raise LabError("not UTF-8 text", remedy="save it as UTF-8", file=shown(path)) from error
     except FileNotFoundError as error:
-        raise LabError("there is no such file", file=shown(path)) from error
+        raise LabError("there is no such file", remedy="correct the name", file=shown(path)) from error
     except OSError as error:
-        raise LabError(f"cannot be read: {error.strerror}", file=shown(path)) from error
+        raise LabError(f"cannot be read: {error.strerror}", remedy="change its rights", file=shown(path)) from error
 
 
 def check_name(path: Path, noun: str) -> None:

@@ -92,7 +92,12 @@ def _data(table: SuiteTable, *, file: str) -> Mapping[str, Any]:
 def _input(table: SuiteTable, *, file: str) -> InputSpec:
     spec = table.data.input
     if len(spec.mean) != len(spec.std) and 1 not in (len(spec.mean), len(spec.std)):
-        raise LabError("mean and std must have as many values as each other, or one", file=file, key="data.input")
+        raise LabError(
+            "mean and std must have as many values as each other, or one",
+            remedy="write one value, or one a channel",
+            file=file,
+            key="data.input",
+        )
     return InputSpec(layout=spec.layout, scale=spec.scale, mean=tuple(spec.mean), std=tuple(spec.std))
 
 
@@ -138,6 +143,11 @@ def _accept(lines: Mapping[str, AcceptTable], *, file: str) -> tuple[Criterion, 
             raise LabError("has no bound", remedy=f"write {{ {allowed[0]} = NUMBER }}", file=file, key=key)
         for rule, bound in rules.items():
             if rule not in allowed:
-                raise LabError(f"{metric} takes {' or '.join(allowed)}", file=file, key=f"{key}.{rule}")
+                raise LabError(
+                    f"{metric} takes {' or '.join(allowed)}",
+                    remedy="use that bound",
+                    file=file,
+                    key=f"{key}.{rule}",
+                )
             criteria.append(Criterion(metric=metric, rule=rule, bound=bound))
     return tuple(criteria)
