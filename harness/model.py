@@ -64,6 +64,11 @@ class Address:
     port: int = 0
     serial: str = ""
 
+    @property
+    def here(self) -> bool:
+        """Whether it is the machine that the harness runs on."""
+        return self.scheme == "local"
+
     @classmethod
     def of_url(cls, scheme: str, rest: str) -> Address:
         """Return the address that `//[USER@]HOST[:PORT]` behind a scheme spells; raises ValueError for anything else.
@@ -84,11 +89,6 @@ class Address:
         if not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
             raise ValueError(f"{host!r} is no host, or {user!r} no user")
         return cls(scheme, host=host, user=user, port=port)
-
-    @property
-    def here(self) -> bool:
-        """Whether it is the machine the harness runs on."""
-        return self.scheme == "local"
 
     def __str__(self) -> str:
         place = self.host or self.serial
@@ -119,6 +119,7 @@ class Device:
     address: Address
     description: str = ""
     runner: str = "python"
+    lease: str = "file"
     runtimes: tuple[str, ...] = ()
     workdir: str = ""
     meter: Mapping[str, Any] | None = None
@@ -127,7 +128,6 @@ class Device:
     options: Mapping[str, Any] = field(default_factory=dict)
     file: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
-    lease: str = "file"
     lease_options: Mapping[str, Any] = field(default_factory=dict)
 
 

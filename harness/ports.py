@@ -116,9 +116,6 @@ class Lease(Protocol):
     def free(self, connection: Connection, root: str) -> None:
         """Let the next one measure."""
 
-    def holder(self, connection: Connection, root: str) -> str:
-        """Return who measures on the device now, "" if nobody does."""
-
 
 class DataSource(Protocol):
     """harness/data/NAME.py: labelled images.

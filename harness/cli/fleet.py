@@ -17,6 +17,7 @@ from harness.cli.settings import Settings
 from harness.cli.tables import empty, show
 from harness.deploy import provision
 from harness.errors import HarnessError, LabError, StoreError
+from harness.leases import file as lease
 from harness.model import Device
 from harness.ports import Connection
 from harness.units import ABSENT
@@ -63,19 +64,13 @@ def probe(device: Device) -> Probe:
         connection = connect(device)
         try:
             done = connection.run(["sh", "-c", _HEAT], timeout_s=CONNECT_S)
-            holder = _holder(connection, device)
+            holder = lease.holder(connection, provision.workdir(connection, device))
         finally:
             connection.close()
     except HarnessError as error:
         return Probe(False, str(error).removeprefix(f"{device.id}: "))
     heats = [int(line) / 1000 for line in done.text.split() if line.lstrip("-").isdigit()]
     return Probe(True, holder=holder, temperature_c=max(heats, default=None))
-
-
-def _holder(connection: Connection, device: Device) -> str:
-    """Return who measures on the device now, "" if nobody does."""
-    lease = registry.load("leases", device.lease, file=lab.shown(device.file), key="lease")
-    return str(lease.holder(connection, provision.workdir(connection, device)))
 
 
 def probe_all(devices: Iterable[Device], *, deadline_s: float = DEADLINE_S) -> dict[str, Probe]:
