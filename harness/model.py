@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,10 @@ IntArray = npt.NDArray[np.int64]
 
 #: What a stream has where its suite does not say: an ultrasound probe's.
 FRAME_RATE_HZ = 30.0
+
+#: Neither a host nor a user may begin with "-": a command line would take it for an option.
+_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +69,32 @@ class Address:
         """Whether it is the machine that the harness runs on."""
         return self.scheme == "local"
 
+    @classmethod
+    def of_url(cls, scheme: str, rest: str) -> Address:
+        """Return the address that `//[USER@]HOST[:PORT]` behind a scheme spells; raises ValueError for anything else.
+
+        Args:
+            scheme: what stands before the colon.
+            rest: what stands behind it.
+        """
+        if not rest.startswith("//"):
+            raise ValueError(f"{scheme}: must be followed by //")
+        url = urlsplit(f"{scheme}:{rest}")
+        port, user = url.port or 0, url.username or ""
+        bare = url.netloc.rpartition("@")[2]  # url.hostname would make a serial number lower-case
+        host = bare.removesuffix(f":{url.port}") if url.port is not None else bare
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if url.path.strip("/") or url.query or url.fragment:
+            raise ValueError("nothing may stand behind the host")
+        if not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
+            raise ValueError(f"{host!r} is no host, or {user!r} no user")
+        return cls(scheme, host=host, user=user, port=port)
+
     def __str__(self) -> str:
+        place = self.host or self.serial
         user = f"{self.user}@" if self.user else ""
         port = f":{self.port}" if self.port else ""
-        return f"{self.scheme}://{user}{self.host or self.serial}{port}" if not self.here else "local:"
+        return f"{self.scheme}://{user}{place}{port}" if place else f"{self.scheme}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +110,8 @@ class Limits:
 class Device:
     """One device file.
 
-    `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `meter` the
-    `[meter]` table.
+    `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `lease_options`
+    the lease's, `meter` the `[meter]` table.
     """
 
     id: str
@@ -100,6 +128,7 @@ class Device:
     options: Mapping[str, Any] = field(default_factory=dict)
     file: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    lease_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

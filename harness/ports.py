@@ -1,7 +1,8 @@
-"""What each plug-in room promises. A plug-in is one module; its file name is the name used in TOML.
+"""What each plug-in room promises. A plug-in is one module, a file or a folder; its name is the name used in TOML.
 
-A module of a room defines the functions of its Protocol at module level. Where it takes settings it also defines a
-frozen dataclass `Options` whose fields are the keys it accepts in TOML; `harness.registry.options` checks them.
+A module of a room defines everything in its Protocol at module level; an attribute that has a value here may be left
+out. `Options` is a frozen dataclass whose fields are the keys that the plug-in accepts in TOML, each with a default;
+`harness.registry.options` checks them. Every room stands in `ROOMS`, at the end of this file.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.agent.contract import Event
-from harness.model import Device, Estimate, Evaluation, InputSpec, Samples, Task
+from harness.model import Address, Device, Estimate, Evaluation, InputSpec, Samples, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,20 @@ class Connection(Protocol):
 
 
 class Transport(Protocol):
-    """harness/transports/SCHEME.py: the way onto devices whose address begins with SCHEME."""
+    """harness/transports/SCHEME.py: the way onto devices whose address begins with SCHEME.
 
+    Attributes:
+        EXAMPLE: such an address, for messages and the schema.
+        ENCRYPTED: whether nobody on the way can read what is sent; confidential suites go over no other transport.
+        Options: the keys of the table `[SCHEME]` in a device's file.
+    """
+
+    EXAMPLE: str
     ENCRYPTED: bool
+    Options: type[Any]
+
+    def address(self, text: str) -> Address:
+        """Return what stands behind "SCHEME:" as an Address; raises ValueError when it is none."""
 
     def connect(self, device: Device, *, timeout_s: float = 15.0) -> Connection:
         """Open a connection; raises Unreachable, Refused or HostKeyMismatch."""
@@ -180,10 +192,19 @@ class Lease(Protocol):
 
 
 class DataSource(Protocol):
-    """harness/data/NAME.py, with a dataclass `Options`."""
+    """harness/data/NAME.py: labelled images.
+
+    Attributes:
+        Options: the keys of `[data]` besides those that every source has.
+    """
+
+    Options: type[Any]
 
     def load(self, options: Any, *, split: str, base: Path, cache: Path) -> Samples:
         """Return a split; paths in `options` are relative to `base`, `cache` is a folder to keep derived files in."""
+
+    def example(self, folder: Path) -> Mapping[str, Any]:
+        """Write a small labelled example into `folder` and return the keys of `[data]` that read its split `test`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +219,17 @@ class Build:
 
 
 class Recipe(Protocol):
-    """harness/recipes/NAME.py, with a dataclass `Options` and `FORMATS`, the parent formats it takes."""
+    """harness/recipes/NAME.py: how a variant is built from its baseline.
+
+    Attributes:
+        FORMATS: of the parents that it takes.
+        TOOLS: the distributions that decide what it writes; the ledger keeps their versions.
+        Options: the keys of `parameters`.
+    """
 
     FORMATS: tuple[str, ...]
+    TOOLS: tuple[str, ...]
+    Options: type[Any]
 
     def build(self, job: Build, options: Any) -> None:
         """Write the variant to `job.target`; raises RecipeError naming the extra to install when a tool is missing."""
@@ -242,3 +271,132 @@ class Section(Protocol):
 
     def context(self, report: Any) -> Mapping[str, Any] | None:
         """Return what the template is rendered with, or None to leave the section out."""
+
+
+class LoadedModel(Protocol):
+    """One loaded model with one input, as `Runtime.Session` makes it on the device.
+
+    Attributes:
+        shape: of the input; a size that may vary is not a number.
+        dtype: numpy's name of the input's type.
+        quantization: scale and zero point of a quantised input; (0.0, 0) for any other.
+        accelerator: the one asked for if it really is used, else "".
+    """
+
+    shape: Sequence[Any]
+    dtype: str
+    quantization: tuple[float, int]
+    accelerator: str
+
+    def bind(self, x: Any) -> Any:
+        """Return what `call` takes for the input array `x` of shape (1, ...)."""
+
+    def call(self, bound: Any) -> Any:
+        """Run one inference and return the outputs; this is what is timed."""
+
+    def result(self, outputs: Any) -> Any:
+        """Return the first output as float32, without the batch axis."""
+
+    def quantised(self) -> bool:
+        """Return whether the model computes with integers that stand for numbers."""
+
+    def nodes(self) -> dict[str, int]:
+        """Return what ran -> nodes it ran since loading, of a session with `trace`; called once after one inference."""
+
+
+class Runtime(Protocol):
+    """harness/agent/runtimes/NAME.py: loads and calls models on the device, so it imports nothing of ours.
+
+    Attributes:
+        REQUIREMENT: the distribution that is installed on the device.
+        CONSTRAINTS: on what is installed with it, such as `numpy<2`.
+        FORMATS: of the models that it runs, which are their files' endings.
+        ACCELERATORS: every name that it knows an accelerator by; which of them a device has is seen there.
+    """
+
+    REQUIREMENT: str
+    CONSTRAINTS: tuple[str, ...]
+    FORMATS: tuple[str, ...]
+    ACCELERATORS: tuple[str, ...]
+
+    def Session(self, path: str, threads: int, accelerator: str = "", trace: str = "") -> LoadedModel:  # noqa: N802 a class
+        """Load a model.
+
+        Args:
+            path: of its file.
+            threads: that an inference may use.
+            accelerator: one of `offers()` to use, "" for none.
+            trace: beginning of the name of a file to note in what ran each node, "" not to.
+        """
+
+    def offers(self) -> list[str]:
+        """Return the accelerators that it can use on this device."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return `runtime`, `runtime_version` and `accelerator`: its name, its version, what runs models by default."""
+
+
+class Reader(Protocol):
+    """An open meter, as `Meter.Meter` makes it. What cannot be read raises OSError or ValueError with the reason.
+
+    Attributes:
+        resolution: the smallest step between readings, in the unit of `read`.
+    """
+
+    resolution: float
+
+    def read(self) -> float:
+        """Return the joules used since some fixed moment, or the watts drawn now."""
+
+    def charging(self) -> bool:
+        """Return whether the device is being charged, which hides what it draws."""
+
+    def close(self) -> None:
+        """Let go of the meter."""
+
+
+class Meter(Protocol):
+    """harness/meters/NAME.py is read by the host, harness/agent/meters/NAME.py by the device.
+
+    A meter for devices imports nothing of ours, as the agent; the host can read it, too (`side = "host"`).
+
+    Attributes:
+        QUANTITY: "joules" or "watts".
+        UNTESTED: why its numbers are to be taken with care, if it never saw its hardware.
+        Options: the keys of `[meter]`.
+    """
+
+    QUANTITY: str
+    UNTESTED: str = ""
+    Options: type[Any]
+
+    def Meter(self, options: Any) -> Reader:  # noqa: N802 a class
+        """Open the meter; raises OSError or ValueError when it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One plug-in room.
+
+    Attributes:
+        protocol: what every plug-in in it promises.
+        toml: how TOML selects one, {name} being its name; "" where nothing does.
+    """
+
+    protocol: type
+    toml: str = ""
+
+
+#: Name (a folder of harness/, dotted for a folder within a folder) -> room; entry points are in the group harness.NAME.
+ROOMS: Final[Mapping[str, Room]] = {
+    "transports": Room(Transport, 'address = "{name}:'),
+    "runners": Room(Runner, 'runner = "{name}"'),
+    "leases": Room(Lease, 'lease = "{name}"'),
+    "agent.runtimes": Room(Runtime, 'runtimes = ["{requirement}=='),
+    "agent.meters": Room(Meter, 'kind = "{name}"'),
+    "meters": Room(Meter, 'kind = "{name}"'),
+    "data": Room(DataSource, 'source = "{name}"'),
+    "metrics": Room(Metric, 'kind = "{name}"'),
+    "recipes": Room(Recipe, 'recipe = "{name}"'),
+    "page.sections": Room(Section),
+}

@@ -128,9 +128,7 @@ class TimedPass:
         self._paused_s += paused
         return drift
 
-    def _guard(
-        self, index: int, held: dict[int, Process], body: Callable[[], list[contract.Round]]
-    ) -> list[contract.Round]:
+    def _guard(self, index: int, held: dict[int, Process], body: Any) -> list[contract.Round]:
         try:
             done: list[contract.Round] = body()
         except Lost as lost:

@@ -1,4 +1,6 @@
-"""A folder `lease/` under the device's workdir, made by one measurer at a time (`mkdir` is atomic everywhere).
+"""lease = "file"
+
+A folder `lease/` under the device's workdir, made by one measurer at a time (`mkdir` is atomic everywhere).
 
 It holds who measures, and its `beat` is touched by the device side between rounds, so nothing is sent meanwhile. A
 lease whose beat is older than `EXPIRY_MIN` belongs to somebody who is gone, and is taken over.
