@@ -30,7 +30,7 @@ static int nameless_file(void)
     return copy;
 }
 
-/* In the child: becomes the program, or tells the parent why not. */
+/* In the child: becomes the program, or says to the parent why not. */
 static void become(char *const *argv, int output, int errors, int news)
 {
     signal(SIGPIPE, SIG_DFL);
@@ -66,7 +66,7 @@ int child_start(struct child *child, char *const *argv, struct fault *fault)
         return 1;
     child->pid = child->pid > 0 ? child->pid : 0;
     child_close(child);
-    return fail(fault, "meter", "[Errno %d] %s: '%s'", why, strerror(why), argv[0]);
+    return fail(fault, "meter", "%s cannot be started: %s", argv[0], strerror(why));
 }
 
 static int reap(struct child *child, int options)

@@ -62,7 +62,7 @@ static int ask_to_spin(struct watch *watch, struct fault *fault)
 /* Waits for the next reading's turn; 1 when the window is over: the process has answered, or the time has passed. */
 static int rest(struct watch *watch, int busy, int64_t over_ns)
 {
-    uint64_t chance = conduct_random(watch->conductor) % (MOST_GAP_MS - LEAST_GAP_MS + 1);
+    uint64_t chance = conductor_random(watch->conductor) % (MOST_GAP_MS - LEAST_GAP_MS + 1);
     int64_t left_ms = (over_ns - now_ns() + 999999) / 1000000, gap_ms = LEAST_GAP_MS + (int64_t)chance;
     struct pollfd ready = {.fd = busy ? watch->process->answers : -1, .events = POLLIN};
     int answered = poll(&ready, 1, (int)(left_ms < 0 ? 0 : left_ms < gap_ms ? left_ms : gap_ms)) > 0;

@@ -9,7 +9,7 @@
 
 #include "child.h"
 #include "clock.h"
-#include "meter.h"
+#include "meter_kind.h"
 
 enum { SHOWN = 80 };
 
@@ -31,13 +31,8 @@ static int watts_of(const char *line, const char *program, double *watts, struct
         word[end - 1] = 0;
     *watts = strtod(word, &behind);
     int known = *word && *behind == 0 && word[strspn(word, "0123456789+-.eE")] == 0 && isfinite(*watts) && *watts >= 0;
-    if (!known) {
-        struct text shown = {0};
-        word[strlen(word) > SHOWN ? SHOWN : strlen(word)] = 0;
-        meter_quote(&shown, word);
-        fail(fault, "meter", "%s printed %s, which is no number of watts; print one a line", program, shown.data);
-        text_free(&shown);
-    }
+    if (!known)
+        fail(fault, "meter", "%s printed \"%.*s\", which is no number of watts; print one a line", program, SHOWN, word);
     free(word);
     return known;
 }
@@ -90,7 +85,7 @@ static void take_lines(struct command *command)
     free(rest);
 }
 
-/* Reads all that the stream has said, so that a reading is never an old one from a full pipe. */
+/* Reads all that the stream has said, so that no old line of a full pipe passes for a reading. */
 static void drain(struct command *command)
 {
     char chunk[4096];
@@ -137,7 +132,7 @@ static int open_command(struct meter *meter, const struct meter_spec *spec, stru
     if (spec->argv[0] == NULL)
         return fail(fault, "meter", "argv is empty: name the program that prints watts");
     if (strcmp(spec->mode, "stream") != 0 && strcmp(spec->mode, "once") != 0)
-        return fail(fault, "meter", "mode is \"stream\" or \"once\", not '%s'", spec->mode);
+        return fail(fault, "meter", "mode is \"stream\" or \"once\", not \"%s\"", spec->mode);
     if (!(spec->deadline_s > 0 && spec->deadline_s <= 60))
         return fail(fault, "meter", "deadline_s must lie between 0 and 60 s, not %g", spec->deadline_s);
     struct command *command = need(sizeof *command);

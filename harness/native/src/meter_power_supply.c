@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "meter.h"
+#include "meter_kind.h"
 
 /* What a machine that is awake may draw. Some drivers count in mA, or in steps of their own, against the rules of the
  * kernel: 2.6 A at 3.8 V, told in mA, would pass for 0.0099 W. */

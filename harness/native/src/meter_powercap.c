@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "meter.h"
+#include "meter_kind.h"
 
 struct counter {
     char *path;

@@ -93,7 +93,7 @@ static void once(struct conductor *conductor, const char *phase, phase_body *bod
     struct process process;
     struct text fields = {0};
     struct fault fault = {0};
-    int good = conduct_start(conductor, index, &process, &fault) && body(conductor, &process, &fields, &fault);
+    int good = conductor_start(conductor, index, &process, &fault) && body(conductor, &process, &fields, &fault);
     if (good && body == memory) {
         int64_t peak = (int64_t)process_number(&process, "peak_rss_bytes");
         conductor->peak_bytes[index] = peak > conductor->peak_bytes[index] ? peak : conductor->peak_bytes[index];
@@ -106,7 +106,7 @@ static void once(struct conductor *conductor, const char *phase, phase_body *bod
         text_add(event, ", \"model\": %zu, \"turn\": %d, \"of\": %d%s", index, turn, of, fields.data);
         events_end(&conductor->events);
     } else
-        conduct_drop(conductor, index, phase, &fault);
+        conductor_drop(conductor, index, phase, &fault);
     text_free(&fields);
 }
 
@@ -115,7 +115,7 @@ static void each(struct conductor *conductor, const char *phase, phase_body *bod
 {
     size_t *order = need(conductor->job.models * sizeof *order);
     for (int turn = 0; turn < times; turn++) {
-        size_t count = conduct_shuffled(conductor, conductor->alive, order);
+        size_t count = conductor_shuffled(conductor, conductor->alive, order);
         for (size_t i = 0; i < count; i++)
             once(conductor, phase, body, order[i], turn, times);
     }

@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "survey.h"
+#include "system.h"
 #include "track.h"
 
 /* How much warmer than before the job still counts as cool, in kelvin; a sign of life for the host, which takes a long
@@ -24,7 +25,7 @@ static void cool(struct burden *burden)
     int64_t began = now_ns();
     for (;;) {
         double now_c = 0, drift = sentinel_drift(&conductor->sentinel);
-        int known = survey_temperature(&now_c);
+        int known = system_temperature(&now_c);
         int warm = known && conductor->cool_known && now_c > conductor->cool_c + WARMER_C;
         int cooled = drift <= SENTINEL_DRIFT && !warm;
         double waited = (double)(now_ns() - began) * 1e-9, left = most_s - waited;
@@ -60,7 +61,7 @@ static int windows(struct burden *burden, struct process *process, struct track 
     double word_s = WORD_S, celsius;
     while (track->count == 0 || (double)(now_ns() - began) < plan->sustained_s * 1e9) {
         int64_t at_ns = now_ns() - began;
-        int known = survey_temperature(&celsius);
+        int known = system_temperature(&celsius);
         give_word(conductor, process->index, (double)at_ns * 1e-9, &word_s);
         if (!process_ask(process, fault, "round", ", \"duration_s\": %.9g, \"minimum\": %d, \"keep\": true",
                          plan->window_s, plan->round_min))
@@ -79,7 +80,7 @@ static int bear(struct burden *burden, size_t index, struct fault *fault)
     struct conductor *conductor = burden->conductor;
     struct process process;
     struct track track = {0};
-    int good = conduct_start(conductor, index, &process, fault) && process_do(&process, fault, "load") &&
+    int good = conductor_start(conductor, index, &process, fault) && process_do(&process, fault, "load") &&
                process_do(&process, fault, "first");
     int64_t began = now_ns();
     good = good && process_ask(&process, fault, "warm", ", \"max_s\": %.9g", conductor->job.plan.warmup_s);
@@ -106,7 +107,7 @@ void sustained_pass(struct conductor *conductor)
 {
     struct burden burden = {.conductor = conductor};
     size_t *order = need(conductor->job.models * sizeof *order);
-    size_t count = conduct_shuffled(conductor, conductor->alive, order);
+    size_t count = conductor_shuffled(conductor, conductor->alive, order);
     struct text *event = events_begin(&conductor->events, "timed");
     text_add(event, ", \"hold\": false, \"sentinel_cool_ns\": %lld, \"models\": [",
              (long long)conductor->sentinel.cool_ns);
@@ -122,7 +123,7 @@ void sustained_pass(struct conductor *conductor)
         if (bear(&burden, order[place], &fault))
             say(&burden, order[place]);
         else
-            conduct_drop(conductor, order[place], "sustained", &fault);
+            conductor_drop(conductor, order[place], "sustained", &fault);
     }
     event = events_begin(&conductor->events, "timed_end");
     text_add(event, ", \"paused_s\": %.9g, \"sentinel_ns\": %lld", burden.waited_s,

@@ -6,7 +6,7 @@
 #ifndef EDGEWARD_SUSTAINED_H
 #define EDGEWARD_SUSTAINED_H
 
-#include "conduct.h"
+#include "conductor.h"
 
 /* Burdens every model; what each gave is in its `sustained` event and its arrays. */
 void sustained_pass(struct conductor *conductor);

@@ -35,6 +35,9 @@ char *formatted(const char *format, ...) __attribute__((format(printf, 1, 2)));
  * folded. */
 int fail(struct fault *fault, const char *kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* All of standard input as a new string. */
+char *stdin_text(void);
+
 /* A whole small file as a new string, or NULL. */
 char *file_text(const char *path);
 /* The same without its white space at the ends; "" when it cannot be read. */

@@ -33,7 +33,7 @@ static int count_playing(struct pass *pass)
     for (size_t i = 0; i < pass->conductor->job.models; i++) {
         char *name = formatted("stop-%zu", i);
         struct player *player = &pass->player[i];
-        player->playing = player->playing && pass->conductor->alive[i] && !conduct_told(pass->conductor, name);
+        player->playing = player->playing && pass->conductor->alive[i] && !conductor_has_file(pass->conductor, name);
         count += player->playing;
         free(name);
     }
@@ -54,14 +54,14 @@ static int all_fit(const struct conductor *conductor)
 static void drop(struct pass *pass, size_t index, const struct fault *fault)
 {
     process_quit(&pass->player[index].process);
-    conduct_drop(pass->conductor, index, "timed", fault);
+    conductor_drop(pass->conductor, index, "timed", fault);
 }
 
 /* Starts, loads and warms a model. */
 static int make_ready(struct pass *pass, size_t index, struct fault *fault)
 {
     struct process *process = &pass->player[index].process;
-    return conduct_start(pass->conductor, index, process, fault) && process_do(process, fault, "load") &&
+    return conductor_start(pass->conductor, index, process, fault) && process_do(process, fault, "load") &&
            process_do(process, fault, "first") &&
            process_ask(process, fault, "warm", ", \"max_s\": %.9g", pass->conductor->job.plan.warmup_s);
 }
@@ -123,7 +123,7 @@ static size_t shuffled(struct pass *pass)
     count_playing(pass);
     for (size_t i = 0; i < pass->conductor->job.models; i++)
         pass->wanted[i] = pass->player[i].playing;
-    return conduct_shuffled(pass->conductor, pass->wanted, pass->order);
+    return conductor_shuffled(pass->conductor, pass->wanted, pass->order);
 }
 
 static void hold_all(struct pass *pass)
@@ -217,7 +217,7 @@ void timed_pass(struct conductor *conductor)
     for (int launch = 0; launch < plan->max_launches; launch++) {
         launch_once(&pass, launch);
         int late = now_ns() > deadline && launch + 1 >= plan->min_launches;
-        if (late || conduct_told(conductor, "stop") || count_playing(&pass) == 0)
+        if (late || conductor_has_file(conductor, "stop") || count_playing(&pass) == 0)
             break;
     }
     finish(&pass);
