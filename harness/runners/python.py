@@ -129,7 +129,7 @@ def _bundle(connection: Connection, device: Device, place: Workspace, requiremen
 
 def start(connection: Connection, device: Device, command: Sequence[str], job: str) -> None:
     """Start the conductor on the job directory `job`, in a session of its own."""
-    done = connection.run([*command, "conduct", job, "--detach"])
+    done = connection.run([*command, "run", job, "--detach"])
     if done.code:
         said = done.err.decode("utf-8", "replace").strip().splitlines()
         raise DeviceError(f"the agent did not start ({said[-1] if said else done.code})", device=device.id)

@@ -8,8 +8,8 @@
 
 #define SUFFIX "ExecutionProvider"
 
-/* Asks for a provider by `name`. Those with threads of their own are told how many by an option of their own; the
- * session's says nothing to them. */
+/* Asks for a provider by `name`. Those with threads of their own take their number from an option
+ * of their own, and not from the session's. */
 static int append(const struct runtime *runtime, const char *name, int count_of_threads, void *options,
                   struct fault *fault)
 {
@@ -19,7 +19,7 @@ static int append(const struct runtime *runtime, const char *name, int count_of_
     size_t count = strncmp(name, "OpenVINO", 8) == 0 || strncasecmp(name, "Xnnpack", 7) == 0;
     int added = runtime_good(runtime->api,
                              runtime->api->SessionOptionsAppendExecutionProvider(options, name, keys, values, count),
-                             "model", fault);
+                             ERROR_MODEL, fault);
     free(threads);
     return added;
 }

@@ -12,7 +12,8 @@ struct child {
     int output, errors, code;
 };
 
-/* Starts argv, found as a shell finds it, with LC_ALL=C; 0 with a `fault` of kind "meter" when there is no such program. */
+/* Starts argv, found as a shell finds it, with LC_ALL=C; 0 with a `fault` of kind FAULT_METER when there is
+ * no such program. */
 int child_start(struct child *child, char *const *argv, struct fault *fault);
 
 /* Reads all it prints and waits for its end; 0 when that takes longer than `deadline_s`. */

@@ -37,7 +37,7 @@ int conductor_start(struct conductor *conductor, size_t index, struct process *p
 void conductor_drop(struct conductor *conductor, size_t index, const char *phase, const struct fault *fault)
 {
     conductor->alive[index] = 0;
-    struct text *event = events_begin(&conductor->events, "error");
+    struct text *event = events_begin(&conductor->events, EVENT_ERROR);
     text_add(event, ", \"model\": %zu, \"phase\": \"%s\", \"kind\": ", index, phase);
     text_string(event, fault->kind);
     text_add(event, ", \"message\": ");

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "contract.h"
 #include "follow.h"
 #include "inventory.h"
 #include "run.h"
@@ -34,5 +35,5 @@ int main(int count, char **words)
         return inventory_main();
     fprintf(stderr, "edgeward-native run JOB [--detach] | follow JOB OFFSET | survey FOLDER | inventory | meter | "
                     "runtime NAME FOLDER | clock TIMES\n");
-    return 64;
+    return NO_SUCH_COMMAND;
 }

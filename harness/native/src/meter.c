@@ -6,7 +6,8 @@ static const struct meter_kind *const KINDS[] = {&METER_COMMAND, &METER_HWMON, &
 
 static int unreadable(struct fault *fault)
 {
-    return fail(fault, "meter", "the meter cannot be read: %s; look at [meter] in the device's file", fault->message);
+    return fail(fault, FAULT_METER, "the meter cannot be read: %s; look at [meter] in the device's file",
+                fault->message);
 }
 
 int meter_open(struct meter *meter, const struct meter_spec *spec, struct fault *fault)
@@ -17,7 +18,7 @@ int meter_open(struct meter *meter, const struct meter_spec *spec, struct fault 
         if (strcmp(KINDS[i]->name, spec->kind) == 0)
             meter->kind = KINDS[i];
     if (meter->kind == NULL)
-        return fail(fault, "meter",
+        return fail(fault, FAULT_METER,
                     "the native runner reads no meter of kind %s; command, hwmon, power_supply and powercap are known",
                     spec->kind);
     return meter->kind->open(meter, spec, fault) ? meter_read(meter, &value, fault) : unreadable(fault);

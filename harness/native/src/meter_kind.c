@@ -8,12 +8,12 @@ int meter_number(const char *path, int64_t *value, struct fault *fault)
 {
     char *text = file_text(path), *behind;
     if (text == NULL)
-        return fail(fault, "meter", "%s: %s", path, strerror(errno));
+        return fail(fault, FAULT_METER, "%s: %s", path, strerror(errno));
     errno = 0;
     *value = strtoll(text, &behind, 10);
     int known = behind != text && behind[strspn(behind, " \t\r\n")] == 0 && errno == 0;
     if (!known)
-        fail(fault, "meter", "%s holds \"%.40s\", which is no whole number", path, text);
+        fail(fault, FAULT_METER, "%s holds \"%.40s\", which is no whole number", path, text);
     free(text);
     return known;
 }

@@ -17,11 +17,9 @@
 #include "system.h"
 #include "timed.h"
 
-#define VERSION "native 1"
-
 static void say_conditions(struct conductor *conductor, const char *when)
 {
-    struct text *event = events_begin(&conductor->events, "conditions");
+    struct text *event = events_begin(&conductor->events, EVENT_CONDITIONS);
     text_add(event, ", \"when\": \"%s\", ", when);
     survey_conditions(event, conductor->job.folder);
     events_end(&conductor->events);
@@ -29,7 +27,7 @@ static void say_conditions(struct conductor *conductor, const char *when)
 
 static void say_done(struct conductor *conductor)
 {
-    struct text *event = events_begin(&conductor->events, "done");
+    struct text *event = events_begin(&conductor->events, EVENT_DONE);
     text_add(event, ", \"alive\": [");
     for (size_t i = 0, any = 0; i < conductor->job.models; i++)
         if (conductor->alive[i])
@@ -47,8 +45,8 @@ static void run_phases(struct conductor *conductor)
     /* Before any model runs: what the processor can do while it is cool, and how cool that is. */
     sentinel_start(&conductor->sentinel);
     conductor->cool_known = system_temperature(&conductor->cool_c);
-    struct text *event = events_begin(&conductor->events, "start");
-    text_add(event, ", \"agent\": \"" VERSION "\", \"pid\": %ld, \"kills\": [", (long)getpid());
+    struct text *event = events_begin(&conductor->events, EVENT_START);
+    text_add(event, ", \"agent\": \"native " VERSION "\", \"pid\": %ld, \"kills\": [", (long)getpid());
     struct kills kills = limits_kills();
     for (size_t i = 0; kills.file[i]; i++) {
         text_add(event, i ? ", [" : "[");
@@ -76,7 +74,7 @@ static int detach_into(const char *folder)
     if (fork() != 0)
         return 0;
     setsid();
-    char *path = formatted("%s/agent.log", folder);
+    char *path = formatted("%s/" LOG_FILE, folder);
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     dup2(null, 0);
@@ -86,10 +84,11 @@ static int detach_into(const char *folder)
     return 1;
 }
 
-/* Whether no other process runs the job: it is started twice when the answer to the first start is lost with the link. */
+/* Whether no other process runs the job: it is started twice when the answer to the first start is lost with the
+ * connection. */
 static int claim(const char *folder)
 {
-    char *path = formatted("%s/claim", folder);
+    char *path = formatted("%s/" CLAIM_FOLDER, folder);
     int won = mkdir(path, 0777) == 0 || errno != EEXIST;
     free(path);
     return won;
@@ -98,7 +97,7 @@ static int claim(const char *folder)
 /* Written before anything that a follower waits for: a follower watches this process. */
 static int write_pid(const char *folder)
 {
-    char *part = formatted("%s/pid.part", folder), *path = formatted("%s/pid", folder);
+    char *part = formatted("%s/" PID_FILE ".part", folder), *path = formatted("%s/" PID_FILE, folder);
     FILE *file = fopen(part, "we");
     int good = file && fprintf(file, "%ld", (long)getpid()) > 0;
     if (file)
@@ -115,7 +114,7 @@ int run_main(const char *name, const char *folder, int detach)
 {
     /* Read before detaching, so that whoever starts a job that is wrong gets the message. */
     struct conductor conductor = {.job = job_read(folder), .program = program_of(name)};
-    conductor.random = conductor.job.seed;
+    conductor.random = (uint64_t)conductor.job.seed;
     conductor.alive = need(conductor.job.models * sizeof *conductor.alive);
     conductor.peak_bytes = need(conductor.job.models * sizeof *conductor.peak_bytes);
     conductor.accelerated = need(conductor.job.models * sizeof *conductor.accelerated);

@@ -16,7 +16,7 @@ int runtime_good(const struct OrtApi *api, void *given, const char *kind, struct
     if (given == NULL)
         return 1;
     const char *said = api->GetErrorMessage(given);
-    fail(fault, out_of_memory(said) ? "memory" : kind, "%s", said);
+    fail(fault, out_of_memory(said) ? ERROR_MEMORY : kind, "%s", said);
     api->ReleaseStatus(given);
     return 0;
 }
@@ -26,19 +26,19 @@ int runtime_open(struct runtime *runtime, const char *folder, struct fault *faul
     char *path = formatted("%s/libonnxruntime.so", folder);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL)
-        return fail(fault, "runtime", "%s", dlerror());
+        return fail(fault, ERROR_RUNTIME, "%s", dlerror());
     const struct OrtApiBase *(*get_base)(void);
     void *symbol = dlsym(library, "OrtGetApiBase");
     memcpy(&get_base, &symbol, sizeof get_base);
     if (symbol == NULL)
-        return fail(fault, "runtime", "%s has no OrtGetApiBase", path);
+        return fail(fault, ERROR_RUNTIME, "%s has no OrtGetApiBase", path);
     runtime->api = get_base()->GetApi(ORT_TABLE_VERSION);
     runtime->version = get_base()->GetVersionString();
     if (runtime->api == NULL)
-        return fail(fault, "runtime", "onnxruntime %s has no C interface 1", runtime->version);
+        return fail(fault, ERROR_RUNTIME, "onnxruntime %s has no C interface 1", runtime->version);
     runtime->accelerates = get_base()->GetApi(ORT_ACCELERATORS_VERSION) != NULL;
     status given = runtime->api->CreateEnv(ORT_LOG_ERROR, "edgeward", &runtime->environment);
-    return runtime_good(runtime->api, given, "runtime", fault);
+    return runtime_good(runtime->api, given, ERROR_RUNTIME, fault);
 }
 
 void runtime_facts(const struct runtime *runtime, struct text *target)
@@ -55,8 +55,8 @@ static int look(const struct runtime *runtime, const char *wanted, struct text *
     char **names = NULL;
     int count = 0, found = 0;
     if (!runtime->accelerates)
-        return fail(fault, "runtime", "onnxruntime %s is too old to say what it offers", runtime->version);
-    if (!runtime_good(api, api->GetAvailableProviders(&names, &count), "runtime", fault))
+        return fail(fault, ERROR_RUNTIME, "onnxruntime %s is too old to say what it offers", runtime->version);
+    if (!runtime_good(api, api->GetAvailableProviders(&names, &count), ERROR_RUNTIME, fault))
         return 0;
     for (int i = 0; i < count; i++) {
         found = found || strcmp(names[i], wanted) == 0;
@@ -67,7 +67,7 @@ static int look(const struct runtime *runtime, const char *wanted, struct text *
     }
     if (target)
         text_add(target, count ? "]" : "[]");
-    return runtime_good(api, api->ReleaseAvailableProviders(names, count), "runtime", fault) && (target || found);
+    return runtime_good(api, api->ReleaseAvailableProviders(names, count), ERROR_RUNTIME, fault) && (target || found);
 }
 
 int runtime_has(const struct runtime *runtime, const char *provider, struct fault *fault)

@@ -14,13 +14,13 @@ static int create(struct session *session, const struct runtime *runtime, const 
 {
     const struct OrtApi *api = runtime->api;
     void *options = NULL;
-    int made = runtime_good(api, api->CreateSessionOptions(&options), "model", fault) &&
-               runtime_good(api, api->SetIntraOpNumThreads(options, how->threads), "model", fault) &&
-               runtime_good(api, api->SetInterOpNumThreads(options, 1), "model", fault) &&
+    int made = runtime_good(api, api->CreateSessionOptions(&options), ERROR_MODEL, fault) &&
+               runtime_good(api, api->SetIntraOpNumThreads(options, how->threads), ERROR_MODEL, fault) &&
+               runtime_good(api, api->SetInterOpNumThreads(options, 1), ERROR_MODEL, fault) &&
                accelerate(runtime, how->accelerator, how->threads, options, &session->accelerator, fault) &&
-               (!how->trace || runtime_good(api, api->EnableProfiling(options, how->trace), "model", fault)) &&
+               (!how->trace || runtime_good(api, api->EnableProfiling(options, how->trace), ERROR_MODEL, fault)) &&
                runtime_good(api, api->CreateSession(runtime->environment, how->path, options, &session->handle),
-                            "model", fault);
+                            ERROR_MODEL, fault);
     if (options)
         api->ReleaseSessionOptions(options);
     return made;
@@ -32,21 +32,21 @@ static int read_input_type(struct session *session, struct fault *fault)
     void *info = NULL;
     const void *tensor = NULL;
     int type = 0;
-    int known = runtime_good(api, api->SessionGetInputTypeInfo(session->handle, 0, &info), "model", fault) &&
-                runtime_good(api, api->CastTypeInfoToTensorInfo(info, &tensor), "model", fault);
+    int known = runtime_good(api, api->SessionGetInputTypeInfo(session->handle, 0, &info), ERROR_MODEL, fault) &&
+                runtime_good(api, api->CastTypeInfoToTensorInfo(info, &tensor), ERROR_MODEL, fault);
     if (known && tensor == NULL)
-        known = fail(fault, "model", "the model's input is no tensor");
-    known = known && runtime_good(api, api->GetTensorElementType(tensor, &type), "model", fault) &&
-            runtime_good(api, api->GetDimensionsCount(tensor, &session->axes), "model", fault);
+        known = fail(fault, ERROR_MODEL, "the model's input is no tensor");
+    known = known && runtime_good(api, api->GetTensorElementType(tensor, &type), ERROR_MODEL, fault) &&
+            runtime_good(api, api->GetDimensionsCount(tensor, &session->axes), ERROR_MODEL, fault);
     if (known && session->axes > MAX_AXES)
-        known = fail(fault, "model", "the model's input has %zu axes", session->axes);
-    known = known && runtime_good(api, api->GetDimensions(tensor, session->shape, session->axes), "model", fault);
+        known = fail(fault, ERROR_MODEL, "the model's input has %zu axes", session->axes);
+    known = known && runtime_good(api, api->GetDimensions(tensor, session->shape, session->axes), ERROR_MODEL, fault);
     if (info)
         api->ReleaseTypeInfo(info);
     session->type = (enum element)type;
     if (known && type != FLOAT32 && type != FLOAT16 && type != UINT8 && type != INT8)
-        return fail(fault, "model", "the model's input is ONNX type %d; float, float16, uint8 and int8 are supported",
-                    type);
+        return fail(fault, ERROR_MODEL,
+                    "the model's input is ONNX type %d; float, float16, uint8 and int8 are supported", type);
     return known;
 }
 
@@ -55,19 +55,21 @@ static int read_names(struct session *session, struct fault *fault)
     const struct OrtApi *api = session->api;
     void *allocator = NULL;
     size_t inputs = 0;
-    if (!runtime_good(api, api->GetAllocatorWithDefaultOptions(&allocator), "model", fault) ||
-        !runtime_good(api, api->SessionGetInputCount(session->handle, &inputs), "model", fault) ||
-        !runtime_good(api, api->SessionGetOutputCount(session->handle, &session->outputs), "model", fault))
+    if (!runtime_good(api, api->GetAllocatorWithDefaultOptions(&allocator), ERROR_MODEL, fault) ||
+        !runtime_good(api, api->SessionGetInputCount(session->handle, &inputs), ERROR_MODEL, fault) ||
+        !runtime_good(api, api->SessionGetOutputCount(session->handle, &session->outputs), ERROR_MODEL, fault))
         return 0;
     if (inputs != 1)
-        return fail(fault, "model", "the model has %zu inputs; models with one input are supported", inputs);
+        return fail(fault, ERROR_MODEL, "the model has %zu inputs; models with one input are supported", inputs);
     if (session->outputs == 0 || session->outputs > MAX_OUTPUTS)
-        return fail(fault, "model", "the model has %zu outputs; 1 to %d are supported", session->outputs, MAX_OUTPUTS);
+        return fail(fault, ERROR_MODEL, "the model has %zu outputs; 1 to %d are supported", session->outputs,
+                    MAX_OUTPUTS);
     for (size_t i = 0; i < session->outputs; i++)
-        if (!runtime_good(api, api->SessionGetOutputName(session->handle, i, allocator, &session->output[i]), "model",
-                          fault))
+        if (!runtime_good(api, api->SessionGetOutputName(session->handle, i, allocator, &session->output[i]),
+                          ERROR_MODEL, fault))
             return 0;
-    return runtime_good(api, api->SessionGetInputName(session->handle, 0, allocator, &session->input), "model", fault);
+    return runtime_good(api, api->SessionGetInputName(session->handle, 0, allocator, &session->input), ERROR_MODEL,
+                        fault);
 }
 
 int session_open(struct session *session, const struct runtime *runtime, const struct loading *how,
@@ -78,7 +80,7 @@ int session_open(struct session *session, const struct runtime *runtime, const s
     return create(session, runtime, how, fault) && read_names(session, fault) &&
            read_input_type(session, fault) &&
            runtime_good(api, api->CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR, ORT_MEMORY_DEFAULT, &session->memory),
-                        "model", fault);
+                        ERROR_MODEL, fault);
 }
 
 struct OrtValue *session_bind(const struct session *session, void *data, size_t bytes, const int64_t *shape,
@@ -87,7 +89,7 @@ struct OrtValue *session_bind(const struct session *session, void *data, size_t 
     struct OrtValue *value = NULL;
     status given = session->api->CreateTensorWithDataAsOrtValue(session->memory, data, bytes, shape, 4,
                                                                 (int)session->type, &value);
-    return runtime_good(session->api, given, "inference", fault) ? value : NULL;
+    return runtime_good(session->api, given, ERROR_INFERENCE, fault) ? value : NULL;
 }
 
 void session_unbind(const struct session *session, struct OrtValue *input)
@@ -103,7 +105,7 @@ int session_call(const struct session *session, const struct OrtValue *input, st
     memset(outputs->value, 0, session->outputs * sizeof *outputs->value);
     status given = session->api->Run(session->handle, NULL, names, values, 1, (const char *const *)session->output,
                                      session->outputs, outputs->value);
-    return runtime_good(session->api, given, "inference", fault);
+    return runtime_good(session->api, given, ERROR_INFERENCE, fault);
 }
 
 void session_release(const struct session *session, struct outputs *outputs)
@@ -141,14 +143,14 @@ float *session_result(const struct session *session, const struct outputs *outpu
     int64_t sizes[MAX_AXES];
     size_t all = 0;
     int type = 0;
-    if (!runtime_good(api, api->GetTensorTypeAndShape(outputs->value[0], &info), "inference", fault))
+    if (!runtime_good(api, api->GetTensorTypeAndShape(outputs->value[0], &info), ERROR_INFERENCE, fault))
         return NULL;
-    int known = runtime_good(api, api->GetTensorElementType(info, &type), "inference", fault) &&
-                runtime_good(api, api->GetDimensionsCount(info, &all), "inference", fault);
+    int known = runtime_good(api, api->GetTensorElementType(info, &type), ERROR_INFERENCE, fault) &&
+                runtime_good(api, api->GetDimensionsCount(info, &all), ERROR_INFERENCE, fault);
     if (known && (all == 0 || all > MAX_AXES))
-        known = fail(fault, "inference", "the model's first output has %zu axes; the first must be the batch", all);
-    known = known && runtime_good(api, api->GetDimensions(info, sizes, all), "inference", fault) &&
-            runtime_good(api, api->GetTensorMutableData(outputs->value[0], &data), "inference", fault);
+        known = fail(fault, ERROR_INFERENCE, "the model's first output has %zu axes; the first must be the batch", all);
+    known = known && runtime_good(api, api->GetDimensions(info, sizes, all), ERROR_INFERENCE, fault) &&
+            runtime_good(api, api->GetTensorMutableData(outputs->value[0], &data), ERROR_INFERENCE, fault);
     api->ReleaseTensorTypeAndShapeInfo(info);
     if (!known)
         return NULL;
@@ -159,7 +161,7 @@ float *session_result(const struct session *session, const struct outputs *outpu
     float *made = need(*count * sizeof *made);
     if (to_floats(data, type, *count, made))
         return made;
-    fail(fault, "inference", "the model's first output is ONNX type %d, which is no number", type);
+    fail(fault, ERROR_INFERENCE, "the model's first output is ONNX type %d, which is no number", type);
     return NULL;
 }
 
@@ -203,15 +205,15 @@ int session_nodes(const struct session *session, struct text *target, struct fau
     void *allocator = NULL;
     char *path = NULL;
     const char *wrong = "";
-    if (!runtime_good(api, api->GetAllocatorWithDefaultOptions(&allocator), "model", fault) ||
-        !runtime_good(api, api->SessionEndProfiling(session->handle, allocator, &path), "model", fault))
+    if (!runtime_good(api, api->GetAllocatorWithDefaultOptions(&allocator), ERROR_MODEL, fault) ||
+        !runtime_good(api, api->SessionEndProfiling(session->handle, allocator, &path), ERROR_MODEL, fault))
         return 0;
     char *text = file_text(path);
     struct json *events = text ? json_parse(text, &wrong) : NULL;
     if (events)
         add_nodes(events, target);
     else
-        fail(fault, "model", "the trace %s cannot be read: %s", path, text ? "it is no JSON" : strerror(errno));
+        fail(fault, ERROR_MODEL, "the trace %s cannot be read: %s", path, text ? "it is no JSON" : strerror(errno));
     unlink(path);
     int good = events != NULL;
     json_free(events);

@@ -8,7 +8,7 @@
 
 #include "conductor.h"
 
-/* Burdens every model; what each gave is in its `sustained` event and its arrays. */
+/* Puts every model under load; what each gave is in its `sustained` event and its arrays. */
 void sustained_pass(struct conductor *conductor);
 
 #endif

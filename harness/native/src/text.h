@@ -4,13 +4,18 @@
 
 #include <stddef.h>
 
+#include "contract.h"
+
 /* Text that grows; starts as {0}, always ends in NUL once something was added. */
 struct text {
     char *data;
     size_t size, room;
 };
 
-/* Why something failed: `kind` is one of the kinds of the agent's error events. */
+/* Of a meter that cannot be read or believed; never in an `error` event, for the energy alone is absent then. */
+#define FAULT_METER "meter"
+
+/* Why something failed: `kind` is one of ERROR_... of contract.h, or FAULT_METER. */
 struct fault {
     char kind[16];
     char message[640];

@@ -7,7 +7,7 @@
 
 #include "conductor.h"
 
-/* Launches until told to stop, the launches are used up, or the time is; then writes the arrays. */
+/* Launches until the host asks to stop, the launches are used up, or the time is; then writes the arrays. */
 void timed_pass(struct conductor *conductor);
 
 #endif

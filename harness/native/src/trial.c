@@ -13,7 +13,7 @@
 #include "text.h"
 
 /* Half of the time at rest, half under a load of one core. */
-static const double HALF_S = 1.0, PERIOD_S = 0.05;
+static const double HALF_S = TRIAL_S / 2;
 
 /* The readings of one half. */
 struct half {
@@ -119,7 +119,7 @@ int trial_runtime(const char *name, const char *folder)
     struct fault fault = {0};
     struct runtime runtime;
     if (strcmp(name, "onnxruntime") != 0)
-        return 64;
+        return NO_SUCH_COMMAND;
     /* A runtime that prints while it is loaded must not garble the answer. */
     int answers = dup(1);
     dup2(2, 1);

@@ -9,9 +9,6 @@
 #include "session.h"
 #include "text.h"
 
-/* Inputs that the timed loop cycles through: real images, few enough to stay in the cache like a live frame. */
-enum { TIMED_INPUTS = 16 };
-
 struct worker {
     struct job job;
     const struct model *model;
