@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final
 
 from harness import cache_dir
 from harness.errors import MissingTool, Unsupported
+from harness.native import header
 
 PROGRAM: Final = "edgeward-native"
 #: The name under which the dynamic loader lies beside the program; src/process.c looks for it.
@@ -90,7 +91,7 @@ def kit(abi: str, *, cc: str = "", device: str = "this host") -> Kit:
     Args:
         abi: a name of `ABIS`, or another that `cc` compiles for; libraries are brought along for those of `ABIS` only.
         cc: the compiler; by default the one that Debian installs for the ABI.
-        device: whom an error is about.
+        device: the device that an error is about.
 
     Raises:
         MissingTool: there is no such compiler, it lacks a library, or it cannot compile the runner.
@@ -155,7 +156,7 @@ def _libraries(abi: str, compiler: str, device: str) -> dict[str, Path]:
 def _key(abi: str, compiler: str, libraries: dict[str, Path]) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
     parts = [abi.encode(), compiler.encode(), version, " ".join(FLAGS).encode()]
-    parts += [path.name.encode() + path.read_bytes() for path in sorted(SOURCES.iterdir())]
+    parts += [path.name.encode() + path.read_bytes() for path in sorted(SOURCES.iterdir())] + [header.text().encode()]
     parts += [name.encode() + _sha256(path).encode() for name, path in libraries.items()]
     key = hashlib.sha256()
     for part in parts:
@@ -174,12 +175,29 @@ def _fill(folder: Path, compiler: str, libraries: dict[str, Path], device: str) 
     (folder / "manifest.json").write_text(json.dumps(files))
 
 
-def compile_program(command: Sequence[str], program: Path, *, device: str = "this host") -> None:
-    """Compile the sources into `program` with a compiler and its flags; raises MissingTool with what it said."""
+def compile_program(
+    command: Sequence[str], program: Path, *, device: str = "this host", changes: Mapping[str, object] | None = None
+) -> None:
+    """Compile the sources, with the header that holds the contract, into `program`.
+
+    Args:
+        command: a compiler and its flags.
+        program: the file to write.
+        device: the device that an error is about.
+        changes: name -> value of constants of the contract that are not to have their own; for tests.
+
+    Raises:
+        MissingTool: with what the compiler said.
+    """
     sources = [str(path) for path in sorted(SOURCES.glob("*.c"))]
-    done = subprocess.run(
-        [*command, *sources, "-o", str(program), "-ldl", "-lm"], capture_output=True, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / header.NAME).write_text(header.text(changes))
+        done = subprocess.run(
+            [*command, f"-I{folder}", *sources, "-o", str(program), "-ldl", "-lm"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode == 0:
         return
     errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()

@@ -1,4 +1,4 @@
-#include "conduct.h"
+#include "run.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,66 +10,16 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "conductor.h"
 #include "phases.h"
 #include "survey.h"
 #include "sustained.h"
+#include "system.h"
 #include "timed.h"
-
-#define VERSION "native 1"
-
-/* SplitMix64 (Steele, Lea, Flood 2014). */
-uint64_t conduct_random(struct conductor *conductor)
-{
-    uint64_t mixed = conductor->random += 0x9E3779B97F4A7C15u;
-    mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9u;
-    mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EBu;
-    return mixed ^ mixed >> 31;
-}
-
-size_t conduct_shuffled(struct conductor *conductor, const int *wanted, size_t *order)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < conductor->job.models; i++)
-        if (wanted[i])
-            order[count++] = i;
-    for (size_t i = count; i > 1; i--) {
-        size_t other = (size_t)(conduct_random(conductor) % i), held = order[i - 1];
-        order[i - 1] = order[other];
-        order[other] = held;
-    }
-    return count;
-}
-
-int conduct_start(struct conductor *conductor, size_t index, struct process *process, struct fault *fault)
-{
-    const struct process like = {.deadline_s = conductor->job.plan.deadline_s,
-                                 .spent = &conductor->spent,
-                                 .accelerated = conductor->accelerated[index] ? conductor->job.accelerator : ""};
-    return process_start(process, &conductor->program, conductor->job.folder, index, &like, fault);
-}
-
-void conduct_drop(struct conductor *conductor, size_t index, const char *phase, const struct fault *fault)
-{
-    conductor->alive[index] = 0;
-    struct text *event = events_begin(&conductor->events, "error");
-    text_add(event, ", \"model\": %zu, \"phase\": \"%s\", \"kind\": ", index, phase);
-    text_string(event, fault->kind);
-    text_add(event, ", \"message\": ");
-    text_string(event, fault->message);
-    events_end(&conductor->events);
-}
-
-int conduct_told(const struct conductor *conductor, const char *name)
-{
-    char *path = formatted("%s/%s", conductor->job.folder, name);
-    int told = access(path, F_OK) == 0;
-    free(path);
-    return told;
-}
 
 static void say_conditions(struct conductor *conductor, const char *when)
 {
-    struct text *event = events_begin(&conductor->events, "conditions");
+    struct text *event = events_begin(&conductor->events, EVENT_CONDITIONS);
     text_add(event, ", \"when\": \"%s\", ", when);
     survey_conditions(event, conductor->job.folder);
     events_end(&conductor->events);
@@ -77,7 +27,7 @@ static void say_conditions(struct conductor *conductor, const char *when)
 
 static void say_done(struct conductor *conductor)
 {
-    struct text *event = events_begin(&conductor->events, "done");
+    struct text *event = events_begin(&conductor->events, EVENT_DONE);
     text_add(event, ", \"alive\": [");
     for (size_t i = 0, any = 0; i < conductor->job.models; i++)
         if (conductor->alive[i])
@@ -88,15 +38,15 @@ static void say_done(struct conductor *conductor)
     events_end(&conductor->events);
 }
 
-static void run(struct conductor *conductor)
+static void run_phases(struct conductor *conductor)
 {
     const struct plan *plan = &conductor->job.plan;
     events_open(&conductor->events, conductor->job.folder);
     /* Before any model runs: what the processor can do while it is cool, and how cool that is. */
     sentinel_start(&conductor->sentinel);
-    conductor->cool_known = survey_temperature(&conductor->cool_c);
-    struct text *event = events_begin(&conductor->events, "start");
-    text_add(event, ", \"agent\": \"" VERSION "\", \"pid\": %ld, \"kills\": [", (long)getpid());
+    conductor->cool_known = system_temperature(&conductor->cool_c);
+    struct text *event = events_begin(&conductor->events, EVENT_START);
+    text_add(event, ", \"agent\": \"native " VERSION "\", \"pid\": %ld, \"kills\": [", (long)getpid());
     struct kills kills = limits_kills();
     for (size_t i = 0; kills.file[i]; i++) {
         text_add(event, i ? ", [" : "[");
@@ -124,7 +74,7 @@ static int detach_into(const char *folder)
     if (fork() != 0)
         return 0;
     setsid();
-    char *path = formatted("%s/agent.log", folder);
+    char *path = formatted("%s/" LOG_FILE, folder);
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     dup2(null, 0);
@@ -134,19 +84,20 @@ static int detach_into(const char *folder)
     return 1;
 }
 
-/* Whether the job is still nobody's: it is started twice when the answer to the first start is lost with the link. */
+/* Whether no other process runs the job: it is started twice when the answer to the first start is lost with the
+ * connection. */
 static int claim(const char *folder)
 {
-    char *path = formatted("%s/claim", folder);
+    char *path = formatted("%s/" CLAIM_FOLDER, folder);
     int won = mkdir(path, 0777) == 0 || errno != EEXIST;
     free(path);
     return won;
 }
 
-/* Written before anything that a follower waits for: it tells him whom to watch. */
+/* Written before anything that a follower waits for: a follower watches this process. */
 static int write_pid(const char *folder)
 {
-    char *part = formatted("%s/pid.part", folder), *path = formatted("%s/pid", folder);
+    char *part = formatted("%s/" PID_FILE ".part", folder), *path = formatted("%s/" PID_FILE, folder);
     FILE *file = fopen(part, "we");
     int good = file && fprintf(file, "%ld", (long)getpid()) > 0;
     if (file)
@@ -159,11 +110,11 @@ static int write_pid(const char *folder)
     return good;
 }
 
-int conduct_main(const char *name, const char *folder, int detach)
+int run_main(const char *name, const char *folder, int detach)
 {
-    /* Read before detaching, so that a job that is wrong is told to whoever starts it. */
+    /* Read before detaching, so that whoever starts a job that is wrong gets the message. */
     struct conductor conductor = {.job = job_read(folder), .program = program_of(name)};
-    conductor.random = conductor.job.seed;
+    conductor.random = (uint64_t)conductor.job.seed;
     conductor.alive = need(conductor.job.models * sizeof *conductor.alive);
     conductor.peak_bytes = need(conductor.job.models * sizeof *conductor.peak_bytes);
     conductor.accelerated = need(conductor.job.models * sizeof *conductor.accelerated);
@@ -180,7 +131,7 @@ int conduct_main(const char *name, const char *folder, int detach)
     int64_t started = now_ns();
     if (!write_pid(folder))
         return 74;
-    run(&conductor);
+    run_phases(&conductor);
     fprintf(stderr, "done in %.1f s\n", (double)(now_ns() - started) * 1e-9);
     return 0;
 }
