@@ -15,8 +15,7 @@ import pytest
 
 from harness import registry
 from harness.agent.process import Lost, Process
-from harness.model import Address, Case, Device, InputSpec, Load, Run, Suite, Task, Validity, Variant, Verdict
-from harness.results import accelerators
+from harness.model import Run, Validity, Verdict
 from harness.store import Store
 from tests import labs
 
@@ -26,9 +25,17 @@ LITERT = "ai-edge-litert==2.3.0"
 
 
 def measured(
-    folder: Path, accelerator: str, *, runtime: str = ONNXRUNTIME, more: str = ""
+    folder: Path, accelerator: str, *, runtime: str = ONNXRUNTIME, runner: str = "python", more: str = ""
 ) -> tuple[str, Mapping[str, Run]]:
-    """Run a quick campaign with an accelerator asked for; return what pytest said and the run of each variant."""
+    """Run a quick campaign with an accelerator asked for; return what pytest said and the run of each variant.
+
+    Args:
+        folder: where the lab is made.
+        accelerator: of the suite's `[load]`.
+        runtime: the device's only one.
+        runner: likewise.
+        more: TOML of further variants.
+    """
     lab = labs.make(folder, more=more)
     suite, device = lab / "suites" / "small.toml", lab / "devices" / "here.toml"
     text = suite.read_text().replace("[load]\n", f'[load]\naccelerator = "{accelerator}"\n')
@@ -37,7 +44,7 @@ def measured(
             shutil.copy(labs.MODELS / f"{name}.tflite", lab / "suites")
         text = text.replace('"base.onnx"', '"resnet18.tflite"')
     suite.write_text(text)
-    device.write_text(device.read_text().replace(ONNXRUNTIME, runtime))
+    device.write_text(device.read_text().replace(ONNXRUNTIME, runtime) + f'runner = "{runner}"\n')
     done = labs.run_pytest(lab, "suites", "--device", "here", "--quick")
     return done.stdout + done.stderr, {run.case["variant"]: run for run in store(lab).runs()}
 
@@ -164,15 +171,14 @@ def test_a_worker_that_loses_the_accelerator_it_had_is_put_out(tmp_path: Path) -
     assert caught.value.kind == "accelerator"
 
 
-def test_a_runner_that_does_not_say_what_ran_the_model_makes_the_case_invalid() -> None:
-    suite = Suite(
-        "s", "", {}, InputSpec(), Task("classification"), Load(accelerator="CUDAExecutionProvider"), "b", (), ()
-    )
-    device = Device("unit", "ultrasound", Address("local"), runner="native")
-    variant = Variant("b", "onnx", Path("b.onnx"), "", 0)
-    case = Case(suite, variant, device, "onnxruntime==1.31.1", "id")
-    says = accelerators.shortfall(case, [])
-    assert says.startswith("CUDAExecutionProvider was asked for, and the native runner has no accelerators; ")
+def test_a_runner_that_does_not_say_what_ran_the_model_makes_the_case_invalid(tmp_path: Path) -> None:
+    said, runs = measured(tmp_path, "CUDAExecutionProvider", runner="native")
+    assert list(runs) == ["base"], said
+    assert runs["base"].validity is Validity.INVALID
+    (reason,) = runs["base"].reasons
+    assert reason.startswith("CUDAExecutionProvider was asked for, and the native runner has no accelerators; ")
+    assert "accelerator" not in runs["base"].fingerprint
+    assert "1 failed" in said
 
 
 @pytest.mark.parametrize("name", registry.names("agent.runtimes"))
