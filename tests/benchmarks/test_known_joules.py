@@ -88,7 +88,7 @@ class Load:
         """Work for a while."""
         self.joules()
         self.busy = True
-        time.sleep(seconds)
+        time.sleep(seconds)  # the work itself: it draws what the course says, whatever this processor does
         self.joules()
         self.busy = False
         return {"count": 1000}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from devices.virtual.waiting import soon
 from harness.store import Store
 from tests.labs import make, run_pytest, variant
 
@@ -179,12 +181,14 @@ def test_an_interrupted_campaign_is_tidied_up_and_resumed(tmp_path: Path) -> Non
 
 def test_nothing_is_left_running_on_the_device(night: tuple[Path, Any]) -> None:
     lab, _ = night
-    time.sleep(0.2)
-    mine = str(lab / "work")
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                words = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue  # it ended while we looked
-            assert mine not in words
+    assert soon(lambda: not processes_that_name(lab / "work"))
+
+
+def processes_that_name(folder: Path) -> list[str]:
+    """Return the command lines of other processes in which a folder occurs."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # it ended while we looked
+            if process.pid != os.getpid() and str(folder) in (words := " ".join(process.cmdline())):
+                found.append(words)
+    return found
