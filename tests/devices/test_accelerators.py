@@ -35,7 +35,6 @@ def asking(
     *,
     workdir: Path,
     runtime: str = ONNXRUNTIME,
-    runner: str = "python",
     more: str = "",
 ) -> Path:
     """Make a lab whose suite asks for an accelerator.
@@ -45,7 +44,6 @@ def asking(
         accelerator: of the suite's `[load]`.
         workdir: of the device.
         runtime: the device's only one.
-        runner: likewise.
         more: TOML of further variants.
     """
     lab = labs.make(folder, more=more, workdir=workdir)
@@ -56,7 +54,7 @@ def asking(
             shutil.copy(labs.MODELS / f"{name}.tflite", lab / "suites")
         text = text.replace('"base.onnx"', '"resnet18.tflite"')
     suite.write_text(text)
-    device.write_text(device.read_text().replace(ONNXRUNTIME, runtime) + f'runner = "{runner}"\n')
+    device.write_text(device.read_text().replace(ONNXRUNTIME, runtime))
     return lab
 
 
@@ -191,16 +189,6 @@ def test_a_worker_that_loses_the_accelerator_it_had_is_put_out(tmp_path: Path) -
     finally:
         process.quit()
     assert caught.value.kind == "accelerator"
-
-
-def test_a_runner_that_does_not_say_what_ran_the_model_makes_the_case_invalid(
-    tmp_path: Path, device_workdir: Path
-) -> None:
-    found = measured(asking(tmp_path, "CUDAExecutionProvider", workdir=device_workdir, runner="native"))
-    assert found.runs["base"].validity is Validity.INVALID
-    (reason,) = found.runs["base"].reasons
-    assert reason.startswith("CUDAExecutionProvider was asked for, and the native runner has no accelerators; ")
-    assert found.outcomes["base"].status == "failed"
 
 
 @pytest.mark.parametrize("name", registry.names("agent.runtimes"))
