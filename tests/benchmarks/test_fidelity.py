@@ -174,7 +174,7 @@ def beside_the_tool(bench: OfModel, order: random.Random) -> tuple[float, float]
     while asked.is_alive() and tool.process.poll() is None:
         for one in order.sample([agent, tool], 2):
             one.process.send_signal(signal.SIGCONT)
-            time.sleep(TURN_S)
+            time.sleep(TURN_S)  # its turn: the length of it is what both are given alike
             one.process.send_signal(signal.SIGSTOP)
     for one in (agent, tool):
         one.process.send_signal(signal.SIGCONT)

@@ -42,8 +42,8 @@ TRIALS = int(os.environ.get("EDGEWARD_TRIALS", "200"))
 WINDOW_S = 10.2
 TICK_S = 0.01
 IDLE_W = 1.5
-#: The device's clock is shown this much earlier than the host's.
-SHIFT_S = 5000
+#: Host minus device, s: a clock cannot be shown earlier than this machine's start, which may be minutes ago.
+SHIFT_S = -5000
 ROUND_TRIP_S = 0.05
 
 
@@ -88,7 +88,7 @@ class Load:
         """Work for a while."""
         self.joules()
         self.busy = True
-        time.sleep(seconds)
+        time.sleep(seconds)  # the work itself: it draws what the course says, whatever this processor does
         self.joules()
         self.busy = False
         return {"count": 1000}
@@ -206,7 +206,7 @@ def watch(file: Path, load: Load, done: threading.Event) -> None:
             load.busy = not load.busy
 
 
-#: A command's clock on the device, which then is SHIFT_S behind this host's.
+#: A command's clock on the device, which then differs by SHIFT_S from this host's.
 SHIFTED = ("unshare", "--time", "--monotonic", str(-SHIFT_S), "--fork")
 
 

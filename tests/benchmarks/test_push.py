@@ -125,6 +125,26 @@ def test_a_device_that_has_everything_is_found_so_in_few_round_trips(host: Host,
     assert count < 5
 
 
+def test_a_command_on_a_far_host_takes_one_round_trip(host: Host) -> None:
+    near = ssh.connect(host.server.device())
+    with far.far(host.machine, round_trip_s=0.1) as wire:
+        distant = ssh.connect(host.at(wire.address).device())
+        distant.run(["sleep", "0.2"])
+        trips = [(command_s(distant) - command_s(near)) / 0.1 for _ in range(5)]
+        distant.close()
+    near.close()
+    count = statistics.median(trips)
+    print(f"\nround trips of one command: {count:.2f} (bar: 1.9)")
+    assert count < 1.9
+
+
+def command_s(connection: Connection) -> float:
+    """Return how long a command takes that does nothing; s."""
+    started = time.monotonic()
+    connection.run(["true"])
+    return time.monotonic() - started
+
+
 def pushes(connection: SshSession, source: Path, target: Path, *, zipped: bool) -> float:
     """Return how long a file takes, sent compressed or as it is whatever the harness would choose; s."""
     connection.pace = Chosen(zipped)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from devices.virtual.waiting import soon
 from harness.deploy import provision
 from harness.deploy.placing import Workspace
 from harness.model import Address, Device
@@ -82,10 +82,8 @@ def of(events: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]
 
 def wait_for(job: Path, word: bytes, *, within_s: float = 60) -> None:
     """Wait until the job has said `word`."""
-    ends_at = time.monotonic() + within_s
-    while not (job / "events.jsonl").exists() or word not in (job / "events.jsonl").read_bytes():
-        assert time.monotonic() < ends_at, "the job did not get there"
-        time.sleep(0.01)
+    events = job / "events.jsonl"
+    assert soon(lambda: events.exists() and word in events.read_bytes(), within_s=within_s), "the job did not get there"
 
 
 def conductor(job: Path) -> psutil.Process:

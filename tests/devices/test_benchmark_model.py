@@ -111,6 +111,22 @@ def test_what_the_tool_cannot_give_is_absent_with_the_reason(tool: Path, tmp_pat
     store.close()
 
 
+def test_a_tool_that_does_not_say_what_ran_the_model_makes_the_case_invalid(
+    tool: Path, tmp_path: Path, device_workdir: Path
+) -> None:
+    write_device(tmp_path, tool, workdir=device_workdir)
+    suite = suite_of(tmp_path)
+    suite.write_text(suite.read_text().replace("[load]\n", '[load]\naccelerator = "xnnpack"\n'))
+    ((status, message, _),), store = measured(tmp_path, suite)
+    (run,) = store.runs()
+    store.close()
+    assert run.validity is Validity.INVALID
+    assert run.reasons[0].startswith("xnnpack was asked for, and the benchmark_model runner has no accelerators; ")
+    assert (run.fingerprint["accelerator_wanted"], "accelerator" in run.fingerprint) == ("xnnpack", False)
+    assert status == "failed"
+    assert "the run is invalid" in message
+
+
 def test_a_broken_model_fails_its_case_with_the_tools_words_and_harms_no_other(
     tool: Path, tmp_path: Path, device_workdir: Path
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from devices.virtual import cpu_limit
 from devices.virtual.requirements import give_up
+from devices.virtual.waiting import soon
 from harness import lab
 from harness.agent.process import Process
 from harness.measure import campaign
@@ -118,10 +119,10 @@ def throttled(bench: Bench) -> tuple[int, int]:
         wait_for(job, b'"event": "start"')
         conductor(job).nice(-20)
         wait_for(job, b'"event": "timed"')
-        while not (held := processes_of(job, "work")) or not (job / "m0.latency.raw").exists():
-            time.sleep(0.01)
-        limit.hold(held[0].pid)
-        time.sleep(seconds / 2)
+        assert soon(lambda: processes_of(job, "work") and (job / "m0.latency.raw").exists(), within_s=60)
+        limit.hold(processes_of(job, "work")[0].pid)
+        # Halfway by the worker's own count of the time that it spent.
+        assert soon(lambda: raw(job, "latency", 1).sum() > seconds / 2 * 1e9, within_s=60)
         limit.slow(0.5)
         slowed_ns = time.monotonic_ns()
         events = [event for _, event in bench.follow(job)]
