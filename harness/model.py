@@ -19,6 +19,17 @@ IntArray = npt.NDArray[np.int64]
 FRAME_RATE_HZ = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is not as it should be: what happened, and what to do about it ("" where `text` says so itself)."""
+
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.remedy}" if self.remedy else self.text
+
+
 class Verdict(StrEnum):
     """What a comparison with the baseline says; `INCONCLUSIVE` is an honest answer and never rounded up."""
 

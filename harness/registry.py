@@ -93,10 +93,12 @@ def load(room: str, name: str, *, file: str, key: str) -> ModuleType:
             module = _entry_points(room)[name].load()
             if isinstance(module, ModuleType):
                 return module
-            raise LabError(f"plug-in {name!r} is not a module; point its entry point at one", file=file, key=key)
+            raise LabError(
+                f"plug-in {name!r} is not a module", remedy="point its entry point at one", file=file, key=key
+            )
     except ImportError as error:
         raise LabError(f"{room} plug-in {name!r} cannot be imported: {error}", file=file, key=key) from error
-    raise LabError(f"unknown name {name!r}; {suggestion(name, names(room))}", file=file, key=key)
+    raise LabError(f"unknown name {name!r}", remedy=suggestion(name, names(room)), file=file, key=key)
 
 
 @cache
@@ -147,7 +149,7 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
     known = [field.name for field in dataclasses.fields(kind)] if kind is not None else []
     for name in table:
         if name not in known:
-            raise LabError(f"unknown key; {suggestion(name, [*known, *beside])}", file=file, key=f"{key}.{name}")
+            raise LabError("unknown key", remedy=suggestion(name, [*known, *beside]), file=file, key=f"{key}.{name}")
     if kind is None:
         return None
     from pydantic import TypeAdapter, ValidationError
@@ -156,7 +158,9 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
         # JSON rather than Python values: in strict mode a list may then become a tuple and a string a path.
         text = json.dumps(table, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise LabError("holds a date, nan or inf, which no option takes; correct it", file=file, key=key) from error
+        raise LabError(
+            "holds a date, nan or inf, which no option takes", remedy="correct it", file=file, key=key
+        ) from error
     try:
         return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:

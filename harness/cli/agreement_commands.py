@@ -56,7 +56,7 @@ def layers(
     few = replace(whole, images=whole.images[: max(1, samples)])
     other = Path(against) if against.endswith(".onnx") else against or case.runtime
     if isinstance(other, Path) and not other.is_file():
-        raise LabError("there is no such file; correct --against", file=against)
+        raise LabError("there is no such file", remedy="correct --against", file=against)
     link = Link(chosen)
     try:
         with leased(link, click.echo):
@@ -73,12 +73,14 @@ def _case(suite: Suite, cases: list[Case], variant: str, runtime: str) -> Case:
     named = [case for case in cases if case.variant.id == variant and not case.variant.problem]
     if not named:
         hint = suggestion(variant, {case.variant.id for case in cases})
-        raise LabError(f"no variant {variant!r} that can run; {hint}", file=shown(suite.file))
+        raise LabError(f"no variant {variant!r} that can run", remedy=hint, file=shown(suite.file))
     in_onnx = [case for case in named if case.variant.format == "onnx"] or named
     fitting = [case for case in in_onnx if runtime in ("", case.runtime)]
     if not fitting:
         known = ", ".join(case.runtime for case in in_onnx)
-        raise LabError(f"the device has no {runtime!r} for it, only {known}; correct --runtime", file=shown(suite.file))
+        raise LabError(
+            f"the device has no {runtime!r} for it, only {known}", remedy="correct --runtime", file=shown(suite.file)
+        )
     return fitting[0]
 
 

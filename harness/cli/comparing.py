@@ -49,9 +49,11 @@ def pairs(store: Store, before: str, after: str) -> list[Pair]:
     if isinstance(first, Run) and isinstance(second, Run):
         return [_pair(store, first, second)]
     if isinstance(first, Run) or isinstance(second, Run):
-        raise StoreError("one id is a run's and the other a campaign's; give two runs or two campaigns")
+        raise StoreError("one id is a run's and the other a campaign's", remedy="give two runs or two campaigns")
     if first.id == second.id:
-        raise StoreError(f"both ids are campaign {first.id[:8]}; give two, `edgeward history SUITE` lists runs")
+        raise StoreError(
+            f"both ids are campaign {first.id[:8]}", remedy="give two, `edgeward history SUITE` lists runs"
+        )
     runs = [{str(run.case["id"]): run for run in store.runs(campaign=one.id)} for one in (first, second)]
     shared = [case for case in runs[0] if case in runs[1]]
     if not shared:
@@ -62,14 +64,16 @@ def pairs(store: Store, before: str, after: str) -> list[Pair]:
 
 def _pair(store: Store, before: Run, after: Run) -> Pair:
     if before.id == after.id:
-        raise StoreError(f"both ids are run {before.id[:8]}; `edgeward history {before.case['suite']}` lists others")
+        raise StoreError(
+            f"both ids are run {before.id[:8]}", remedy=f"`edgeward history {before.case['suite']}` lists others"
+        )
     if before.case["suite"] != after.case["suite"]:
         names = f"{before.case['suite']} and {after.case['suite']}"
         raise StoreError(f"the runs are of different suites, {names}: their numbers answer different questions")
     campaign = next((one for one in store.campaigns() if one.id == after.campaign), None)
     suite = campaign.suites.get(str(after.case["suite"])) if campaign else None
     if campaign is None or suite is None:
-        raise StoreError(f"the suite of run {after.id} is not in the store; measure it again")
+        raise StoreError(f"the suite of run {after.id} is not in the store", remedy="measure it again")
     if before.campaign == after.campaign:
         return Turns(before, after, tuple(compared(before, after, suite)))
     runs = [{run.id: run for run in store.runs(campaign=one.campaign)} for one in (before, after)]
@@ -109,7 +113,7 @@ def _found(store: Store, prefix: str) -> Run | Campaign:
     nearest = sorted(known, key=lambda one: -_alike(one[0], prefix))[:_NEAREST]
     hint = ", ".join(f"{name[:8]} ({what})" for name, what in nearest)
     raise StoreError(
-        f"no run has an id that begins with {prefix!r}, nor a campaign; nearest: {hint or 'there is none'}"
+        f"no run has an id that begins with {prefix!r}, nor a campaign", remedy=f"nearest: {hint or 'there is none'}"
     )
 
 

@@ -94,7 +94,9 @@ def overview(settings: Settings) -> None:
     """Print the table of all devices of the lab."""
     found = lab.read_devices(settings.folder())
     if not found:
-        raise LabError("there is no device here; add a NAME.toml", file=lab.shown(settings.folder() / "devices"))
+        raise LabError(
+            "there is no device here", remedy="add a NAME.toml", file=lab.shown(settings.folder() / "devices")
+        )
     seen = _last_seen(settings)
     probes = probe_all([device for device in found.values() if isinstance(device, Device)])
     table = empty("device", "kind", "address", "reachable", "state", "runtimes", "tags", "last measured")
@@ -129,7 +131,7 @@ def one_device(settings: Settings, selector: str) -> Device:
     folder = settings.folder()
     (device, *more) = lab.select(folder, [selector])
     if more:
-        raise LabError(f"{selector!r} chooses several devices; name one", file=lab.shown(folder / "devices"))
+        raise LabError(f"{selector!r} chooses several devices", remedy="name one", file=lab.shown(folder / "devices"))
     return device
 
 

@@ -34,7 +34,7 @@ class Settings:
             return find(Path.cwd())
         # A lab that was named is that folder or none: the one above it would be somebody else's.
         if not ((self.lab / "devices").is_dir() and (self.lab / "suites").is_dir()):
-            raise LabError("holds no devices/ and suites/; correct --lab", file=str(self.lab))
+            raise LabError("holds no devices/ and suites/", remedy="correct --lab", file=str(self.lab))
         return self.lab.absolute()
 
     def folder_if_any(self) -> Path | None:
@@ -52,7 +52,9 @@ class Settings:
         if url is None:
             file = self.folder() / "reports/results.sqlite"
             if not file.exists():
-                raise StoreError("nothing has been measured in this lab; run `pytest suites --device ID` first")
+                raise StoreError(
+                    "nothing has been measured in this lab", remedy="run `pytest suites --device ID` first"
+                )
             url = f"sqlite:///{file}"
         from harness.store import Store
 

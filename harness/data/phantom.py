@@ -69,7 +69,10 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
     """
     if split not in SPLITS:
         raise LabError(
-            f"the phantom has no split {split!r}; use one of {', '.join(SPLITS)}", file=str(base), key="data.split"
+            f"the phantom has no split {split!r}",
+            remedy=f"use one of {', '.join(SPLITS)}",
+            file=str(base),
+            key="data.split",
         )
     count: int = getattr(options, split)
     identity = json.dumps([VERSION, options.seed, split, count])

@@ -106,7 +106,7 @@ def blobs(connection: Connection, device: Device, place: Workspace, files: Mappi
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda path: bring(connection, device, files[wanted[path]], path), absent))
     if still := absent and missing(connection, device, place, {path: wanted[path] for path in absent}):
-        raise OutOfSpace(f"{', '.join(still)} did not arrive whole; free some space", device=device.id)
+        raise OutOfSpace(f"{', '.join(still)} did not arrive whole", remedy="free some space", device=device.id)
     return where
 
 
@@ -158,7 +158,9 @@ def remove(connection: Connection, device: Device, paths: Iterable[str]) -> None
     connection.run(["rm", "-rf", *listed])
     for path in listed:
         if connection.run(["test", "-e", path]).code == 0:
-            raise DeviceError(f"{path} could not be removed from the device; remove it by hand", device=device.id)
+            raise DeviceError(
+                f"{path} could not be removed from the device", remedy="remove it by hand", device=device.id
+            )
 
 
 def checked(done: Completed, device: Device, meaning: str) -> Completed:

@@ -30,7 +30,7 @@ def refusal(device: Device, scenario: str) -> Unsupported | None:
         return None
     remedy = 'set runner = "python" if the device has Python' if device.runner != "python" else "correct [load]"
     said = f"the {device.runner} runner measures {', '.join(able)} and not the scenario {scenario}"
-    return Unsupported(f'{said}; {remedy}, or scenario = "{able[0]}"', device=device.id)
+    return Unsupported(said, remedy=f'{remedy}, or scenario = "{able[0]}"', device=device.id)
 
 
 def workspace(connection: Connection, device: Device) -> Workspace:

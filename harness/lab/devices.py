@@ -38,7 +38,8 @@ def address(text: str, *, file: str) -> Address:
     # First of all, so that no other message ever repeats a password.
     if "@" in rest and ":" in rest.rpartition("@")[0].removeprefix("//"):
         raise LabError(
-            "a password must not stand in a file; remove it and use the SSH agent or `identity` in [ssh]",
+            "a password must not stand in a file",
+            remedy="remove it and use the SSH agent or `identity` in [ssh]",
             file=file,
             key="address",
         )
@@ -46,12 +47,12 @@ def address(text: str, *, file: str) -> Address:
     if not colon or scheme not in schemes:
         hint = "" if colon else f" (an address begins with its scheme, for example {_EXAMPLES['ssh']})"
         raise LabError(
-            f"unknown scheme {scheme!r}{hint}; {registry.suggestion(scheme, schemes)}", file=file, key="address"
+            f"unknown scheme {scheme!r}{hint}", remedy=registry.suggestion(scheme, schemes), file=file, key="address"
         )
     parts = _split(scheme, rest)
     if parts is None:
         example = _EXAMPLES.get(scheme, f"{scheme}://NAME")
-        raise LabError(f"{text!r} is not an address; write {example}", file=file, key="address")
+        raise LabError(f"{text!r} is not an address", remedy=f"write {example}", file=file, key="address")
     return parts
 
 
@@ -91,7 +92,7 @@ def read_device(path: Path) -> Device:
     except ValueError as error:
         raise LabError(f"the file's name is the device's id, and {error}", file=file) from error
     if path.stem == "all":
-        raise LabError("'all' selects every device and cannot be one's id; rename the file", file=file)
+        raise LabError("'all' selects every device and cannot be one's id", remedy="rename the file", file=file)
     spelled = raw.get("address")
     place = address(spelled, file=file) if isinstance(spelled, str) else None
     own = _transport_table(raw, place.scheme if place else "", file=file)
@@ -125,7 +126,10 @@ def _transport_table(raw: dict[str, Any], scheme: str, *, file: str) -> Mapping[
             continue
         if scheme and name != scheme:
             raise LabError(
-                f"this table belongs to {name} addresses and this one is {scheme}; remove it", file=file, key=name
+                f"this table belongs to {name} addresses and this one is {scheme}",
+                remedy="remove it",
+                file=file,
+                key=name,
             )
         own = raw.pop(name)
         if not isinstance(own, dict):
@@ -153,7 +157,7 @@ def _check_runner(table: DeviceTable, *, file: str) -> None:
     known = registry.names("runners")
     if table.runner not in known:
         raise LabError(
-            f"unknown runner {table.runner!r}; {registry.suggestion(table.runner, known)}", file=file, key="runner"
+            f"unknown runner {table.runner!r}", remedy=registry.suggestion(table.runner, known), file=file, key="runner"
         )
 
 
@@ -163,7 +167,7 @@ def _meter(table: DeviceTable, *, file: str) -> Mapping[str, Any] | None:
     rooms = {name: room for room in ("meters", "agent.meters") for name in registry.names(room)}
     kind = table.meter.kind
     if kind not in rooms:
-        raise LabError(f"unknown meter {kind!r}; {registry.suggestion(kind, rooms)}", file=file, key="meter.kind")
+        raise LabError(f"unknown meter {kind!r}", remedy=registry.suggestion(kind, rooms), file=file, key="meter.kind")
     own = dict(table.meter.model_extra or {})
     module = registry.load(rooms[kind], kind, file=file, key="meter.kind")
     if hasattr(module, "Options"):
@@ -178,16 +182,21 @@ def _runtimes(texts: Sequence[str], *, file: str) -> tuple[str, ...]:
         try:
             requirement = Requirement(text)
         except InvalidRequirement as error:
-            raise LabError(f"{text!r} is not a requirement; write NAME==VERSION", file=file, key="runtimes") from error
+            raise LabError(
+                f"{text!r} is not a requirement", remedy="write NAME==VERSION", file=file, key="runtimes"
+            ) from error
         if requirement.url or requirement.marker or requirement.extras:
             raise LabError(f"{text!r} must be a plain NAME==VERSION", file=file, key="runtimes")
         name, known = registry.normalised(requirement.name), registry.runtimes()
         if name not in known:
             raise LabError(
-                f"unknown runtime {requirement.name!r}; {registry.suggestion(name, known)}", file=file, key="runtimes"
+                f"unknown runtime {requirement.name!r}",
+                remedy=registry.suggestion(name, known),
+                file=file,
+                key="runtimes",
             )
         if (name, str(requirement.specifier)) in seen:
-            raise LabError(f"{text!r} stands here twice; remove one", file=file, key="runtimes")
+            raise LabError(f"{text!r} stands here twice", remedy="remove one", file=file, key="runtimes")
         seen.add((name, str(requirement.specifier)))
     return tuple(texts)
 
@@ -232,17 +241,17 @@ def _chosen(selector: str, devices: Mapping[str, Device | LabError], lab: Path) 
     folder = shown(lab / "devices")
     if selector == "all":
         if not devices:
-            raise LabError("there is no device here; add a NAME.toml", file=folder)
+            raise LabError("there is no device here", remedy="add a NAME.toml", file=folder)
         return list(devices)
     kind, colon, tag = selector.partition(":")
     if colon and kind == "tag":
         names = [name for name, device in devices.items() if _tagged(device, tag, device_files(lab)[name])]
         if not names:
             tags = {tag for device in devices.values() if isinstance(device, Device) for tag in device.tags}
-            raise LabError(f"no device has the tag {tag!r}; {registry.suggestion(tag, tags)}", file=folder)
+            raise LabError(f"no device has the tag {tag!r}", remedy=registry.suggestion(tag, tags), file=folder)
         return names
     if selector not in devices:
-        raise LabError(f"no device {selector!r}; {registry.suggestion(selector, devices)}", file=folder)
+        raise LabError(f"no device {selector!r}", remedy=registry.suggestion(selector, devices), file=folder)
     return [selector]
 
 

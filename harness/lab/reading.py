@@ -28,7 +28,8 @@ def find(start: Path) -> Path:
         if (folder / "devices").is_dir() and (folder / "suites").is_dir():
             return folder
     raise LabError(
-        "no folder with devices/ and suites/ here or above; `edgeward init DIR` makes one, --lab DIR names one",
+        "no folder with devices/ and suites/ here or above",
+        remedy="`edgeward init DIR` makes one, --lab DIR names one",
         file=shown(start),
     )
 
@@ -54,7 +55,7 @@ def parse(path: Path) -> dict[str, Any]:
         at_end = " at its end" if "end of document" in str(error) else ""
         raise LabError(f"not valid TOML{at_end}: {reason}", file=f"{shown(path)}{where}") from error
     except UnicodeDecodeError as error:
-        raise LabError("not UTF-8 text; save it as UTF-8", file=shown(path)) from error
+        raise LabError("not UTF-8 text", remedy="save it as UTF-8", file=shown(path)) from error
     except FileNotFoundError as error:
         raise LabError("there is no such file", file=shown(path)) from error
     except OSError as error:

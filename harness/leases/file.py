@@ -28,7 +28,9 @@ def take(connection: Connection, device: Device, root: str, owner: str) -> None:
     checked(connection.run(["mkdir", "-p", root]), device, f"{root} cannot be made on the device; set workdir")
     if connection.run(["mkdir", folder]).code and not _took_over(connection, folder):
         holder = connection.run(["cat", posixpath.join(folder, "owner")]).text or "somebody"
-        raise Busy(f"{holder} is measuring on it; wait, or remove {folder} there if that is not so", device=device.id)
+        raise Busy(
+            f"{holder} is measuring on it", remedy=f"wait, or remove {folder} there if that is not so", device=device.id
+        )
     write = 'printf "%s" "$2" > "$1/owner" && : > "$1/beat"'
     checked(connection.run(["sh", "-c", write, "sh", folder, owner]), device, f"{folder} cannot be written")
 

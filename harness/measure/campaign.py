@@ -140,7 +140,7 @@ class Conduct:
             for group in todo:
                 try:
                     if self._stopping.is_set():
-                        raise MeasurementError(f"{device.id}: interrupted; --resume does what is left")
+                        raise MeasurementError(f"{device.id}: interrupted", remedy="--resume does what is left")
                     samples = self._samples(group.suite)
                     # Both or neither: whoever did not get the lease must not measure the next group either.
                     link = link or held.enter_context(self._held(device))

@@ -147,7 +147,8 @@ def load_samples(suite: Suite) -> Samples:
     positive = suite.task.positive
     if positive and positive not in found.classes:
         raise LabError(
-            f"{positive!r} is not a class of the data; {registry.suggestion(positive, found.classes)}",
+            f"{positive!r} is not a class of the data",
+            remedy=registry.suggestion(positive, found.classes),
             file=str(suite.file),
             key="task.positive",
         )

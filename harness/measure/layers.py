@@ -96,7 +96,7 @@ def compare_layers(
     layers = tuple(_layers(ours, host))
     if not layers:
         raise MeasurementError(
-            f"{case.variant.path.name} and {theirs.name} have no tensor in common; name another file"
+            f"{case.variant.path.name} and {theirs.name} have no tensor in common", remedy="name another file"
         )
     first = next((i for i, layer in enumerate(layers) if not layer.relative <= tolerance), None)
     return Parting(layers, first, tolerance, len(samples.images))
@@ -154,12 +154,15 @@ def _check(case: Case) -> None:
     variant, scheme = case.variant, case.device.address.scheme
     if variant.format != "onnx":
         raise Unsupported(
-            f"layers are looked at in .onnx files, {variant.path.name} is none; name a variant in ONNX",
+            f"layers are looked at in .onnx files, {variant.path.name} is none",
+            remedy="name a variant in ONNX",
             device=case.device.id,
         )
     if case.suite.confidential and scheme not in ("local", "ssh"):
         raise Unsupported(
-            f"{case.suite.id} is confidential and {scheme}:// is not encrypted; use ssh://", device=case.device.id
+            f"{case.suite.id} is confidential and {scheme}:// is not encrypted",
+            remedy="use ssh://",
+            device=case.device.id,
         )
 
 
@@ -174,7 +177,7 @@ class _Side:
 def _run(case: Case, file: Path, samples: Samples, link: Link, device: Device) -> _Side:
     model, tensors = exposed(_onnx_tools.read_onnx(file))
     if not tensors:
-        raise RecipeError(f"{file} has no layer to look at; export it again")
+        raise RecipeError(f"{file} has no layer to look at", remedy="export it again")
     raw = model.SerializeToString()
     digest = hashlib.sha256(raw).hexdigest()
     with tempfile.NamedTemporaryFile(suffix=".onnx") as made, inputs_file(samples) as inputs:

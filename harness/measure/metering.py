@@ -197,7 +197,9 @@ class Recorder:
         first = int(np.searchsorted(at, window["begin_ns"], side="right")) - 1
         last = int(np.searchsorted(at, window["end_ns"])) + 1
         if first < 0 or last > len(at):
-            raise MeasurementError("the host's meter was not read over the whole pass; the link was lost meanwhile")
+            raise MeasurementError(
+                "the host's meter was not read over the whole pass", remedy="the link was lost meanwhile"
+            )
         at_ns, readings = [int(one) for one in at[first:last]], self._readings[first:last]
         sums = energy.sums(at_ns, readings, self._facts["quantity"])
         return {**window, "at_ns": at_ns, "readings": readings, **sums}
@@ -243,7 +245,7 @@ def on_device(at: IntArray, windows: Mapping[str, Any], offsets: Sequence[Offset
     after = [one for one in offsets if one.at_ns - one.low_ns >= max(edges)]
     if not before or not after:
         raise MeasurementError(
-            "the clocks of host and device were not compared on both sides of the pass; measure again"
+            "the clocks of host and device were not compared on both sides of the pass", remedy="measure again"
         )
     two = before[-1], after[0]
     offset = np.interp(at, [one.at_ns for one in two], [one.middle_ns for one in two])

@@ -67,7 +67,9 @@ def wait_until_fit(
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             waited = f"after {human(device.limits.cooldown_s, 's')}, "
-            raise Refused(f"not fit to be measured: {waited}{'; '.join(why)}; cool or charge it", device=device.id)
+            raise Refused(
+                f"not fit to be measured: {waited}{'; '.join(why)}", remedy="cool or charge it", device=device.id
+            )
         say(f"waiting at most {human(left_s, 's')} more: {'; '.join(why)}")
         time.sleep(min(_LOOK_S, left_s))
 

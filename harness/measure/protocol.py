@@ -80,7 +80,9 @@ def _check_confidential(group: Group) -> None:
     scheme = group.device.address.scheme
     if group.suite.confidential and scheme not in ("local", "ssh"):
         raise Unsupported(
-            f"{group.suite.id} is confidential and {scheme}:// is not encrypted; use ssh://", device=group.device.id
+            f"{group.suite.id} is confidential and {scheme}:// is not encrypted",
+            remedy="use ssh://",
+            device=group.device.id,
         )
 
 
@@ -114,8 +116,11 @@ def _tidy_up(link: Link, group: Group, folder: str, secret: list[str], error: Ba
         device = group.device.id
         said = str(error).removeprefix(f"{device}: ")
         if secret:
-            message = f"{said}; confidential images may be left at {secret[0]} ({failed}); remove them by hand"
-            raise DeviceError(message, device=device) from error
+            raise DeviceError(
+                f"{said}; confidential images may be left at {secret[0]} ({failed})",
+                remedy="remove them by hand",
+                device=device,
+            ) from error
         message = f"{said}; its job may still run there, in {folder}: the next campaign ends it"
         if isinstance(error, DeviceError):
             raise type(error)(message, device=device) from error
@@ -156,7 +161,9 @@ def _follow(
         except Transient as error:
             losses += 1
             if link.given_up:
-                raise MeasurementError(f"{group.device.id}: interrupted; --resume does what is left") from error
+                raise MeasurementError(
+                    f"{group.device.id}: interrupted", remedy="--resume does what is left"
+                ) from error
             if losses > _LOSSES:
                 raise
             say(f"link lost ({error}); the job goes on, connecting again")
@@ -172,8 +179,8 @@ def _check_life(link: Link, before: str, say: Callable[[str], None]) -> None:
     now = link.persistently(vitals.life, say)
     if before and now and now != before:
         raise MeasurementError(
-            f"{link.device.id}: it rebooted while measuring, which ended the job, and nothing of this job was taken; "
-            "look why (power, heat, a watchdog), then --resume measures what is left"
+            (f"{link.device.id}: it rebooted while measuring, which ended the job, and nothing of this job was taken"),
+            remedy="look why (power, heat, a watchdog), then --resume measures what is left",
         )
 
 
@@ -189,8 +196,8 @@ def _ended(
     total = start["fingerprint"].get("memory_bytes")
     had = f" (it has {human(float(total), 'B')} in all)" if total else ""
     return MeasurementError(
-        f"{link.device.id}: out of memory{had}: its kernel killed the job, and nothing of this job was taken; "
-        "give the device more memory, or the suite smaller models"
+        (f"{link.device.id}: out of memory{had}: its kernel killed the job, and nothing of this job was taken"),
+        remedy="give the device more memory, or the suite smaller models",
     )
 
 

@@ -122,9 +122,9 @@ def _compiler(abi: str, cc: str, device: str) -> str:
     if found:
         return found
     if known is None or cc:
-        raise MissingTool(f"there is no compiler {wanted[0]} on this host; name one with --cc", device=device)
+        raise MissingTool(f"there is no compiler {wanted[0]} on this host", remedy="name one with --cc", device=device)
     raise MissingTool(
-        f"no compiler for {abi} on this host; {_remedy(known, own)}, or name one with --cc", device=device
+        f"no compiler for {abi} on this host", remedy=f"{_remedy(known, own)}, or name one with --cc", device=device
     )
 
 
@@ -147,7 +147,7 @@ def _libraries(abi: str, compiler: str, device: str) -> dict[str, Path]:
         # A compiler that does not know the file gives back its bare name.
         if not path.is_absolute() or not path.is_file():
             own = platform.machine() in known.machines
-            raise MissingTool(f"{compiler} has no {asked} for {abi}; {_remedy(known, own)}", device=device)
+            raise MissingTool(f"{compiler} has no {asked} for {abi}", remedy=_remedy(known, own), device=device)
         found[name] = path
     return found
 
@@ -184,7 +184,9 @@ def compile_program(command: Sequence[str], program: Path, *, device: str = "thi
         return
     errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
     said = errors[0].strip() if errors else f"code {done.returncode}"
-    raise MissingTool(f"{command[0]} cannot compile the native runner: {said}; try another with --cc", device=device)
+    raise MissingTool(
+        f"{command[0]} cannot compile the native runner: {said}", remedy="try another with --cc", device=device
+    )
 
 
 def _glibc(libc: Path) -> tuple[int, int]:

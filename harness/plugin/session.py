@@ -94,7 +94,7 @@ class Session:
         from harness.plugin.figures import headline
 
         if self.conduct is None or self.progress is None:
-            raise self._trouble or StoreError("the campaign did not begin; run it again")
+            raise self._trouble or StoreError("the campaign did not begin", remedy="run it again")
         result = self.conduct.future(case).result()
         self.progress.line(f"{case.id.partition('::')[2]} {headline(result)}")
         return result

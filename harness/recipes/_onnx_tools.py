@@ -50,7 +50,7 @@ def require(extra: str, *modules: str) -> None:
             remedy = f"pip install 'edgeward[{extra}]'"
             if "torchvision" in reason:
                 remedy += " (torch and torchvision must come from one index)"
-            raise RecipeError(f"{name} cannot be imported ({reason}); install it with: {remedy}") from error
+            raise RecipeError(f"{name} cannot be imported ({reason})", remedy=f"install it with: {remedy}") from error
 
 
 def versions() -> dict[str, str]:
@@ -88,7 +88,7 @@ def read_onnx(file: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(file))
     except (OSError, DecodeError, ValueError) as error:
-        raise RecipeError(f"{file} cannot be read as ONNX ({error}); export it again") from error
+        raise RecipeError(f"{file} cannot be read as ONNX ({error})", remedy="export it again") from error
     _unshare(model.graph)
     return model
 

@@ -54,7 +54,9 @@ class Schedule:
 def labelled(job: Build) -> Samples:
     """Return the train split; raises RecipeError unless it is labelled for classification, which is all this trains."""
     if job.task.kind != "classification":
-        raise RecipeError(f"only classifiers can be trained here, not {job.task.kind}; bring this variant ready-made")
+        raise RecipeError(
+            f"only classifiers can be trained here, not {job.task.kind}", remedy="bring this variant ready-made"
+        )
     return job.samples("train")
 
 

@@ -90,7 +90,7 @@ def _prune(network: torch.nn.Module, shape: tuple[int, ...], classes: int, ratio
     except (RuntimeError, ValueError, ZeroDivisionError, AttributeError, KeyError) as error:
         raise RecipeError(f"torch-pruning cannot prune {parent.name}: {error}") from error
     if _weights(network) == before:
-        raise RecipeError(f"torch-pruning found no filters to remove in {parent.name}; leave this variant out")
+        raise RecipeError(f"torch-pruning found no filters to remove in {parent.name}", remedy="leave this variant out")
 
 
 def _normalise(network: torch.nn.Module) -> None:

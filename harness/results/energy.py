@@ -137,10 +137,11 @@ class _Level:
         seconds = float(cuts[-1] - cuts[0])
         if seconds < _LEAST_LEFT * end:
             raise MeasurementError(
-                f"{end - seconds:.1f} s of a window of {end:.0f} s are uncertain; take a faster meter or a nearer host"
+                f"{end - seconds:.1f} s of a window of {end:.0f} s are uncertain",
+                remedy="take a faster meter or a nearer host",
             )
         if at[0] > cuts[0] or at[-1] < cuts[-1]:
-            raise MeasurementError("the meter was not read over the whole pass; measure again")
+            raise MeasurementError("the meter was not read over the whole pass", remedy="measure again")
         joules = _counted(at, readings, cuts) if quantity == "joules" else _integrated(at, readings, cuts)
         blocks = np.diff(joules) / np.diff(cuts)
         gap_s = float(at[-1] - at[0]) / (len(at) - 1)
@@ -239,5 +240,5 @@ def _found(events: Sequence[Mapping[str, Any]]) -> Energy:
     if "absent" in events[0]:
         raise MeasurementError(events[0]["absent"])
     if "readings" not in events[0]["windows"]["busy"]:
-        raise MeasurementError("the runner sent no readings of the meter; bring the runner of this version")
+        raise MeasurementError("the runner sent no readings of the meter", remedy="bring the runner of this version")
     return per_inference(events[0])

@@ -133,7 +133,8 @@ def _tool(connection: Connection, device: Device) -> tuple[str, bool]:
     found = connection.run(["sh", "-c", 'command -v "$1"', "sh", wanted]).text
     if not found:
         raise MissingTool(
-            f"there is no {wanted} on the device; put it there, or correct path under [benchmark_model]",
+            f"there is no {wanted} on the device",
+            remedy="put it there, or correct path under [benchmark_model]",
             device=device.id,
         )
     done = connection.run([found, "--help"])

@@ -70,14 +70,16 @@ def runtime(connection: Connection, device: Device, place: Workspace, requiremen
         )
     made = bundle(requirement, (), place.target, device=device.id)
     if not _inside(made):
-        raise Unsupported(f"the wheel of {requirement} has no library for C; name a newer version", device=device.id)
+        raise Unsupported(
+            f"the wheel of {requirement} has no library for C", remedy="name a newer version", device=device.id
+        )
     digest = made.files[_inside(made)]
     folder = posixpath.join(place.root, "runtimes", digest[:16])
     wanted = {f"{folder}/libonnxruntime.so": digest}
     for path in missing(connection, device, place, wanted):
         bring(connection, device, taken_out(made), path)
         if missing(connection, device, place, wanted):
-            raise OutOfSpace(f"{requirement} did not arrive whole; free some space", device=device.id)
+            raise OutOfSpace(f"{requirement} did not arrive whole", remedy="free some space", device=device.id)
     return folder
 
 
@@ -140,12 +142,12 @@ def _check(connection: Connection, device: Device, place: Workspace, kit: build.
         if not _answered(error):
             raise
         raise MissingTool(
-            f"the native runner does not start in {folder} ({error}); "
-            "if that disk is mounted noexec, set workdir to another one",
+            f"the native runner does not start in {folder} ({error})",
+            remedy="if that disk is mounted noexec, set workdir to another one",
             device=device.id,
         ) from error
     if damaged:
-        raise OutOfSpace(f"{', '.join(damaged)} did not arrive whole; free some space", device=device.id)
+        raise OutOfSpace(f"{', '.join(damaged)} did not arrive whole", remedy="free some space", device=device.id)
 
 
 def _untar(tar: str, into: str) -> Sequence[str]:

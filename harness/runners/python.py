@@ -96,7 +96,7 @@ def runtime(connection: Connection, device: Device, place: Workspace, requiremen
         leave_list(connection, device, wanted, listing)
         if still := missing_of_many(connection, device, place, wanted, listing):
             raise OutOfSpace(
-                f"{len(still)} files of {requirement} did not arrive whole; free some space", device=device.id
+                f"{len(still)} files of {requirement} did not arrive whole", remedy="free some space", device=device.id
             )
     if own:
         linked = connection.run(["ln", "-sfn", own, posixpath.join(folder, "numpy")])
@@ -116,8 +116,11 @@ def _bundle(connection: Connection, device: Device, place: Workspace, requiremen
     done = connection.run([place.command[0], "-I", "-c", _NUMPY])
     if done.code:
         raise Unsupported(
-            f"{requirement} needs numpy, of which there is no wheel for {place.target}, and the device's Python has "
-            "none of its own; run `apt install python3-numpy` there",
+            (
+                f"{requirement} needs numpy, of which there is no wheel for {place.target}, and the "
+                "device's Python has none of its own"
+            ),
+            remedy="run `apt install python3-numpy` there",
             device=device.id,
         )
     version, folder = json.loads(done.text)
@@ -150,7 +153,7 @@ def follow(
         yield offset, event
         if event["event"] == "done":
             return
-    raise MeasurementError(f"{device.id}: the agent's events ended without a last word; measure again")
+    raise MeasurementError(f"{device.id}: the agent's events ended without a last word", remedy="measure again")
 
 
 def stop(connection: Connection, job: str) -> None:
@@ -174,11 +177,11 @@ def _python(connection: Connection, device: Device) -> tuple[str, Target]:
     python = sys.executable if device.address.scheme == "local" else "python3"
     done = connection.run([python, "-I", "-S", "-c", _PROBE])
     if done.code:
-        raise MissingTool("the python runner needs python3 on the device; install it there", device=device.id)
+        raise MissingTool("the python runner needs python3 on the device", remedy="install it there", device=device.id)
     version, machine, libc = json.loads(done.text)
     if tuple(version) < _PYTHON_MIN:
         said = ".".join(map(str, version))
-        raise MissingTool(f"the device has Python {said}; the agent needs 3.9 or newer", device=device.id)
+        raise MissingTool(f"the device has Python {said}", remedy="the agent needs 3.9 or newer", device=device.id)
     glibc = tuple(int(part) for part in libc[1].split(".")[:2]) if libc[0] == "glibc" else (2, 17)
     return python, Target((version[0], version[1]), machine, (glibc[0], glibc[1]))
 

@@ -67,7 +67,7 @@ def to_parquet(runs: Sequence[Run], file: Path) -> None:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table(runs)), partial)
         partial.replace(file)
     except OSError as error:
-        raise HarnessError(f"{file}: cannot be written ({error.strerror or error}); check --out") from error
+        raise HarnessError(f"{file}: cannot be written ({error.strerror or error})", remedy="check --out") from error
 
 
 def table(runs: Sequence[Run]) -> list[dict[str, Any]]:

@@ -55,9 +55,13 @@ class Store:
             self._engine = sa.create_engine(parsed, **_patient(parsed))
             self._check_version()
         except ImportError as error:
-            raise StoreError(f"cannot open the store {shown(url)}: {error}; install it beside edgeward") from error
+            raise StoreError(
+                f"cannot open the store {shown(url)}: {error}", remedy="install it beside edgeward"
+            ) from error
         except (sa.exc.SQLAlchemyError, ValueError, OSError) as error:
-            raise StoreError(f"cannot open the store {shown(url)}: {_first_line(error)}; check --store") from error
+            raise StoreError(
+                f"cannot open the store {shown(url)}: {_first_line(error)}", remedy="check --store"
+            ) from error
 
     def close(self) -> None:
         """Give the connections back."""
@@ -117,7 +121,7 @@ class Store:
         if len(found) == 1:
             return run_of(found[0])
         what = "no run has" if not found else "several runs have"
-        raise StoreError(f"{what} an id that begins with {prefix!r}; `edgeward export` lists them")
+        raise StoreError(f"{what} an id that begins with {prefix!r}", remedy="`edgeward export` lists them")
 
     def comparisons(self, campaign: str) -> list[Comparison]:
         """Return what was compared in a campaign."""
@@ -137,7 +141,7 @@ class Store:
         except sa.exc.SQLAlchemyError as error:
             where = shown(self.url)
             raise StoreError(
-                f"cannot write to {where}: {_first_line(error)}; free some space or check --store"
+                f"cannot write to {where}: {_first_line(error)}", remedy="free some space or check --store"
             ) from error
 
     def _all(self, query: Any) -> list[Any]:
@@ -150,7 +154,7 @@ class Store:
             with orm.Session(self._engine) as session:
                 yield session
         except sa.exc.SQLAlchemyError as error:
-            raise StoreError(f"cannot read {shown(self.url)}: {_first_line(error)}; check --store") from error
+            raise StoreError(f"cannot read {shown(self.url)}: {_first_line(error)}", remedy="check --store") from error
 
     def _check_version(self) -> None:
         """Make the tables of a new store; a store of another version is left as it is."""
@@ -158,8 +162,8 @@ class Store:
         found = next(iter(self._all(sa.select(StampRow.version))), None) if stamped else None
         if found not in (None, VERSION):
             raise StoreError(
-                f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}; "
-                "choose another file with --store"
+                (f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}"),
+                remedy="choose another file with --store",
             )
         Base.metadata.create_all(self._engine)
         with self._writing() as session:

@@ -61,7 +61,7 @@ def _check_only(suite: Suite, only: Sequence[str]) -> None:
         if name not in built:
             hint = registry.suggestion(name, built)
             raise LabError(
-                f"no variant {name!r} is built from a recipe; {hint}", file=lab.shown(suite.file), key="variant"
+                f"no variant {name!r} is built from a recipe", remedy=hint, file=lab.shown(suite.file), key="variant"
             )
 
 
@@ -77,7 +77,7 @@ def _with_baseline(suite: Suite, progress: Progress) -> Suite:
     script = suite.file.parent / source
     progress(f"{', '.join(variant.path.name for variant in missing)}: {script.name} …")
     if subprocess.run([sys.executable, str(script)], check=False).returncode:
-        raise RecipeError(f"{lab.shown(script)} failed, see above; the baseline of {suite.id} is not built")
+        raise RecipeError(f"{lab.shown(script)} failed, see above", remedy=f"the baseline of {suite.id} is not built")
     return lab.read_suite(suite.file)
 
 
@@ -97,8 +97,8 @@ def _build(suite: Suite, variant: Variant) -> None:
         # The converters have no error tree of their own, and raise whatever went wrong deep inside them.
         reason = (str(error).splitlines() or [""])[0]
         raise RecipeError(
-            f"{file}: {variant.id}: {variant.recipe} failed on {parent.path.name} ({type(error).__name__}: {reason}); "
-            "check that [data.input] fits the model, or bring this variant ready-made"
+            (f"{file}: {variant.id}: {variant.recipe} failed on {parent.path.name} ({type(error).__name__}: {reason})"),
+            remedy="check that [data.input] fits the model, or bring this variant ready-made",
         ) from error
     entries = ledger.read(variant.path.parent)
     entries[variant.path.name] = ledger.Entry(
