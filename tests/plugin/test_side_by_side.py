@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from harness.store import Store
-from tests.labs import DEVICE, make, run_pytest, variant
+from tests.labs import device_toml, make, run_pytest, variant
 
 
 def two_devices(folder: Path) -> Path:
     """Make a lab of two devices."""
     lab = make(folder, more=variant("int8") + variant("int4"))
     for name in ("quick", "thorough"):
-        (lab / "devices" / f"{name}.toml").write_text(DEVICE.format(workdir=lab / f"work-{name}"))
+        (lab / "devices" / f"{name}.toml").write_text(device_toml(workdir=lab / f"work-{name}"))
     (lab / "devices" / "here.toml").unlink()
     return lab
 
