@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import lab
+from harness.deploy.handle import PATIENCE_S
 from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.store import Store
 
 
 @dataclass
 class Night:
-    """A lab whose suites are measured on all its devices; `said` is what was told meanwhile."""
+    """A lab whose suites are measured on all its devices; `said` is what was said meanwhile.
+
+    A lost connection is tried again for `patience_s`.
+    """
 
     folder: Path
+    patience_s: float = PATIENCE_S
     said: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -32,7 +37,7 @@ class Night:
 
         devices = lab.select(self.folder, ["all"])
         cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
-        settings = Settings(command="pytest", say=say, quick=True, resume=resume)
+        settings = Settings(command="pytest", say=say, quick=True, resume=resume, patience_s=self.patience_s)
         campaign = CampaignRunner(cases, self.store, settings)
         try:
             return {case.variant.id: campaign.future(case).result(300) for case in cases}

@@ -19,20 +19,28 @@ import pytest
 from devices.virtual.openssh import Server, small_disk
 from devices.virtual.waiting import soon
 from harness import lab
+from harness.deploy import DeviceHandle
+from harness.deploy.handle import PATIENCE_S
 from harness.errors import DeviceError, MeasurementError, StoreError
 from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Address, Device
 from harness.runners import python
 from harness.store import Store
-from harness.transports import local
 from tests import small_models as small
 
 
-def conduct(folder: Path, suites: list[Path], say: Callable[[str, str], None], store: Store) -> list[Result]:
-    """Measure all cases of some suites on all devices of a lab, in this process."""
+def campaign_of(
+    folder: Path,
+    suites: list[Path],
+    say: Callable[[str, str], None],
+    store: Store,
+    patience_s: float = PATIENCE_S,
+) -> list[Result]:
+    """Measure all cases of some suites on all devices of a lab, in this process; return what each gave."""
     devices = lab.select(folder, ["all"])
     cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
-    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True))
+    settings = Settings(command="pytest", say=say, quick=True, patience_s=patience_s)
+    campaign = CampaignRunner(cases, store, settings)
     try:
         return [campaign.future(case).result(180) for case in cases]
     finally:
@@ -108,7 +116,7 @@ def killings(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     # Other tests drive the conductor by hand on this workdir and leave their jobs there.
     shutil.rmtree(device_workdir / "jobs", ignore_errors=True)
     store = Store(f"sqlite:///{folder}/results.sqlite")
-    results = conduct(folder, suites, say, store)
+    results = campaign_of(folder, suites, say, store)
     assert killed == ["agent", "worker"]
     named = {f"{result.case.suite.id}/{result.case.variant.id}": result for result in results}
     return Killings(named, store, device_workdir, during)
@@ -145,13 +153,12 @@ def test_confidential_images_are_gone_after_a_run_and_after_a_failure(killings: 
     assert [path.name for path in killings.during] == [digest], "the search finds them while they are there"
     assert files_with_images(killings.workdir) == []
     assert list((killings.workdir / "jobs").iterdir()) == []
-    assert agents("work", killings.workdir) == agents("conduct", killings.workdir) == []
+    assert agents("work", killings.workdir) == agents("run", killings.workdir) == []
 
 
 def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
-    own_server: Server, device_workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_server: Server, device_workdir: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("harness.deploy.link._PATIENCE_S", 0.0)
     suite = small.write_suite(tmp_path, "secret", ("good", small.good), confidential=True)
     own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
     here = Device("here", "workstation", Address("local"), workdir=str(device_workdir))
@@ -163,15 +170,16 @@ def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
                 os.kill(pid, signal.SIGKILL)
 
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    (result,) = conduct(tmp_path, [suite], say, store)
+    (result,) = campaign_of(tmp_path, [suite], say, store, patience_s=0.0)
     digest, _ = image_digests()
     assert isinstance(result.error, DeviceError)
     assert f"confidential images may be left at {device_workdir}/blobs/{digest}" in str(result.error)
     assert str(result.error).endswith("remove them by hand")
     assert store.runs() == []
-    for job in (device_workdir / "jobs").iterdir():
-        python.stop(local.connect(here), str(job))
-        shutil.rmtree(job)
+    with DeviceHandle(here) as handle:
+        for job in (device_workdir / "jobs").iterdir():
+            python.stop(handle, str(job))
+            shutil.rmtree(job)
     (device_workdir / "blobs" / digest).unlink()
     shutil.rmtree(device_workdir / "lease")  # it would have expired
 
@@ -197,7 +205,7 @@ def test_a_disk_that_fills_under_the_store_ends_in_an_error_and_keeps_what_was_s
                 fill(disk)
 
         with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*full; free some space"):
-            conduct(tmp_path, [suite], say, store)
+            campaign_of(tmp_path, [suite], say, store)
         assert store.runs() == []
         assert len(store.campaigns()) == 1
         store.close()

@@ -38,27 +38,26 @@ def test_a_link_cut_in_the_middle_of_a_run_costs_nothing(tmp_path: Path, device_
                 cut.append(text)
                 host.server.signal_sessions(signal.SIGKILL)
                 host.cable.cut()
-            elif text.startswith("link lost"):
+            elif text.startswith("connection lost"):
                 # It has been missed, and the first who connects again may find it cut or mended.
                 threading.Timer(2, host.cable.mend).start()
 
         results = night.measure([suite], when)
     assert cut
-    assert any("link lost" in text for text in night.said), "nobody noticed: the test is void"
+    assert any("connection lost" in text for text in night.said), "nobody noticed: the test is void"
     assert {name: result.outcome.status for name, result in results.items()} == {"good": "passed", "slower": "passed"}
-    assert sorted(run.case["variant"] for run in night.store.runs()) == ["good", "slower"]
+    assert sorted(run.case.variant for run in night.store.runs()) == ["good", "slower"]
 
 
 def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_was_complete_is_kept(
-    tmp_path: Path, device_workdir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, device_workdir: Path
 ) -> None:
     require(*fleet.NEEDS)
-    monkeypatch.setattr("harness.deploy.link._PATIENCE_S", 1.0)
     suites = [small.write_suite(tmp_path, name, (name, small.good)) for name in ("a", "b", "c")]
     with fleet.fleet(tmp_path / "hosts", ["h1"]) as (host,):
         file = host.server.write_device(tmp_path, id="h1", runtimes=RUNTIMES, workdir=device_workdir)
         file.write_text(file.read_text() + "keepalive_s = 1\n")
-        night = Night(tmp_path)
+        night = Night(tmp_path, patience_s=1.0)
         died: list[str] = []
 
         def when(text: str) -> None:
