@@ -1,34 +1,56 @@
-"""The one error tree: every message says what happened, to which file or device, and what to do."""
+"""The one error tree: every error says what happened, to which file or device, and what to do, as fields."""
 
 from __future__ import annotations
 
+from harness.model import Reason
+
 
 class HarnessError(Exception):
-    """Anything the user can act on; shown as one or two lines, never as a traceback."""
+    """Anything the user can act on; shown as one or two lines, never as a traceback.
+
+    Attributes:
+        where: the file, key or device that it is about, "" where there is none.
+        text: what happened.
+        remedy: what to do about it, "" where `text` says so itself.
+    """
+
+    def __init__(self, text: str, *, remedy: str = "", where: str = "") -> None:
+        self.text, self.remedy, self.where = text, remedy, where
+        super().__init__(f"{where}: {self.reason}" if where else str(self.reason))
+
+    @property
+    def reason(self) -> Reason:
+        """What happened and what to do, without the file or device that it is about."""
+        return Reason(self.text, self.remedy)
 
 
 class LabError(HarnessError):
     """A file of the lab is wrong.
 
     Args:
-        message: what is wrong and the remedy.
+        text: what is wrong.
         file: the file at fault, as the user would type it.
         key: dotted path of the key inside the file, empty for the file as a whole.
+        remedy: what to do about it.
     """
 
-    def __init__(self, message: str, *, file: str, key: str = "") -> None:
-        self.file = file
-        self.key = key
-        where = f"{file}: {key}" if key else file
-        super().__init__(f"{where}: {message}")
+    def __init__(self, text: str, *, file: str, key: str = "", remedy: str = "") -> None:
+        self.file, self.key = file, key
+        super().__init__(text, remedy=remedy, where=f"{file}: {key}" if key else file)
 
 
 class DeviceError(HarnessError):
-    """Something went wrong on, or on the way to, one device."""
+    """Something went wrong on, or on the way to, one device.
 
-    def __init__(self, message: str, *, device: str) -> None:
+    Args:
+        text: what happened.
+        device: its id.
+        remedy: what to do about it.
+    """
+
+    def __init__(self, text: str, *, device: str, remedy: str = "") -> None:
         self.device = device
-        super().__init__(f"{device}: {message}")
+        super().__init__(text, remedy=remedy, where=device)
 
 
 class Transient(DeviceError):

@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 def main() -> int:
     """Run one command of the agent and return its exit code."""
     command, *arguments = sys.argv[1:]
-    if command == "conduct":
-        from harness.agent.conduct import main as run
+    if command == "run":
+        from harness.agent.phases import main as run
     elif command == "work":
         from harness.agent.worker import main as run
     elif command == "follow":

@@ -69,7 +69,7 @@ def history(settings: Settings, suite: str) -> None:
     runs = store.runs(suite=name)
     if not runs:
         known = {name for campaign in store.campaigns() for name in campaign.suites}
-        raise StoreError(f"no run of a suite {name!r}; {suggestion(name, known)}")
+        raise StoreError(f"no run of a suite {name!r}", remedy=suggestion(name, known))
     show(history_table(runs))
 
 
@@ -84,7 +84,7 @@ def export(settings: Settings, kind: str, out: Path | None, campaign: str | None
     from harness.store import export as exports
 
     if kind == "parquet" and out is None:
-        raise HarnessError("Parquet is binary; say where to write it with --out FILE")
+        raise HarnessError("Parquet is binary", remedy="say where to write it with --out FILE")
     store = settings.open_store()
     chosen = [_campaign(store, campaign)] if campaign else store.campaigns()[::-1]
     runs = store.runs(campaign=chosen[0].id) if campaign else store.runs()
@@ -105,13 +105,13 @@ def _campaign(store: Store, prefix: str | None) -> Campaign:
     """Return the newest campaign, or the one whose id begins with `prefix`."""
     campaigns = store.campaigns()
     if not campaigns:
-        raise StoreError("nothing has been measured yet; run `pytest suites --device ID` first")
+        raise StoreError("nothing has been measured yet", remedy="run `pytest suites --device ID` first")
     if prefix is None:
         return campaigns[0]
     found = [one for one in campaigns if one.id.startswith(prefix)]
     if len(found) != 1:
         what = "no campaign has" if not found else "several campaigns have"
-        raise StoreError(f"{what} an id that begins with {prefix!r}; the newest is {campaigns[0].id}")
+        raise StoreError(f"{what} an id that begins with {prefix!r}", remedy=f"the newest is {campaigns[0].id}")
     return found[0]
 
 
@@ -123,4 +123,4 @@ def _write(file: Path, content: bytes) -> None:
         partial.write_bytes(content)
         partial.replace(file)
     except OSError as error:
-        raise HarnessError(f"{file}: cannot be written ({error.strerror or error}); check --out") from error
+        raise HarnessError(f"{file}: cannot be written ({error.strerror or error})", remedy="check --out") from error

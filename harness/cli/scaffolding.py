@@ -28,7 +28,9 @@ def lay_out(folder: Path) -> Iterator[str]:
     suites = sorted((folder / "suites").glob("*.toml"))
     if suites:
         raise LabError(
-            f"is a lab already, with {suites[0].name}; name another folder, or edit that file", file=str(folder)
+            f"is a lab already, with {suites[0].name}",
+            remedy="name another folder, or edit that file",
+            file=str(folder),
         )
     try:
         for place in FOLDERS:
@@ -36,7 +38,9 @@ def lay_out(folder: Path) -> Iterator[str]:
         for source, target in FILES.items():
             yield _write(folder / target, (_TEMPLATES / source).read_text("utf-8"))
     except OSError as error:
-        raise LabError(f"cannot be written ({error.strerror}); name another folder", file=str(folder)) from error
+        raise LabError(
+            f"cannot be written ({error.strerror})", remedy="name another folder", file=str(folder)
+        ) from error
     yield ""
     yield f"Now put your model and your labelled images into {folder / 'suites'}, edit the three lines marked EDIT in"
     yield f"{folder / 'suites/mymodel.toml'}, and run in {folder}:  pytest suites --device local"

@@ -34,7 +34,7 @@ class Settings:
             return find(Path.cwd())
         # A lab that was named is that folder or none: the one above it would be somebody else's.
         if not ((self.lab / "devices").is_dir() and (self.lab / "suites").is_dir()):
-            raise LabError("holds no devices/ and suites/; correct --lab", file=str(self.lab))
+            raise LabError("holds no devices/ and suites/", remedy="correct --lab", file=str(self.lab))
         return self.lab.absolute()
 
     def folder_if_any(self) -> Path | None:
@@ -52,14 +52,16 @@ class Settings:
         if url is None:
             file = self.folder() / "reports/results.sqlite"
             if not file.exists():
-                raise StoreError("nothing has been measured in this lab; run `pytest suites --device ID` first")
+                raise StoreError(
+                    "nothing has been measured in this lab", remedy="run `pytest suites --device ID` first"
+                )
             url = f"sqlite:///{file}"
         from harness.store import Store
 
         return Store(url)
 
 
-class Told(click.ClickException):
+class CommandError(click.ClickException):
     """An error as the user sees it: one or two lines, exit code 2."""
 
     exit_code = 2
@@ -79,7 +81,7 @@ class Commands(click.Group):
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             from harness.registry import suggestion
 
-            raise Told(f"no command {args[0]!r}; {suggestion(args[0], self.commands)}")
+            raise CommandError(f"no command {args[0]!r}; {suggestion(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -90,14 +92,16 @@ class Commands(click.Group):
         except HarnessError as error:
             if settings.debug:
                 raise
-            raise Told(str(error)) from error
+            raise CommandError(str(error)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if settings.debug:
                 raise
             kind = type(error).__name__
-            raise Told(f"unexpected {kind}: {error}\nthis is a fault of edgeward: --debug shows where") from error
+            raise CommandError(
+                f"unexpected {kind}: {error}\nthis is a fault of edgeward: --debug shows where"
+            ) from error
 
 
 def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -24,4 +24,4 @@ def suite_file(named: Path, settings: Settings) -> Path:
     if named.name.removesuffix(".toml") in files and len(named.parts) <= 2:
         return files[named.name.removesuffix(".toml")]
     hint = suggestion(named.stem, files)
-    raise LabError(f"no suite {str(named)!r}; {hint}", file=shown(folder / "suites"))
+    raise LabError(f"no suite {str(named)!r}", remedy=hint, file=shown(folder / "suites"))

@@ -88,10 +88,10 @@ def allow(settings: Settings, name: str) -> None:
     keeper = place.keeper()
     _wanted((name,), keeper)
     if name not in keeper.ASKING:
-        raise HarnessError(f"{name} asks nobody; only {', '.join(sorted(keeper.ASKING))} waits for consent")
+        raise HarnessError(f"{name} asks nobody", remedy=f"only {', '.join(sorted(keeper.ASKING))} waits for consent")
     process = place.kept(name)
     if process is None:
-        raise HarnessError(f"{name} is not up; run `edgeward lab up {name}`")
+        raise HarnessError(f"{name} is not up", remedy=f"run `edgeward lab up {name}`")
     process.send_signal(signal.SIGUSR1)
     (device,) = lab.select(place.lab, [name])
     _let_in(device)
@@ -133,7 +133,8 @@ class _Place:
         file = self.lab / "devices" / "virtual" / "keeper.py"
         if not file.is_file():
             raise LabError(
-                "this lab has no virtual devices; they are in edgeward's own checkout: name it with --lab",
+                "this lab has no virtual devices",
+                remedy="they are in edgeward's own checkout: name it with --lab",
                 file=str(self.lab / "devices" / "virtual"),
             )
         sys.path.insert(0, str(self.lab))
@@ -179,7 +180,7 @@ def _wanted(names: tuple[str, ...], keeper: ModuleType) -> list[str]:
 
     for name in names:
         if name not in keeper.DEVICES:
-            raise HarnessError(f"no virtual device {name!r}; {suggestion(name, keeper.DEVICES)}")
+            raise HarnessError(f"no virtual device {name!r}", remedy=suggestion(name, keeper.DEVICES))
     return list(names or keeper.DEVICES)
 
 
@@ -209,5 +210,7 @@ def _await(place: _Place, name: str, process: subprocess.Popen[bytes]) -> None:
             process.kill()
             log = place.state / f"{name}.log"
             said = log.read_text(errors="replace").strip().splitlines()
-            raise HarnessError(f"{name} did not start ({said[-1] if said else 'it said nothing'}); look into {log}")
+            raise HarnessError(
+                f"{name} did not start ({(said[-1] if said else 'it said nothing')})", remedy=f"look into {log}"
+            )
         time.sleep(0.05)

@@ -25,6 +25,7 @@ from typing import NoReturn
 
 from harness import cache_dir
 from harness.errors import MissingTool, Unsupported
+from harness.ports import Target
 
 #: How pip says that it could not ask an index.
 _NO_INDEX = ("connection broken", "ssl certificate")
@@ -37,28 +38,9 @@ _NO_WHEEL = re.compile(r"No matching distribution found for ([A-Za-z0-9._-]+)")
 class NoWheel(Unsupported):
     """There is no wheel for a device's Python and processor; `distribution` is what there is none of."""
 
-    def __init__(self, message: str, *, device: str, distribution: str) -> None:
+    def __init__(self, text: str, *, device: str, distribution: str, remedy: str = "") -> None:
         self.distribution = distribution
-        super().__init__(message, device=device)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What wheels must fit: `python` as (3, 11), `machine` as uname says, `glibc` as (2, 36)."""
-
-    python: tuple[int, int]
-    machine: str
-    glibc: tuple[int, int]
-
-    @property
-    def platforms(self) -> list[str]:
-        """The platform tags this target takes, newest first (PEP 600 and its legacy names)."""
-        major, minor = self.glibc
-        tags = [f"manylinux_{major}_{m}_{self.machine}" for m in range(minor, 4, -1)]
-        return [*tags, f"manylinux2014_{self.machine}", f"linux_{self.machine}"]
-
-    def __str__(self) -> str:
-        return f"cp{self.python[0]}{self.python[1]} on {self.machine} with glibc {self.glibc[0]}.{self.glibc[1]}"
+        super().__init__(text, device=device, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +142,8 @@ def _install(
 
 def _no_wheel(requirement: str, target: Target, device: str, distribution: str) -> NoWheel:
     return NoWheel(
-        f"there is no wheel of {requirement} for {target}; name another version or runtime under runtimes",
+        f"there is no wheel of {requirement} for {target}",
+        remedy="name another version or runtime under runtimes",
         device=device,
         distribution=distribution,
     )
@@ -185,14 +168,16 @@ def _refuse(stderr: str, requirement: str, target: Target, device: str, own: Map
     # Without a network pip finds no version either, but has said before that it could not ask.
     if any(words in line for line in says for words in _NO_INDEX):
         raise MissingTool(
-            f"{requirement} could not be brought here: pip's index does not answer; connect this host, then try again",
+            f"{requirement} could not be brought here: pip's index does not answer",
+            remedy="connect this host, then try again",
             device=device,
         )
     lacks = _NO_WHEEL.search(stderr)
     if own and ("ResolutionImpossible" in stderr or (lacks and lacks[1] in own)):
         has = " and ".join(f"{name} {version}" for name, version in own.items())
         raise Unsupported(
-            f"{requirement} does not go with the device's own {has}; name another version or runtime under runtimes",
+            f"{requirement} does not go with the device's own {has}",
+            remedy="name another version or runtime under runtimes",
             device=device,
         )
     if lacks:

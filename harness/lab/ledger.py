@@ -76,7 +76,7 @@ def read(models_dir: Path) -> dict[str, Entry]:
         return {name: Entry(**entry) for name, entry in json.loads(file.read_text("utf-8")).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise LabError(
-            f"not a ledger of built models ({error}); remove it and run `edgeward build`", file=str(file)
+            f"not a ledger of built models ({error})", remedy="remove it and run `edgeward build`", file=str(file)
         ) from error
 
 

@@ -62,10 +62,14 @@ class Models:
         """
         key = f"variant[{table.id}]"
         if (table.recipe is None) == (table.model is None):
-            raise LabError("needs either `recipe` or `model`, and not both", file=self.name, key=key)
+            raise LabError(
+                "needs either `recipe` or `model`, and not both", remedy="leave one", file=self.name, key=key
+            )
         if table.model is not None:
             if table.parameters:
-                raise LabError("only a recipe takes parameters", file=self.name, key=f"{key}.parameters")
+                raise LabError(
+                    "only a recipe takes parameters", remedy="remove them", file=self.name, key=f"{key}.parameters"
+                )
             return list(self._ready_made(table, table.model, baseline, key))
         return list(self._from_recipe(table, str(table.recipe), baseline, key))
 
@@ -76,7 +80,8 @@ class Models:
             variant = self._brought(table.id, path, parent=baseline[0].id, xfail=table.xfail)
             if variant.format not in {one.format for one in baseline}:
                 raise LabError(
-                    f"no baseline has its format; add a .{variant.format} file to baseline.model",
+                    "no baseline has its format",
+                    remedy=f"add a .{variant.format} file to baseline.model",
                     file=self.name,
                     key=f"{key}.model",
                 )
@@ -91,7 +96,8 @@ class Models:
         if not parents:
             takes = ", ".join(f".{one}" for one in module.FORMATS)
             raise LabError(
-                f"{recipe!r} takes a baseline in {takes}; add one to baseline.model",
+                f"{recipe!r} takes a baseline in {takes}",
+                remedy="add one to baseline.model",
                 file=self.name,
                 key=f"{key}.recipe",
             )
@@ -133,16 +139,18 @@ class Models:
         paths = [self.file.parent / text for text in ([model] if isinstance(model, str) else model)]
         formats = [self._format(path, key=key) for path in paths]
         if not paths:
-            raise LabError("names no file; write the path of a model", file=self.name, key=key)
+            raise LabError("names no file", remedy="write the path of a model", file=self.name, key=key)
         if len(set(formats)) < len(formats):
-            raise LabError("holds two files of one format; leave one for each format", file=self.name, key=key)
+            raise LabError("holds two files of one format", remedy="leave one for each format", file=self.name, key=key)
         return paths
 
     def _format(self, path: Path, *, key: str) -> str:
         known = sorted({one for runtime in registry.runtimes().values() for one in runtime.formats})
         if (suffix := path.suffix.removeprefix(".")) not in known:
             endings = ", ".join(f".{one}" for one in known)
-            raise LabError(f"{path.name!r} has no format that a runtime takes; use {endings}", file=self.name, key=key)
+            raise LabError(
+                f"{path.name!r} has no format that a runtime takes", remedy=f"use {endings}", file=self.name, key=key
+            )
         return suffix
 
     def _brought(self, name: str, path: Path, *, parent: str, xfail: str) -> Variant:

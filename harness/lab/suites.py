@@ -11,8 +11,8 @@ from typing import Any, Final
 from harness import registry
 from harness.errors import LabError
 from harness.lab.models import Models
-from harness.lab.reading import check, parse, shown
-from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable, checked_id
+from harness.lab.reading import check, check_name, parse, shown
+from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable
 from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Suite, Task
 from harness.vocabulary import METRICS
 
@@ -36,17 +36,14 @@ def read_suite(path: Path) -> Suite:
         LabError: anything else that is wrong, naming file and key.
     """
     file = shown(path)
-    try:
-        checked_id(path.stem)
-    except ValueError as error:
-        raise LabError(f"the file's name is the suite's id, and {error}", file=file) from error
+    check_name(path, "suite")
     table = check(SuiteTable, parse(path), file=file)
     _check_ids(table, file=file)
-    # Every table is read before the models: a wrong key is told before gigabytes are hashed.
+    # Every table is read before the models: a wrong key is reported before gigabytes are hashed.
     data, task, load = _data(table, file=file), _task(table, file=file), _load(table.load, file=file)
     spec, accept = _input(table, file=file), _accept(table.accept, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
-        raise LabError("there is no such file; correct or remove it", file=file, key="baseline.source")
+        raise LabError("there is no such file", remedy="correct or remove it", file=file, key="baseline.source")
     models = Models(path)
     baseline = models.baseline(table.baseline)
     variants = [noun for variant in table.variant for noun in models.variant(variant, baseline)]
@@ -70,13 +67,18 @@ def _check_ids(table: SuiteTable, *, file: str) -> None:
     counts = Counter([table.baseline.id, *(variant.id for variant in table.variant)])
     for name, count in counts.items():
         if count > 1:
-            raise LabError("this id stands twice; give each variant its own", file=file, key=f"variant[{name}].id")
+            raise LabError(
+                "this id stands twice", remedy="give each variant its own", file=file, key=f"variant[{name}].id"
+            )
     # Ids become file names, and not every file system tells a from A.
     folded = {name.lower(): name for name in counts}
     for name in counts:
         if folded[name.lower()] != name:
             raise LabError(
-                f"differs from {folded[name.lower()]!r} only in case; rename one", file=file, key=f"variant[{name}].id"
+                f"differs from {folded[name.lower()]!r} only in case",
+                remedy="rename one",
+                file=file,
+                key=f"variant[{name}].id",
             )
 
 
@@ -90,7 +92,12 @@ def _data(table: SuiteTable, *, file: str) -> Mapping[str, Any]:
 def _input(table: SuiteTable, *, file: str) -> InputSpec:
     spec = table.data.input
     if len(spec.mean) != len(spec.std) and 1 not in (len(spec.mean), len(spec.std)):
-        raise LabError("mean and std must have as many values as each other, or one", file=file, key="data.input")
+        raise LabError(
+            "mean and std must have as many values as each other, or one",
+            remedy="write one value, or one a channel",
+            file=file,
+            key="data.input",
+        )
     return InputSpec(layout=spec.layout, scale=spec.scale, mean=tuple(spec.mean), std=tuple(spec.std))
 
 
@@ -98,7 +105,8 @@ def _task(table: SuiteTable, *, file: str) -> Task:
     known = registry.names("metrics")
     if table.task.kind not in known:
         raise LabError(
-            f"{table.task.kind!r} is not supported; {registry.suggestion(table.task.kind, known)}",
+            f"{table.task.kind!r} is not supported",
+            remedy=registry.suggestion(table.task.kind, known),
             file=file,
             key="task.kind",
         )
@@ -109,12 +117,14 @@ def _load(table: LoadTable, *, file: str) -> Load:
     for key, scenario in _OWN.items():
         if table.scenario != scenario and getattr(table, key) != getattr(_LOAD, key):
             remedy = f'remove it, or write scenario = "{scenario}"'
-            raise LabError(f"belongs to the scenario {scenario}; {remedy}", file=file, key=f"load.{key}")
+            raise LabError(f"belongs to the scenario {scenario}", remedy=remedy, file=file, key=f"load.{key}")
     known = registry.accelerators()
     if table.accelerator and table.accelerator not in known:
         alike = [name for name in known if name.lower() == table.accelerator.lower()]
         hint = registry.suggestion(table.accelerator, alike or known)
-        raise LabError(f"no accelerator is called {table.accelerator!r}; {hint}", file=file, key="load.accelerator")
+        raise LabError(
+            f"no accelerator is called {table.accelerator!r}", remedy=hint, file=file, key="load.accelerator"
+        )
     load = Load(**table.model_dump())
     if load.scenario == "stream" and load.frame_rate_hz is None:
         return replace(load, frame_rate_hz=FRAME_RATE_HZ)
@@ -126,13 +136,18 @@ def _accept(lines: Mapping[str, AcceptTable], *, file: str) -> tuple[Criterion, 
     for metric, table in lines.items():
         key = f"accept.{metric}"
         if metric not in METRICS:
-            raise LabError(f"unknown metric; {registry.suggestion(metric, METRICS)}", file=file, key=key)
+            raise LabError("unknown metric", remedy=registry.suggestion(metric, METRICS), file=file, key=key)
         rules = {rule: bound for rule, bound in table.model_dump().items() if bound is not None}
         allowed = METRICS[metric].rules
         if not rules:
-            raise LabError(f"has no bound; write {{ {allowed[0]} = NUMBER }}", file=file, key=key)
+            raise LabError("has no bound", remedy=f"write {{ {allowed[0]} = NUMBER }}", file=file, key=key)
         for rule, bound in rules.items():
             if rule not in allowed:
-                raise LabError(f"{metric} takes {' or '.join(allowed)}", file=file, key=f"{key}.{rule}")
+                raise LabError(
+                    f"{metric} takes {' or '.join(allowed)}",
+                    remedy="use that bound",
+                    file=file,
+                    key=f"{key}.{rule}",
+                )
             criteria.append(Criterion(metric=metric, rule=rule, bound=bound))
     return tuple(criteria)

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final
 
 from harness import cache_dir
 from harness.errors import MissingTool, Unsupported
+from harness.native import header
 
 PROGRAM: Final = "edgeward-native"
 #: The name under which the dynamic loader lies beside the program; src/process.c looks for it.
@@ -90,7 +91,7 @@ def kit(abi: str, *, cc: str = "", device: str = "this host") -> Kit:
     Args:
         abi: a name of `ABIS`, or another that `cc` compiles for; libraries are brought along for those of `ABIS` only.
         cc: the compiler; by default the one that Debian installs for the ABI.
-        device: whom an error is about.
+        device: the device that an error is about.
 
     Raises:
         MissingTool: there is no such compiler, it lacks a library, or it cannot compile the runner.
@@ -122,9 +123,9 @@ def _compiler(abi: str, cc: str, device: str) -> str:
     if found:
         return found
     if known is None or cc:
-        raise MissingTool(f"there is no compiler {wanted[0]} on this host; name one with --cc", device=device)
+        raise MissingTool(f"there is no compiler {wanted[0]} on this host", remedy="name one with --cc", device=device)
     raise MissingTool(
-        f"no compiler for {abi} on this host; {_remedy(known, own)}, or name one with --cc", device=device
+        f"no compiler for {abi} on this host", remedy=f"{_remedy(known, own)}, or name one with --cc", device=device
     )
 
 
@@ -147,7 +148,7 @@ def _libraries(abi: str, compiler: str, device: str) -> dict[str, Path]:
         # A compiler that does not know the file gives back its bare name.
         if not path.is_absolute() or not path.is_file():
             own = platform.machine() in known.machines
-            raise MissingTool(f"{compiler} has no {asked} for {abi}; {_remedy(known, own)}", device=device)
+            raise MissingTool(f"{compiler} has no {asked} for {abi}", remedy=_remedy(known, own), device=device)
         found[name] = path
     return found
 
@@ -155,7 +156,7 @@ def _libraries(abi: str, compiler: str, device: str) -> dict[str, Path]:
 def _key(abi: str, compiler: str, libraries: dict[str, Path]) -> str:
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout
     parts = [abi.encode(), compiler.encode(), version, " ".join(FLAGS).encode()]
-    parts += [path.name.encode() + path.read_bytes() for path in sorted(SOURCES.iterdir())]
+    parts += [path.name.encode() + path.read_bytes() for path in sorted(SOURCES.iterdir())] + [header.text().encode()]
     parts += [name.encode() + _sha256(path).encode() for name, path in libraries.items()]
     key = hashlib.sha256()
     for part in parts:
@@ -174,17 +175,36 @@ def _fill(folder: Path, compiler: str, libraries: dict[str, Path], device: str) 
     (folder / "manifest.json").write_text(json.dumps(files))
 
 
-def compile_program(command: Sequence[str], program: Path, *, device: str = "this host") -> None:
-    """Compile the sources into `program` with a compiler and its flags; raises MissingTool with what it said."""
+def compile_program(
+    command: Sequence[str], program: Path, *, device: str = "this host", changes: Mapping[str, object] | None = None
+) -> None:
+    """Compile the sources, with the header that holds the contract, into `program`.
+
+    Args:
+        command: a compiler and its flags.
+        program: the file to write.
+        device: the device that an error is about.
+        changes: name -> value of constants of the contract that are not to have their own; for tests.
+
+    Raises:
+        MissingTool: with what the compiler said.
+    """
     sources = [str(path) for path in sorted(SOURCES.glob("*.c"))]
-    done = subprocess.run(
-        [*command, *sources, "-o", str(program), "-ldl", "-lm"], capture_output=True, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / header.NAME).write_text(header.text(changes))
+        done = subprocess.run(
+            [*command, f"-I{folder}", *sources, "-o", str(program), "-ldl", "-lm"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode == 0:
         return
     errors = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines()
     said = errors[0].strip() if errors else f"code {done.returncode}"
-    raise MissingTool(f"{command[0]} cannot compile the native runner: {said}; try another with --cc", device=device)
+    raise MissingTool(
+        f"{command[0]} cannot compile the native runner: {said}", remedy="try another with --cc", device=device
+    )
 
 
 def _glibc(libc: Path) -> tuple[int, int]:

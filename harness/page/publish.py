@@ -37,6 +37,6 @@ def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path) 
         part.replace(target)
     except OSError as error:
         raise StoreError(
-            f"the report cannot be written to {folder}: {error.strerror}; choose another --report"
+            f"the report cannot be written to {folder}: {error.strerror}", remedy="choose another --report"
         ) from error
     return target

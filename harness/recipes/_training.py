@@ -54,7 +54,9 @@ class Schedule:
 def labelled(job: Build) -> Samples:
     """Return the train split; raises RecipeError unless it is labelled for classification, which is all this trains."""
     if job.task.kind != "classification":
-        raise RecipeError(f"only classifiers can be trained here, not {job.task.kind}; bring this variant ready-made")
+        raise RecipeError(
+            f"only classifiers can be trained here, not {job.task.kind}", remedy="bring this variant ready-made"
+        )
     return job.samples("train")
 
 
@@ -182,7 +184,9 @@ def teacher(parent: Path) -> Teacher:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(str(parent), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base of their own
-        raise RecipeError(f"{parent.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from error
+        raise RecipeError(
+            f"{parent.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}", remedy="export it again"
+        ) from error
     entrance = session.get_inputs()[0]
     free = not isinstance(entrance.shape[0], int)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import onnx
 
 FORMATS = ("onnx", "tflite")
+TOOLS = ("numpy", "onnx", "ai-edge-quantizer")
 
 _LARGEST: Final = 7
 #: The first operator set whose DequantizeLinear takes 4-bit integers.
@@ -58,7 +59,7 @@ def _onnx(parent: Path, target: Path, min_weights: int) -> None:
         if np.prod(tensor.dims) >= min_weights
     ]
     if not chosen:
-        raise RecipeError(f"{parent.name} has no tensor of {min_weights} weights or more; lower min_weights")
+        raise RecipeError(f"{parent.name} has no tensor of {min_weights} weights or more", remedy="lower min_weights")
     for node, tensor, values in chosen:
         _replace(model, node, tensor, values)
     onnx.checker.check_model(model)

@@ -1,6 +1,6 @@
 """What the rest of the house sees of the store: nouns in, nouns out.
 
-Every run is committed the moment it exists, so that an interrupted night keeps what it measured.
+Every case is committed the moment it is known, in one transaction, so that an interrupted night keeps what it measured.
 """
 
 from __future__ import annotations
@@ -55,9 +55,13 @@ class Store:
             self._engine = sa.create_engine(parsed, **_patient(parsed))
             self._check_version()
         except ImportError as error:
-            raise StoreError(f"cannot open the store {shown(url)}: {error}; install it beside edgeward") from error
+            raise StoreError(
+                f"cannot open the store {shown(url)}: {error}", remedy="install it beside edgeward"
+            ) from error
         except (sa.exc.SQLAlchemyError, ValueError, OSError) as error:
-            raise StoreError(f"cannot open the store {shown(url)}: {_first_line(error)}; check --store") from error
+            raise StoreError(
+                f"cannot open the store {shown(url)}: {_first_line(error)}", remedy="check --store"
+            ) from error
 
     def close(self) -> None:
         """Give the connections back."""
@@ -68,19 +72,32 @@ class Store:
         with self._writing() as session:
             session.merge(campaign_row(campaign))
 
-    def add_run(self, run: Run) -> None:
-        """Keep a run, whole or not at all."""
+    def add_case(
+        self, campaign: str, run: Run, comparisons: Sequence[Comparison], outcome: Outcome | None = None
+    ) -> None:
+        """Keep what one case gave in one transaction, so that a host that dies leaves all of a case or nothing.
+
+        Args:
+            campaign: the campaign's id.
+            run: what was measured.
+            comparisons: the run against its baseline.
+            outcome: how the case ended; None for a run that no case asked for.
+        """
         with self._writing() as session:
             session.add(run_row(run))
-
-    def add_comparisons(self, campaign: str, comparisons: Sequence[Comparison]) -> None:
-        """Keep what was compared in a campaign."""
-        with self._writing() as session:
+            session.flush()
             for comparison in comparisons:
                 session.merge(comparison_row(campaign, comparison))
+            if outcome is not None:
+                session.merge(outcome_row(campaign, outcome))
+
+    def complete_run(self, run: Run) -> None:
+        """Keep a run that is stored already once more, with what only the end of its job tells."""
+        with self._writing() as session:
+            session.merge(run_row(run))
 
     def add_outcome(self, campaign: str, outcome: Outcome) -> None:
-        """Keep how a case ended; a case that is done again replaces its outcome."""
+        """Keep how a case without a run ended; a case that is done again replaces its outcome."""
         with self._writing() as session:
             session.merge(outcome_row(campaign, outcome))
 
@@ -117,7 +134,7 @@ class Store:
         if len(found) == 1:
             return run_of(found[0])
         what = "no run has" if not found else "several runs have"
-        raise StoreError(f"{what} an id that begins with {prefix!r}; `edgeward export` lists them")
+        raise StoreError(f"{what} an id that begins with {prefix!r}", remedy="`edgeward export` lists them")
 
     def comparisons(self, campaign: str) -> list[Comparison]:
         """Return what was compared in a campaign."""
@@ -137,7 +154,7 @@ class Store:
         except sa.exc.SQLAlchemyError as error:
             where = shown(self.url)
             raise StoreError(
-                f"cannot write to {where}: {_first_line(error)}; free some space or check --store"
+                f"cannot write to {where}: {_first_line(error)}", remedy="free some space or check --store"
             ) from error
 
     def _all(self, query: Any) -> list[Any]:
@@ -150,7 +167,7 @@ class Store:
             with orm.Session(self._engine) as session:
                 yield session
         except sa.exc.SQLAlchemyError as error:
-            raise StoreError(f"cannot read {shown(self.url)}: {_first_line(error)}; check --store") from error
+            raise StoreError(f"cannot read {shown(self.url)}: {_first_line(error)}", remedy="check --store") from error
 
     def _check_version(self) -> None:
         """Make the tables of a new store; a store of another version is left as it is."""
@@ -158,8 +175,8 @@ class Store:
         found = next(iter(self._all(sa.select(StampRow.version))), None) if stamped else None
         if found not in (None, VERSION):
             raise StoreError(
-                f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}; "
-                "choose another file with --store"
+                (f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}"),
+                remedy="choose another file with --store",
             )
         Base.metadata.create_all(self._engine)
         with self._writing() as session:

@@ -108,18 +108,19 @@ def failure(device: str, code: int, what: str, detail: str, *, needs: int = 0, d
         free = human(int(found.group(1)) * 1024.0, "B") if found else "an unknown amount"
         wanted = f"needs {human(float(needs), 'B')}, " if needs else ""
         return OutOfSpace(
-            f"cannot {what}: the disk is full, {wanted}{free} free; "
-            "free some there, or use another folder (`workdir` in the device's file)",
+            f"cannot {what}: the disk is full, {wanted}{free} free",
+            remedy="free some there, or use another folder (`workdir` in the device's file)",
             device=device,
         )
     if code == NO_DIGEST:
         return MissingTool(f"cannot {what}: install sha256sum, busybox, toybox or python3 there", device=device)
     if code == DAMAGED:
         return Transient(
-            f"cannot {what}: sha256 differs, it changed meanwhile or was damaged; try again, then check link and disk",
+            f"cannot {what}: sha256 differs, it changed meanwhile or was damaged",
+            remedy="try again, then check link and disk",
             device=device,
         )
-    return Stable(f"cannot {what}: {said}; check the path and its permissions", device=device)
+    return Stable(f"cannot {what}: {said}", remedy="check the path and its permissions", device=device)
 
 
 @contextmanager

@@ -135,8 +135,11 @@ class Session(ABC):
             try:
                 chunk = arrived.get(timeout=max(0.0, ends_at - time.monotonic()))
             except queue.Empty:
-                message = f"`{name}` was silent for {silence_s:g} s and was given up; look at what it waits for"
-                raise TimedOut(message, device=self._device) from None
+                raise TimedOut(
+                    f"`{name}` was silent for {silence_s:g} s and was given up",
+                    remedy="look at what it waits for",
+                    device=self._device,
+                ) from None
             if not chunk:
                 break
             for line in lines(tail, chunk):
@@ -241,8 +244,11 @@ class Session(ABC):
             raise error from (None if error is command.failure else command.failure)
         if command.pid is None:
             said = (command.noise + command.err).decode("utf-8", "replace").strip()[-300:]
-            message = f"the account's login shell ran nothing ({said or 'it said nothing'}); give it a POSIX shell"
-            raise Refused(message, device=self._device)
+            raise Refused(
+                f"the account's login shell ran nothing ({said or 'it said nothing'})",
+                remedy="give it a POSIX shell",
+                device=self._device,
+            )
 
     def _let_go(self, command: Command, *, leaves: str = "") -> None:
         """See that a command which still runs ends, on the device too; a link that does not even do that is cut.

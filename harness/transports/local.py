@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import TimedOut, Unreachable
-from harness.model import Device
+from harness.model import Address, Device
 from harness.ports import Completed, Connection
 from harness.transports._command import ended
 from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
@@ -31,9 +31,20 @@ from harness.transports._copying import DAMAGED, digest_of, failure, landing, li
 _PRIVATE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
 
 
+EXAMPLE = "local:"
+ENCRYPTED = True  # nothing leaves the machine
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """There is nothing to set."""
+
+
+def address(text: str) -> Address:
+    """Return this machine's address; raises ValueError if anything stands behind the scheme."""
+    if text.strip("/"):
+        raise ValueError("nothing may stand behind local:")
+    return Address("local")
 
 
 def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:
@@ -73,8 +84,11 @@ class LocalConnection:
             try:
                 out, err = process.communicate(timeout=timeout_s)
             except subprocess.TimeoutExpired:
-                message = f"`{argv[0]}` did not end within {timeout_s:g} s and was killed; allow it more time"
-                raise TimedOut(message, device=self._device) from None
+                raise TimedOut(
+                    f"`{argv[0]}` did not end within {timeout_s:g} s and was killed",
+                    remedy="allow it more time",
+                    device=self._device,
+                ) from None
         if unread:
             raise failure(self._device, 1, f"read what `{argv[0]}` is to be given", str(unread[0])) from unread[0]
         return Completed(_code(process.returncode), out, err)
@@ -116,8 +130,11 @@ class LocalConnection:
                 for line in lines(tail, chunk):
                     yield line
                     ends_at = time.monotonic() + silence_s
-        message = f"`{argv[0]}` was silent for {silence_s:g} s and was killed; look at what it waits for"
-        raise TimedOut(message, device=self._device)
+        raise TimedOut(
+            f"`{argv[0]}` was silent for {silence_s:g} s and was killed",
+            remedy="look at what it waits for",
+            device=self._device,
+        )
 
     def _ended(self, argv: Sequence[str], done: Completed) -> None:
         if done.code:
@@ -166,7 +183,7 @@ class LocalConnection:
                 _kill(process)
                 process.wait()
         if self._closed:
-            raise Unreachable("the connection was closed; open another", device=self._device)
+            raise Unreachable("the connection was closed", remedy="open another", device=self._device)
 
 
 def _start(argv: Sequence[str], *, stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
 from harness.model import Samples, Suite, Variant
 from harness.ports import Build
-from harness.recipes import _onnx_tools
 
 Progress = Callable[[str], None]
 
@@ -61,7 +62,7 @@ def _check_only(suite: Suite, only: Sequence[str]) -> None:
         if name not in built:
             hint = registry.suggestion(name, built)
             raise LabError(
-                f"no variant {name!r} is built from a recipe; {hint}", file=lab.shown(suite.file), key="variant"
+                f"no variant {name!r} is built from a recipe", remedy=hint, file=lab.shown(suite.file), key="variant"
             )
 
 
@@ -77,7 +78,7 @@ def _with_baseline(suite: Suite, progress: Progress) -> Suite:
     script = suite.file.parent / source
     progress(f"{', '.join(variant.path.name for variant in missing)}: {script.name} …")
     if subprocess.run([sys.executable, str(script)], check=False).returncode:
-        raise RecipeError(f"{lab.shown(script)} failed, see above; the baseline of {suite.id} is not built")
+        raise RecipeError(f"{lab.shown(script)} failed, see above", remedy=f"the baseline of {suite.id} is not built")
     return lab.read_suite(suite.file)
 
 
@@ -97,8 +98,8 @@ def _build(suite: Suite, variant: Variant) -> None:
         # The converters have no error tree of their own, and raise whatever went wrong deep inside them.
         reason = (str(error).splitlines() or [""])[0]
         raise RecipeError(
-            f"{file}: {variant.id}: {variant.recipe} failed on {parent.path.name} ({type(error).__name__}: {reason}); "
-            "check that [data.input] fits the model, or bring this variant ready-made"
+            (f"{file}: {variant.id}: {variant.recipe} failed on {parent.path.name} ({type(error).__name__}: {reason})"),
+            remedy="check that [data.input] fits the model, or bring this variant ready-made",
         ) from error
     entries = ledger.read(variant.path.parent)
     entries[variant.path.name] = ledger.Entry(
@@ -109,9 +110,18 @@ def _build(suite: Suite, variant: Variant) -> None:
         key=ledger.key(str(variant.recipe), variant.parameters, parent.sha256),
         sha256=ledger.sha256(variant.path),
         size_bytes=variant.path.stat().st_size,
-        tools=_onnx_tools.versions(),
+        tools=_versions(recipe.TOOLS),
     )
     ledger.write(variant.path.parent, entries)
+
+
+def _versions(tools: Sequence[str]) -> dict[str, str]:
+    """Return distribution -> version of those of a recipe's tools that are installed: one format may need fewer."""
+    found = {}
+    for name in tools:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _parent(suite: Suite, variant: Variant) -> Variant:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import psutil
+from harness.deploy.placing import Workspace
 
 from devices.virtual.waiting import soon
 from harness.deploy import provision
-from harness.deploy.placing import Workspace
 from harness.model import Address, Device
 from harness.ports import Connection
 from harness.runners import python

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from harness.deploy.placing import Workspace
 
 from devices.virtual import armhf
 from devices.virtual.requirements import require
 from harness.deploy import provision, wheels
-from harness.deploy.placing import Workspace
 from harness.deploy.wheels import NoWheel, Target
 from harness.errors import Unsupported
 from harness.measure import preflight

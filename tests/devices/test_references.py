@@ -11,13 +11,13 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from harness.deploy.link import Link
 from onnx import numpy_helper
 
 from devices.virtual.openssh import Server
 from harness import lab
 from harness.cli import cli
 from harness.cli.settings import Settings as CommandSettings
-from harness.deploy.link import Link
 from harness.errors import RecipeError, Unsupported
 from harness.measure import reference
 from harness.measure.campaign import Conduct, Settings, groups

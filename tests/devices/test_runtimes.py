@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.deploy.placing import Workspace
 
 from devices.virtual.openssh import Server
 from harness import lab, registry
 from harness.deploy import provision, wheels
-from harness.deploy.placing import Workspace
 from harness.deploy.wheels import Target
 from harness.errors import MissingTool, Unsupported
 from harness.measure.campaign import Conduct, Settings

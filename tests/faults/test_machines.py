@@ -46,7 +46,7 @@ def test_a_link_cut_in_the_middle_of_a_run_costs_nothing(tmp_path: Path, device_
     assert cut
     assert any("link lost" in text for text in night.said), "nobody noticed: the test is void"
     assert {name: result.outcome.status for name, result in results.items()} == {"good": "passed", "slower": "passed"}
-    assert sorted(run.case["variant"] for run in night.store.runs()) == ["good", "slower"]
+    assert sorted(run.case.variant for run in night.store.runs()) == ["good", "slower"]
 
 
 def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_was_complete_is_kept(
@@ -76,7 +76,7 @@ def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_wa
         assert error.device == "h1"
         assert host.server.host in str(error)
     assert "its job may still run there" in str(results["b"].error)
-    assert [run.case["variant"] for run in night.store.runs()] == ["a"]
+    assert [run.case.variant for run in night.store.runs()] == ["a"]
     shutil.rmtree(device_workdir / "lease")  # its workdir is this host's: the lease would have expired
     shutil.rmtree(device_workdir / "jobs")
 

@@ -51,7 +51,7 @@ def test_a_key_withdrawn_while_a_job_runs_is_told_at_once_and_the_job_is_ended_b
     assert f"far: ending {job}, which an earlier campaign had to leave running" in night.said
     assert again["good"].outcome.status == "passed"
     assert not conductor.is_running()
-    assert [run.case["variant"] for run in night.store.runs()] == ["good"]
+    assert [run.case.variant for run in night.store.runs()] == ["good"]
     assert len(night.store.campaigns()) == 1
 
 

@@ -48,7 +48,7 @@ def test_devices_work_at_the_same_time(unequal: tuple[Path, subprocess.Completed
     runs = store.runs()
     store.close()
     # One machine stands in for both, so both jobs' clocks are the same clock.
-    moments = {name: [e["at_s"] for run in runs if run.case["device"] == name for e in run.conditions.during]
+    moments = {name: [e["at_s"] for run in runs if run.case.device == name for e in run.conditions.during]
                for name in ("quick", "thorough")}  # fmt: skip
     assert min(moments["quick"]) < max(moments["thorough"])
     assert min(moments["thorough"]) < max(moments["quick"])

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.measure.metering import Offset, Recorder
 
 from devices.virtual.waiting import soon
 from harness import registry
@@ -24,7 +25,6 @@ from harness.agent import energy
 from harness.errors import LabError, MeasurementError
 from harness.lab import read_device
 from harness.measure import metering
-from harness.measure.metering import Offset, Recorder
 from harness.meters import joulescope, ppk2, scpi
 from harness.model import Address, Device
 from harness.transports import local

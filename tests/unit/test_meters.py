@@ -13,12 +13,12 @@ from typing import Any
 
 import psutil
 import pytest
+from harness.deploy.placing import Workspace
 
 from devices.virtual.waiting import soon
 from harness import agent, registry
 from harness.agent import energy
 from harness.agent.meters import command, hwmon, power_supply
-from harness.deploy.placing import Workspace
 from harness.deploy.wheels import Target
 from harness.errors import LabError
 from harness.measure import preflight

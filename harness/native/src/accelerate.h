@@ -4,11 +4,9 @@
 
 #include "runtime.h"
 
-/* Turns a status of the runtime into a fault of `kind`; 1 when there is none. */
-int runtime_good(const struct OrtApi *api, void *status, const char *kind, struct fault *fault);
-
-/* Adds the accelerator that is asked for to the options of a session, if this build has it. */
-int accelerate(struct session *session, const struct runtime *runtime, const struct loading *how, void *options,
+/* Adds the accelerator `wanted` to the options of a session, if this build has it; `*held`: its name, "" if it has
+ * not. */
+int accelerate(const struct runtime *runtime, const char *wanted, int threads, void *options, const char **held,
                struct fault *fault);
 
 #endif

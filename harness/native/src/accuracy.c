@@ -28,9 +28,9 @@ static int write_output(struct worker *worker, size_t index, void *buffer, const
     *size = index > 0 ? *size : count;
     good = good && fwrite(values, sizeof *values, count, file) == count;
     if (!good)
-        fail(fault, "disk", "the outputs cannot be written: %s", strerror(errno));
+        fail(fault, ERROR_DISK, "the outputs cannot be written: %s", strerror(errno));
     else if (*size != count)
-        good = fail(fault, "inference", "output %zu has another shape than the first", index);
+        good = fail(fault, ERROR_INFERENCE, "output %zu has another shape than the first", index);
     free(values);
     return good;
 }
@@ -76,12 +76,12 @@ int worker_accuracy(struct worker *worker, const struct json *request, struct fa
     int64_t started = now_ns();
     FILE *file = fopen(part, "wbe");
     int good = file ? write_outputs(worker, file, fault)
-                    : fail(fault, "disk", "the outputs cannot be written: %s", strerror(errno));
+                    : fail(fault, ERROR_DISK, "the outputs cannot be written: %s", strerror(errno));
     int64_t elapsed = now_ns() - started;
     if (file && fclose(file) != 0 && good)
-        good = fail(fault, "disk", "the outputs cannot be written: %s", strerror(errno));
+        good = fail(fault, ERROR_DISK, "the outputs cannot be written: %s", strerror(errno));
     if (good && rename(part, path) != 0)
-        good = fail(fault, "disk", "%s: %s", path, strerror(errno));
+        good = fail(fault, ERROR_DISK, "%s: %s", path, strerror(errno));
     free(part);
     free(path);
     text_add(&worker->answer, "{\"samples\": %zu, \"ns\": %lld, \"quantised\": %s}", worker->images.count,

@@ -1,4 +1,4 @@
-/* Frames that arrive by the clock, as from a scanner: latency counts from the arrival, not from when somebody had time.
+/* Frames that arrive by the clock, as from a scanner: latency counts from the arrival, not from the inference's start.
  *
  * The scanner keeps its newest frame only: one that arrives while another still waits takes its place, and that one is
  * dropped. Since arrivals follow the clock, no thread has to play the scanner; what a queue of one would hold is
@@ -7,9 +7,6 @@
 
 #include "clock.h"
 #include "worker.h"
-
-/* From the beginning to the first arrival, at most: time to come to rest. */
-enum { LEAD_NS = 2000000 };
 
 /* What became of a block of frames, all in ns: rows of frame number, from its arrival to the inference's start, and the
  * inference; from arrival to answer; how late the timer woke the model for a frame that it waited for. */

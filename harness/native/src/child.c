@@ -15,7 +15,7 @@
 
 enum { LAST_WORDS = 200 };
 
-/* A file without a name: errors go there, because a full pipe that nobody reads would stop the program. */
+/* A file without a name: errors go there, because a full pipe would stop the program. */
 static int nameless_file(void)
 {
 #ifdef SYS_memfd_create
@@ -30,7 +30,7 @@ static int nameless_file(void)
     return copy;
 }
 
-/* In the child: becomes the program, or tells the parent why not. */
+/* In the child: becomes the program, or says to the parent why not. */
 static void become(char *const *argv, int output, int errors, int news)
 {
     signal(SIGPIPE, SIG_DFL);
@@ -58,7 +58,7 @@ int child_start(struct child *child, char *const *argv, struct fault *fault)
     why = child->pid < 0 ? errno : 0;
     close(output[1]);
     close(news[1]);
-    /* The other end closes without a word when the program is there. */
+    /* The other end closes without a byte when the program is there. */
     if (child->pid > 0 && read(news[0], &why, sizeof why) < 0)
         why = errno;
     close(news[0]);
@@ -66,7 +66,7 @@ int child_start(struct child *child, char *const *argv, struct fault *fault)
         return 1;
     child->pid = child->pid > 0 ? child->pid : 0;
     child_close(child);
-    return fail(fault, "meter", "[Errno %d] %s: '%s'", why, strerror(why), argv[0]);
+    return fail(fault, FAULT_METER, "%s cannot be started: %s", argv[0], strerror(why));
 }
 
 static int reap(struct child *child, int options)

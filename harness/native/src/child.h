@@ -1,4 +1,4 @@
-/* A program of the device's own that is run for what it prints: a meter's command. */
+/* A program of the device's own that is run for what it prints: a meter's command, a tool that digests files. */
 #ifndef EDGEWARD_CHILD_H
 #define EDGEWARD_CHILD_H
 
@@ -12,7 +12,8 @@ struct child {
     int output, errors, code;
 };
 
-/* Starts argv, found as a shell finds it, with LC_ALL=C; 0 with `fault` when there is no such program. */
+/* Starts argv, found as a shell finds it, with LC_ALL=C; 0 with a `fault` of kind FAULT_METER when there is
+ * no such program. */
 int child_start(struct child *child, char *const *argv, struct fault *fault);
 
 /* Reads all it prints and waits for its end; 0 when that takes longer than `deadline_s`. */

@@ -7,17 +7,10 @@
 #include "clock.h"
 #include "meter.h"
 
-/* A window shorter than this, or with fewer changes of the meter, gives no number (METHOD, phase 8). A test that has
- * not half a minute compiles the runner with less. */
-#ifndef MIN_WINDOW_S
-#define MIN_WINDOW_S 10.0
-#endif
-#ifndef MIN_UPDATES
-#define MIN_UPDATES 50
-#endif
-/* Gaps between two readings are drawn between these, so that no periodic load is always met at the same phase. */
-enum { LEAST_GAP_MS = 25, MOST_GAP_MS = 75, WINDOWS = 3, BUSY = 1 };
-static const char *const NAMES[WINDOWS] = {"idle_before", "busy", "idle_after"};
+static const char *const NAMES[] = WINDOWS;
+static const double SHARES[] = GAPS;
+/* The windows; the model works in the middle one. */
+enum { COUNT = sizeof NAMES / sizeof *NAMES, BUSY = 1 };
 
 struct window {
     int64_t begin_ns, end_ns, *at_ns;
@@ -32,7 +25,7 @@ struct watch {
     struct process *process;
     struct meter meter;
     double seconds;
-    struct window window[WINDOWS];
+    struct window window[COUNT];
 };
 
 static int take(struct window *window, struct meter *meter, struct fault *fault)
@@ -47,7 +40,7 @@ static int take(struct window *window, struct meter *meter, struct fault *fault)
     window->at_ns[window->count] = asked + (now_ns() - asked) / 2;
     window->reading[window->count++] = value;
     if (meter_charging(meter))
-        return fail(fault, "meter", "the battery began to charge during the window; unplug it");
+        return fail(fault, FAULT_METER, "the battery began to charge during the window; unplug it");
     return 1;
 }
 
@@ -62,8 +55,10 @@ static int ask_to_spin(struct watch *watch, struct fault *fault)
 /* Waits for the next reading's turn; 1 when the window is over: the process has answered, or the time has passed. */
 static int rest(struct watch *watch, int busy, int64_t over_ns)
 {
-    uint64_t chance = conduct_random(watch->conductor) % (MOST_GAP_MS - LEAST_GAP_MS + 1);
-    int64_t left_ms = (over_ns - now_ns() + 999999) / 1000000, gap_ms = LEAST_GAP_MS + (int64_t)chance;
+    /* Gaps are drawn at random, so that no periodic load is always met at the same phase. */
+    double chance = (double)(conductor_random(watch->conductor) >> 11) * 0x1p-53;
+    int64_t gap_ms = (int64_t)(PERIOD_S * 1e3 * (SHARES[0] + (SHARES[1] - SHARES[0]) * chance));
+    int64_t left_ms = (over_ns - now_ns() + 999999) / 1000000;
     struct pollfd ready = {.fd = busy ? watch->process->answers : -1, .events = POLLIN};
     int answered = poll(&ready, 1, (int)(left_ms < 0 ? 0 : left_ms < gap_ms ? left_ms : gap_ms)) > 0;
     return answered || now_ns() >= over_ns;
@@ -109,21 +104,21 @@ static int judge(const struct window *windows, struct fault *fault)
 {
     const struct window *busy = &windows[BUSY];
     if (windows[0].updates + busy->updates + windows[2].updates == 0)
-        return fail(fault, "meter", "the meter never changed: it is broken or not connected");
+        return fail(fault, FAULT_METER, "the meter never changed: it is broken or not connected");
     if (busy->seconds < MIN_WINDOW_S || busy->updates < MIN_UPDATES)
-        return fail(fault, "meter",
+        return fail(fault, FAULT_METER,
                     "the window was too short: %.1f s with %d meter updates; %.0f s and %d updates are needed",
                     busy->seconds, busy->updates, MIN_WINDOW_S, MIN_UPDATES);
     if (windows[0].joules < 0 || busy->joules < 0 || windows[2].joules < 0)
-        return fail(fault, "meter", "the meter counts backwards: its shunt is wired the other way round");
+        return fail(fault, FAULT_METER, "the meter counts backwards: its shunt is wired the other way round");
     return 1;
 }
 
 static int watch_all(struct watch *watch, struct fault *fault)
 {
     if (meter_charging(&watch->meter))
-        return fail(fault, "meter", "the battery is charging, which hides what the device draws; unplug it");
-    for (int i = 0; i < WINDOWS; i++) {
+        return fail(fault, FAULT_METER, "the battery is charging, which hides what the device draws; unplug it");
+    for (int i = 0; i < COUNT; i++) {
         if (!look(watch, i, fault))
             return 0;
         sum_up(&watch->window[i], watch->meter.kind->counts_joules);
@@ -152,7 +147,7 @@ static void describe_all(const struct watch *watch, struct text *fields)
     text_add(fields, ", \"resolution\": %.17g, \"inferences\": %.0f", watch->meter.resolution,
              process_number(watch->process, "count"));
     text_add(fields, ", \"windows\": {");
-    for (int i = 0; i < WINDOWS; i++) {
+    for (int i = 0; i < COUNT; i++) {
         text_add(fields, "%s\"%s\": ", i ? ", " : "", NAMES[i]);
         describe(&watch->window[i], fields);
     }
@@ -163,9 +158,9 @@ static void describe_all(const struct watch *watch, struct text *fields)
 static int hold(struct watch *watch, struct text *fields, struct fault *fault)
 {
     rest_s(watch->conductor->job.meter.lead_s);
-    int64_t edge[WINDOWS + 1] = {now_ns()};
+    int64_t edge[COUNT + 1] = {now_ns()};
     double count = 0;
-    for (int i = 0; i < WINDOWS; i++) {
+    for (int i = 0; i < COUNT; i++) {
         if (i == BUSY && !(ask_to_spin(watch, fault) && process_wait(watch->process, fault, "spin")))
             return 0;
         if (i == BUSY)
@@ -174,8 +169,8 @@ static int hold(struct watch *watch, struct text *fields, struct fault *fault)
             rest_s(watch->seconds);
         edge[i + 1] = now_ns();
     }
-    text_add(fields, ", \"meter\": \"" METER_HOST "\", \"inferences\": %.0f, \"windows\": {", count);
-    for (int i = 0; i < WINDOWS; i++)
+    text_add(fields, ", \"meter\": \"" HOST_METER "\", \"inferences\": %.0f, \"windows\": {", count);
+    for (int i = 0; i < COUNT; i++)
         text_add(fields, "%s\"%s\": {\"begin_ns\": %lld, \"end_ns\": %lld}", i ? ", " : "", NAMES[i],
                  (long long)edge[i], (long long)edge[i + 1]);
     text_add(fields, "}");
@@ -185,25 +180,25 @@ static int hold(struct watch *watch, struct text *fields, struct fault *fault)
 static int measure(struct watch *watch, struct text *fields, struct fault *fault)
 {
     const struct meter_spec *spec = &watch->conductor->job.meter;
-    if (strcmp(spec->kind, METER_HOST) == 0)
+    if (strcmp(spec->kind, HOST_METER) == 0)
         return hold(watch, fields, fault);
     int good = meter_open(&watch->meter, spec, fault) && watch_all(watch, fault);
     if (good)
         describe_all(watch, fields);
     meter_close(&watch->meter);
-    for (int i = 0; i < WINDOWS; i++) {
+    for (int i = 0; i < COUNT; i++) {
         free(watch->window[i].at_ns);
         free(watch->window[i].reading);
     }
     return good;
 }
 
-/* Tells the host, where it reads the meter, that the windows come `lead_s` later: time to compare the clocks. */
+/* Says, where the host reads the meter, that the windows come `lead_s` later: time to compare the clocks. */
 static void announce(struct conductor *conductor, const struct process *process)
 {
-    if (strcmp(conductor->job.meter.kind, METER_HOST) != 0)
+    if (strcmp(conductor->job.meter.kind, HOST_METER) != 0)
         return;
-    text_add(events_begin(&conductor->events, "energy_start"), ", \"model\": %zu", process->index);
+    text_add(events_begin(&conductor->events, EVENT_ENERGY_START), ", \"model\": %zu", process->index);
     events_end(&conductor->events);
 }
 
@@ -217,7 +212,7 @@ int energy_measure(struct conductor *conductor, struct process *process, struct 
     if (measure(&watch, fields, fault))
         return 1;
     /* The meter's fault is not the model's. */
-    if (strcmp(fault->kind, "meter") != 0)
+    if (strcmp(fault->kind, FAULT_METER) != 0)
         return 0;
     text_add(fields, ", \"absent\": ");
     text_string(fields, fault->message);

@@ -5,7 +5,7 @@
 #ifndef EDGEWARD_ENERGY_H
 #define EDGEWARD_ENERGY_H
 
-#include "conduct.h"
+#include "conductor.h"
 
 /* Adds the three windows, or `absent` with the reason; 0 with `fault` when the worker failed. */
 int energy_measure(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault);

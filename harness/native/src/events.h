@@ -1,4 +1,4 @@
-/* The runner's voice: one JSON object a line in events.jsonl, and a byte for each follower so that nobody has to poll.
+/* What the runner writes: one JSON object a line in events.jsonl, and a byte for each follower, so that none must poll.
  *
  * Each event also touches the lease's beat, if the device is leased: the host sends nothing while a job runs.
  *
@@ -8,11 +8,8 @@
 #ifndef EDGEWARD_EVENTS_H
 #define EDGEWARD_EVENTS_H
 
+#include "contract.h"
 #include "text.h"
-
-#define EVENTS_FILE "events.jsonl"
-#define ALIVE_FILE "alive"
-#define WAKE_FILES "wake."
 
 struct events {
     int alive, file;

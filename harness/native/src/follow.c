@@ -15,11 +15,11 @@
 
 /* Longer than this without its files and the conductor never started. */
 static const double START_S = 20.0;
-static const char DONE[] = "{\"event\": \"done\"";
+static const char DONE[] = "{\"event\": \"" EVENT_DONE "\"";
 
 static int gone(void)
 {
-    printf("{\"event\": \"gone\"}\n");
+    printf("{\"event\": \"" EVENT_GONE "\"}\n");
     return fflush(stdout) == 0 ? 0 : 74;
 }
 
@@ -35,7 +35,7 @@ static int is_ours(const char *pid, const char *folder)
     return size > 0 && memmem(words, (size_t)size, folder, strlen(folder)) != NULL;
 }
 
-/* Whether process `pid` runs and is the conductor; after a restart of the device the number may be anybody's. */
+/* Whether process `pid` runs and is the conductor; after a restart of the device another process may have the number. */
 static int runs(const char *pid, const char *folder)
 {
     char *stat_path = formatted("/proc/%s/stat", pid), *stat = file_word(stat_path);
@@ -48,7 +48,7 @@ static int runs(const char *pid, const char *folder)
 /* 0 once it is dead; one that has not yet said who it is counts as alive. */
 static int conductor_lives(const char *folder)
 {
-    char *path = formatted("%s/pid", folder);
+    char *path = formatted("%s/" PID_FILE, folder);
     /* Looked for before it is read: it may appear in between, and is whole as soon as it is there. */
     int said = access(path, F_OK) == 0;
     char *pid = file_word(path);
@@ -70,31 +70,31 @@ static int await(const char *folder, const char *path)
 }
 
 /* Makes a FIFO of our own, which the conductor finds by its name; the reading end, or -1. */
-static int hang_bell(const char *folder, char **name)
+static int make_pipe(const char *folder, char **name)
 {
     char *part = formatted("%s/." WAKE_FILES "%ld", folder, (long)getpid());
     *name = formatted("%s/" WAKE_FILES "%ld", folder, (long)getpid());
     unlink(part);
-    int bell = mkfifo(part, 0666) == 0 ? open(part, O_RDWR | O_NONBLOCK) : -1;
-    /* Read-write: no end-of-file between two events. Named only now: the conductor removes one that nobody reads. */
-    if (bell >= 0 && rename(part, *name) != 0)
-        bell = -1;
+    int pipe = mkfifo(part, 0666) == 0 ? open(part, O_RDWR | O_NONBLOCK) : -1;
+    /* Read-write: no end-of-file between two events. Named only now: the conductor removes one without a reader. */
+    if (pipe >= 0 && rename(part, *name) != 0)
+        pipe = -1;
     free(part);
-    return bell;
+    return pipe;
 }
 
 /* Sleeps until the conductor writes or dies. */
-static void wait_for_more(int bell, int alive)
+static void wait_for_more(int pipe, int alive)
 {
     char bytes[4096];
-    struct pollfd ready[] = {{.fd = bell, .events = POLLIN}, {.fd = alive, .events = POLLIN}};
+    struct pollfd ready[] = {{.fd = pipe, .events = POLLIN}, {.fd = alive, .events = POLLIN}};
     poll(ready, 2, -1);
     /* End of file: its descriptors are closed, the process itself may take a moment more. */
-    if (read(bell, bytes, sizeof bytes) <= 0)
+    if (read(pipe, bytes, sizeof bytes) <= 0)
         rest_s(0.02);
 }
 
-/* Prints the lines that are whole and keeps the rest; -1 when nobody listens, 1 when the job is done. */
+/* Prints the lines that are whole and keeps the rest; -1 when standard output is closed, 1 when the job is done. */
 static int print_lines(int events, struct text *tail)
 {
     char bytes[16384];
@@ -117,7 +117,7 @@ static int print_lines(int events, struct text *tail)
     return fflush(stdout) == 0 ? done : -1;
 }
 
-static int follow(const char *folder, int bell, int alive, int events)
+static int follow(const char *folder, int pipe, int alive, int events)
 {
     struct text tail = {0};
     for (;;) {
@@ -127,22 +127,22 @@ static int follow(const char *folder, int bell, int alive, int events)
             return state > 0 ? 0 : 74;
         if (!lives)
             return gone();
-        wait_for_more(bell, alive);
+        wait_for_more(pipe, alive);
     }
 }
 
 int follow_main(const char *folder, const char *offset)
 {
     char *events_path = formatted("%s/" EVENTS_FILE, folder), *alive_path = formatted("%s/" ALIVE_FILE, folder);
-    char *bell_path = NULL;
+    char *pipe_path = NULL;
     if (!await(folder, events_path))
         return gone();
-    int bell = hang_bell(folder, &bell_path);
+    int pipe = make_pipe(folder, &pipe_path);
     int alive = open(alive_path, O_RDONLY | O_NONBLOCK), events = open(events_path, O_RDONLY), code = 74;
-    if (bell < 0 || alive < 0 || events < 0 || lseek(events, (off_t)strtoll(offset, NULL, 10), SEEK_SET) < 0)
+    if (pipe < 0 || alive < 0 || events < 0 || lseek(events, (off_t)strtoll(offset, NULL, 10), SEEK_SET) < 0)
         fprintf(stderr, "%s: %s\n", folder, strerror(errno));
     else
-        code = follow(folder, bell, alive, events);
-    unlink(bell_path);
+        code = follow(folder, pipe, alive, events);
+    unlink(pipe_path);
     return code;
 }

@@ -13,33 +13,39 @@ int images_open(struct images *images, const struct input_spec *spec, struct fau
     const size_t *shape = images->array.shape;
     images->is_float = strcmp(images->array.type, "f4") == 0;
     if (images->array.axes != 4 || (!images->is_float && strcmp(images->array.type, "u1") != 0))
-        return fail(fault, "input", "the images are not (N, H, W, C) of uint8 or float32");
+        return fail(fault, ERROR_INPUT, "the images are not (N, H, W, C) of uint8 or float32");
     images->count = shape[0], images->height = shape[1], images->width = shape[2], images->channels = shape[3];
-    int means = spec->means == 1 || spec->means == images->channels;
-    if (!means || (spec->stds != 1 && spec->stds != images->channels))
-        return fail(fault, "input",
+    size_t means = spec->mean.count, deviations = spec->std.count;
+    if ((means != 1 && means != images->channels) || (deviations != 1 && deviations != images->channels))
+        return fail(fault, ERROR_INPUT,
                     "%zu means and %zu deviations do not fit images with %zu channels; give one, or one a channel",
-                    spec->means, spec->stds, images->channels);
-    return images->count ? 1 : fail(fault, "input", "the data has no samples");
+                    means, deviations, images->channels);
+    return images->count ? 1 : fail(fault, ERROR_INPUT, "the data has no samples");
 }
 
 int images_suit(const struct images *images, enum element type, struct fault *fault)
 {
     if (type != INT8 && (type != UINT8 || !images->is_float))
         return 1;
-    return fail(fault, "input",
+    return fail(fault, ERROR_INPUT,
                 "the model takes %s without saying what it stands for, and the images are %s; "
                 "export it with quantisation parameters, or with a float32 input",
                 type == INT8 ? "int8" : "uint8", images->is_float ? "float32" : "uint8");
+}
+
+static int leads_with_channels(const struct input_spec *spec)
+{
+    return strcmp(spec->layout, "NCHW") == 0;
 }
 
 void images_shape(const struct images *images, const struct input_spec *spec, int64_t shape[4])
 {
     int64_t height = (int64_t)images->height, width = (int64_t)images->width, channels = (int64_t)images->channels;
     shape[0] = 1;
-    shape[1] = spec->nchw ? channels : height;
-    shape[2] = spec->nchw ? height : width;
-    shape[3] = spec->nchw ? width : channels;
+    int channels_first = leads_with_channels(spec);
+    shape[1] = channels_first ? channels : height;
+    shape[2] = channels_first ? height : width;
+    shape[3] = channels_first ? width : channels;
 }
 
 size_t images_bytes(const struct images *images, enum element type)
@@ -92,18 +98,26 @@ static void put(float pixel, float mean, float std, float scale, enum element ty
         ((uint16_t *)target)[at] = half_of(value);
 }
 
+/* The number of a channel, where there may be one for all. */
+static float one_of(const job_numbers *numbers, size_t channel)
+{
+    return numbers->value[numbers->count == 1 ? 0 : channel];
+}
+
 void images_prepare(const struct images *images, size_t index, const struct input_spec *spec, enum element type,
                     void *target)
 {
     size_t channels = images->channels, area = images->height * images->width, first = index * area * channels;
     const float *floats = (const float *)images->array.data;
     const uint8_t *bytes = images->array.data;
+    float scale = (float)spec->scale;
+    int channels_first = leads_with_channels(spec);
     for (size_t place = 0; place < area; place++)
         for (size_t channel = 0; channel < channels; channel++) {
             size_t from = first + place * channels + channel;
             float pixel = images->is_float ? floats[from] : (float)bytes[from];
-            float mean = spec->mean[spec->means == 1 ? 0 : channel], std = spec->std[spec->stds == 1 ? 0 : channel];
-            size_t to = spec->nchw ? channel * area + place : place * channels + channel;
-            put(pixel, mean, std, spec->scale, type, target, to);
+            float mean = one_of(&spec->mean, channel), std = one_of(&spec->std, channel);
+            size_t to = channels_first ? channel * area + place : place * channels + channel;
+            put(pixel, mean, std, scale, type, target, to);
         }
 }

@@ -2,7 +2,8 @@
 #ifndef EDGEWARD_INVENTORY_H
 #define EDGEWARD_INVENTORY_H
 
-/* Reads {path: sha256} and writes the list of paths that are missing or differ. */
+/* Reads {path: sha256} and writes the list of paths that are missing or differ; 69 where no program of the device
+ * computes digests. */
 int inventory_main(void);
 
 #endif

@@ -1,52 +1,56 @@
-/* `job.json` as the host wrote it (docs: FORMATS, "A runner's job"), checked and in C's own types. */
+/* `job.json` as the host wrote it, checked and in C's own types: the tables of contract.h. */
 #ifndef EDGEWARD_JOB_H
 #define EDGEWARD_JOB_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "contract.h"
+
+/* The kinds of value that contract.h names, as they are held here. */
+typedef int64_t job_whole;
+typedef double job_number;
+typedef int job_truth;
+typedef int job_truth_or_auto; /* 1, 0 or AUTO */
+typedef char *job_word;
+typedef struct {
+    float *value;
+    size_t count;
+} job_numbers;
+enum { AUTO = -1 };
+
+#define DECLARE(kind, name) job_##kind name;
+#define DECLARE_OPTIONAL(kind, name, value) job_##kind name;
+
 struct model {
-    char *path, *runtime, *runtime_path;
+    MODEL_FIELDS(DECLARE, DECLARE_OPTIONAL)
 };
 
 /* How an image becomes the model's input; `mean` and `std` hold one entry or one a channel. */
 struct input_spec {
-    char *path;
-    int nchw;
-    float scale, *mean, *std;
-    size_t means, stds;
+    INPUT_FIELDS(DECLARE, DECLARE_OPTIONAL)
 };
 
+/* How often, how long, and when to stop at the latest; harness/agent/contract.py explains each. */
 struct plan {
-    int cold_starts, evicted_starts, memory_starts, accuracy, round_min, rounds, min_launches, max_launches;
-    int hold; /* 1, 0, or -1 to decide by the free memory */
-    double warmup_s, round_s, max_timed_s, pause_budget_s, energy_s, deadline_s;
-    /* What other scenarios add; 0 where they do not. `period_ns` and `frames`: of a stream's block. */
-    double parts_s, sustained_s, window_s, cooldown_s;
-    int parts_min, frames;
-    int64_t period_ns;
+    PLAN_FIELDS(DECLARE, DECLARE_OPTIONAL)
 };
 
 /* The `[meter]` table; `kind` is NULL without a meter. The others are what they are by default where nothing is given;
- * `argv` ends in NULL. */
+ * `argv` ends in NULL. `lead_s`: a meter that the host reads is announced so long before its windows. */
 struct meter_spec {
     char *kind, *path, *chip, *channel, *mode, **argv;
     double deadline_s, lead_s;
 };
 
-/* The kind of a meter that the host reads, `lead_s` after it was told of it. */
-#define METER_HOST "host"
-
 struct job {
+    JOB_FIELDS(DECLARE, DECLARE_OPTIONAL)
     char *folder;
-    uint64_t seed;
-    int threads, batch;
     size_t models;
     struct model *model;
     struct input_spec input;
     struct plan plan;
     struct meter_spec meter;
-    char *accelerator, *task; /* "" where none is asked for, or said */
 };
 
 /* Reads FOLDER/job.json; what is wrong with it ends the process with code 65 and one line on standard error. */

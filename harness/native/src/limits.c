@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "survey.h"
+#include "system.h"
 #include "text.h"
 
 #define ROOT "/sys/fs/cgroup"
@@ -98,14 +98,14 @@ static void lower_both(int64_t *total, int64_t *available)
 
 int64_t limits_total(void)
 {
-    int64_t total = survey_meminfo("MemTotal"), available = -1;
+    int64_t total = system_meminfo("MemTotal"), available = -1;
     lower_both(&total, &available);
     return total;
 }
 
 int64_t limits_available(void)
 {
-    int64_t total = -1, available = survey_meminfo("MemAvailable");
+    int64_t total = -1, available = system_meminfo("MemAvailable");
     lower_both(&total, &available);
     return available;
 }

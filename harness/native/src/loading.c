@@ -8,10 +8,10 @@
 static int batches(const struct worker *worker, struct fault *fault)
 {
     const struct session *session = &worker->session;
-    int batch = worker->job.batch;
+    int batch = (int)worker->job.batch;
     if (batch == 1 || session->shape[0] <= 0)
         return 1;
-    return fail(fault, "input",
+    return fail(fault, ERROR_INPUT,
                 "batch = %d is asked for and the model takes exactly %lld; "
                 "export it with a free batch dimension, or take batch out of [load]",
                 batch, (long long)session->shape[0]);
@@ -34,7 +34,7 @@ static int fits(const struct worker *worker, struct fault *fault)
         all = all && (session->shape[i] <= 0 || session->shape[i] == given[i]);
     }
     if (!all)
-        fail(fault, "input",
+        fail(fault, ERROR_INPUT,
              "the model takes (%s) but the data gives (%lld, %lld, %lld, %lld); "
              "set layout under [data.input], or bring images of the model's size and channels",
              wanted.data ? wanted.data : "", (long long)given[0], (long long)given[1], (long long)given[2],
@@ -64,7 +64,7 @@ static int make_ready(struct worker *worker, size_t inputs, struct fault *fault)
         for (size_t place = 0; place < batch; place++)
             images_prepare(&worker->images, (i * batch + place) % singles, &worker->job.input, worker->session.type,
                            buffer + place * bytes);
-        worker->bound[i] = worker_input(worker, buffer, worker->job.batch, fault);
+        worker->bound[i] = worker_input(worker, buffer, (int)batch, fault);
         if (worker->bound[i] == NULL)
             return 0;
         worker->inputs = i + 1;
@@ -75,7 +75,7 @@ static int make_ready(struct worker *worker, size_t inputs, struct fault *fault)
 /* Creates the session; then opens the images and sees that they fit it. `ns`: what the session alone took. */
 static int open_session(struct worker *worker, const char *trace, int64_t *ns, struct fault *fault)
 {
-    struct loading how = {worker->model->path, worker->job.accelerator, trace, worker->job.threads};
+    struct loading how = {worker->model->path, worker->job.accelerator, trace, (int)worker->job.threads};
     int64_t started = now_ns();
     if (!session_open(&worker->session, &worker->runtime, &how, fault))
         return 0;

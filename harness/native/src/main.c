@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "clock.h"
-#include "conduct.h"
+#include "contract.h"
 #include "follow.h"
 #include "inventory.h"
+#include "run.h"
 #include "say.h"
 #include "survey.h"
 #include "trial.h"
@@ -14,8 +15,8 @@
 int main(int count, char **words)
 {
     const char *verb = count > 1 ? words[1] : "";
-    if (strcmp(verb, "conduct") == 0 && count > 2)
-        return conduct_main(words[0], words[2], count > 3 && strcmp(words[3], "--detach") == 0);
+    if (strcmp(verb, "run") == 0 && count > 2)
+        return run_main(words[0], words[2], count > 3 && strcmp(words[3], "--detach") == 0);
     if (strcmp(verb, "work") == 0 && count > 3)
         return worker_main(words[2], words[3]);
     if (strcmp(verb, "follow") == 0 && count > 3)
@@ -32,7 +33,7 @@ int main(int count, char **words)
         return trial_runtime(words[2], words[3]);
     if (strcmp(verb, "inventory") == 0)
         return inventory_main();
-    fprintf(stderr, "edgeward-native conduct JOB [--detach] | follow JOB OFFSET | survey FOLDER | inventory | meter | "
+    fprintf(stderr, "edgeward-native run JOB [--detach] | follow JOB OFFSET | survey FOLDER | inventory | meter | "
                     "runtime NAME FOLDER | clock TIMES\n");
-    return 64;
+    return NO_SUCH_COMMAND;
 }

@@ -9,7 +9,7 @@
 
 #include "child.h"
 #include "clock.h"
-#include "meter.h"
+#include "meter_kind.h"
 
 enum { SHOWN = 80 };
 
@@ -31,23 +31,19 @@ static int watts_of(const char *line, const char *program, double *watts, struct
         word[end - 1] = 0;
     *watts = strtod(word, &behind);
     int known = *word && *behind == 0 && word[strspn(word, "0123456789+-.eE")] == 0 && isfinite(*watts) && *watts >= 0;
-    if (!known) {
-        struct text shown = {0};
-        word[strlen(word) > SHOWN ? SHOWN : strlen(word)] = 0;
-        meter_quote(&shown, word);
-        fail(fault, "meter", "%s printed %s, which is no number of watts; print one a line", program, shown.data);
-        text_free(&shown);
-    }
+    if (!known)
+        fail(fault, FAULT_METER, "%s printed \"%.*s\", which is no number of watts; print one a line", program,
+             SHOWN, word);
     free(word);
     return known;
 }
 
-/* Says with what code the program ended, its last words, and `remedy`. */
+/* Says with what code the program ended, the last line of its errors, and `remedy`. */
 static int ended(const struct command *command, struct child *child, const char *remedy, struct fault *fault)
 {
     char *last = child_last_words(child);
-    fail(fault, "meter", "%s ended with code %d%s%s%s%s", command->spec->argv[0], child->code, *last ? " (" : "", last,
-         *last ? ")" : "", remedy);
+    fail(fault, FAULT_METER, "%s ended with code %d%s%s%s%s", command->spec->argv[0], child->code,
+         *last ? " (" : "", last, *last ? ")" : "", remedy);
     free(last);
     return 0;
 }
@@ -62,7 +58,7 @@ static int read_once(struct command *command, double *watts, struct fault *fault
         return 0;
     int good = child_finish(&child, &said, spec->deadline_s);
     if (!good)
-        fail(fault, "meter", "%s did not end within %g s", spec->argv[0], spec->deadline_s);
+        fail(fault, FAULT_METER, "%s did not end within %g s", spec->argv[0], spec->deadline_s);
     else if (child.code != 0)
         good = ended(command, &child, "", fault);
     else {
@@ -90,7 +86,7 @@ static void take_lines(struct command *command)
     free(rest);
 }
 
-/* Reads all that the stream has said, so that a reading is never an old one from a full pipe. */
+/* Reads all that the stream has said, so that no old line of a full pipe passes for a reading. */
 static void drain(struct command *command)
 {
     char chunk[4096];
@@ -119,9 +115,9 @@ static int read_stream(struct command *command, double *watts, struct fault *fau
         drain(command);
     }
     if (command->broken)
-        return fail(fault, "meter", "%s", command->why.message);
+        return fail(fault, FAULT_METER, "%s", command->why.message);
     if (command->at_ns == 0 || now_ns() - command->at_ns > limit)
-        return fail(fault, "meter", "%s printed no line for %g s; it must flush every line", command->spec->argv[0],
+        return fail(fault, FAULT_METER, "%s printed no line for %g s; it must flush every line", command->spec->argv[0],
                     deadline_s);
     *watts = command->watts;
     return 1;
@@ -135,11 +131,11 @@ static int streams(const struct command *command)
 static int open_command(struct meter *meter, const struct meter_spec *spec, struct fault *fault)
 {
     if (spec->argv[0] == NULL)
-        return fail(fault, "meter", "argv is empty: name the program that prints watts");
+        return fail(fault, FAULT_METER, "argv is empty: name the program that prints watts");
     if (strcmp(spec->mode, "stream") != 0 && strcmp(spec->mode, "once") != 0)
-        return fail(fault, "meter", "mode is \"stream\" or \"once\", not '%s'", spec->mode);
+        return fail(fault, FAULT_METER, "mode is \"stream\" or \"once\", not \"%s\"", spec->mode);
     if (!(spec->deadline_s > 0 && spec->deadline_s <= 60))
-        return fail(fault, "meter", "deadline_s must lie between 0 and 60 s, not %g", spec->deadline_s);
+        return fail(fault, FAULT_METER, "deadline_s must lie between 0 and 60 s, not %g", spec->deadline_s);
     struct command *command = need(sizeof *command);
     *command = (struct command){.spec = spec};
     text_bytes(&command->line, "", 0);

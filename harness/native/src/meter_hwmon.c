@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "meter.h"
+#include "meter_kind.h"
 
 #define ROOT "/sys/class/hwmon"
 
@@ -74,7 +74,7 @@ static int by_name(const void *left, const void *right)
 /* Says which chips there are, as none is called what is wanted. */
 static int no_such_chip(const char *wanted, const glob_t *places, struct fault *fault)
 {
-    struct text seen = {0}, quoted = {0};
+    struct text seen = {0};
     char **names = need(places->gl_pathc * sizeof *names);
     for (size_t i = 0; i < places->gl_pathc; i++)
         names[i] = name_of(places->gl_pathv[i]);
@@ -85,11 +85,9 @@ static int no_such_chip(const char *wanted, const glob_t *places, struct fault *
     for (size_t i = 0; i < places->gl_pathc; i++)
         free(names[i]);
     free(names);
-    meter_quote(&quoted, wanted);
-    fail(fault, "meter", "no chip under " ROOT " is called %s; there is: %s", quoted.data,
+    fail(fault, FAULT_METER, "no chip under " ROOT " is called \"%s\"; there is: %s", wanted,
          seen.size ? seen.data : "none");
     text_free(&seen);
-    text_free(&quoted);
     return 0;
 }
 
@@ -100,9 +98,9 @@ static int not_one(const char *wanted, const char *channels, char **found, size_
     for (size_t i = 0; i < founds; i++)
         text_add(&several, "%s%s", i ? ", " : "", found[i]);
     if (founds)
-        fail(fault, "meter", "several chips have %s: %s; set chip to one of these folders", channels, several.data);
+        fail(fault, FAULT_METER, "several chips have %s: %s; set chip to one of these folders", channels, several.data);
     else
-        fail(fault, "meter", "%s has no %s; set chip and channel under [meter]",
+        fail(fault, FAULT_METER, "%s has no %s; set chip and channel under [meter]",
              *wanted ? wanted : "any chip under " ROOT, channels);
     text_free(&several);
     return 0;
@@ -144,8 +142,8 @@ static int open_sensor(struct meter *meter, const struct meter_spec *spec, struc
     char names[2][32], **found = NULL;
     size_t count = channels_of(spec->channel, names), founds = 0;
     if (count == 0)
-        return fail(fault, "meter",
-                    "'%s' is no channel of power; write \"power1_input\", or volts times amperes: "
+        return fail(fault, FAULT_METER,
+                    "\"%s\" is no channel of power; write \"power1_input\", or volts times amperes: "
                     "\"in1_input * curr1_input\"",
                     spec->channel);
     int good = look(spec->chip, names, count, &found, &founds, fault);

@@ -4,10 +4,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "meter.h"
+#include "meter_kind.h"
 
 /* What a machine that is awake may draw. Some drivers count in mA, or in steps of their own, against the rules of the
- * kernel: 2.6 A at 3.8 V, told in mA, would pass for 0.0099 W. */
+ * kernel: 2.6 A at 3.8 V, given in mA, would pass for 0.0099 W. */
 static const double LEAST_W = 0.01, MOST_W = 200.0;
 
 static char *first_battery(void)
@@ -31,7 +31,7 @@ static int open_battery(struct meter *meter, const struct meter_spec *spec, stru
 {
     char *folder = *spec->path ? copy_of(spec->path) : first_battery();
     meter->state = folder;
-    return folder ? 1 : fail(fault, "meter", "no battery under /sys/class/power_supply; set path under [meter]");
+    return folder ? 1 : fail(fault, FAULT_METER, "no battery under /sys/class/power_supply; set path under [meter]");
 }
 
 static int number_in(const char *folder, const char *name, int64_t *value, struct fault *fault)
@@ -46,7 +46,7 @@ static int plausible(double watts, const char *source, const char *folder, struc
 {
     if (watts >= LEAST_W && watts <= MOST_W)
         return 1;
-    return fail(fault, "meter",
+    return fail(fault, FAULT_METER,
                 "%s in %s is %.3g W, which no device in use draws: it is not in micro-units, "
                 "or nothing is drawn from the battery",
                 source, folder, watts);

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "meter.h"
+#include "meter_kind.h"
 
 struct counter {
     char *path;
@@ -28,7 +28,7 @@ static int read_counter(struct meter *meter, double *joules, struct fault *fault
     if (!meter_number(counter->path, &now, fault))
         return 0;
     if (now < counter->last && counter->range == 0)
-        return fail(fault, "meter", "%s went backwards and max_energy_range_uj does not say where it turns",
+        return fail(fault, FAULT_METER, "%s went backwards and max_energy_range_uj does not say where it turns",
                     counter->path);
     counter->turns += now < counter->last;
     counter->last = now;

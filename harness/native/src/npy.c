@@ -80,7 +80,7 @@ int npy_open(struct npy *array, const char *path, struct fault *fault)
         int why = errno;
         if (file >= 0)
             close(file);
-        return fail(fault, "disk", "%s cannot be read: %s", path, strerror(why));
+        return fail(fault, ERROR_DISK, "%s cannot be read: %s", path, strerror(why));
     }
     array->mapped = (size_t)facts.st_size;
     array->mapping = array->mapped ? mmap(NULL, array->mapped, PROT_READ, MAP_PRIVATE, file, 0) : MAP_FAILED;
@@ -88,7 +88,7 @@ int npy_open(struct npy *array, const char *path, struct fault *fault)
     if (array->mapping != MAP_FAILED && understand(array))
         return 1;
     npy_close(array);
-    return fail(fault, "input", "%s is no whole .npy file of a kind that is read here", path);
+    return fail(fault, ERROR_INPUT, "%s is no whole .npy file of a kind that is read here", path);
 }
 
 void npy_close(struct npy *array)

@@ -8,11 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* From which share of its pages a file counts as warm, and up to which as evicted; the same as the agent's. */
-#define WARM 0.99
-#define EVICTED 0.05
+#include "contract.h"
 
-/* The share of a file's pages that are in the page cache, or -1 where the system does not tell. */
+/* The share of a file's pages that are in the page cache, or -1 where the system does not say. */
 static double resident(const char *path)
 {
     double share = -1;
@@ -75,7 +73,7 @@ int pagecache_evict(const char *path, struct text *fields)
     if (wrong)
         reason = formatted("the model file cannot be dropped from the page cache: %s", strerror(wrong));
     else if (share < 0)
-        reason = copy_of("the system does not tell what is in its page cache");
+        reason = copy_of("the system does not say what is in its page cache");
     else
         reason = formatted("the system keeps %.0f %% of the model file in its page cache: its file system lies in "
                            "memory, or another process uses it",

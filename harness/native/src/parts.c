@@ -83,7 +83,7 @@ static int save(const struct worker *worker, const int64_t *rows, size_t count, 
     size_t shape[] = {count, COLUMNS};
     int good = npy_write(path, "<i8", shape, 2, rows, count * COLUMNS * sizeof *rows);
     if (!good)
-        fail(fault, "disk", "%s: %s", path, strerror(errno));
+        fail(fault, ERROR_DISK, "%s: %s", path, strerror(errno));
     free(path);
     return good;
 }

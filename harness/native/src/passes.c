@@ -53,7 +53,7 @@ static int timed(struct worker *worker, int64_t duration_ns, size_t minimum, str
     }
 }
 
-/* Infers until two windows in a row agree within 2 %; these samples are kept apart. */
+/* Infers until two windows in a row agree; these samples are kept apart. */
 int worker_warm(struct worker *worker, const struct json *request, struct fault *fault)
 {
     double max_s = worker_asked(request, "max_s"), before = 0;
@@ -66,7 +66,7 @@ int worker_warm(struct worker *worker, const struct json *request, struct fault 
         count += worker->samples.count;
         ns += samples_sum(&worker->samples);
         double median = samples_median(&worker->samples);
-        steady = before > 0 && fabs(median / before - 1) < 0.02;
+        steady = before > 0 && fabs(median / before - 1) < STEADY;
         before = median;
     }
     text_add(&worker->answer, "{\"count\": %zu, \"ns\": %lld, \"steady\": %s}", count, (long long)ns,
@@ -83,7 +83,7 @@ int worker_keep(const struct worker *worker, const char *name, const int64_t *ro
     if (file)
         good = fclose(file) == 0 && good;
     free(path);
-    return good ? 1 : fail(fault, "disk", "the samples cannot be written: %s", strerror(errno));
+    return good ? 1 : fail(fault, ERROR_DISK, "the samples cannot be written: %s", strerror(errno));
 }
 
 int worker_round(struct worker *worker, const struct json *request, struct fault *fault)

@@ -44,11 +44,11 @@ static int read_memory(struct process *process, const char *name, struct text *f
 
 static int memory(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
 {
-    int minimum = conductor->job.plan.round_min;
+    long long minimum = conductor->job.plan.round_min;
     return read_memory(process, "before", fields, fault) && process_do(process, fault, "load") &&
            read_memory(process, "loaded", fields, fault) && process_do(process, fault, "first") &&
            read_memory(process, "inferred", fields, fault) &&
-           process_ask(process, fault, "round", ", \"duration_s\": 0, \"minimum\": %d, \"keep\": false", minimum) &&
+           process_ask(process, fault, "round", ", \"duration_s\": 0, \"minimum\": %lld, \"keep\": false", minimum) &&
            read_memory(process, "after", fields, fault);
 }
 
@@ -71,8 +71,8 @@ static int parts(struct conductor *conductor, struct process *process, struct te
     const struct plan *plan = &conductor->job.plan;
     if (!process_do(process, fault, "load") ||
         !process_ask(process, fault, "warm", ", \"max_s\": %.9g", plan->warmup_s) ||
-        !process_ask(process, fault, "parts", ", \"duration_s\": %.9g, \"minimum\": %d", plan->parts_s,
-                     plan->parts_min))
+        !process_ask(process, fault, "parts", ", \"duration_s\": %.9g, \"minimum\": %lld", plan->parts_s,
+                     (long long)plan->parts_min))
         return 0;
     text_add(fields, ", %s", process_fields(process));
     return 1;
@@ -88,12 +88,13 @@ static int accuracy(struct conductor *conductor, struct process *process, struct
 }
 
 /* Runs `body` once in a fresh process of a model and says what it gave, or why it gave nothing. */
-static void once(struct conductor *conductor, const char *phase, phase_body *body, size_t index, int turn, int of)
+static void once(struct conductor *conductor, const char *phase, phase_body *body, size_t index, int64_t turn,
+                 int64_t of)
 {
     struct process process;
     struct text fields = {0};
     struct fault fault = {0};
-    int good = conduct_start(conductor, index, &process, &fault) && body(conductor, &process, &fields, &fault);
+    int good = conductor_start(conductor, index, &process, &fault) && body(conductor, &process, &fields, &fault);
     if (good && body == memory) {
         int64_t peak = (int64_t)process_number(&process, "peak_rss_bytes");
         conductor->peak_bytes[index] = peak > conductor->peak_bytes[index] ? peak : conductor->peak_bytes[index];
@@ -103,19 +104,20 @@ static void once(struct conductor *conductor, const char *phase, phase_body *bod
     process_quit(&process);
     if (good) {
         struct text *event = events_begin(&conductor->events, phase);
-        text_add(event, ", \"model\": %zu, \"turn\": %d, \"of\": %d%s", index, turn, of, fields.data);
+        text_add(event, ", \"model\": %zu, \"turn\": %lld, \"of\": %lld%s", index, (long long)turn, (long long)of,
+                 fields.data);
         events_end(&conductor->events);
     } else
-        conduct_drop(conductor, index, phase, &fault);
+        conductor_drop(conductor, index, phase, &fault);
     text_free(&fields);
 }
 
 /* Runs a phase `times` times for every model, in random order, so that drift favours none. */
-static void each(struct conductor *conductor, const char *phase, phase_body *body, int times)
+static void each(struct conductor *conductor, const char *phase, phase_body *body, int64_t times)
 {
     size_t *order = need(conductor->job.models * sizeof *order);
-    for (int turn = 0; turn < times; turn++) {
-        size_t count = conduct_shuffled(conductor, conductor->alive, order);
+    for (int64_t turn = 0; turn < times; turn++) {
+        size_t count = conductor_shuffled(conductor, conductor->alive, order);
         for (size_t i = 0; i < count; i++)
             once(conductor, phase, body, order[i], turn, times);
     }
@@ -125,15 +127,15 @@ static void each(struct conductor *conductor, const char *phase, phase_body *bod
 void phases_before(struct conductor *conductor)
 {
     const struct plan *plan = &conductor->job.plan;
-    each(conductor, "placement", placement, *conductor->job.accelerator != 0);
-    each(conductor, "cold", cold, plan->cold_starts);
-    each(conductor, "evicted", evicted, plan->evicted_starts);
-    each(conductor, "memory", memory, plan->memory_starts);
-    each(conductor, "accuracy", accuracy, plan->accuracy);
-    each(conductor, "parts", parts, plan->parts_s > 0);
+    each(conductor, EVENT_PLACEMENT, placement, *conductor->job.accelerator != 0);
+    each(conductor, EVENT_COLD, cold, plan->cold_starts);
+    each(conductor, EVENT_EVICTED, evicted, plan->evicted_starts);
+    each(conductor, EVENT_MEMORY, memory, plan->memory_starts);
+    each(conductor, EVENT_ACCURACY, accuracy, plan->accuracy);
+    each(conductor, EVENT_PARTS, parts, plan->parts_s > 0);
 }
 
 void phases_after(struct conductor *conductor)
 {
-    each(conductor, "energy", energy_measure, conductor->job.meter.kind != NULL);
+    each(conductor, EVENT_ENERGY, energy_measure, conductor->job.meter.kind != NULL);
 }

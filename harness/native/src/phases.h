@@ -2,9 +2,9 @@
 #ifndef EDGEWARD_PHASES_H
 #define EDGEWARD_PHASES_H
 
-#include "conduct.h"
+#include "conductor.h"
 
-/* What runs a model, cold starts, memory, accuracy, and the parts of the way from image to answer. */
+/* What runs a model, cold starts, memory, accuracy, and the parts from image to answer. */
 void phases_before(struct conductor *conductor);
 
 /* Energy. */

@@ -60,7 +60,7 @@ static const char *signal_name(int number)
     return "a signal";
 }
 
-/* Says who sent SIGKILL, as far as the kernel tells: itself for want of memory, or somebody else. */
+/* Says who sent SIGKILL, as far as the kernel says: itself for want of memory, or another process. */
 static int killed(const struct process *process, long peak_kib, struct fault *fault)
 {
     struct kills now = limits_kills();
@@ -68,10 +68,10 @@ static int killed(const struct process *process, long peak_kib, struct fault *fa
     int64_t total = limits_total();
     limits_free(&now);
     if (!known)
-        return fail(fault, "killed", "the process was killed by SIGKILL, perhaps for want of memory");
+        return fail(fault, ERROR_KILLED, "the process was killed by SIGKILL, perhaps for want of memory");
     if (same)
-        return fail(fault, "killed", "the process was killed by SIGKILL, and not by the kernel for want of memory");
-    return fail(fault, "memory",
+        return fail(fault, ERROR_KILLED, "the process was killed by SIGKILL, and not by the kernel for want of memory");
+    return fail(fault, ERROR_MEMORY,
                 "out of memory: the kernel killed the process at %.0f MB; there is %.0f MB in all, %.0f MB free before "
                 "it started",
                 (double)peak_kib * 1024e-6, (double)total * 1e-6, (double)process->free_bytes * 1e-6);
@@ -87,10 +87,10 @@ static int died(struct process *process, struct fault *fault)
     if (WIFSIGNALED(code) && WTERMSIG(code) == SIGKILL)
         return killed(process, usage.ru_maxrss, fault);
     if (WIFSIGNALED(code))
-        return fail(fault, "killed", "the process was killed by %s", signal_name(WTERMSIG(code)));
+        return fail(fault, ERROR_KILLED, "the process was killed by %s", signal_name(WTERMSIG(code)));
     char *said = file_word(process->log);
     size_t size = strlen(said), from = size > 300 ? size - 300 : 0;
-    fail(fault, "died", "the process ended with code %d: %s", WEXITSTATUS(code), said + from);
+    fail(fault, ERROR_DIED, "the process ended with code %d: %s", WEXITSTATUS(code), said + from);
     free(said);
     return 0;
 }
@@ -119,7 +119,7 @@ static int read_answer(struct process *process, struct fault *fault)
             continue;
         if (found <= 0) {
             kill(process->pid, SIGKILL);
-            return fail(fault, "timeout", "no answer within %.0f s; the process was ended", process->deadline_s);
+            return fail(fault, ERROR_TIMEOUT, "no answer within %.0f s; the process was ended", process->deadline_s);
         }
         char chunk[4096];
         ssize_t size = read(process->answers, chunk, sizeof chunk);
@@ -141,9 +141,9 @@ static int receive(struct process *process, struct fault *fault)
     const struct json *error = json_get(answer, "error"), *message = json_get(answer, "message");
     int good = answer != NULL && error == NULL;
     if (answer == NULL)
-        fail(fault, "died", "the process answered what is no JSON: %.80s", process->answer.data);
+        fail(fault, ERROR_DIED, "the process answered what is no JSON: %.80s", process->answer.data);
     else if (error)
-        fail(fault, error->string ? error->string : "inference", "%s",
+        fail(fault, error->string ? error->string : ERROR_INFERENCE, "%s",
              message && message->string ? message->string : "");
     json_free(answer);
     return good;
@@ -190,7 +190,7 @@ int process_start(struct process *process, const struct program *program, const 
     int64_t started = now_ns();
     if (!spawn(process, program, folder, index)) {
         process->pid = 0;
-        fail(fault, errno == ENOSPC ? "disk" : "died", "the process cannot be started: %s", strerror(errno));
+        fail(fault, errno == ENOSPC ? ERROR_DISK : ERROR_DIED, "the process cannot be started: %s", strerror(errno));
     } else if (receive(process, fault)) {
         process->start_ns = (int64_t)process_number(process, "ready_ns") - started;
         process->facts = facts_of(process->answer.data);
@@ -223,7 +223,7 @@ int process_wait(struct process *process, struct fault *fault, const char *verb)
     if (!receive(process, fault))
         return 0;
     if (strcmp(verb, "load") == 0 && !keeps_accelerator(process))
-        return fail(fault, "accelerator", "%s ran this model once and now does not start", process->accelerated);
+        return fail(fault, ERROR_ACCELERATOR, "%s ran this model once and now does not start", process->accelerated);
     int64_t ns = (int64_t)process_number(process, "ns");
     *(strcmp(verb, "load") == 0 ? &process->spent->load_ns : &process->spent->inference_ns) += ns;
     return 1;
@@ -261,7 +261,7 @@ double process_number(const struct process *process, const char *name)
 }
 
 /* Waits up to five seconds for the end; the process is gone afterwards. */
-static void bury(struct process *process)
+static void wait_for_end(struct process *process)
 {
     int64_t deadline = now_ns() + 5000000000;
     while (waitpid(process->pid, NULL, WNOHANG) == 0) {
@@ -282,7 +282,7 @@ void process_quit(struct process *process)
         close(process->requests);
     }
     if (process->pid)
-        bury(process);
+        wait_for_end(process);
     if (process->answers >= 0)
         close(process->answers);
     free(process->log);

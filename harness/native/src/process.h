@@ -58,7 +58,7 @@ const char *process_fields(struct process *process);
 /* A number of the answer; 0 when it has none of this name. */
 double process_number(const struct process *process, const char *name);
 
-/* Ends the process, kindly first. */
+/* Asks the process to end, and kills it where it does not. */
 void process_quit(struct process *process);
 
 #endif

@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <string.h>
 
-#include "accelerate.h"
 #include "onnxruntime_api.h"
 
 /* Runtimes say in words that memory ran out. */
@@ -17,7 +16,7 @@ int runtime_good(const struct OrtApi *api, void *given, const char *kind, struct
     if (given == NULL)
         return 1;
     const char *said = api->GetErrorMessage(given);
-    fail(fault, out_of_memory(said) ? "memory" : kind, "%s", said);
+    fail(fault, out_of_memory(said) ? ERROR_MEMORY : kind, "%s", said);
     api->ReleaseStatus(given);
     return 0;
 }
@@ -27,171 +26,56 @@ int runtime_open(struct runtime *runtime, const char *folder, struct fault *faul
     char *path = formatted("%s/libonnxruntime.so", folder);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL)
-        return fail(fault, "runtime", "%s", dlerror());
+        return fail(fault, ERROR_RUNTIME, "%s", dlerror());
     const struct OrtApiBase *(*get_base)(void);
     void *symbol = dlsym(library, "OrtGetApiBase");
     memcpy(&get_base, &symbol, sizeof get_base);
     if (symbol == NULL)
-        return fail(fault, "runtime", "%s has no OrtGetApiBase", path);
+        return fail(fault, ERROR_RUNTIME, "%s has no OrtGetApiBase", path);
     runtime->api = get_base()->GetApi(ORT_TABLE_VERSION);
     runtime->version = get_base()->GetVersionString();
     if (runtime->api == NULL)
-        return fail(fault, "runtime", "onnxruntime %s has no C interface 1", runtime->version);
+        return fail(fault, ERROR_RUNTIME, "onnxruntime %s has no C interface 1", runtime->version);
     runtime->accelerates = get_base()->GetApi(ORT_ACCELERATORS_VERSION) != NULL;
     status given = runtime->api->CreateEnv(ORT_LOG_ERROR, "edgeward", &runtime->environment);
-    return runtime_good(runtime->api, given, "runtime", fault);
+    return runtime_good(runtime->api, given, ERROR_RUNTIME, fault);
 }
 
-static int create(struct session *session, const struct runtime *runtime, const struct loading *how,
-                  struct fault *fault)
+void runtime_facts(const struct runtime *runtime, struct text *target)
+{
+    text_add(target, "\"runtime\": \"onnxruntime\", \"runtime_version\": ");
+    text_string(target, runtime->version);
+    text_add(target, ", \"accelerator\": \"" RUNTIME_CPU "\"");
+}
+
+/* Whether this build has the provider; with `target`, adds the list of all. */
+static int look(const struct runtime *runtime, const char *wanted, struct text *target, struct fault *fault)
 {
     const struct OrtApi *api = runtime->api;
-    void *options = NULL;
-    int made = runtime_good(api, api->CreateSessionOptions(&options), "model", fault) &&
-               runtime_good(api, api->SetIntraOpNumThreads(options, how->threads), "model", fault) &&
-               runtime_good(api, api->SetInterOpNumThreads(options, 1), "model", fault) &&
-               accelerate(session, runtime, how, options, fault) &&
-               (!how->trace || runtime_good(api, api->EnableProfiling(options, how->trace), "model", fault)) &&
-               runtime_good(api, api->CreateSession(runtime->environment, how->path, options, &session->handle),
-                            "model", fault);
-    if (options)
-        api->ReleaseSessionOptions(options);
-    return made;
-}
-
-static int read_input_type(struct session *session, struct fault *fault)
-{
-    const struct OrtApi *api = session->api;
-    void *info = NULL;
-    const void *tensor = NULL;
-    int type = 0;
-    int known = runtime_good(api, api->SessionGetInputTypeInfo(session->handle, 0, &info), "model", fault) &&
-                runtime_good(api, api->CastTypeInfoToTensorInfo(info, &tensor), "model", fault);
-    if (known && tensor == NULL)
-        known = fail(fault, "model", "the model's input is no tensor");
-    known = known && runtime_good(api, api->GetTensorElementType(tensor, &type), "model", fault) &&
-            runtime_good(api, api->GetDimensionsCount(tensor, &session->axes), "model", fault);
-    if (known && session->axes > MAX_AXES)
-        known = fail(fault, "model", "the model's input has %zu axes", session->axes);
-    known = known && runtime_good(api, api->GetDimensions(tensor, session->shape, session->axes), "model", fault);
-    if (info)
-        api->ReleaseTypeInfo(info);
-    session->type = (enum element)type;
-    if (known && type != FLOAT32 && type != FLOAT16 && type != UINT8 && type != INT8)
-        return fail(fault, "model", "the model's input is ONNX type %d; float, float16, uint8 and int8 are supported",
-                    type);
-    return known;
-}
-
-static int read_names(struct session *session, struct fault *fault)
-{
-    const struct OrtApi *api = session->api;
-    void *allocator = NULL;
-    size_t inputs = 0;
-    if (!runtime_good(api, api->GetAllocatorWithDefaultOptions(&allocator), "model", fault) ||
-        !runtime_good(api, api->SessionGetInputCount(session->handle, &inputs), "model", fault) ||
-        !runtime_good(api, api->SessionGetOutputCount(session->handle, &session->outputs), "model", fault))
+    char **names = NULL;
+    int count = 0, found = 0;
+    if (!runtime->accelerates)
+        return fail(fault, ERROR_RUNTIME, "onnxruntime %s is too old to say what it offers", runtime->version);
+    if (!runtime_good(api, api->GetAvailableProviders(&names, &count), ERROR_RUNTIME, fault))
         return 0;
-    if (inputs != 1)
-        return fail(fault, "model", "the model has %zu inputs; models with one input are supported", inputs);
-    if (session->outputs == 0 || session->outputs > MAX_OUTPUTS)
-        return fail(fault, "model", "the model has %zu outputs; 1 to %d are supported", session->outputs, MAX_OUTPUTS);
-    for (size_t i = 0; i < session->outputs; i++)
-        if (!runtime_good(api, api->SessionGetOutputName(session->handle, i, allocator, &session->output[i]), "model",
-                          fault))
-            return 0;
-    return runtime_good(api, api->SessionGetInputName(session->handle, 0, allocator, &session->input), "model", fault);
-}
-
-int session_open(struct session *session, const struct runtime *runtime, const struct loading *how,
-                 struct fault *fault)
-{
-    const struct OrtApi *api = runtime->api;
-    *session = (struct session){.api = api, .accelerator = ""};
-    return create(session, runtime, how, fault) && read_names(session, fault) &&
-           read_input_type(session, fault) &&
-           runtime_good(api, api->CreateCpuMemoryInfo(ORT_ARENA_ALLOCATOR, ORT_MEMORY_DEFAULT, &session->memory),
-                        "model", fault);
-}
-
-struct OrtValue *session_bind(const struct session *session, void *data, size_t bytes, const int64_t *shape,
-                              struct fault *fault)
-{
-    struct OrtValue *value = NULL;
-    status given = session->api->CreateTensorWithDataAsOrtValue(session->memory, data, bytes, shape, 4,
-                                                                (int)session->type, &value);
-    return runtime_good(session->api, given, "inference", fault) ? value : NULL;
-}
-
-void session_unbind(const struct session *session, struct OrtValue *input)
-{
-    session->api->ReleaseValue(input);
-}
-
-int session_call(const struct session *session, const struct OrtValue *input, struct outputs *outputs,
-                 struct fault *fault)
-{
-    const char *const names[] = {session->input};
-    const struct OrtValue *const values[] = {input};
-    memset(outputs->value, 0, session->outputs * sizeof *outputs->value);
-    status given = session->api->Run(session->handle, NULL, names, values, 1, (const char *const *)session->output,
-                                     session->outputs, outputs->value);
-    return runtime_good(session->api, given, "inference", fault);
-}
-
-void session_release(const struct session *session, struct outputs *outputs)
-{
-    for (size_t i = 0; i < session->outputs; i++)
-        if (outputs->value[i])
-            session->api->ReleaseValue(outputs->value[i]);
-}
-
-/* Converts `count` elements of ONNX type `type` as numpy's astype("float32") does; 0 for a type that is not known. */
-static int to_floats(const void *data, int type, size_t count, float *target)
-{
-    for (size_t i = 0; i < count; i++)
-        switch (type) {
-        case 1: target[i] = ((const float *)data)[i]; break;
-        case 2: target[i] = (float)((const uint8_t *)data)[i]; break;
-        case 3: target[i] = (float)((const int8_t *)data)[i]; break;
-        case 4: target[i] = (float)((const uint16_t *)data)[i]; break;
-        case 5: target[i] = (float)((const int16_t *)data)[i]; break;
-        case 6: target[i] = (float)((const int32_t *)data)[i]; break;
-        case 7: target[i] = (float)((const int64_t *)data)[i]; break;
-        case 9: target[i] = (float)(((const uint8_t *)data)[i] != 0); break;
-        case 10: target[i] = float_of_half(((const uint16_t *)data)[i]); break;
-        case 11: target[i] = (float)((const double *)data)[i]; break;
-        default: return 0;
+    for (int i = 0; i < count; i++) {
+        found = found || strcmp(names[i], wanted) == 0;
+        if (target) {
+            text_add(target, i ? ", " : "[");
+            text_string(target, names[i]);
         }
-    return 1;
+    }
+    if (target)
+        text_add(target, count ? "]" : "[]");
+    return runtime_good(api, api->ReleaseAvailableProviders(names, count), ERROR_RUNTIME, fault) && (target || found);
 }
 
-float *session_result(const struct session *session, const struct outputs *outputs, size_t *shape, size_t *axes,
-                      size_t *count, struct fault *fault)
+int runtime_has(const struct runtime *runtime, const char *provider, struct fault *fault)
 {
-    const struct OrtApi *api = session->api;
-    void *info = NULL, *data = NULL;
-    int64_t sizes[MAX_AXES];
-    size_t all = 0;
-    int type = 0;
-    if (!runtime_good(api, api->GetTensorTypeAndShape(outputs->value[0], &info), "inference", fault))
-        return NULL;
-    int known = runtime_good(api, api->GetTensorElementType(info, &type), "inference", fault) &&
-                runtime_good(api, api->GetDimensionsCount(info, &all), "inference", fault);
-    if (known && (all == 0 || all > MAX_AXES))
-        known = fail(fault, "inference", "the model's first output has %zu axes; the first must be the batch", all);
-    known = known && runtime_good(api, api->GetDimensions(info, sizes, all), "inference", fault) &&
-            runtime_good(api, api->GetTensorMutableData(outputs->value[0], &data), "inference", fault);
-    api->ReleaseTensorTypeAndShapeInfo(info);
-    if (!known)
-        return NULL;
-    *axes = all - 1;
-    *count = 1;
-    for (size_t i = 1; i < all; i++)
-        *count *= shape[i - 1] = (size_t)sizes[i];
-    float *made = need(*count * sizeof *made);
-    if (to_floats(data, type, *count, made))
-        return made;
-    fail(fault, "inference", "the model's first output is ONNX type %d, which is no number", type);
-    return NULL;
+    return look(runtime, provider, NULL, fault);
+}
+
+int runtime_offers(const struct runtime *runtime, struct text *target, struct fault *fault)
+{
+    return look(runtime, "", target, fault);
 }

@@ -1,16 +1,10 @@
-/* libonnxruntime, loaded by name at run time: one model with one input. */
+/* libonnxruntime, loaded by name at run time, and what it says of itself. */
 #ifndef EDGEWARD_RUNTIME_H
 #define EDGEWARD_RUNTIME_H
 
-#include <stdint.h>
-
-#include "images.h"
 #include "text.h"
 
 struct OrtApi;
-struct OrtValue;
-
-enum { MAX_OUTPUTS = 64, MAX_AXES = 8 };
 
 struct runtime {
     const struct OrtApi *api;
@@ -21,53 +15,18 @@ struct runtime {
 
 #define RUNTIME_CPU "CPUExecutionProvider"
 
-struct session {
-    const struct OrtApi *api;
-    void *handle, *memory;
-    char *input, *output[MAX_OUTPUTS];
-    size_t outputs, axes;
-    int64_t shape[MAX_AXES]; /* of the input; -1 where the model leaves it open */
-    enum element type;
-    const char *accelerator; /* the execution provider asked for that the session really holds, "" if none */
-};
-
-/* How a model is loaded; `trace`, the beginning of a file name, makes the session note what ran each node, which costs
- * time: never do so in timed ones. NULL: no trace. */
-struct loading {
-    const char *path, *accelerator, *trace;
-    int threads;
-};
-
-/* What an inference gave; to be released. */
-struct outputs {
-    struct OrtValue *value[MAX_OUTPUTS];
-};
-
 int runtime_open(struct runtime *runtime, const char *folder, struct fault *fault);
+
+/* Turns a status of the runtime into a fault of `kind`; 1 when there is none. */
+int runtime_good(const struct OrtApi *api, void *status, const char *kind, struct fault *fault);
 
 /* Adds name, version and what runs a model without an accelerator, without braces. */
 void runtime_facts(const struct runtime *runtime, struct text *target);
 
+/* Whether this build has the execution provider; 0 with `fault` where the release cannot say. */
+int runtime_has(const struct runtime *runtime, const char *provider, struct fault *fault);
+
 /* Adds the execution providers of this build as a JSON list. */
 int runtime_offers(const struct runtime *runtime, struct text *target, struct fault *fault);
-
-int session_open(struct session *session, const struct runtime *runtime, const struct loading *how,
-                 struct fault *fault);
-
-/* Adds a JSON object, provider -> nodes it ran since loading, of a session with `trace`; the trace is removed. */
-int session_nodes(const struct session *session, struct text *target, struct fault *fault);
-
-/* An input over the bytes at `data`, which stay the caller's. */
-struct OrtValue *session_bind(const struct session *session, void *data, size_t bytes, const int64_t *shape,
-                              struct fault *fault);
-void session_unbind(const struct session *session, struct OrtValue *input);
-
-int session_call(const struct session *session, const struct OrtValue *input, struct outputs *outputs,
-                 struct fault *fault);
-void session_release(const struct session *session, struct outputs *outputs);
-
-/* The first output without its batch axis, as float32: its shape, and a new array. NULL with `fault`. */
-float *session_result(const struct session *session, const struct outputs *outputs, size_t *shape, size_t *axes,
-                      size_t *count, struct fault *fault);
 
 #endif

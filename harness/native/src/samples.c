@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "contract.h"
 #include "text.h"
-
-static const double ROUND_QUANTILE = 0.05;
 
 void samples_reserve(struct samples *samples)
 {

@@ -1,4 +1,4 @@
-/* Speaks for a conductor that is a shell script: a vendor's tool behind an adapter writes the same events. */
+/* Writes events for a shell script that runs a vendor's tool in place of the conductor. */
 #ifndef EDGEWARD_SAY_H
 #define EDGEWARD_SAY_H
 

@@ -1,9 +1,11 @@
 #include "sentinel.h"
 
 #include "clock.h"
+#include "contract.h"
 #include "samples.h"
 
-enum { STEPS = 1200000, READINGS = 9 };
+/* Compiled code takes thirty steps in the time that the Python agent takes for one. */
+enum { STEPS = 30 * SENTINEL_STEPS };
 
 static int64_t once(void)
 {
@@ -30,9 +32,9 @@ int64_t sentinel_kernel_ns(void)
 
 void sentinel_start(struct sentinel *sentinel)
 {
-    int64_t readings[READINGS];
-    struct samples first = {readings, READINGS, READINGS};
-    for (int i = 0; i < READINGS; i++)
+    int64_t readings[SENTINEL_READINGS];
+    struct samples first = {readings, SENTINEL_READINGS, SENTINEL_READINGS};
+    for (int i = 0; i < SENTINEL_READINGS; i++)
         readings[i] = sentinel_kernel_ns();
     *sentinel = (struct sentinel){.cool_ns = (int64_t)samples_median(&first)};
 }
@@ -49,7 +51,7 @@ double sentinel_settle(struct sentinel *sentinel, double budget_s, double *pause
 {
     double drift = sentinel_drift(sentinel), pause = 0.02;
     *paused_s = 0;
-    while (drift > SENTINEL_DRIFT && *paused_s + pause <= budget_s) {
+    while (drift > DRIFT && *paused_s + pause <= budget_s) {
         rest_s(pause);
         *paused_s += pause;
         pause = pause * 2 < 2.0 ? pause * 2 : 2.0;

@@ -1,13 +1,11 @@
 /* Sees the processor change its speed, without root: a fixed integer kernel is timed between rounds.
  *
  * The kernel runs three times for about 2 ms each and the fastest counts, so that one interruption does not pass for a
- * slow clock. More than 5 % above the value seen while cool, and the rounds around it are marked. */
+ * slow clock. More than DRIFT above the value seen while cool, and the rounds around it are marked. */
 #ifndef EDGEWARD_SENTINEL_H
 #define EDGEWARD_SENTINEL_H
 
 #include <stdint.h>
-
-#define SENTINEL_DRIFT 0.05
 
 struct sentinel {
     int64_t cool_ns, spent_ns;
@@ -16,7 +14,7 @@ struct sentinel {
 /* The time of one kernel, in ns: the best of three. */
 int64_t sentinel_kernel_ns(void);
 
-/* Takes the cool value: the median of nine readings, before anything else ran; it never follows a drift. */
+/* Takes the cool value: the median of SENTINEL_READINGS, before anything else ran; it never follows a drift. */
 void sentinel_start(struct sentinel *sentinel);
 
 /* The relative slow-down now: 0.0 is cool, 0.25 a quarter slower. */

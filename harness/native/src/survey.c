@@ -7,10 +7,11 @@
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "limits.h"
+#include "system.h"
 
 /* Adds the comma that stands between two fields, and the name of the next. */
 static void name_field(struct text *target, const char *name)
@@ -28,40 +29,13 @@ static void add_word(struct text *target, const char *name, char *value)
     free(value);
 }
 
-/* What stands behind `label` and `between` in the first line of a file that begins with it; "" without one. */
-static char *labelled(const char *path, const char *label, char between)
-{
-    char *whole = file_text(path), *found = NULL;
-    for (char *line = whole ? strtok(whole, "\n") : NULL; line && !found; line = strtok(NULL, "\n")) {
-        size_t length = strlen(label);
-        const char *behind = line + length;
-        if (strncmp(line, label, length) != 0)
-            continue;
-        behind += strspn(behind, " \t");
-        if (*behind == between)
-            found = copy_of(behind + 1 + strspn(behind + 1, " \t\""));
-    }
-    free(whole);
-    if (found)
-        found[strcspn(found, "\"\r")] = 0;
-    return found ? found : copy_of("");
-}
-
-int64_t survey_meminfo(const char *field)
-{
-    char *value = labelled("/proc/meminfo", field, ':');
-    int64_t bytes = *value ? strtoll(value, NULL, 10) * 1024 : -1;
-    free(value);
-    return bytes;
-}
-
 static char *soc(void)
 {
     static const char *const labels[] = {"model name", "Hardware", "CPU part"};
     char *name = file_word("/proc/device-tree/model");
     for (size_t i = 0; *name == 0 && i < sizeof labels / sizeof *labels; i++) {
         free(name);
-        name = labelled("/proc/cpuinfo", labels[i], ':');
+        name = system_labelled("/proc/cpuinfo", labels[i], ':');
     }
     return name;
 }
@@ -69,44 +43,17 @@ static char *soc(void)
 static char *os_name(void)
 {
     struct utsname system;
-    char *name = labelled("/etc/os-release", "PRETTY_NAME", '=');
+    char *name = system_labelled("/etc/os-release", "PRETTY_NAME", '=');
     if (*name)
         return name;
     free(name);
-    char *android = labelled("/system/build.prop", "ro.build.version.release", '=');
+    char *android = system_labelled("/system/build.prop", "ro.build.version.release", '=');
     if (*android)
         name = formatted("Android %s", android);
     else
         name = copy_of(uname(&system) == 0 ? system.sysname : "");
     free(android);
     return name;
-}
-
-/* The lowest (`highest` = 0) or highest number in the files that match, those within the bounds; 0 if there is none. */
-static int extreme(const char *pattern, double low, double high, int highest, double *found)
-{
-    glob_t files;
-    int any = 0;
-    if (glob(pattern, 0, NULL, &files) != 0)
-        return 0;
-    for (size_t i = 0; i < files.gl_pathc; i++) {
-        char *word = file_word(files.gl_pathv[i]), *behind;
-        double value = strtod(word, &behind);
-        if (behind != word && value > low && value < high && (!any || (highest ? value > *found : value < *found))) {
-            *found = value;
-            any = 1;
-        }
-        free(word);
-    }
-    globfree(&files);
-    return any;
-}
-
-int survey_temperature(double *celsius)
-{
-    int known = extreme("/sys/class/thermal/thermal_zone*/temp", -40000, 150000, 1, celsius);
-    *celsius /= 1000;
-    return known;
 }
 
 static int by_name(const void *left, const void *right)
@@ -166,8 +113,8 @@ static void add_processor(struct text *target)
         text_add(target, "%d", CPU_COUNT(&usable));
     }
     add_word(target, "cpu_quota", quota());
-    add_word(target, "microcode", labelled("/proc/cpuinfo", "microcode", ':'));
-    if (extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_max_freq", 0, 1e12, 1, &hertz)) {
+    add_word(target, "microcode", system_labelled("/proc/cpuinfo", "microcode", ':'));
+    if (system_extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_max_freq", 0, 1e12, 1, &hertz)) {
         name_field(target, "frequency_limit_hz");
         text_add(target, "%.17g", hertz * 1000);
     }
@@ -238,9 +185,9 @@ void survey_conditions(struct text *target, const char *folder)
     struct timespec wall;
     double value = 0;
     int64_t available = limits_available();
-    if (survey_temperature(&value))
+    if (system_temperature(&value))
         add_number(&own, "temperature_c", value);
-    if (extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq", 0, 1e12, 0, &value))
+    if (system_extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq", 0, 1e12, 0, &value))
         add_number(&own, "frequency_hz", value * 1000);
     add_word(&own, "governor", governor());
     char *load = file_word("/proc/loadavg");
@@ -269,7 +216,7 @@ int survey_main(const char *folder)
     struct timespec step;
     double celsius;
     clock_getres(CLOCK_MONOTONIC, &step);
-    char *rollup = file_word("/proc/self/smaps_rollup"), *peak = labelled("/proc/self/status", "VmHWM", ':');
+    char *rollup = file_word("/proc/self/smaps_rollup"), *peak = system_labelled("/proc/self/status", "VmHWM", ':');
     char *policy = governor();
     text_add(&report, "{\"fingerprint\": ");
     survey_fingerprint(&report);
@@ -278,7 +225,7 @@ int survey_main(const char *folder)
     text_add(&report, "}, \"clock\": {\"implementation\": \"clock_gettime(CLOCK_MONOTONIC)\", \"resolution_s\": %.17g}",
              (double)step.tv_sec + (double)step.tv_nsec * 1e-9);
     text_add(&report, ", \"can\": {\"smaps_rollup\": %s, \"vm_hwm\": %s, \"temperature\": %s, \"governor\": %s",
-             truth(*rollup), truth(*peak), truth(survey_temperature(&celsius)), truth(*policy));
+             truth(*rollup), truth(*peak), truth(system_temperature(&celsius)), truth(*policy));
     text_add(&report, ", \"battery\": %s}}", truth(add_battery(&battery)));
     printf("%s", report.data);
     free(rollup), free(peak), free(policy);

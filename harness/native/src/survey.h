@@ -12,12 +12,6 @@ void survey_fingerprint(struct text *target);
 /* Adds the fields of the state of the device now, SI units, without braces; `folder` is whose free space counts. */
 void survey_conditions(struct text *target, const char *folder);
 
-/* A field of /proc/meminfo in bytes, or -1. */
-int64_t survey_meminfo(const char *field);
-
-/* The hottest thermal zone, in degrees Celsius; 0 where there is none. */
-int survey_temperature(double *celsius);
-
 /* Prints fingerprint, conditions, clock and abilities as one JSON object. */
 int survey_main(const char *folder);
 

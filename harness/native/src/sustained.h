@@ -6,9 +6,9 @@
 #ifndef EDGEWARD_SUSTAINED_H
 #define EDGEWARD_SUSTAINED_H
 
-#include "conduct.h"
+#include "conductor.h"
 
-/* Burdens every model; what each gave is in its `sustained` event and its arrays. */
+/* Puts every model under load; what each gave is in its `sustained` event and its arrays. */
 void sustained_pass(struct conductor *conductor);
 
 #endif

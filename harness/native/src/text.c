@@ -138,11 +138,9 @@ int fail(struct fault *fault, const char *kind, const char *format, ...)
     return 0;
 }
 
-char *file_text(const char *path)
+/* All that can be read from a descriptor, which is closed; NULL where reading fails. */
+static char *text_from(int file)
 {
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0)
-        return NULL;
     struct text made = {0};
     char chunk[4096];
     ssize_t size = 0;
@@ -154,6 +152,18 @@ char *file_text(const char *path)
     if (size < 0)
         text_free(&made);
     return made.data;
+}
+
+char *stdin_text(void)
+{
+    char *made = text_from(dup(0));
+    return made ? made : copy_of("");
+}
+
+char *file_text(const char *path)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    return file < 0 ? NULL : text_from(file);
 }
 
 char *file_word(const char *path)

@@ -4,13 +4,18 @@
 
 #include <stddef.h>
 
+#include "contract.h"
+
 /* Text that grows; starts as {0}, always ends in NUL once something was added. */
 struct text {
     char *data;
     size_t size, room;
 };
 
-/* Why something failed: `kind` is one of the kinds of the agent's error events. */
+/* Of a meter that cannot be read or believed; never in an `error` event, for the energy alone is absent then. */
+#define FAULT_METER "meter"
+
+/* Why something failed: `kind` is one of ERROR_... of contract.h, or FAULT_METER. */
 struct fault {
     char kind[16];
     char message[640];
@@ -34,6 +39,9 @@ char *formatted(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Sets `fault` and returns 0, so that `return fail(...)` reads as what it is. White space and control characters are
  * folded. */
 int fail(struct fault *fault, const char *kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* All of standard input as a new string. */
+char *stdin_text(void);
 
 /* A whole small file as a new string, or NULL. */
 char *file_text(const char *path);

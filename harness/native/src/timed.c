@@ -31,37 +31,37 @@ static int count_playing(struct pass *pass)
 {
     int count = 0;
     for (size_t i = 0; i < pass->conductor->job.models; i++) {
-        char *name = formatted("stop-%zu", i);
+        char *name = formatted(STOP_FILE "-%zu", i);
         struct player *player = &pass->player[i];
-        player->playing = player->playing && pass->conductor->alive[i] && !conduct_told(pass->conductor, name);
+        player->playing = player->playing && pass->conductor->alive[i] && !conductor_has_file(pass->conductor, name);
         count += player->playing;
         free(name);
     }
     return count;
 }
 
-/* Whether all models fit into memory at once, with a fifth to spare. */
+/* Whether all models fit into memory at once, with some to spare. */
 static int all_fit(const struct conductor *conductor)
 {
     int64_t available = limits_available(), needed = 0;
-    if (conductor->job.plan.hold >= 0)
+    if (conductor->job.plan.hold != AUTO)
         return conductor->job.plan.hold;
     for (size_t i = 0; i < conductor->job.models; i++)
         needed += conductor->peak_bytes[i];
-    return available < 0 || (double)needed < 0.8 * (double)available;
+    return available < 0 || (double)needed < HOLD_SHARE * (double)available;
 }
 
 static void drop(struct pass *pass, size_t index, const struct fault *fault)
 {
     process_quit(&pass->player[index].process);
-    conduct_drop(pass->conductor, index, "timed", fault);
+    conductor_drop(pass->conductor, index, EVENT_TIMED, fault);
 }
 
 /* Starts, loads and warms a model. */
 static int make_ready(struct pass *pass, size_t index, struct fault *fault)
 {
     struct process *process = &pass->player[index].process;
-    return conduct_start(pass->conductor, index, process, fault) && process_do(process, fault, "load") &&
+    return conductor_start(pass->conductor, index, process, fault) && process_do(process, fault, "load") &&
            process_do(process, fault, "first") &&
            process_ask(process, fault, "warm", ", \"max_s\": %.9g", pass->conductor->job.plan.warmup_s);
 }
@@ -91,10 +91,10 @@ static void note_round(struct pass *pass, size_t index, int launch, int turn, do
 static int run_round(const struct plan *plan, struct process *process, struct fault *fault)
 {
     if (plan->period_ns)
-        return process_ask(process, fault, "stream", ", \"frames\": %d, \"period_ns\": %lld", plan->frames,
+        return process_ask(process, fault, "stream", ", \"frames\": %lld, \"period_ns\": %lld", (long long)plan->frames,
                            (long long)plan->period_ns);
-    return process_ask(process, fault, "round", ", \"duration_s\": %.9g, \"minimum\": %d, \"keep\": true",
-                       plan->round_s, plan->round_min);
+    return process_ask(process, fault, "round", ", \"duration_s\": %.9g, \"minimum\": %lld, \"keep\": true",
+                       plan->round_s, (long long)plan->round_min);
 }
 
 /* One round of one model, in its held process or in one of its own. */
@@ -123,7 +123,7 @@ static size_t shuffled(struct pass *pass)
     count_playing(pass);
     for (size_t i = 0; i < pass->conductor->job.models; i++)
         pass->wanted[i] = pass->player[i].playing;
-    return conduct_shuffled(pass->conductor, pass->wanted, pass->order);
+    return conductor_shuffled(pass->conductor, pass->wanted, pass->order);
 }
 
 static void hold_all(struct pass *pass)
@@ -149,7 +149,7 @@ static void launch_once(struct pass *pass, int launch)
     }
     for (size_t i = 0; i < conductor->job.models; i++)
         process_quit(&pass->player[i].process);
-    struct text *event = events_begin(&conductor->events, "launch");
+    struct text *event = events_begin(&conductor->events, EVENT_LAUNCH);
     text_add(event, ", \"launch\": %d, \"rounds\": [%s], \"conditions\": {", launch,
              pass->rounds.size ? pass->rounds.data : "");
     survey_conditions(event, conductor->job.folder);
@@ -176,7 +176,7 @@ static void begin(struct pass *pass, struct conductor *conductor)
     pass->player = need(models * sizeof *pass->player);
     pass->order = need(models * sizeof *pass->order);
     pass->wanted = need(models * sizeof *pass->wanted);
-    struct text *event = events_begin(&conductor->events, "timed");
+    struct text *event = events_begin(&conductor->events, EVENT_TIMED);
     text_add(event, ", \"hold\": %s, \"sentinel_cool_ns\": %lld, \"models\": [", pass->hold ? "true" : "false",
              (long long)pass->sentinel->cool_ns);
     for (size_t i = 0, any = 0; i < models; i++) {
@@ -198,7 +198,7 @@ static void finish(struct pass *pass)
             write_arrays(pass, i);
         free(pass->player[i].track.rows);
     }
-    struct text *event = events_begin(&conductor->events, "timed_end");
+    struct text *event = events_begin(&conductor->events, EVENT_TIMED_END);
     text_add(event, ", \"paused_s\": %.9g, \"sentinel_ns\": %lld", pass->paused_s,
              (long long)pass->sentinel->spent_ns);
     events_end(&conductor->events);
@@ -217,7 +217,7 @@ void timed_pass(struct conductor *conductor)
     for (int launch = 0; launch < plan->max_launches; launch++) {
         launch_once(&pass, launch);
         int late = now_ns() > deadline && launch + 1 >= plan->min_launches;
-        if (late || conduct_told(conductor, "stop") || count_playing(&pass) == 0)
+        if (late || conductor_has_file(conductor, STOP_FILE) || count_playing(&pass) == 0)
             break;
     }
     finish(&pass);

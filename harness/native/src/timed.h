@@ -5,9 +5,9 @@
 #ifndef EDGEWARD_TIMED_H
 #define EDGEWARD_TIMED_H
 
-#include "conduct.h"
+#include "conductor.h"
 
-/* Launches until told to stop, the launches are used up, or the time is; then writes the arrays. */
+/* Launches until the host asks to stop, the launches are used up, or the time is; then writes the arrays. */
 void timed_pass(struct conductor *conductor);
 
 #endif

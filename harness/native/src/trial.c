@@ -1,6 +1,7 @@
 #include "trial.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #include "text.h"
 
 /* Half of the time at rest, half under a load of one core. */
-static const double HALF_S = 1.0, PERIOD_S = 0.05;
+static const double HALF_S = TRIAL_S / 2;
 
 /* The readings of one half. */
 struct half {
@@ -98,14 +99,12 @@ static int refused(struct text *text, const struct fault *fault)
 
 int trial_meter(void)
 {
-    struct text asked = {0}, text = {0};
+    struct text text = {0};
     struct fault fault = {0};
-    char chunk[4096];
     const char *wrong = "";
-    text_bytes(&asked, "", 0);
-    for (size_t size; (size = fread(chunk, 1, sizeof chunk, stdin)) > 0;)
-        text_bytes(&asked, chunk, size);
-    struct json *table = json_parse(asked.data, &wrong);
+    char *asked = stdin_text();
+    struct json *table = json_parse(asked, &wrong);
+    free(asked);
     if (table == NULL || table->kind != JSON_OBJECT) {
         fprintf(stderr, "meter takes the [meter] table as JSON on standard input\n");
         return 65;
@@ -120,7 +119,7 @@ int trial_runtime(const char *name, const char *folder)
     struct fault fault = {0};
     struct runtime runtime;
     if (strcmp(name, "onnxruntime") != 0)
-        return 64;
+        return NO_SUCH_COMMAND;
     /* A runtime that prints while it is loaded must not garble the answer. */
     int answers = dup(1);
     dup2(2, 1);

@@ -34,11 +34,11 @@ static int open_worker(struct worker *worker, const char *folder, const char *in
     worker->job = job_read(folder);
     size_t place = strtoul(index, NULL, 10);
     if (place >= worker->job.models)
-        return fail(fault, "runtime", "the job has no model %s", index);
+        return fail(fault, ERROR_RUNTIME, "the job has no model %s", index);
     worker->model = &worker->job.model[place];
     worker->stem = formatted("%s/m%zu", folder, place);
     if (strcmp(worker->model->runtime, "onnxruntime") != 0)
-        return fail(fault, "runtime", "the native runner has no runtime %s", worker->model->runtime);
+        return fail(fault, ERROR_RUNTIME, "the native runner has no runtime %s", worker->model->runtime);
     return runtime_open(&worker->runtime, worker->model->runtime_path, fault);
 }
 
@@ -65,27 +65,27 @@ static void answer(FILE *answers, struct worker *worker, int good, const struct 
 }
 
 /* Does what a line asks for; -1 when it asks to quit. */
-static int obey(struct worker *worker, const char *line, struct fault *fault)
+static int serve(struct worker *worker, const char *line, struct fault *fault)
 {
     const char *wrong = "";
     struct json *request = json_parse(line, &wrong);
     const struct json *verb = json_get(request, "do");
     int good = 0, loads = 0;
     if (verb == NULL || verb->kind != JSON_STRING)
-        fail(fault, "inference", "a request was not understood");
+        fail(fault, ERROR_INFERENCE, "a request was not understood");
     else if (strcmp(verb->string, "quit") == 0)
         good = -1;
     else {
-        fail(fault, "inference", "unknown request %s", verb->string);
+        fail(fault, ERROR_INFERENCE, "unknown request %s", verb->string);
         for (size_t i = 0; i < sizeof VERBS / sizeof *VERBS; i++)
             if (strcmp(VERBS[i].name, verb->string) == 0)
                 good = VERBS[i].run(worker, request, fault);
         loads = strcmp(verb->string, "load") == 0 || strcmp(verb->string, "placement") == 0;
     }
     /* What goes wrong in loading may be the accelerator's fault as well as the model's. */
-    int model = strcmp(fault->kind, "model") == 0 || strcmp(fault->kind, "inference") == 0;
+    int model = strcmp(fault->kind, ERROR_MODEL) == 0 || strcmp(fault->kind, ERROR_INFERENCE) == 0;
     if (good == 0 && loads && model && *worker->job.accelerator)
-        snprintf(fault->kind, sizeof fault->kind, "accelerator");
+        snprintf(fault->kind, sizeof fault->kind, ERROR_ACCELERATOR);
     json_free(request);
     return good;
 }
@@ -104,7 +104,7 @@ int worker_main(const char *folder, const char *index)
     char *line = NULL;
     size_t room = 0;
     while (good && getline(&line, &room, stdin) > 0) {
-        int done = obey(&worker, line, &fault);
+        int done = serve(&worker, line, &fault);
         if (done < 0)
             break;
         answer(answers, &worker, done, &fault);

@@ -5,12 +5,9 @@
 #include "images.h"
 #include "job.h"
 #include "json.h"
-#include "runtime.h"
 #include "samples.h"
+#include "session.h"
 #include "text.h"
-
-/* Inputs that the timed loop cycles through: real images, few enough to stay in the cache like a live frame. */
-enum { TIMED_INPUTS = 16 };
 
 struct worker {
     struct job job;

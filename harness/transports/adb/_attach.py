@@ -30,11 +30,17 @@ def attach(device: Device, *, stall_s: float, timeout_s: float) -> AdbSession:
     try:
         attempt.make()
     except TimeoutError:
-        message = f"{serial} did not answer within {timeout_s:g} s; is it switched on, awake and in reach?"
-        raise TimedOut(message, device=device.id) from None
+        raise TimedOut(
+            f"{serial} did not answer within {timeout_s:g} s",
+            remedy="is it switched on, awake and in reach?",
+            device=device.id,
+        ) from None
     except (Gone, Refusal) as error:
-        message = f"{serial} was lost while connecting ({error}); check power and cable, then run again"
-        raise Unreachable(message, device=device.id) from error
+        raise Unreachable(
+            f"{serial} was lost while connecting ({error})",
+            remedy="check power and cable, then run again",
+            device=device.id,
+        ) from error
     return AdbSession(device, server, serial, stall_s=stall_s)
 
 
@@ -59,8 +65,11 @@ class _Attempt:
                 raise TimeoutError
         features = self.server.ask(f"host-serial:{self.serial}:features", self.ends_at).split(",")
         if _NEEDED not in features:
-            message = f"{self.serial} lacks {_NEEDED} (Android 6 or older), so no exit codes; use a newer device"
-            raise Unsupported(message, device=self.device)
+            raise Unsupported(
+                f"{self.serial} lacks {_NEEDED} (Android 6 or older), so no exit codes",
+                remedy="use a newer device",
+                device=self.device,
+            )
 
     def _await_ready(self, *, renewed: bool = False) -> None:
         """Wait for the state `device`; a device that stays offline is given a new link, once."""
@@ -83,11 +92,14 @@ class _Attempt:
             time.sleep(_POLL_S)
 
     def _unreachable(self, said: str) -> DeviceError:
-        message = (
-            f"adb cannot reach {self.serial} ({said}); check `address` and the network, and that debugging over the "
-            "network is switched on there (`adb tcpip PORT`)"
+        return Unreachable(
+            f"adb cannot reach {self.serial} ({said})",
+            remedy=(
+                "check `address` and the network, and that debugging over the network is switched on "
+                "there (`adb tcpip PORT`)"
+            ),
+            device=self.device,
         )
-        return Unreachable(message, device=self.device)
 
     def _answers(self, ends_at: float) -> bool:
         """Return whether a shell starts there in time; adb's own word for it is not enough."""

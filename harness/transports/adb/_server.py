@@ -109,8 +109,9 @@ def running(device: str, ends_at: float) -> Server:
     """
     spelled = os.environ.get("ANDROID_ADB_SERVER_PORT", "") or str(_PORT)
     if not spelled.isdecimal() or not 0 < int(spelled) < 1 << 16:
-        message = f"ANDROID_ADB_SERVER_PORT is {spelled!r}, which is no port; correct or unset it"
-        raise DeviceError(message, device=device)
+        raise DeviceError(
+            f"ANDROID_ADB_SERVER_PORT is {spelled!r}, which is no port", remedy="correct or unset it", device=device
+        )
     server = Server(int(spelled))
     try:
         try:
@@ -120,11 +121,17 @@ def running(device: str, ends_at: float) -> Server:
             try:
                 server.ask("host:version", ends_at)
             except Gone:
-                message = f"the adb server of this host did not start: {said or 'it said nothing'}; run `adb devices`"
-                raise Unreachable(message, device=device) from None
+                raise Unreachable(
+                    f"the adb server of this host did not start: {said or 'it said nothing'}",
+                    remedy="run `adb devices`",
+                    device=device,
+                ) from None
     except (TimeoutError, subprocess.TimeoutExpired):
-        message = f"the adb server on port {server.port} of this host does not answer; run `adb kill-server`"
-        raise TimedOut(message, device=device) from None
+        raise TimedOut(
+            f"the adb server on port {server.port} of this host does not answer",
+            remedy="run `adb kill-server`",
+            device=device,
+        ) from None
     return server
 
 
@@ -132,8 +139,11 @@ def _started(server: Server, device: str, ends_at: float) -> str:
     """Start the server and return what it said; another process may do so at the same moment, and either will do."""
     program = shutil.which("adb")
     if program is None:
-        message = "adb is not on this host; install the Debian package `adb` or Android's platform-tools"
-        raise MissingTool(message, device=device)
+        raise MissingTool(
+            "adb is not on this host",
+            remedy="install the Debian package `adb` or Android's platform-tools",
+            device=device,
+        )
     # a file, for the server keeps what it was given as its output, and a pipe would never end
     with tempfile.TemporaryFile() as output:
         subprocess.run(

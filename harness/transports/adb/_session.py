@@ -48,11 +48,14 @@ class AdbSession(Session):
         at_end: Callable[[], object] = lambda: None,
     ) -> Command:
         if self._lost:
-            raise Unreachable(f"{self._lost}; connect again", device=self._device)
+            raise Unreachable(self._lost, remedy="connect again", device=self._device)
         length = len(service(argv).encode("utf-8", "surrogateescape"))
         if length > LONGEST:
-            message = f"the command line of `{argv[0]}` has {length} bytes, adb takes {LONGEST}; give it a file instead"
-            raise Unsupported(message, device=self._device)
+            raise Unsupported(
+                f"the command line of `{argv[0]}` has {length} bytes, adb takes {LONGEST}",
+                remedy="give it a file instead",
+                device=self._device,
+            )
         command = ShellCommand(self._server, self._serial, argv, stdin=stdin, sink=sink, at_end=at_end)
         self._commands.add(command)
         return command
@@ -65,10 +68,13 @@ class AdbSession(Session):
         try:
             state = self._settled_state(time.monotonic() + _ASK_S)
         except (Gone, Refusal, TimeoutError):
-            message = f"{self._lost} together with the adb server of this host; run again, which starts it"
-            return Unreachable(message, device=self._device)
+            return Unreachable(
+                f"{self._lost} together with the adb server of this host",
+                remedy="run again, which starts it",
+                device=self._device,
+            )
         if state == READY or state in PASSING:
-            return Unreachable(f"{self._lost}; check power and cable, then run again", device=self._device)
+            return Unreachable(self._lost, remedy="check power and cable, then run again", device=self._device)
         return trouble(self._device, self._serial, state)
 
     def _settled_state(self, ends_at: float) -> str:

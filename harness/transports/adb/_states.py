@@ -38,19 +38,23 @@ def trouble(device: str, serial: str, state: str) -> DeviceError:
         if state.startswith(name):
             return Refused(f"{serial} {remedy}", device=device)
     if state == OFFLINE:
-        message = (
-            f"{serial} is offline: adb sees it and gets no answer; wake it, plug it in again, or switch USB debugging "
-            "off and on there"
+        return Unreachable(
+            f"{serial} is offline: adb sees it and gets no answer",
+            remedy="wake it, plug it in again, or switch USB debugging off and on there",
+            device=device,
         )
-        return Unreachable(message, device=device)
-    message = f"{serial} did not become ready in time (adb says {state!r}); look at its screen, then run again"
-    return TimedOut(message, device=device)
+    return TimedOut(
+        f"{serial} did not become ready in time (adb says {state!r})",
+        remedy="look at its screen, then run again",
+        device=device,
+    )
 
 
 def missing(device: str, serial: str, states: dict[str, str]) -> Unreachable:
     """Return the error for a device that the adb server does not see, with those it sees."""
     seen = ", ".join(f"{name} ({state})" for name, state in sorted(states.items())) or "none"
-    message = (
-        f"adb sees no {serial}; it sees {seen}. Correct `address`, or switch on USB debugging there and check the cable"
+    return Unreachable(
+        f"adb sees no {serial}",
+        remedy=f"it sees {seen}. Correct `address`, or switch on USB debugging there and check the cable",
+        device=device,
     )
-    return Unreachable(message, device=device)

@@ -48,8 +48,12 @@ def pinned(device: Device, options: Options, name: str) -> Pinned:
     try:
         entry = paramiko.HostKeys(str(path)).lookup(name)
     except (OSError, ValueError, paramiko.SSHException) as error:
-        message = f"{path} cannot be read ({error}); mend it or set host_key"
-        raise LabError(message, file=str(device.file), key="ssh.known_hosts") from error
+        raise LabError(
+            f"{path} cannot be read ({error})",
+            remedy="mend it or set host_key",
+            file=str(device.file),
+            key="ssh.known_hosts",
+        ) from error
     return Pinned(tuple(entry.values()) if entry else (), str(path))
 
 
@@ -58,8 +62,12 @@ def _parsed(device: Device, line: str) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_type_string(kind, base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError, paramiko.SSHException, UnknownKeyType) as error:
-        message = f"not a public key ({error}); paste type and base64 text as `ssh-keyscan` prints them"
-        raise LabError(message, file=str(device.file), key="ssh.host_key") from error
+        raise LabError(
+            f"not a public key ({error})",
+            remedy="paste type and base64 text as `ssh-keyscan` prints them",
+            file=str(device.file),
+            key="ssh.host_key",
+        ) from error
 
 
 def check(device: Device, known: Pinned, offered: paramiko.PKey, where: str) -> None:
@@ -91,7 +99,7 @@ def not_offered(device: Device, known: Pinned, where: str) -> HostKeyMismatch:
     """Return the error for a host that has no key of the pinned kinds."""
     kinds = ", ".join(key.get_name() for key in known.keys)
     return HostKeyMismatch(
-        f"{where} has no host key of the pinned kind ({kinds}, from {known.place}). "
-        "Nothing was sent; if the device was installed anew, pin its new key",
+        (f"{where} has no host key of the pinned kind ({kinds}, from {known.place}). Nothing was sent"),
+        remedy="if the device was installed anew, pin its new key",
         device=device.id,
     )

@@ -70,18 +70,21 @@ def _accepted(device: Device, way: Route, transport: paramiko.Transport, candida
     try:
         wanted = transport.auth_publickey(way.user, candidate.key)
     except paramiko.BadAuthenticationType as error:
-        message = (
-            f"{way} takes {', '.join(error.allowed_types)} and no public key from {way.user}; "
-            "allow PubkeyAuthentication in its sshd_config"
-        )
-        raise Refused(message, device=device.id) from error
+        raise Refused(
+            f"{way} takes {', '.join(error.allowed_types)} and no public key from {way.user}",
+            remedy="allow PubkeyAuthentication in its sshd_config",
+            device=device.id,
+        ) from error
     except paramiko.AuthenticationException as error:
         if time.monotonic() >= ends_at:
             raise TimeoutError from error
         return False
     if wanted:
-        message = f"{way} wants {', '.join(wanted)} besides the key; allow {way.user} in with the key alone"
-        raise Refused(message, device=device.id)
+        raise Refused(
+            f"{way} wants {', '.join(wanted)} besides the key",
+            remedy=f"allow {way.user} in with the key alone",
+            device=device.id,
+        )
     return True
 
 

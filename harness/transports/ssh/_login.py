@@ -93,38 +93,56 @@ def _through(device: Device, carrier: OrderlyTransport, way: Route, ends_at: flo
         )
     except paramiko.ChannelException as error:
         if error.code == paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED:
-            message = f"{jump} does not let us on to {way}; set AllowTcpForwarding in its sshd_config"
-            raise Refused(message, device=device.id) from error
-        message = f"{jump} finds no way on to {way} ({error.text}); is it switched on, and is its name known there?"
-        raise Unreachable(message, device=device.id) from error
+            raise Refused(
+                f"{jump} does not let us on to {way}",
+                remedy="set AllowTcpForwarding in its sshd_config",
+                device=device.id,
+            ) from error
+        raise Unreachable(
+            f"{jump} finds no way on to {way} ({error.text})",
+            remedy="is it switched on, and is its name known there?",
+            device=device.id,
+        ) from error
     except paramiko.SSHException as error:
-        raise TimedOut(f"{jump} did not get through to {way} in time; is it switched on?", device=device.id) from error
+        raise TimedOut(
+            f"{jump} did not get through to {way} in time", remedy="is it switched on?", device=device.id
+        ) from error
 
 
 def _plug(device: Device, way: Route, timeout_s: float) -> socket.socket:
     try:
         plug = socket.create_connection((way.host, way.port), timeout=timeout_s)
     except socket.gaierror as error:
-        message = (
-            f"the name {way.host} does not resolve ({error.strerror}); check `address` in {device.file} and the network"
-        )
-        raise Unreachable(message, device=device.id) from error
+        raise Unreachable(
+            f"the name {way.host} does not resolve ({error.strerror})",
+            remedy=f"check `address` in {device.file} and the network",
+            device=device.id,
+        ) from error
     except TimeoutError as error:
         raise _late(device, way, timeout_s) from error
     except ConnectionRefusedError as error:
-        message = f"nothing listens on {way}; start its SSH server, or correct the port in {device.file}"
-        raise Unreachable(message, device=device.id) from error
+        raise Unreachable(
+            f"nothing listens on {way}",
+            remedy=f"start its SSH server, or correct the port in {device.file}",
+            device=device.id,
+        ) from error
     except (OSError, UnicodeError) as error:
-        message = f"no way to {way} ({error}); check `address` in {device.file}, the cable and the network"
-        raise Unreachable(message, device=device.id) from error
+        raise Unreachable(
+            f"no way to {way} ({error})",
+            remedy=f"check `address` in {device.file}, the cable and the network",
+            device=device.id,
+        ) from error
     # dropbear's receive window is smaller than a packet: waiting to fill one costs it 98 % of its speed
     plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return plug
 
 
 def _late(device: Device, way: Route, timeout_s: float) -> TimedOut:
-    message = f"{way} did not answer within {timeout_s:g} s; is it switched on, and does its network let SSH through?"
-    return TimedOut(message, device=device.id)
+    return TimedOut(
+        f"{way} did not answer within {timeout_s:g} s",
+        remedy="is it switched on, and does its network let SSH through?",
+        device=device.id,
+    )
 
 
 @contextmanager
@@ -135,19 +153,22 @@ def _explained(device: Device, way: Route, ends_at: float, timeout_s: float) -> 
     except DeviceError:
         raise
     except IncompatiblePeer as error:
-        message = (
-            f"{way} and this host share no SSH algorithm ({error}); update its SSH server, "
-            f"or allow it what is out of date by legacy = true under [ssh] in {device.file}"
-        )
-        raise Refused(message, device=device.id) from error
+        raise Refused(
+            f"{way} and this host share no SSH algorithm ({error})",
+            remedy=(
+                f"update its SSH server, or allow it what is out of date by legacy = true under [ssh] in {device.file}"
+            ),
+            device=device.id,
+        ) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
         if time.monotonic() >= ends_at:
             raise _late(device, way, timeout_s) from error
         said = str(error) or "it hung up"
-        message = (
-            f"{way} broke off before anybody was logged in ({said}); is that port an SSH server, and does it let us in?"
-        )
-        raise Unreachable(message, device=device.id) from error
+        raise Unreachable(
+            f"{way} broke off before anybody was logged in ({said})",
+            remedy="is that port an SSH server, and does it let us in?",
+            device=device.id,
+        ) from error
 
 
 def _shake_hands(

@@ -52,7 +52,7 @@ def route(device: Device, options: Options) -> Route:
         config = paramiko.SSHConfig.from_path(str(path)) if path.is_file() else paramiko.SSHConfig()
         return _found(config, address.host, address.user, address.port, seen=())
     except (OSError, ValueError, paramiko.SSHException) as error:
-        raise LabError(f"{error}; mend it, or name another file as config in [ssh]", file=str(path)) from error
+        raise LabError(str(error), remedy="mend it, or name another file as config in [ssh]", file=str(path)) from error
 
 
 def _found(config: paramiko.SSHConfig, name: str, user: str, port: int, *, seen: tuple[str, ...]) -> Route:

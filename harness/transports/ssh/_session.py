@@ -47,16 +47,23 @@ class SshSession(Session):
             return command.failure
         command.line.join(0.2)  # a dying transport tells its channels first, and only then that it is dead
         if not command.line.is_active():
-            message = f"the connection to {self._where} was lost during `{name}`; check power and link, then run again"
-            return Unreachable(message, device=self._device)
-        if isinstance(command.failure, paramiko.ChannelException):
-            message = (
-                f"{self._where} refused another session ({command.failure.text}); raise MaxSessions in its sshd_config"
+            return Unreachable(
+                f"the connection to {self._where} was lost during `{name}`",
+                remedy="check power and link, then run again",
+                device=self._device,
             )
-            return Transient(message, device=self._device)
+        if isinstance(command.failure, paramiko.ChannelException):
+            return Transient(
+                f"{self._where} refused another session ({command.failure.text})",
+                remedy="raise MaxSessions in its sshd_config",
+                device=self._device,
+            )
         if isinstance(command.failure, paramiko.SSHException) or command.failure is None:
-            message = f"`{name}` ended without an exit code; its shell was killed there, perhaps for want of memory"
-            return Unreachable(message, device=self._device)
+            return Unreachable(
+                f"`{name}` ended without an exit code",
+                remedy="its shell was killed there, perhaps for want of memory",
+                device=self._device,
+            )
         return command.failure
 
     def _unsent(self) -> int:

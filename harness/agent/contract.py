@@ -1,0 +1,533 @@
+"""The contract of host and device, stated once: a job, its events, the kinds of error, and the numbers both use.
+
+The types are the data. The agent makes its events of them, so a missing or an unknown field is an error where it is
+made; the host parses every line strictly into them (`harness.results.events`), whichever runner wrote it; and
+`harness.native.build` writes the C header `contract.h` from this file when it compiles the native runner.
+
+Like all of the agent it needs nothing but the standard library of Python 3.9. Times that end in `_ns` are of the
+device's monotonic clock. A field that is None is left out of the JSON: there is nothing to say.
+"""
+
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar, Optional, Union
+
+#: Of the agent's own commands and files; the native runner has the same.
+VERSION = "1"
+#: Of job.json.
+JOB_SCHEMA = 1
+
+# --- numbers that both sides use ------------------------------------------------------------------------------------
+
+#: Steps of one sentinel kernel; relative slow-down from which the rounds around it are marked.
+SENTINEL_STEPS = 40_000
+DRIFT = 0.05
+#: Readings at the start whose median is the cool value.
+SENTINEL_READINGS = 9
+#: Inputs that the timed loop goes through: real images, few enough to stay in the cache like a live frame.
+TIMED_INPUTS = 16
+#: The quantile of a round that stands for it, the same as `harness.stats.rounds` takes.
+ROUND_QUANTILE = 0.05
+#: Warm-up is over when two windows in a row agree this well.
+STEADY = 0.02
+#: Share of memory that all models together may take to be held at once.
+HOLD_SHARE = 0.8
+#: From which share of its pages in the page cache a file counts as warm, and up to which as evicted.
+WARM, EVICTED = 0.99, 0.05
+#: How much warmer than before the job still counts as cool, K; how often a sustained load gives a sign of life, s.
+WARMER_C = 3.0
+SIGN_OF_LIFE_S = 30.0
+#: Longest time from the beginning of a block of frames to the first arrival.
+LEAD_NS = 2_000_000
+#: The energy pass: a window shorter than this, or with fewer changes of the meter, gives no number (reports/METHOD.md).
+MIN_WINDOW_S = 10.0
+MIN_UPDATES = 50
+#: Mean time between two readings of a meter, and between which shares of it each gap is drawn at random.
+PERIOD_S = 0.05
+GAPS = (0.5, 1.5)
+#: The windows of an energy pass, in their order.
+WINDOWS = ("idle_before", "busy", "idle_after")
+#: The kind of a meter that the host reads.
+HOST_METER = "host"
+#: Length of a trial of a meter, s; pause between two lines of the verb `clock`, s.
+TRIAL_S = 2.0
+CLOCK_PAUSE_S = 0.01
+#: The answer of a runner to a command that it lacks (EX_USAGE of sysexits.h).
+NO_SUCH_COMMAND = 64
+
+# --- files of a job directory ---------------------------------------------------------------------------------------
+
+JOB_FILE = "job.json"
+EVENTS_FILE = "events.jsonl"
+ALIVE_FILE = "alive"
+WAKE_FILES = "wake."
+PID_FILE = "pid"
+CLAIM_FOLDER = "claim"
+LOG_FILE = "agent.log"
+#: Left by the host: end the timed pass after this launch; with `-INDEX`, that model is decided.
+STOP_FILE = "stop"
+
+# --- why a model was left out of a job ------------------------------------------------------------------------------
+
+#: Kind of an `error` event -> what a person can do about it; "" where the message says it.
+REMEDIES = {
+    "model": "the file is damaged or holds operations this runtime lacks; export it again",
+    "input": "",
+    "runtime": "the runtime does not start on this device; try another version under runtimes",
+    "killed": "look there for what ends processes (an administrator, a memory daemon), then measure again",
+    "memory": "give the device more memory or the case a smaller model",
+    "disk": "free some space on the device, or set workdir to another disk",
+    "accelerator": "take accelerator out of [load] to see whether the model runs without it",
+    "timeout": "the model is too slow for this device, or hangs",
+    "inference": "run it by hand on the device to see more",
+    "died": "run it by hand on the device to see more",
+}
+
+# --- job.json -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of a job: `path` and `runtime_path` are on the device, `runtime` is the name of its file there."""
+
+    id: str
+    path: str
+    runtime: str
+    runtime_path: str
+
+
+@dataclass(frozen=True)
+class Input:
+    """The images, (N, H, W, C) in a .npy file, and how one becomes an input: x = (pixel * scale - mean) / std."""
+
+    path: str
+    layout: str
+    scale: float
+    mean: list[float]
+    std: list[float]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often, how long, and when to stop at the latest.
+
+    Attributes:
+        cold_starts, evicted_starts, memory_starts: fresh processes a model, for each of these phases.
+        accuracy: whether the whole split is inferred and its outputs are kept.
+        warmup_s: longest warm-up.
+        round_s, round_min: length of a round, and the fewest inferences in it.
+        rounds: of each model in a launch.
+        min_launches, max_launches: fewest and most launches; no launch, no timed pass.
+        max_timed_s, pause_budget_s: longest timed pass, and how much of it may be pauses to cool.
+        energy_s: length of each window of the energy pass.
+        deadline_s: longest wait for an answer of a worker.
+        parts_s, parts_min: length of the pass from image to answer, and its fewest images; 0 leaves it out.
+        hold: whether all models are held in memory at once; "auto" decides by the free memory.
+        frames, period_ns: of a block of a stream; 0 in other scenarios.
+        sustained_s, window_s, cooldown_s: of a sustained load; 0 in other scenarios.
+    """
+
+    cold_starts: int
+    memory_starts: int
+    accuracy: bool
+    min_launches: int
+    max_launches: int
+    deadline_s: float
+    evicted_starts: int = 0
+    warmup_s: float = 0.0
+    round_s: float = 0.0
+    round_min: int = 1
+    rounds: int = 1
+    max_timed_s: float = 0.0
+    pause_budget_s: float = 0.0
+    energy_s: float = 0.0
+    parts_s: float = 0.0
+    parts_min: int = 0
+    hold: Union[bool, str] = "auto"
+    frames: int = 0
+    period_ns: int = 0
+    sustained_s: float = 0.0
+    window_s: float = 0.0
+    cooldown_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What job.json holds.
+
+    Attributes:
+        seed: of the order of models, so that a job can be repeated.
+        meter: the `[meter]` table of the device file, or {"kind": "host", "lead_s": ...}; None without a meter.
+        accelerator: what was asked for, "" for nothing.
+        task: kind of the suite's task, for the pass from image to answer.
+    """
+
+    seed: int
+    models: list[Model]
+    threads: int
+    input: Input
+    plan: Plan
+    batch: int = 1
+    task: str = ""
+    accelerator: str = ""
+    meter: Optional[dict[str, Any]] = None
+    schema: int = JOB_SCHEMA
+
+
+# --- events.jsonl ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of events.jsonl: `event` is its kind, `t_ns` when it was written."""
+
+    KIND: ClassVar[str] = ""
+    event: str
+    t_ns: int
+
+
+@dataclass(frozen=True)
+class Readings:
+    """The state of a device at a moment; what could not be read is None, and left out of the JSON."""
+
+    temperature_c: Optional[float] = None
+    frequency_hz: Optional[float] = None
+    governor: Optional[str] = None
+    load_average: Optional[float] = None
+    available_bytes: Optional[int] = None
+    free_bytes: Optional[int] = None
+    wall_s: Optional[float] = None
+    battery_ratio: Optional[float] = None
+    charging: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class Start(Event):
+    """The job begins; `kills` counts what the kernel has killed for want of memory until now: (file, count)."""
+
+    KIND = "start"
+    fingerprint: dict[str, Any]
+    agent: str = ""
+    pid: int = 0
+    kills: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Conditions(Event):
+    """The state of the device `when`: "before" or "after" the job."""
+
+    KIND = "conditions"
+    when: str
+    temperature_c: Optional[float] = None
+    frequency_hz: Optional[float] = None
+    governor: Optional[str] = None
+    load_average: Optional[float] = None
+    available_bytes: Optional[int] = None
+    free_bytes: Optional[int] = None
+    wall_s: Optional[float] = None
+    battery_ratio: Optional[float] = None
+    charging: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class OfModel(Event):
+    """An event of one model: its place in the job."""
+
+    model: int
+
+
+@dataclass(frozen=True)
+class Phase(OfModel):
+    """One turn of a phase: number `turn` of `of`."""
+
+    turn: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Placement(Phase):
+    """What runs the nodes of the model (name -> how many), of the accelerators `offered`."""
+
+    KIND = "placement"
+    wanted: str
+    offered: list[str]
+    nodes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Cold(Phase):
+    """A start in a fresh process, the model's file in the page cache."""
+
+    KIND = "cold"
+    page_cache: str
+    process_start_ns: Optional[int] = None
+    load_ns: Optional[int] = None
+    first_inference_ns: Optional[int] = None
+    resident: Optional[float] = None
+    facts: Optional[dict[str, Any]] = None
+    absent: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Evicted(Cold):
+    """The same with the model's file dropped from the page cache; `absent` says why it could not be dropped."""
+
+    KIND = "evicted"
+
+
+@dataclass(frozen=True)
+class MemoryReading:
+    """Memory of a worker, as its kernel counts it; `unread` names what could not be read."""
+
+    peak_rss_bytes: Optional[int] = None
+    rss_bytes: Optional[int] = None
+    swap_bytes: Optional[int] = None
+    pss_bytes: Optional[int] = None
+    swap_pss_bytes: Optional[int] = None
+    unread: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Memory(Phase):
+    """Memory of a fresh process before loading, loaded, after the first inference and after a round."""
+
+    KIND = "memory"
+    before: MemoryReading
+    loaded: MemoryReading
+    inferred: MemoryReading
+    after: MemoryReading
+
+
+@dataclass(frozen=True)
+class Accuracy(Phase):
+    """Every sample of the split was inferred; the outputs are in m{model}.outputs.npy."""
+
+    KIND = "accuracy"
+    samples: int
+    ns: int
+    quantised: bool = False
+
+
+@dataclass(frozen=True)
+class Parts(Phase):
+    """Images went from pixels to answers; the parts' times are in m{model}.parts.npy."""
+
+    KIND = "parts"
+    count: int
+    ns: int
+
+
+@dataclass(frozen=True)
+class Timed(Event):
+    """The timed or the sustained pass begins; `hold` says whether all models are in memory at once."""
+
+    KIND = "timed"
+    hold: bool
+    sentinel_cool_ns: int
+    models: list[int]
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of one model in a launch; `arrived` and `waits` are of a stream's block."""
+
+    model: int
+    turn: int
+    drift: float
+    count: int
+    level_ns: float
+    ns: int
+    arrived: Optional[int] = None
+    waits: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Launch(Event):
+    """All processes were launched afresh and took their turns."""
+
+    KIND = "launch"
+    launch: int
+    rounds: list[Round]
+    conditions: Readings
+    paused_s: float
+
+
+@dataclass(frozen=True)
+class TimedEnd(Event):
+    """The timed or the sustained pass is over."""
+
+    KIND = "timed_end"
+    paused_s: float
+    sentinel_ns: int
+
+
+@dataclass(frozen=True)
+class Sustaining(OfModel):
+    """A sign of life under a sustained load."""
+
+    KIND = "sustaining"
+    at_s: float
+    of_s: float
+
+
+@dataclass(frozen=True)
+class LoadWindow:
+    """When a window of a sustained load began, since the load began, and how warm it was then."""
+
+    at_ns: int
+    temperature_c: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Sustained(OfModel):
+    """A sustained load is over: number `place` of `of`, after waiting `waited_s` for the device to be cool."""
+
+    KIND = "sustained"
+    place: int
+    of: int
+    cooled: bool
+    waited_s: float
+    start_drift: float
+    began_ns: int
+    windows: list[LoadWindow]
+    conditions: Readings
+    start_c: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class EnergyStart(OfModel):
+    """The windows of an energy pass that the host measures begin `lead_s` from now."""
+
+    KIND = "energy_start"
+
+
+@dataclass(frozen=True)
+class EnergyWindow:
+    """One window: its edges, and unless the host reads the meter every sample (J or W) and what they come to."""
+
+    begin_ns: int
+    end_ns: int
+    at_ns: Optional[list[int]] = None
+    readings: Optional[list[float]] = None
+    joules: Optional[float] = None
+    seconds: Optional[float] = None
+    updates: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class EnergyPass(Phase):
+    """An energy pass, or in `absent` why there is no number.
+
+    Attributes:
+        meter: the kind that was read, "host" where the host reads it.
+        quantity: "joules" for a counter, "watts" for power.
+        resolution: the smallest step that the meter shows, J or W.
+        inferences: whole inferences in the busy window.
+        windows: `WINDOWS` -> each one.
+        clock_s: added by a host that read the meter: how uncertain the device's clock is, s.
+        untested: added by the host: what was never tried on this meter.
+    """
+
+    KIND = "energy"
+    absent: Optional[str] = None
+    meter: Optional[str] = None
+    quantity: Optional[str] = None
+    resolution: Optional[float] = None
+    inferences: Optional[int] = None
+    windows: Optional[dict[str, EnergyWindow]] = None
+    clock_s: Optional[float] = None
+    untested: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Error(OfModel):
+    """A model is left out of the job from now on: in which phase, of which kind (`REMEDIES`), and what happened."""
+
+    KIND = "error"
+    phase: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Tool(Phase):
+    """One start of a vendor's own tool: its exit code and what it printed; the figures are added by its runner."""
+
+    KIND = "tool"
+    tool: str
+    facts: dict[str, Any]
+    code: int
+    said: str
+    load_ns: Optional[float] = None
+    first_inference_ns: Optional[float] = None
+    mean_ns: Optional[float] = None
+    count: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Done(Event):
+    """The last event: the models that went through, and what processes spent, in ns."""
+
+    KIND = "done"
+    spent: dict[str, int]
+    alive: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Gone(Event):
+    """Never in the file: the runner is gone without a `done`; printed by the command `follow`."""
+
+    KIND = "gone"
+
+
+#: Kind -> type, of every event.
+EVENTS: dict[str, type[Event]] = {
+    one.KIND: one
+    for one in (
+        Start, Conditions, Placement, Cold, Evicted, Memory, Accuracy, Parts, Timed, Launch, TimedEnd, Sustaining,
+        Sustained, EnergyStart, EnergyPass, Error, Tool, Done, Gone,
+    )
+}  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """Return a value of this contract as JSON holds it; a field that is None is left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = {one.name: getattr(value, one.name) for one in fields(value)}
+        return {name: plain(item) for name, item in shown.items() if item is not None}
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def job(value: dict[str, Any]) -> Job:
+    """Return the Job that job.json holds.
+
+    Raises:
+        ValueError: it has a key that this version does not know, or lacks one; the message names it.
+    """
+    found = dict(value)
+    found["models"] = [_made(Model, one, "models") for one in _taken(found, "models")]
+    found["input"] = _made(Input, _taken(found, "input"), "input")
+    found["plan"] = _made(Plan, _taken(found, "plan"), "plan")
+    made: Job = _made(Job, found, "")
+    return made
+
+
+def _taken(found: dict[str, Any], key: str) -> Any:
+    if key not in found:
+        raise ValueError(f"{JOB_FILE}: {key} is missing; was it written by another version of edgeward?")
+    return found[key]
+
+
+def _made(kind: Any, value: dict[str, Any], where: str) -> Any:
+    known = {one.name for one in fields(kind)}
+    for key in value:
+        if key not in known:
+            name = f"{where}.{key}" if where else key
+            raise ValueError(f"{JOB_FILE}: {name} is not known here; was it written by another version of edgeward?")
+    try:
+        return kind(**value)
+    except TypeError as error:
+        raise ValueError(f"{JOB_FILE}: {where or 'it'} lacks a key: {error}") from error
