@@ -21,11 +21,10 @@ import numpy as np
 import pytest
 
 from devices.virtual.requirements import give_up
-from harness import stats
+from harness import deploy, stats
 from harness.agent.worker import timed
-from harness.deploy import provision
+from harness.deploy import DeviceHandle
 from harness.model import Address, Device, Estimate
-from harness.transports import local
 from tests import small_models as small
 from tests import tflite_models
 from tests.benchmarks.test_native_speed import SUITE_MODEL, Worker, convolutions
@@ -81,9 +80,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench_of(requirement: str, model: Path, workdir: Path, folder: Path, **kind: str) -> OfModel:
     """Bring the agent and a runtime to this machine."""
     device = Device("local", "workstation", Address("local"), workdir=str(workdir))
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    runtime = provision.runtime(connection, device, place, requirement)
+    connection = DeviceHandle(device)
+    deploy.prepare(connection)
+    runtime = deploy.runtime(connection, requirement)
     place = replace(place, command=(*FIRST, *place.command))
     return OfModel(connection, device, place, runtime, folder, str(model), **kind)
 

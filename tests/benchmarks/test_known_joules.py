@@ -29,7 +29,7 @@ from devices.virtual.requirements import require
 from harness import lab
 from harness.agent import energy as agent
 from harness.measure import metering
-from harness.measure.campaign import Conduct, Settings
+from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Device, FloatArray, Run
 from harness.results import energy
 from harness.runners import python
@@ -255,7 +255,7 @@ def by_suite(folder: Path) -> Run:
     cases = lab.cases(lab.read_suite(folder / "suites" / "tiny.toml"), lab.select(folder, ["all"]))
     settings = Settings(command="pytest", say=lambda *_: None)
     with following(Load("constant"), lambda _, watts: write(restless(watts))):
-        campaign = Conduct(cases, Store(f"sqlite:///{folder}/results.sqlite"), settings)
+        campaign = CampaignRunner(cases, Store(f"sqlite:///{folder}/results.sqlite"), settings)
         try:
             run = campaign.future(cases[0]).result(300).run
         finally:

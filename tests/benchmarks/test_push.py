@@ -17,6 +17,7 @@ from devices.virtual import far, fleet
 from devices.virtual.fleet import Host
 from devices.virtual.openssh import Server
 from devices.virtual.requirements import require
+from harness import deploy
 from harness.deploy import placing, provision
 from harness.deploy.wheels import Target, bundle
 from harness.model import Device
@@ -101,7 +102,7 @@ def everything(connection: Connection, device: Device, wanted: dict[str, Path]) 
     """Return how long it takes until a device has all that a case needs; s."""
     started = time.monotonic()
     place = provision.workspace(connection, device)
-    provision.runtime(connection, device, place, RUNTIME)
+    deploy.runtime(connection, RUNTIME)
     placing.blobs(connection, device, place, wanted)
     return time.monotonic() - started
 

@@ -19,8 +19,7 @@ from devices.virtual.openssh import Server, alive
 from devices.virtual.waiting import soon
 from harness import lab
 from harness.errors import MeasurementError
-from harness.measure.campaign import Conduct, Settings
-from harness.runners import python
+from harness.measure.campaign import CampaignRunner, Settings
 from harness.store import Store
 from tests import small_models as small
 from tests.devices.job_bench import Bench, conductor, of, prepared, processes_of, wait_for
@@ -137,9 +136,9 @@ def test_a_follower_costs_no_processor_time_while_it_waits(bench: Bench) -> None
     job = bench.job("good", round_s=3.0, rounds=2, max_launches=1, min_launches=1)
     bench.start(job)
     wait_for(job, b'"event": "accuracy"')
-    command = [*bench.place.command, "follow", str(job), "0"]
+    command = [*bench.handle.workspace.command, "follow", str(job), "0"]
     lines: list[bytes] = []
-    following = threading.Thread(target=lambda: lines.extend(bench.connection.stream(command, silence_s=60)))
+    following = threading.Thread(target=lambda: lines.extend(bench.handle.stream(command, silence_s=60)))
     following.start()
     wait_for(job, b'"event": "timed"')
     assert soon(lambda: processes_of(job, "work"))
@@ -154,7 +153,7 @@ def test_a_follower_costs_no_processor_time_while_it_waits(bench: Bench) -> None
     before = process.cpu_times()
     assert worked(1.5)
     after = process.cpu_times()
-    python.stop(bench.connection, str(job))
+    bench.stop(job)
     following.join(20)
     assert (after.user + after.system) - (before.user + before.system) == 0
 
@@ -163,8 +162,8 @@ def test_a_killed_conductor_is_noticed_at_once_and_its_workers_go_too(bench: Ben
     job = bench.job("good", "slower", round_s=0.5, max_launches=40, max_timed_s=100)
     bench.start(job)
     lines: list[bytes] = []
-    command = [*bench.place.command, "follow", str(job), "0"]
-    following = threading.Thread(target=lambda: lines.extend(bench.connection.stream(command, silence_s=3600)))
+    command = [*bench.handle.workspace.command, "follow", str(job), "0"]
+    following = threading.Thread(target=lambda: lines.extend(bench.handle.stream(command, silence_s=3600)))
     following.start()
     wait_for(job, b'"event": "launch"')
     workers = conductor(job).children()
@@ -253,12 +252,12 @@ def test_stopping_a_job_leaves_no_process_and_a_stale_number_harms_nobody(bench:
     job = bench.job("good", "slower", max_launches=40, max_timed_s=100)
     bench.start(job)
     wait_for(job, b'"event": "launch"')
-    python.stop(bench.connection, str(job))
-    assert processes_of(job, "work") == processes_of(job, "conduct") == []
+    bench.stop(job)
+    assert processes_of(job, "work") == processes_of(job, "run") == []
     other = bench.job("good")
     (other / "pid").write_text(str(os.getpgid(0)))
-    python.stop(bench.connection, str(other))  # we are still here to say so
-    assert processes_of(other, "conduct") == []
+    bench.stop(other)  # we are still here to say so
+    assert processes_of(other, "run") == []
 
 
 def test_a_link_cut_in_the_middle_is_made_again_and_nothing_is_lost(
@@ -278,12 +277,12 @@ def test_a_link_cut_in_the_middle_is_made_again_and_nothing_is_lost(
 
     cases = lab.cases(lab.read_suite(suite), lab.select(tmp_path, ["far"]))
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
-    results = [conduct.future(case).result(120) for case in cases]
-    conduct.stop()
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True))
+    results = [campaign.future(case).result(120) for case in cases]
+    campaign.stop()
     assert [result.outcome.message for result in results] == ["", ""]
     assert [result.outcome.status for result in results] == ["passed", "passed"]
-    assert sum(text.startswith("link lost") for text in said) >= 2
+    assert sum(text.startswith("connection lost") for text in said) >= 2
     for result in results:
         assert result.run is not None
         assert result.run.notes["launches"] == 4

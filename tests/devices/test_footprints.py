@@ -18,7 +18,7 @@ from onnx import helper
 from devices.virtual import fleet
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import give_up, require
-from harness import lab
+from harness import deploy, lab
 from harness.deploy import provision
 from harness.model import Device, Measurement
 from harness.results import footprint
@@ -58,7 +58,7 @@ def measured(folder: Path, device: Device) -> tuple[Metrics, Metrics]:
     connection = (adb if device.address.scheme == "adb" else ssh).connect(device)
     try:
         place = provision.workspace(connection, device)
-        runtime = provision.runtime(connection, device, place, small.ONNXRUNTIME)
+        runtime = deploy.runtime(connection, small.ONNXRUNTIME)
         job = f"{place.root}/jobs/weights"
         models = []
         connection.run(["mkdir", "-p", job])

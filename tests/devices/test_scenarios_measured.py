@@ -18,7 +18,7 @@ from devices.virtual.waiting import soon
 from harness import lab
 from harness.agent.process import Process
 from harness.measure import campaign
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Run
 from harness.stats import throttling
 from harness.store import Store
@@ -161,11 +161,11 @@ def measured(
     device = small.write_device(folder, "here", workdir=workdir, more="[limits]\ncooldown_s = 5\n")
     cases = lab.cases(lab.read_suite(suite), lab.select(folder, [device.stem]))
     store = Store(f"sqlite:///{folder}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=lambda *_: None, quick=True))
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=lambda *_: None, quick=True))
     try:
-        return [conduct.future(case).result(240) for case in cases]
+        return [campaign.future(case).result(240) for case in cases]
     finally:
-        conduct.stop()
+        campaign.stop()
 
 
 def run_of(result: Result) -> Run:

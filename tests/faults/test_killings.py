@@ -20,7 +20,7 @@ from devices.virtual.openssh import Server, small_disk
 from devices.virtual.waiting import soon
 from harness import lab
 from harness.errors import DeviceError, MeasurementError, StoreError
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Address, Device
 from harness.runners import python
 from harness.store import Store
@@ -32,7 +32,7 @@ def conduct(folder: Path, suites: list[Path], say: Callable[[str, str], None], s
     """Measure all cases of some suites on all devices of a lab, in this process."""
     devices = lab.select(folder, ["all"])
     cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
-    campaign = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True))
     try:
         return [campaign.future(case).result(180) for case in cases]
     finally:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from devices.virtual.requirements import require
-from harness.deploy import provision
+from harness.deploy import DeviceHandle
 from harness.model import Address, Device
 from harness.native import build
-from harness.transports import local
 from tests import small_models as small
+from tests.devices import job_bench
 from tests.devices.job_bench import Bench
 
 #: A job that only takes outputs: no timing.
@@ -41,7 +41,9 @@ def checked_bench(bench: Bench, factory: pytest.TempPathFactory) -> Bench:
     """Return the bench of a native runner with its program replaced by the checked one."""
     # libonnxruntime keeps what it allocates once to the end of the process.
     command = ("env", "ASAN_OPTIONS=detect_leaks=0", str(checked_program(factory)))
-    return dataclasses.replace(bench, place=dataclasses.replace(bench.place, command=command))
+    handle = DeviceHandle(bench.handle.device)
+    handle.workspace = dataclasses.replace(bench.handle.workspace, command=command)
+    return dataclasses.replace(bench, handle=handle)
 
 
 def small_folder(made: Path) -> Path:
@@ -55,9 +57,7 @@ def small_folder(made: Path) -> Path:
 def bench_of(runner: str, workdir: Path, folder: Path) -> Bench:
     """Bring a runner and onnxruntime to this machine."""
     device = Device("local", "workstation", Address("local"), workdir=str(workdir), runner=runner)
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
+    return job_bench.bench_of(device, folder)
 
 
 def change_job(job: Path, **changes: Any) -> Path:

@@ -15,8 +15,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from devices.virtual.openssh import small_disk
-from harness import lab
-from harness.deploy import provision
+from harness import deploy, lab
 from harness.errors import DeviceError, MeasurementError
 from harness.measure import jobs
 from harness.model import Samples
@@ -191,7 +190,7 @@ def test_the_events_hold_what_the_agents_hold(bench: Bench, agent: Bench) -> Non
 
 
 def test_the_survey_says_what_the_agents_says(bench: Bench, agent: Bench) -> None:
-    ours, theirs = (provision.survey(one.connection, one.device, one.place) for one in (bench, agent))
+    ours, theirs = (deploy.survey(one.connection) for one in (bench, agent))
     theirs["fingerprint"].pop("python")
     assert ours["fingerprint"] == theirs["fingerprint"]
     assert ours["can"] == theirs["can"]

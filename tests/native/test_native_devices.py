@@ -19,7 +19,7 @@ from devices.virtual.requirements import program, require
 from harness import lab
 from harness.deploy.wheels import Target, bundle
 from harness.errors import MissingTool, OutOfSpace, Unsupported
-from harness.measure.campaign import Conduct, Settings
+from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Device, Run
 from harness.native import build
 from harness.runners import native
@@ -86,9 +86,9 @@ def run_campaign(folder: Path, device: Device, say: Callable[[str, str], None]) 
     suite = small.write_suite(folder, "bare", ("good", small.good), {"slower": small.slower})
     cases = lab.cases(lab.read_suite(suite), [device])
     store = Store(f"sqlite:///{folder}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
-    results = [conduct.future(case).result(180) for case in cases]
-    conduct.stop()
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True))
+    results = [campaign.future(case).result(180) for case in cases]
+    campaign.stop()
     store.close()
     assert [(result.outcome.status, result.outcome.message) for result in results] == [("passed", "")] * 2
     runs = [result.run for result in results if result.run is not None]
@@ -143,7 +143,7 @@ def test_a_phone_is_measured_over_adb(android: Phone, tmp_path: Path) -> None:
 
 
 def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> None:
-    root, folder = tmp_path / "root", Path(bench.place.command[0]).parent
+    root, folder = tmp_path / "root", Path(bench.handle.workspace.command[0]).parent
     for name in ("proc", "dev"):
         (root / name).mkdir(parents=True)
     shutil.copytree(folder, root / "run")

@@ -21,7 +21,7 @@ from tests.native.moving_meters import PROGRAM, WATTS, Moving, tables
 
 def tried(bench: Bench, table: Mapping[str, Any], *prefix: str) -> dict[str, Any]:
     """Return what a trial of a meter answers."""
-    command = [*prefix, *bench.place.command, "meter"]
+    command = [*prefix, *bench.handle.workspace.command, "meter"]
     done = subprocess.run(command, input=json.dumps(table), capture_output=True, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -166,7 +166,7 @@ def test_the_check_of_a_native_device_is_the_table_of_one_with_python(
         device = dataclasses.replace(
             one.device, meter=tables(moving.folder)["hwmon"], runtimes=("onnxruntime==1.31.1",), file=Path("here.toml")
         )
-        return {found.topic: found for found in preflight.survey(one.connection, device)}
+        return {found.topic: found for found in preflight.survey(one.connection)}
 
     ours, theirs = findings(bench), findings(agent)
     assert list(ours) == list(theirs)
