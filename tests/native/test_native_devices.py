@@ -156,7 +156,7 @@ def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> No
     for name in ("good.onnx", "images.npy"):
         shutil.copy(bench.folder / name, root / name)
     enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" /run/ld.so --library-path /run /run/edgeward-native "$@"'
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", enter, str(root), "conduct", "/job"], check=False)
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", enter, str(root), "run", "/job"], check=False)
     assert done.returncode == 0
     events = [json.loads(line) for line in (root / "job" / "events.jsonl").read_text().splitlines()]
     assert (events[-1]["event"], events[-1]["alive"]) == ("done", [0])
@@ -170,7 +170,7 @@ def test_the_runner_for_aarch64_answers_rightly_under_emulation(bench: Bench, tm
     )
     kit, emulator = build.kit("aarch64-linux-gnu"), program("qemu-aarch64-static")
     assert emulator is not None
-    # Not conduct: a worker that starts others would need this host's kernel to know the emulator. And no /proc or
+    # Not `run`: a worker that starts others would need this host's kernel to know the emulator. And no /proc or
     # /sys in there: this host's would mislead the library.
     made = bundle(small.ONNXRUNTIME, (), Target((3, 11), "aarch64", kit.glibc), device="emulated")
     root, job = tmp_path / "root", change_job(bench.job("good"), input={"path": "/images.npy"})
