@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,10 @@ IntArray = npt.NDArray[np.int64]
 
 #: What a stream has where its suite does not say: an ultrasound probe's.
 FRAME_RATE_HZ = 30.0
+
+#: Neither a host nor a user may begin with "-": a command line would take it for an option.
+_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +64,37 @@ class Address:
     port: int = 0
     serial: str = ""
 
+    @property
+    def here(self) -> bool:
+        """Whether it is the machine that the harness runs on."""
+        return self.scheme == "local"
+
+    @classmethod
+    def of_url(cls, scheme: str, rest: str) -> Address:
+        """Return the address that `//[USER@]HOST[:PORT]` behind a scheme spells; raises ValueError for anything else.
+
+        Args:
+            scheme: what stands before the colon.
+            rest: what stands behind it.
+        """
+        if not rest.startswith("//"):
+            raise ValueError(f"{scheme}: must be followed by //")
+        url = urlsplit(f"{scheme}:{rest}")
+        port, user = url.port or 0, url.username or ""
+        bare = url.netloc.rpartition("@")[2]  # url.hostname would make a serial number lower-case
+        host = bare.removesuffix(f":{url.port}") if url.port is not None else bare
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if url.path.strip("/") or url.query or url.fragment:
+            raise ValueError("nothing may stand behind the host")
+        if not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
+            raise ValueError(f"{host!r} is no host, or {user!r} no user")
+        return cls(scheme, host=host, user=user, port=port)
+
     def __str__(self) -> str:
+        place = self.host or self.serial
         user = f"{self.user}@" if self.user else ""
         port = f":{self.port}" if self.port else ""
-        return f"{self.scheme}://{user}{self.host or self.serial}{port}" if self.scheme != "local" else "local:"
+        return f"{self.scheme}://{user}{place}{port}" if place else f"{self.scheme}:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +110,8 @@ class Limits:
 class Device:
     """One device file.
 
-    `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `meter` the
-    `[meter]` table.
+    `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `lease_options`
+    the lease's, `meter` the `[meter]` table.
     """
 
     id: str
@@ -86,6 +119,7 @@ class Device:
     address: Address
     description: str = ""
     runner: str = "python"
+    lease: str = "file"
     runtimes: tuple[str, ...] = ()
     workdir: str = ""
     meter: Mapping[str, Any] | None = None
@@ -94,6 +128,7 @@ class Device:
     options: Mapping[str, Any] = field(default_factory=dict)
     file: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    lease_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +242,11 @@ class Case:
     id: str
 
     @property
+    def name(self) -> str:
+        """The case without its suite: `resnet18-int8@pi5`."""
+        return self.id.removeprefix(f"{self.suite.file.parent.name}/{self.suite.file.name}::")
+
+    @property
     def is_baseline(self) -> bool:
         """True for the baseline of the variant's own format."""
         return self.variant.id == self.suite.baseline
@@ -247,15 +287,29 @@ class Conditions:
     after: Mapping[str, Any] = field(default_factory=dict)
 
 
+class Omission(StrEnum):
+    """A source of variance that an interval does not carry."""
+
+    NOTHING = ""
+    #: The two were not measured in turns, so drift between them is left out.
+    DRIFT = "drift"
+    #: Too few launches, so the variance between launches is left out.
+    LAUNCHES = "launches"
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its uncertainty: the interval (low, high) at `confidence`, by `method`."""
+    """A number with its uncertainty: the interval (low, high) at `confidence`, by `method`.
+
+    `omits` names a source of variance that is not in the interval: such a one may show a difference, never sameness.
+    """
 
     point: float
     low: float
     high: float
     confidence: float = 0.95
     method: str = ""
+    omits: Omission = Omission.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +326,31 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredCase:
+    """Which case a run or an outcome is of, by names: what is kept of a `Case` when its files are gone.
+
+    Attributes:
+        id: as pytest shows it; never parsed.
+        suite, variant, device: their ids.
+        runtime: the full requirement.
+        batch, frame_rate_hz: of scenarios that have them, else None.
+        accelerator: what was asked for, "" for nothing.
+    """
+
+    id: str
+    suite: str
+    variant: str
+    device: str
+    runtime: str = ""
+    scenario: str = "single_stream"
+    threads: int = 1
+    task: str = ""
+    batch: int | None = None
+    frame_rate_hz: float | None = None
+    accelerator: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What one case gave, once.
 
@@ -280,22 +359,22 @@ class Run:
         confusion: (K, K) counts, rows are the truth, columns the prediction; None when there is none.
         outputs: (N, K) float32 model outputs on the test split, in the split's order; None when there are none.
         labels: truth that goes with `outputs`: (N,) int64 classes, or (N, H, W) uint8 masks.
-        case: suite, variant, device, runtime (the full requirement), scenario, threads, id — plain values.
-        variant: sha256, size_bytes, recipe, format, parent — plain values.
+        variant: the model file that was measured; its `path` is the bare name where the run comes from the store.
         fingerprint: what could change a number.
+        reasons: why the run is not valid, if it is not.
     """
 
     id: str
     campaign: str
     started_at: datetime
-    case: Mapping[str, Any]
-    variant: Mapping[str, Any]
+    case: MeasuredCase
+    variant: Variant
     measurements: Mapping[str, Measurement]
     accuracy: Mapping[str, Estimate]
     conditions: Conditions
     fingerprint: Mapping[str, Any]
     validity: Validity
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     confusion: IntArray | None = None
     classes: tuple[str, ...] = ()
     outputs: npt.NDArray[np.float32] | None = None
@@ -306,15 +385,42 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Circumstance:
+    """What is true of both runs of a comparison, not of one metric alone: `name`, and why in `detail`."""
+
+    name: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}" if self.detail else self.name
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """What changed from `baseline` to `run` (run ids) in one metric, and what that means."""
+    """What changed from `baseline` to `run` (run ids) in one metric, and what that means.
+
+    Attributes:
+        reasons: what must be known of this change, or why there is none.
+        circumstances: what must be known of the two runs.
+    """
 
     metric: str
     baseline: str
     run: str
     change: Estimate | None
     verdict: Verdict
-    reason: str = ""
+    reasons: tuple[Reason, ...] = ()
+    circumstances: tuple[Circumstance, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """All of it in one line, for people and exports."""
+        return sentence((*self.reasons, *self.circumstances))
+
+
+def sentence(parts: Iterable[object]) -> str:
+    """Return reasons in one line, for people; nothing reads them back from it."""
+    return "; ".join(map(str, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,13 +434,26 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a case ended: status is passed, failed, error, xfailed or xpassed; `run` is the run's id, "" without one."""
+    """How a case ended: status is passed, failed, error, xfailed or xpassed.
+
+    Attributes:
+        case: the case's id.
+        run: the run's id, "" without one.
+        reasons: why it did not pass, one a line.
+        about: the case by names; None in stores of version 0.1.
+    """
 
     case: str
     status: str
     run: str = ""
-    message: str = ""
+    reasons: tuple[Reason, ...] = ()
     judgements: tuple[Judgement, ...] = ()
+    about: MeasuredCase | None = None
+
+    @property
+    def message(self) -> str:
+        """All reasons in one line, for people."""
+        return sentence(self.reasons)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""What each plug-in room promises. A plug-in is one module; its file name is the name used in TOML.
+"""What each plug-in room promises. A plug-in is one module, a file or a folder; its name is the name used in TOML.
 
-A module of a room defines the functions of its Protocol at module level. Where it takes settings it also defines a
-frozen dataclass `Options` whose fields are the keys it accepts in TOML; `harness.registry.options` checks them.
+A module of a room defines everything in its Protocol at module level; an attribute that has a value here may be left
+out. `Options` is a frozen dataclass whose fields are the keys that the plug-in accepts in TOML, each with a default;
+`harness.registry.options` checks them. Every room stands in `ROOMS`, at the end of this file.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.model import Device, Estimate, Evaluation, InputSpec, Samples, Task
+from harness.agent.contract import Event
+from harness.model import Address, Device, Estimate, Evaluation, InputSpec, Samples, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,20 @@ class Connection(Protocol):
 
 
 class Transport(Protocol):
-    """harness/transports/SCHEME.py: the way onto devices whose address begins with SCHEME."""
+    """harness/transports/SCHEME.py: the way onto devices whose address begins with SCHEME.
+
+    Attributes:
+        EXAMPLE: such an address, for messages and the schema.
+        ENCRYPTED: whether nobody on the way can read what is sent; confidential suites go over no other transport.
+        Options: the keys of the table `[SCHEME]` in a device's file.
+    """
+
+    EXAMPLE: str
+    ENCRYPTED: bool
+    Options: type[Any]
+
+    def address(self, text: str) -> Address:
+        """Return what stands behind "SCHEME:" as an Address; raises ValueError when it is none."""
 
     def connect(self, device: Device, *, timeout_s: float = 15.0) -> Connection:
         """Open a connection; raises Unreachable, Refused or HostKeyMismatch."""
@@ -67,47 +82,129 @@ class Transport(Protocol):
         """Return where the harness lives on such a device when its file does not say (may start with ~/)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What wheels must fit: `python` as (3, 11), `machine` as uname says, `glibc` as (2, 36)."""
+
+    python: tuple[int, int]
+    machine: str
+    glibc: tuple[int, int]
+
+    @property
+    def platforms(self) -> list[str]:
+        """The platform tags this target takes, newest first (PEP 600 and its legacy names)."""
+        major, minor = self.glibc
+        tags = [f"manylinux_{major}_{m}_{self.machine}" for m in range(minor, 4, -1)]
+        return [*tags, f"manylinux2014_{self.machine}", f"linux_{self.machine}"]
+
+    def __str__(self) -> str:
+        return f"cp{self.python[0]}{self.python[1]} on {self.machine} with glibc {self.glibc[0]}.{self.glibc[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The harness's place on one device.
+
+    Attributes:
+        root: the workdir, absolute.
+        command: starts the device side; a command of it (run, follow, survey, inventory) and its arguments follow.
+        target: what wheels must fit there.
+        extract: (tar, folder) -> the command line that unpacks one into the other.
+        folder: the device side's own folder, whose name is a digest of what measures; "" where there is none.
+    """
+
+    root: str
+    command: tuple[str, ...]
+    target: Target
+    extract: Callable[[str, str], Sequence[str]]
+    folder: str = ""
+
+
+class Handle(Protocol):
+    """What a runner and a lease are given of a device: `harness.deploy.DeviceHandle`, whose methods are Connection's.
+
+    A connection that is lost is made again and what was asked is repeated; only `stream` raises Transient then.
+    """
+
+    device: Device
+
+    @property
+    def root(self) -> str:
+        """The harness's folder on the device, absolute."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """What `Runner.install` returned."""
+
+    def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
+        """Run a command and wait, as `Connection.run` does."""
+
+    def stream(self, argv: Sequence[str], *, silence_s: float) -> Iterator[bytes]:
+        """Run a command and yield its lines, as `Connection.stream` does."""
+
+    def push(self, source: Path, target: str) -> None:
+        """Copy a file to the device, as `Connection.push` does."""
+
+    def pull(self, source: str, target: Path) -> None:
+        """Copy a file from the device, as `Connection.pull` does."""
+
+
 class Runner(Protocol):
     """harness/runners/NAME.py: what executes a job directory on the device, detached.
 
-    `SCENARIOS` are those of `[load]` that it can measure; a case with another one is refused.
+    Attributes:
+        SCENARIOS: those of `[load]` that it can measure; a case with another one is refused.
+        METERS: whether it has an energy pass.
+        OUTPUTS: whether it gives the models' outputs, so that they can be judged and held against the host's.
     """
 
     SCENARIOS: tuple[str, ...]
+    METERS: bool
+    OUTPUTS: bool
 
-    def install(self, connection: Connection, device: Device, root: str) -> Any:
-        """Bring the device side into `root` and return the `placing.Workspace`; raises DeviceError."""
+    def install(self, handle: Handle) -> Workspace:
+        """Bring the device side into `handle.root`; raises DeviceError."""
 
-    def runtime(self, connection: Connection, device: Device, place: Any, requirement: str) -> str:
+    def runtime(self, handle: Handle, requirement: str) -> str:
         """Bring a runtime and return its folder on the device; raises DeviceError."""
 
-    def start(self, connection: Connection, device: Device, command: Sequence[str], job: str) -> None:
+    def start(self, handle: Handle, job: str, *, low_priority: bool = False) -> None:
         """Start the job directory `job`; returns at once, and needs no connection afterwards."""
 
-    def follow(
-        self, connection: Connection, device: Device, command: Sequence[str], job: str, *, offset: int
-    ) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def follow(self, handle: Handle, job: str, *, offset: int) -> Iterator[tuple[int, Event]]:
         """Yield (offset behind it, event) from byte `offset` to the final `done`; MeasurementError if it died."""
 
-    def stop(self, connection: Connection, job: str) -> None:
+    def stop(self, handle: Handle, job: str) -> None:
         """End the job and everything it started."""
 
 
 class Lease(Protocol):
     """harness/leases/NAME.py: one measurer per device."""
 
-    def take(self, connection: Connection, device: Device, root: str, owner: str) -> None:
+    def take(self, handle: Handle, owner: str) -> None:
         """Become the one measurer, or raise Busy saying who is."""
 
-    def free(self, connection: Connection, root: str) -> None:
+    def free(self, handle: Handle) -> None:
         """Let the next one measure."""
+
+    def holder(self, handle: Handle) -> str:
+        """Return who measures on the device now, "" if nobody does."""
 
 
 class DataSource(Protocol):
-    """harness/data/NAME.py, with a dataclass `Options`."""
+    """harness/data/NAME.py: labelled images.
+
+    Attributes:
+        Options: the keys of `[data]` besides those that every source has.
+    """
+
+    Options: type[Any]
 
     def load(self, options: Any, *, split: str, base: Path, cache: Path) -> Samples:
         """Return a split; paths in `options` are relative to `base`, `cache` is a folder to keep derived files in."""
+
+    def example(self, folder: Path) -> Mapping[str, Any]:
+        """Write a small labelled example into `folder` and return the keys of `[data]` that read its split `test`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +219,17 @@ class Build:
 
 
 class Recipe(Protocol):
-    """harness/recipes/NAME.py, with a dataclass `Options` and `FORMATS`, the parent formats it takes."""
+    """harness/recipes/NAME.py: how a variant is built from its baseline.
+
+    Attributes:
+        FORMATS: of the parents that it takes.
+        TOOLS: the distributions that decide what it writes; the ledger keeps their versions.
+        Options: the keys of `parameters`.
+    """
 
     FORMATS: tuple[str, ...]
+    TOOLS: tuple[str, ...]
+    Options: type[Any]
 
     def build(self, job: Build, options: Any) -> None:
         """Write the variant to `job.target`; raises RecipeError naming the extra to install when a tool is missing."""
@@ -152,9 +257,146 @@ class Metric(Protocol):
 
 
 class Section(Protocol):
-    """harness/page/sections/NAME.py: one part of the report."""
+    """harness/page/sections/NAME.py: one part of the report.
+
+    Attributes:
+        ORDER: its place on the page, the smallest first.
+        TITLE: its heading.
+        TEMPLATE: Jinja markup that is rendered with what `context` returns, `report`, `several` and `folded`.
+    """
 
     ORDER: int
+    TITLE: str
+    TEMPLATE: str
 
     def context(self, report: Any) -> Mapping[str, Any] | None:
-        """Return what templates/NAME.html is rendered with, or None to leave the section out."""
+        """Return what the template is rendered with, or None to leave the section out."""
+
+
+class LoadedModel(Protocol):
+    """One loaded model with one input, as `Runtime.Session` makes it on the device.
+
+    Attributes:
+        shape: of the input; a size that may vary is not a number.
+        dtype: numpy's name of the input's type.
+        quantization: scale and zero point of a quantised input; (0.0, 0) for any other.
+        accelerator: the one asked for if it really is used, else "".
+    """
+
+    shape: Sequence[Any]
+    dtype: str
+    quantization: tuple[float, int]
+    accelerator: str
+
+    def bind(self, x: Any) -> Any:
+        """Return what `call` takes for the input array `x` of shape (1, ...)."""
+
+    def call(self, bound: Any) -> Any:
+        """Run one inference and return the outputs; this is what is timed."""
+
+    def result(self, outputs: Any) -> Any:
+        """Return the first output as float32, without the batch axis."""
+
+    def quantised(self) -> bool:
+        """Return whether the model computes with integers that stand for numbers."""
+
+    def nodes(self) -> dict[str, int]:
+        """Return what ran -> nodes it ran since loading, of a session with `trace`; called once after one inference."""
+
+
+class Runtime(Protocol):
+    """harness/agent/runtimes/NAME.py: loads and calls models on the device, so it imports nothing of ours.
+
+    Attributes:
+        REQUIREMENT: the distribution that is installed on the device.
+        CONSTRAINTS: on what is installed with it, such as `numpy<2`.
+        FORMATS: of the models that it runs, which are their files' endings.
+        ACCELERATORS: every name that it knows an accelerator by; which of them a device has is seen there.
+    """
+
+    REQUIREMENT: str
+    CONSTRAINTS: tuple[str, ...]
+    FORMATS: tuple[str, ...]
+    ACCELERATORS: tuple[str, ...]
+
+    def Session(self, path: str, threads: int, accelerator: str = "", trace: str = "") -> LoadedModel:  # noqa: N802 a class
+        """Load a model.
+
+        Args:
+            path: of its file.
+            threads: that an inference may use.
+            accelerator: one of `offers()` to use, "" for none.
+            trace: beginning of the name of a file to note in what ran each node, "" not to.
+        """
+
+    def offers(self) -> list[str]:
+        """Return the accelerators that it can use on this device."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return `runtime`, `runtime_version` and `accelerator`: its name, its version, what runs models by default."""
+
+
+class Reader(Protocol):
+    """An open meter, as `Meter.Meter` makes it. What cannot be read raises OSError or ValueError with the reason.
+
+    Attributes:
+        resolution: the smallest step between readings, in the unit of `read`.
+    """
+
+    resolution: float
+
+    def read(self) -> float:
+        """Return the joules used since some fixed moment, or the watts drawn now."""
+
+    def charging(self) -> bool:
+        """Return whether the device is being charged, which hides what it draws."""
+
+    def close(self) -> None:
+        """Let go of the meter."""
+
+
+class Meter(Protocol):
+    """harness/meters/NAME.py is read by the host, harness/agent/meters/NAME.py by the device.
+
+    A meter for devices imports nothing of ours, as the agent; the host can read it, too (`side = "host"`).
+
+    Attributes:
+        QUANTITY: "joules" or "watts".
+        UNTESTED: why its numbers are to be taken with care, if it never saw its hardware.
+        Options: the keys of `[meter]`.
+    """
+
+    QUANTITY: str
+    UNTESTED: str = ""
+    Options: type[Any]
+
+    def Meter(self, options: Any) -> Reader:  # noqa: N802 a class
+        """Open the meter; raises OSError or ValueError when it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """One plug-in room.
+
+    Attributes:
+        protocol: what every plug-in in it promises.
+        toml: how TOML selects one, {name} being its name; "" where nothing does.
+    """
+
+    protocol: type
+    toml: str = ""
+
+
+#: Name (a folder of harness/, dotted for a folder within a folder) -> room; entry points are in the group harness.NAME.
+ROOMS: Final[Mapping[str, Room]] = {
+    "transports": Room(Transport, 'address = "{name}:'),
+    "runners": Room(Runner, 'runner = "{name}"'),
+    "leases": Room(Lease, 'lease = "{name}"'),
+    "agent.runtimes": Room(Runtime, 'runtimes = ["{requirement}=='),
+    "agent.meters": Room(Meter, 'kind = "{name}"'),
+    "meters": Room(Meter, 'kind = "{name}"'),
+    "data": Room(DataSource, 'source = "{name}"'),
+    "metrics": Room(Metric, 'kind = "{name}"'),
+    "recipes": Room(Recipe, 'recipe = "{name}"'),
+    "page.sections": Room(Section),
+}

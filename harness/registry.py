@@ -1,7 +1,8 @@
-"""Finds a plug-in by kind and name: a file in its room, else an entry point of group `harness.ROOM`.
+"""Finds a plug-in by kind and name: a file or folder in its room, else an entry point of group `harness.ROOM`.
 
-A room is a folder of this package (`data`, `agent.runtimes`); the name of a plug-in is the name of its file, which is
-the name used in TOML. There is no list to keep: putting a file into the room is all it takes.
+A room is a folder of this package (`data`, `agent.runtimes`); the name of a plug-in is the name of its file, or of its
+entry point, which is the name used in TOML. There is no list to keep: putting a file into the room is all it takes.
+This is the only way a plug-in is loaded.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from harness import ports
 from harness.errors import LabError
 
 if TYPE_CHECKING:
@@ -65,8 +67,13 @@ def _files(room: str) -> frozenset[str]:
 
 
 @cache
-def _entry_points(room: str) -> Mapping[str, metadata.EntryPoint]:
-    return {point.name: point for point in metadata.entry_points(group=f"harness.{room}")}
+def _entry_points(room: str) -> Mapping[str, tuple[metadata.EntryPoint, ...]]:
+    found: dict[str, list[metadata.EntryPoint]] = {}
+    for point in metadata.entry_points(group=f"harness.{room}"):
+        same = found.setdefault(point.name, [])
+        if point.value not in {one.value for one in same}:  # a distribution that lies twice on the path is still one
+            same.append(point)
+    return {name: tuple(points) for name, points in found.items()}
 
 
 def names(room: str) -> list[str]:
@@ -84,21 +91,79 @@ def load(room: str, name: str, *, file: str, key: str) -> ModuleType:
         key: the key that asked for it, for the error.
 
     Raises:
-        LabError: there is no such plug-in, or it cannot be imported.
+        LabError: there is no such plug-in, or several, it cannot be imported, or it lacks what its room promises.
     """
-    try:
-        if name in _files(room):
+    if name in _files(room):
+        try:
             return importlib.import_module(f"harness.{room}.{name}")
-        if name in _entry_points(room):
-            module = _entry_points(room)[name].load()
-            if isinstance(module, ModuleType):
-                return module
-            raise LabError(
-                f"plug-in {name!r} is not a module", remedy="point its entry point at one", file=file, key=key
-            )
-    except ImportError as error:
-        raise LabError(f"{room} plug-in {name!r} cannot be imported: {error}", file=file, key=key) from error
-    raise LabError(f"unknown name {name!r}", remedy=suggestion(name, names(room)), file=file, key=key)
+        except ImportError as error:
+            raise LabError(f"{room} plug-in {name!r} cannot be imported: {error}", file=file, key=key) from error
+    points = _entry_points(room).get(name, ())
+    if not points:
+        raise LabError(f"unknown name {name!r}", remedy=suggestion(name, names(room)), file=file, key=key)
+    origins = [_origin(point) for point in points]
+    if len(points) > 1:
+        raise LabError(
+            f"several distributions have a {room} plug-in {name!r}",
+            remedy=f"uninstall all but one of {', '.join(origins)}",
+            file=file,
+            key=key,
+        )
+    try:
+        module = points[0].load()
+    except Exception as error:
+        # Somebody else's code: whatever it raises must not look like a fault of the harness.
+        raise LabError(
+            f"{room} plug-in {name!r} cannot be imported: {error}",
+            remedy=f"repair or uninstall {origins[0]}",
+            file=file,
+            key=key,
+        ) from error
+    if not isinstance(module, ModuleType):
+        raise LabError(f"plug-in {name!r} is not a module", remedy="point its entry point at one", file=file, key=key)
+    lacking = missing(room, module)
+    if lacking:
+        raise LabError(
+            f"{room} plug-in {name!r} lacks {', '.join(lacking)}",
+            remedy=f"bring {origins[0]} up to what harness/ports.py says",
+            file=file,
+            key=key,
+        )
+    return module
+
+
+def _origin(point: metadata.EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
+
+
+def missing(room: str, module: ModuleType) -> list[str]:
+    """Return the names that the room's Protocol promises and a module does not have."""
+    if room not in ports.ROOMS:
+        return []
+    protocol = ports.ROOMS[room].protocol
+    promised = [*protocol.__annotations__, *(name for name, one in vars(protocol).items() if callable(one))]
+    optional = {name for name in protocol.__annotations__ if hasattr(protocol, name)}
+    return [
+        name for name in promised if not name.startswith("_") and name not in optional and not hasattr(module, name)
+    ]
+
+
+def sources(room: str, name: str) -> dict[str, bytes]:
+    """Return path relative to the room's folder -> content, of the files of a plug-in that is not the package's own.
+
+    A module gives NAME.py, a package all files below its folder; a plug-in of the package itself gives nothing.
+
+    Args:
+        room: as for `load`.
+        name: the plug-in's name.
+    """
+    if name in _files(room):
+        return {}
+    file = Path(str(load(room, name, file=f"entry point {name}", key=room).__file__))
+    if file.name != "__init__.py":
+        return {f"{name}.py": file.read_bytes()}
+    found = (path for path in sorted(file.parent.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {f"{name}/{path.relative_to(file.parent).as_posix()}": path.read_bytes() for path in found}
 
 
 @cache
@@ -172,10 +237,13 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
 def blame(error: ValidationError, table: Mapping[str, Any], *, file: str, key: str = "") -> LabError:
     """Return the first complaint of pydantic as a LabError that names file and key."""
     first = error.errors(include_url=False)[0]
-    place = list(first["loc"]) + ([first["ctx"]["key"]] if "key" in first.get("ctx", {}) else [])
+    context = first.get("ctx", {})
+    place = list(first["loc"]) + ([context["key"]] if "key" in context else [])
     path = ".".join(part for part in (key, _dotted(place, table)) if part)
     if first["type"] == "missing":
         return LabError("this key is required", file=file, key=path)
+    if "remedy" in context:  # one of our own
+        return LabError(context["text"], remedy=context["remedy"], file=file, key=path)
     message = first["msg"].removeprefix("Value error, ")
     if first["type"].endswith(("_type", "_parsing", "_error")) and first["type"] != "value_error":
         message = f"{message[0].lower()}{message[1:]}, not {first['input']!r}"

@@ -12,7 +12,7 @@ def main() -> int:
     """Run one command of the agent and return its exit code."""
     command, *arguments = sys.argv[1:]
     if command == "run":
-        from harness.agent.conduct import main as run
+        from harness.agent.phases import main as run
     elif command == "work":
         from harness.agent.worker import main as run
     elif command == "follow":

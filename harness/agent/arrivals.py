@@ -12,8 +12,7 @@ import time
 from array import array
 from typing import Any, Callable
 
-#: From the beginning to the first arrival, at most: time to come to rest.
-LEAD_NS = 2_000_000
+from harness.agent.contract import LEAD_NS
 
 
 class Frames:

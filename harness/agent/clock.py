@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-#: Between two lines.
-PAUSE_S = 0.01
+from harness.agent.contract import CLOCK_PAUSE_S
 
 
 def main(arguments: list[str]) -> int:
@@ -14,5 +13,5 @@ def main(arguments: list[str]) -> int:
     for _ in range(int(arguments[0])):
         sys.stdout.write(f"{time.monotonic_ns()}\n")
         sys.stdout.flush()
-        time.sleep(PAUSE_S)
+        time.sleep(CLOCK_PAUSE_S)
     return 0

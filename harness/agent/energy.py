@@ -4,19 +4,8 @@ The meter is sampled in a thread, because nothing is timed meanwhile; gaps betwe
 that no periodic load is always met at the same phase (additive random sampling; Bilinskis and Mikelsons, "Randomized
 Signal Processing", 1992). The host makes joules per inference of it (harness/results/energy.py).
 
-The event `energy` has either `absent`, the reason, or these fields:
-    meter: the kind that was read ("hwmon"), "host" where the host reads it.
-    quantity: "joules" for a counter, "watts" for power; missing with "host".
-    resolution: the smallest step that the meter can tell, J or W; missing with "host".
-    inferences: how many whole inferences the busy window held.
-    windows: `idle_before`, `busy` and `idle_after`, each with
-        begin_ns, end_ns: when the window began and ended, by the device's monotonic clock; and unless "host"
-        at_ns, readings: every sample, J or W; the first is from before begin_ns, the last from after end_ns.
-        joules, seconds: from the first sample to the last.
-        updates: how often a reading differed from the one before.
-
-With {"kind": "host"} for a meter, `energy_start` is said first and the windows come `lead_s` after it: time for the
-host to compare the clocks.
+What the event `energy` holds stands in harness/agent/contract.py (`EnergyPass`). With {"kind": "host"} for a meter,
+`energy_start` is said first and the windows come `lead_s` after it: time for the host to compare the clocks.
 """
 
 from __future__ import annotations
@@ -29,16 +18,7 @@ from contextlib import closing, contextmanager
 from importlib import import_module
 from typing import Any, Callable
 
-#: A window shorter than this, or with fewer changes of the meter, gives no number (METHOD.md, phase 8).
-MIN_WINDOW_S = 10.0
-MIN_UPDATES = 50
-#: Mean time between two readings, and between which shares of it each gap is drawn.
-PERIOD_S = 0.05
-GAPS = (0.5, 1.5)
-#: The order of the windows.
-WINDOWS = ("idle_before", "busy", "idle_after")
-#: The kind of a meter that the host reads.
-HOST = "host"
+from harness.agent.contract import GAPS, HOST_METER, MIN_UPDATES, MIN_WINDOW_S, PERIOD_S, WINDOWS, EnergyWindow
 
 
 class Refused(Exception):
@@ -90,9 +70,9 @@ def measure(meter: dict[str, Any], window_s: float, infer: Callable[[float], dic
     Raises:
         Refused: the windows give no number that may be trusted.
     """
-    if meter["kind"] == HOST:
+    if meter["kind"] == HOST_METER:
         time.sleep(meter["lead_s"])
-        return {"meter": HOST, **_unread(window_s, infer)}
+        return {"meter": HOST_METER, **_unread(window_s, infer)}
     with opened(meter) as (reader, quantity):
         return {"meter": meter["kind"], **watched(reader, quantity, window_s, infer, Clock())}
 
@@ -105,7 +85,13 @@ def opened(meter: dict[str, Any]) -> Iterator[tuple[Any, str]]:
         Refused: it cannot be read, at first or later.
     """
     settings = dict(meter)
-    module = import_module("harness.agent.meters." + settings.pop("kind"))
+    kind = settings.pop("kind")
+    try:
+        module = import_module("harness.agent.meters." + kind)
+    except ImportError as error:
+        raise Refused(
+            f"the meter {kind} is not among the agent's files, or cannot be imported there: {error}"
+        ) from error
     with reading(module, settings) as opened_now:
         yield opened_now
 
@@ -139,15 +125,16 @@ def watched(
     }  # fmt: skip
 
 
-def judge(windows: dict[str, Any]) -> None:
+def judge(windows: dict[str, EnergyWindow]) -> None:
     """Raise Refused unless the readings of the three windows may be made a number of."""
     busy = windows["busy"]
-    if sum(window["updates"] for window in windows.values()) == 0:
+    seconds, updates = busy.seconds or 0.0, busy.updates or 0
+    if sum(window.updates or 0 for window in windows.values()) == 0:
         raise Refused("the meter never changed: it is broken or not connected")
-    if busy["seconds"] < MIN_WINDOW_S or busy["updates"] < MIN_UPDATES:
-        seen = f"{busy['seconds']:.1f} s with {busy['updates']} meter updates"
+    if seconds < MIN_WINDOW_S or updates < MIN_UPDATES:
+        seen = f"{seconds:.1f} s with {updates} meter updates"
         raise Refused(f"the window was too short: {seen}; {MIN_WINDOW_S:.0f} s and {MIN_UPDATES} updates are needed")
-    if min(window["joules"] for window in windows.values()) < 0:
+    if min(window.joules or 0.0 for window in windows.values()) < 0:
         raise Refused("the meter counts backwards: its shunt is wired the other way round")
 
 
@@ -160,11 +147,11 @@ def _unread(window_s: float, infer: Callable[[float], dict[str, Any]]) -> dict[s
         else:
             time.sleep(window_s)
         edges.append(time.monotonic_ns())
-    windows = {name: {"begin_ns": a, "end_ns": b} for name, a, b in zip(WINDOWS, edges, edges[1:])}
+    windows = {name: EnergyWindow(a, b) for name, a, b in zip(WINDOWS, edges, edges[1:])}
     return {"inferences": count, "windows": windows}
 
 
-def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock) -> dict[str, Any]:
+def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock) -> EnergyWindow:
     """Sample the meter while `during` runs; return its edges, the samples and what they come to."""
     at_ns: list[int] = []
     readings: list[float] = []
@@ -189,7 +176,7 @@ def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock)
     clock.beside(timed, sample, lambda: PERIOD_S * chance.uniform(*GAPS))
     sample()
     begin, end = edges
-    return {"begin_ns": begin, "end_ns": end, "at_ns": at_ns, "readings": readings, **sums(at_ns, readings, quantity)}
+    return EnergyWindow(begin, end, at_ns, readings, **sums(at_ns, readings, quantity))
 
 
 def sums(at_ns: list[int], readings: list[float], quantity: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The agent's voice: one JSON object a line in events.jsonl, and a byte for each follower so that nobody has to poll.
+"""Writes the events of a job: one JSON object a line, and a byte for each follower so that nobody has to poll.
 
 Each event also touches the lease's beat, if the device is leased: the host sends nothing while a job runs.
 
@@ -16,9 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-FILE = "events.jsonl"
-ALIVE = "alive"
-WAKE = "wake."
+from harness.agent import contract
 
 
 class Events:
@@ -26,21 +24,26 @@ class Events:
 
     def __init__(self, job: Path) -> None:
         self._job = job
-        if not (job / ALIVE).exists():
-            os.mkfifo(job / ALIVE)
+        if not (job / contract.ALIVE_FILE).exists():
+            os.mkfifo(job / contract.ALIVE_FILE)
         # Read-write, so that opening does not wait for a reader.
-        self._alive = os.open(job / ALIVE, os.O_RDWR | os.O_NONBLOCK)
-        self._file = (job / FILE).open("a", encoding="utf-8")
+        self._alive = os.open(job / contract.ALIVE_FILE, os.O_RDWR | os.O_NONBLOCK)
+        self._file = (job / contract.EVENTS_FILE).open("a", encoding="utf-8")
         self._beat = job.parent.parent / "lease" / "beat"
 
-    def say(self, event: str, **fields: Any) -> None:
-        """Write one event with the monotonic time, in ns, and wake whoever follows."""
-        line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **fields})
+    def say(self, kind: type[contract.Event], /, **fields: Any) -> None:
+        """Write one event with the monotonic time, in ns, and wake whoever follows.
+
+        Raises:
+            TypeError: a field is missing or not of this kind of event.
+        """
+        event = kind(event=kind.KIND, t_ns=time.monotonic_ns(), **fields)
+        line = json.dumps(contract.plain(event))
         self._file.write(line + "\n")
         self._file.flush()
         if self._beat.exists():
             self._beat.touch()
-        for pipe in self._job.glob(WAKE + "*"):
+        for pipe in self._job.glob(contract.WAKE_FILES + "*"):
             _wake(pipe)
 
 

@@ -1,11 +1,12 @@
 """Prints a job's events as they come, from a byte offset, and ends when the job does or its conductor dies.
 
 `follow JOB OFFSET` writes the new lines of events.jsonl to standard output, whole ones only. When the conductor is gone
-without a final `done` it adds one line `{"event": "gone"}`, which is never part of the file.
+without a final `done` it adds an event `gone`, which is never part of the file.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import sys
@@ -14,11 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.agent.events import ALIVE, FILE, WAKE
+from harness.agent import contract
 
 #: The conductor makes its files first of all; longer than this and it never started.
 START_S = 20.0
-_GONE = b'{"event": "gone"}'
 _DONE = b'{"event": "done"'
 
 
@@ -26,10 +26,10 @@ def main(arguments: list[str]) -> int:
     """Follow the job directory `arguments[0]` from offset `arguments[1]`."""
     job, offset = Path(arguments[0]), int(arguments[1])
     if not _await(job):
-        _print([_GONE])
+        _print([_gone()])
         return 0
-    with _bell(job) as bell, (job / FILE).open("rb") as events:
-        alive = os.open(job / ALIVE, os.O_RDONLY | os.O_NONBLOCK)
+    with _bell(job) as bell, (job / contract.EVENTS_FILE).open("rb") as events:
+        alive = os.open(job / contract.ALIVE_FILE, os.O_RDONLY | os.O_NONBLOCK)
         events.seek(offset)
         tail = b""
         while True:
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
             if any(line.startswith(_DONE) for line in lines):
                 return 0
             if not lives:
-                _print([_GONE])
+                _print([_gone()])
                 return 0
             _wait(bell, alive)
 
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 @contextmanager
 def _bell(job: Path) -> Iterator[int]:
     """Give the reading end of a FIFO of our own, which the conductor finds by its name."""
-    name, part = job / f"{WAKE}{os.getpid()}", job / f".{WAKE}{os.getpid()}"
+    name, part = job / f"{contract.WAKE_FILES}{os.getpid()}", job / f".{contract.WAKE_FILES}{os.getpid()}"
     os.mkfifo(part)
     # Read-write: no end-of-file between two events. Named only now: the conductor removes a FIFO that nobody reads.
     descriptor = os.open(part, os.O_RDWR | os.O_NONBLOCK)
@@ -62,11 +62,16 @@ def _bell(job: Path) -> Iterator[int]:
 
 def _await(job: Path) -> bool:
     deadline = time.monotonic() + START_S
-    while not (job / FILE).exists():
+    while not (job / contract.EVENTS_FILE).exists():
         if time.monotonic() > deadline or not _conductor_lives(job):
             return False
         time.sleep(0.05)
     return True
+
+
+def _gone() -> bytes:
+    event = contract.Gone(event=contract.Gone.KIND, t_ns=time.monotonic_ns())
+    return json.dumps(contract.plain(event)).encode()
 
 
 def _print(lines: list[bytes]) -> None:
@@ -87,7 +92,7 @@ def _wait(bell: int, alive: int) -> None:
 def _conductor_lives(job: Path) -> bool:
     """Return False once it is dead; one that has not yet said who it is counts as alive."""
     try:
-        pid = (job / "pid").read_text().strip()
+        pid = (job / contract.PID_FILE).read_text().strip()
     except FileNotFoundError:
         return True
     try:

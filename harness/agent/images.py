@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.agent.contract import Input
+
 
 class Misfit(ValueError):
     """The data does not fit the model."""
 
 
-def prepare(images: Any, spec: dict[str, Any]) -> Any:
+def prepare(images: Any, spec: Input) -> Any:
     """Return (N, C, H, W) or (N, H, W, C) float32 from (N, H, W, C): x = (pixel * scale - mean) / std."""
     import numpy as np
 
-    mean = np.asarray(spec["mean"], np.float32)
-    std = np.asarray(spec["std"], np.float32)
+    mean = np.asarray(spec.mean, np.float32)
+    std = np.asarray(spec.std, np.float32)
     channels = images.shape[-1]
     if not {len(mean), len(std)} <= {1, channels}:
         given = f"{len(mean)} means and {len(std)} deviations"
@@ -22,11 +24,11 @@ def prepare(images: Any, spec: dict[str, Any]) -> Any:
     for values in (mean, std):
         if values.size not in (1, images.shape[-1]):
             raise ValueError(f"{values.size} means or deviations do not fit images with {images.shape[-1]} channels")
-    x = (images.astype(np.float32) * np.float32(spec["scale"]) - mean) / std
-    return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if spec["layout"] == "NCHW" else x)
+    x = (images.astype(np.float32) * np.float32(spec.scale) - mean) / std
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if spec.layout == "NCHW" else x)
 
 
-def quantize(x: Any, images: Any, spec: dict[str, Any], dtype: str, scale: float, zero_point: int) -> Any:
+def quantize(x: Any, images: Any, spec: Input, dtype: str, scale: float, zero_point: int) -> Any:
     """Return `x` in the integer type a model takes; a uint8 model without quantisation parameters takes the pixels.
 
     Raises:
@@ -40,7 +42,7 @@ def quantize(x: Any, images: Any, spec: dict[str, Any], dtype: str, scale: float
                 f"the model takes {dtype} without saying what it stands for, and the images are {images.dtype}; "
                 "export it with quantisation parameters, or with a float32 input"
             )
-        raw = images.transpose(0, 3, 1, 2) if spec["layout"] == "NCHW" else images
+        raw = images.transpose(0, 3, 1, 2) if spec.layout == "NCHW" else images
         return np.ascontiguousarray(raw)
     limits = np.iinfo(dtype)
     return np.clip(np.round(x / scale) + zero_point, limits.min, limits.max).astype(dtype)

@@ -10,8 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-#: From which share of its pages a file counts as warm, and up to which as evicted.
-WARM, EVICTED = 0.99, 0.05
+from harness.agent.contract import EVICTED, WARM
 
 
 def warm(path: str) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 
-STEPS = 40_000
-DRIFT = 0.05
+from harness.agent.contract import DRIFT, SENTINEL_READINGS, SENTINEL_STEPS
 
 
 def kernel_ns() -> int:
@@ -19,7 +18,7 @@ def kernel_ns() -> int:
 
 def _once() -> int:
     started, state = time.monotonic_ns(), 1
-    for _ in range(STEPS):
+    for _ in range(SENTINEL_STEPS):
         state = (state * 1103515245 + 12345) & 0x7FFFFFFF
     return time.monotonic_ns() - started
 
@@ -30,7 +29,7 @@ class Sentinel:
     The cool value is the median of the first readings, taken before anything else ran; it never follows a drift.
     """
 
-    def __init__(self, readings: int = 9) -> None:
+    def __init__(self, readings: int = SENTINEL_READINGS) -> None:
         self.spent_ns = 0
         first = sorted(kernel_ns() for _ in range(readings))
         self.cool_ns = first[len(first) // 2]

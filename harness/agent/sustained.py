@@ -9,20 +9,13 @@ from __future__ import annotations
 
 import time
 from array import array
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.agent import survey
+from harness.agent import contract, survey
+from harness.agent.conductor import Conductor
+from harness.agent.contract import DRIFT
 from harness.agent.process import Lost, Process
-from harness.agent.sentinel import DRIFT
 from harness.agent.timed import write
-
-if TYPE_CHECKING:
-    from harness.agent.conduct import Conductor
-
-#: How much warmer than before the job still counts as cool, in kelvin.
-WARMER_C = 3.0
-#: A sign of life for the host, which takes a long silence for death.
-WORD_S = 30.0
 
 
 class SustainedPass:
@@ -34,61 +27,60 @@ class SustainedPass:
         self._waited_s = 0.0
 
     def run(self) -> None:
-        """Burden every model; what each gave is in its `sustained` event and its arrays."""
-        order = self._c.order.sample(self._c.alive, len(self._c.alive))
-        self._c.events.say("timed", hold=False, sentinel_cool_ns=self._c.sentinel.cool_ns, models=order)
+        """Load every model; what each gave is in its `sustained` event and its arrays."""
+        order = self._c.shuffled(self._c.alive)
+        self._c.events.say(contract.Timed, hold=False, sentinel_cool_ns=self._c.sentinel.cool_ns, models=order)
         for place, index in enumerate(order):
             cooling = self._cool()
             self._waited_s += cooling["waited_s"]
             try:
-                began, windows = self._burden(index)
+                began, windows = self._load_one(index)
             except Lost as lost:
                 self._c.drop(index, "sustained", lost)
                 continue
-            trace = survey.conditions(str(self._c.folder))
             facts = {"place": place, "of": len(order), **cooling, "began_ns": began, "windows": windows}
-            self._c.events.say("sustained", model=index, **facts, conditions=trace)
-        self._c.events.say("timed_end", paused_s=self._waited_s, sentinel_ns=self._c.sentinel.spent_ns)
+            self._c.events.say(contract.Sustained, model=index, **facts, conditions=self._c.readings())
+        self._c.events.say(contract.TimedEnd, paused_s=self._waited_s, sentinel_ns=self._c.sentinel.spent_ns)
 
     def _cool(self) -> dict[str, Any]:
         """Wait until the device is as it was before the job, at most `cooldown_s`."""
         began, pause = time.monotonic(), 0.05
         while True:
             drift, now_c = self._c.sentinel.drift(), survey.temperature()
-            warm = self._c.cool_c is not None and now_c is not None and now_c > self._c.cool_c + WARMER_C
+            warm = self._c.cool_c is not None and now_c is not None and now_c > self._c.cool_c + contract.WARMER_C
             waited = time.monotonic() - began
-            if (drift <= DRIFT and not warm) or waited >= self._plan["cooldown_s"]:
+            if (drift <= DRIFT and not warm) or waited >= self._plan.cooldown_s:
                 cooled = drift <= DRIFT and not warm
                 return {"cooled": cooled, "waited_s": waited, "start_drift": round(drift, 4), "start_c": now_c}
-            time.sleep(min(pause, self._plan["cooldown_s"] - waited))
+            time.sleep(min(pause, self._plan.cooldown_s - waited))
             pause = min(pause * 2, 5.0)
 
-    def _burden(self, index: int) -> tuple[int, list[dict[str, Any]]]:
+    def _load_one(self, index: int) -> tuple[int, list[contract.LoadWindow]]:
         """Return when the load began, ns, and its windows."""
         process = self._c.start(index)
         try:
             process.ask("load")
             process.ask("first")
             began = time.monotonic_ns()
-            process.ask("warm", max_s=self._plan["warmup_s"])
+            process.ask("warm", max_s=self._plan.warmup_s)
             windows, rows = self._windows(index, process, began)
         finally:
             process.quit()
         write(self._c.folder, index, rows[-2], rows)
         return began, windows
 
-    def _windows(self, index: int, process: Process, began: int) -> tuple[list[dict[str, Any]], array[int]]:
+    def _windows(self, index: int, process: Process, began: int) -> tuple[list[contract.LoadWindow], array[int]]:
         """Return when each window began with the temperature then, and rows as the timed pass writes them."""
-        windows: list[dict[str, Any]] = []
-        rows, taken, word = array("q"), 0, WORD_S
-        while not windows or time.monotonic_ns() - began < self._plan["sustained_s"] * 1e9:
+        windows: list[contract.LoadWindow] = []
+        rows, taken, next_sign = array("q"), 0, contract.SIGN_OF_LIFE_S
+        while not windows or time.monotonic_ns() - began < self._plan.sustained_s * 1e9:
             at_ns, at_c = time.monotonic_ns() - began, survey.temperature()
-            if at_ns > word * 1e9:
-                self._c.events.say("sustaining", model=index, at_s=at_ns / 1e9, of_s=self._plan["sustained_s"])
-                word += WORD_S
-            asked = {"duration_s": self._plan["window_s"], "minimum": self._plan["round_min"]}
+            if at_ns > next_sign * 1e9:
+                self._c.events.say(contract.Sustaining, model=index, at_s=at_ns / 1e9, of_s=self._plan.sustained_s)
+                next_sign += contract.SIGN_OF_LIFE_S
+            asked = {"duration_s": self._plan.window_s, "minimum": self._plan.round_min}
             answer = process.ask("round", keep=True, **asked)
-            windows.append({"at_ns": at_ns, **({} if at_c is None else {"temperature_c": at_c})})
+            windows.append(contract.LoadWindow(at_ns, at_c))
             rows.extend([0, taken, taken + answer["count"], int(self._c.sentinel.drift() * 1e4)])
             taken += answer["count"]
         return windows, rows

@@ -9,13 +9,11 @@ from __future__ import annotations
 import time
 from array import array
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.agent import npy, survey
+from harness.agent import contract, npy, survey
+from harness.agent.conductor import Conductor
 from harness.agent.process import Lost, Process
-
-if TYPE_CHECKING:
-    from harness.agent.conduct import Conductor
 
 
 class TimedPass:
@@ -36,40 +34,43 @@ class TimedPass:
     def run(self) -> None:
         """Launch until told to stop, the launches are used up, or the time is."""
         hold = self._fits()
-        self._c.events.say("timed", hold=hold, sentinel_cool_ns=self._sentinel.cool_ns, models=self._c.alive)
-        deadline = time.monotonic() + self._plan["max_timed_s"]
-        for launch in range(self._plan["max_launches"]):
+        self._c.events.say(
+            contract.Timed, hold=hold, sentinel_cool_ns=self._sentinel.cool_ns, models=list(self._c.alive)
+        )
+        deadline = time.monotonic() + self._plan.max_timed_s
+        for launch in range(self._plan.max_launches):
             rounds = self._launch(launch, hold)
-            trace = survey.conditions(str(self._c.folder))
-            self._c.events.say("launch", launch=launch, rounds=rounds, conditions=trace, paused_s=self._paused_s)
-            late = time.monotonic() > deadline and launch + 1 >= self._plan["min_launches"]
-            if late or (self._c.folder / "stop").exists() or not self._playing():
+            self._c.events.say(
+                contract.Launch,
+                launch=launch, rounds=rounds, conditions=self._c.readings(), paused_s=self._paused_s,
+            )  # fmt: skip
+            late = time.monotonic() > deadline and launch + 1 >= self._plan.min_launches
+            if late or self._c.has_file(contract.STOP_FILE) or not self._playing():
                 break
         for index in self._rows:
             write(self._c.folder, index, self._taken[index], self._rows[index])
-            if "period_ns" in self._plan:
+            if self._plan.period_ns:
                 self._write_frames(index)
-        self._c.events.say("timed_end", paused_s=self._paused_s, sentinel_ns=self._sentinel.spent_ns)
+        self._c.events.say(contract.TimedEnd, paused_s=self._paused_s, sentinel_ns=self._sentinel.spent_ns)
 
     def _playing(self) -> list[int]:
-        self._decided |= {i for i in self._c.alive if (self._c.folder / f"stop-{i}").exists()}
+        self._decided |= {i for i in self._c.alive if self._c.has_file(f"{contract.STOP_FILE}-{i}")}
         return [i for i in self._c.alive if i not in self._decided]
 
     def _fits(self) -> bool:
         """Return whether all models fit into memory at once, with a fifth to spare."""
-        wanted = self._plan.get("hold", "auto")
-        if wanted != "auto":
-            return bool(wanted)
+        if self._plan.hold != "auto":
+            return bool(self._plan.hold)
         available = survey.available()
-        return available is None or sum(self._c.peak_bytes.values()) < 0.8 * available
+        return available is None or sum(self._c.peak_bytes.values()) < contract.HOLD_SHARE * available
 
-    def _launch(self, launch: int, hold: bool) -> list[dict[str, Any]]:
+    def _launch(self, launch: int, hold: bool) -> list[contract.Round]:
         held: dict[int, Process] = {}
-        rounds: list[dict[str, Any]] = []
+        rounds: list[contract.Round] = []
         try:
             if hold:
                 held = self._prepare(self._shuffled())
-            for turn in range(self._plan["rounds"]):
+            for turn in range(self._plan.rounds):
                 for index in [i for i in self._shuffled() if i in held or not hold]:
                     rounds += self._guard(index, held, lambda i=index, t=turn: [self._round(i, launch, t, held)])
         finally:
@@ -78,8 +79,7 @@ class TimedPass:
         return rounds
 
     def _shuffled(self) -> list[int]:
-        playing = self._playing()
-        return self._c.order.sample(playing, len(playing))
+        return self._c.shuffled(self._playing())
 
     def _prepare(self, indices: list[int]) -> dict[int, Process]:
         """Start, load and warm each model, one after the other, in the given order."""
@@ -88,14 +88,14 @@ class TimedPass:
             self._guard(index, held, lambda i=index: self._ready(i, held))
         return held
 
-    def _ready(self, index: int, held: dict[int, Process]) -> list[dict[str, Any]]:
+    def _ready(self, index: int, held: dict[int, Process]) -> list[contract.Round]:
         held[index] = self._c.start(index)
         held[index].ask("load")
         held[index].ask("first")
-        held[index].ask("warm", max_s=self._plan["warmup_s"])
+        held[index].ask("warm", max_s=self._plan.warmup_s)
         return []
 
-    def _round(self, index: int, launch: int, turn: int, held: dict[int, Process]) -> dict[str, Any]:
+    def _round(self, index: int, launch: int, turn: int, held: dict[int, Process]) -> contract.Round:
         alone: dict[int, Process] = {}
         try:
             if index not in held:
@@ -111,26 +111,26 @@ class TimedPass:
         self._taken[index] += answer["count"]
         self._waits[index] += answer.get("waits", 0)
         self._rows[index].extend([launch, start, self._taken[index], int(drift * 1e4)])
-        return {"model": index, "turn": turn, "drift": round(drift, 4), **answer}
+        return contract.Round(model=index, turn=turn, drift=round(drift, 4), **answer)
 
     def _measure(self, process: Process) -> dict[str, Any]:
         """Let one model run its round: back to back, or a block of frames that arrive by the clock."""
         plan = self._plan
-        if "period_ns" in plan:
-            return process.ask("stream", frames=plan["frames"], period_ns=plan["period_ns"])
-        return process.ask("round", duration_s=plan["round_s"], minimum=plan["round_min"], keep=True)
+        if plan.period_ns:
+            return process.ask("stream", frames=plan.frames, period_ns=plan.period_ns)
+        return process.ask("round", duration_s=plan.round_s, minimum=plan.round_min, keep=True)
 
     def _settle(self) -> float:
         # The budget comes with time, so that a comparison that is soon decided is not spent waiting.
-        come = min((time.monotonic() - self._began) / self._plan["max_timed_s"], 1.0)
-        left_s = self._plan["pause_budget_s"] * come - self._paused_s
+        come = min((time.monotonic() - self._began) / self._plan.max_timed_s, 1.0)
+        left_s = self._plan.pause_budget_s * come - self._paused_s
         drift, paused = self._sentinel.settle(min(max(left_s, 0.0), 1.0))
         self._paused_s += paused
         return drift
 
-    def _guard(self, index: int, held: dict[int, Process], body: Any) -> list[dict[str, Any]]:
+    def _guard(self, index: int, held: dict[int, Process], body: Any) -> list[contract.Round]:
         try:
-            done: list[dict[str, Any]] = body()
+            done: list[contract.Round] = body()
         except Lost as lost:
             self._c.drop(index, "timed", lost)
             if index in held:

@@ -12,11 +12,8 @@ import time
 from importlib import import_module
 from typing import Any
 
-from harness.agent import arrays, energy
+from harness.agent import arrays, contract, energy
 from harness.agent.sentinel import kernel_ns
-
-#: Half of the time at rest, half under a load of one core.
-TRIAL_S = 2.0
 
 
 def meter(arguments: list[str]) -> int:
@@ -50,9 +47,9 @@ def tried(reader: Any, quantity: str, *, load: bool = True) -> dict[str, Any]:
 def _sampled(reader: Any, load: bool) -> list[tuple[float, float]]:
     """Return (monotonic s, reading) pairs over half of the trial."""
     taken = [(time.monotonic(), reader.read())]
-    ends_at = taken[0][0] + TRIAL_S / 2
+    ends_at = taken[0][0] + contract.TRIAL_S / 2
     while time.monotonic() < ends_at:
-        pause = time.monotonic() + energy.PERIOD_S
+        pause = time.monotonic() + contract.PERIOD_S
         while load and time.monotonic() < pause:
             kernel_ns()
         time.sleep(max(0.0, pause - time.monotonic()))

@@ -16,12 +16,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable
 
-from harness.agent import arrays, arrivals, images, memory, parts
+from harness.agent import arrays, arrivals, contract, images, memory, parts
+from harness.agent.contract import ROUND_QUANTILE, STEADY, TIMED_INPUTS
 
-#: Inputs that the timed loop cycles through: real images, few enough to stay in the cache like a live frame.
-TIMED_INPUTS = 16
-#: What stands for a round while the host decides whether to go on; the same quantile as `harness.stats.rounds`.
-ROUND_QUANTILE = 0.05
 #: Requests that may fail because of the accelerator asked for, as well as of the model.
 _LOADING = ("load", "placement")
 
@@ -30,17 +27,17 @@ class Worker:
     """Answers the conductor's requests for one model of a job."""
 
     def __init__(self, job: Path, index: int) -> None:
-        self._job = json.loads((job / "job.json").read_text())
-        self._model = self._job["models"][index]
+        self._job = contract.job(json.loads((job / contract.JOB_FILE).read_text()))
+        self._model = self._job.models[index]
         self._stem = job / f"m{index}"
-        sys.path.insert(0, self._model["runtime_path"])
-        self._runtime = import_module("harness.agent.runtimes." + self._model["runtime"])
+        sys.path.insert(0, self._model.runtime_path)
+        self._runtime = import_module("harness.agent.runtimes." + self._model.runtime)
         import numpy
 
         self._numpy = numpy
-        self.facts = {**self._runtime.facts(), "numpy": arrays.numpy_version(self._model["runtime_path"])}
-        self.accelerator: str = self._job.get("accelerator", "")
-        self._batch: int = self._job.get("batch", 1)
+        self.facts = {**self._runtime.facts(), "numpy": arrays.numpy_version(self._model.runtime_path)}
+        self.accelerator: str = self._job.accelerator
+        self._batch: int = self._job.batch
         self._session: Any = None
         self._bound: list[Any] = []
         self._turn = 0
@@ -48,7 +45,7 @@ class Worker:
     def load(self) -> dict[str, Any]:
         """Create the session, timed alone; then make the inputs ready, untimed."""
         started = time.monotonic_ns()
-        self._session = self._runtime.Session(self._model["path"], self._job["threads"], self.accelerator)
+        self._session = self._runtime.Session(self._model.path, self._job.threads, self.accelerator)
         elapsed = time.monotonic_ns() - started
         # What is loaded stays: collecting once here spares every round the search through it.
         gc.collect()
@@ -59,7 +56,7 @@ class Worker:
     def placement(self) -> dict[str, Any]:
         """Return what runs the nodes of the model, seen in one inference of a session that is never timed."""
         trace, wanted = str(self._stem) + ".trace", self.accelerator
-        self._session = self._runtime.Session(self._model["path"], self._job["threads"], wanted, trace)
+        self._session = self._runtime.Session(self._model.path, self._job.threads, wanted, trace)
         self._make_ready(1)
         self._session.call(self._bound[0])
         return {"wanted": wanted, "offered": self._runtime.offers(), "nodes": self._session.nodes()}
@@ -78,7 +75,7 @@ class Worker:
             window = self._timed(int(max_s * 1e8), 3)
             taken.extend(window)
             now = median(window)
-            if before and abs(now / before - 1) < 0.02:
+            if before and abs(now / before - 1) < STEADY:
                 return {"count": len(taken), "ns": sum(taken), "steady": True}
             before = now
         return {"count": len(taken), "ns": sum(taken), "steady": False}
@@ -109,7 +106,7 @@ class Worker:
         """Take images from pixels to answers, each part timed; this session is used for nothing else."""
         np, pixels = self._numpy, self._pixels()
         frames = [np.array(pixels[i : i + 1]) for i in range(min(len(pixels), TIMED_INPUTS))]
-        finish = parts.finishing(self._job.get("task", ""), self._session.result)
+        finish = parts.finishing(self._job.task, self._session.result)
         duration_ns, session = int(duration_s * 1e9), self._session
         rows = parts.chained(
             lambda frame: session.bind(next(self._inputs(frame))), session.call, finish, frames, duration_ns, minimum
@@ -161,10 +158,10 @@ class Worker:
         self._bound = [self._session.bind(np.concatenate(row)) for row in rows]
 
     def _pixels(self) -> Any:
-        return self._numpy.load(self._job["input"]["path"], mmap_mode="r")
+        return self._numpy.load(self._job.input.path, mmap_mode="r")
 
     def _fit(self, pixels: Any) -> None:
-        sample = images.prepare(pixels[:1], self._job["input"])
+        sample = images.prepare(pixels[:1], self._job.input)
         if sample.shape[0] == 0:
             raise images.Misfit("the data has no samples")
         wrong = images.misfit(self._session.shape, sample.shape) or images.unbatched(self._session.shape, self._batch)
@@ -173,7 +170,7 @@ class Worker:
 
     def _inputs(self, pixels: Any) -> Any:
         """Yield ready inputs of shape (1, ...) in the model's own type."""
-        spec, dtype = self._job["input"], self._session.dtype
+        spec, dtype = self._job.input, self._session.dtype
         x = images.prepare(pixels, spec)
         if dtype in ("uint8", "int8"):
             x = images.quantize(x, pixels, spec, dtype, *self._session.quantization)
@@ -242,7 +239,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _kind(error: BaseException, verb: str) -> str:
-    """Return what befell a model, as the host's remedies are sorted; runtimes say in words that memory ran out."""
+    """Return what happened to a model, as the host's remedies are sorted; runtimes say in words that memory ran out."""
     if isinstance(error, images.Misfit):
         return "input"
     words = str(error).lower()

@@ -12,10 +12,10 @@ from harness.cli.settings import Settings, with_settings
 from harness.errors import LabError
 
 if TYPE_CHECKING:
-    from harness.measure.layers import Parting
+    from harness.measure.layers import LayerComparison
     from harness.model import Case, Suite
 
-#: How many layers before and after the one where the two part are shown.
+#: How many layers before and after the one where the two begin to differ are shown.
 _AROUND = 4
 
 
@@ -45,7 +45,7 @@ def layers(
     from harness import lab
     from harness.cli.fleet import one_device
     from harness.cli.suites import suite_file
-    from harness.deploy.link import Link, leased
+    from harness.deploy import DeviceHandle, leased
     from harness.measure.jobs import load_samples
     from harness.measure.layers import compare_layers
 
@@ -57,13 +57,9 @@ def layers(
     other = Path(against) if against.endswith(".onnx") else against or case.runtime
     if isinstance(other, Path) and not other.is_file():
         raise LabError("there is no such file", remedy="correct --against", file=against)
-    link = Link(chosen)
-    try:
-        with leased(link, click.echo):
-            found = compare_layers(case, few, link, against=other, tolerance=tolerance, say=click.echo)
-    finally:
-        link.close()
-    tell(found)
+    with DeviceHandle(chosen, click.echo) as handle, leased(handle):
+        found = compare_layers(case, few, handle, against=other, tolerance=tolerance)
+    show_layers(found)
 
 
 def _case(suite: Suite, cases: list[Case], variant: str, runtime: str) -> Case:
@@ -84,8 +80,8 @@ def _case(suite: Suite, cases: list[Case], variant: str, runtime: str) -> Case:
     return fitting[0]
 
 
-def tell(found: Parting) -> None:
-    """Print where the two part, and the layers around it."""
+def show_layers(found: LayerComparison) -> None:
+    """Print where the two begin to differ, and the layers around it."""
     from rich.markup import escape
 
     from harness.cli.tables import empty, show
@@ -94,14 +90,14 @@ def tell(found: Parting) -> None:
     place = found.first
     if place is None:
         click.echo(
-            f"No layer parts: of {total}, on {found.samples} images, the furthest is {worst.operator} {worst.name!r} "
+            f"No layer differs: of {total}, on {found.samples} images, the furthest is {worst.operator} {worst.name!r} "
             f"with a relative difference of {worst.relative:.2g} (tolerance {found.tolerance:g})."
         )
         place = found.layers.index(worst)
     else:
         first = found.layers[place]
         click.echo(
-            f"They part at layer {place + 1} of {total}, {first.operator} {first.name!r}: relative difference "
+            f"They differ from layer {place + 1} of {total}, {first.operator} {first.name!r}: relative difference "
             f"{first.relative:.2g} on {found.samples} images (tolerance {found.tolerance:g})."
         )
     table = empty("layer", "operator", "tensor", "numbers", "largest difference", "relative")

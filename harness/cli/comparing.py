@@ -13,7 +13,7 @@ from harness.cli.tables import comparison_table, nights_table, show
 from harness.compare import Nights, nights
 from harness.compare import compare as compared
 from harness.errors import StoreError
-from harness.model import Campaign, Comparison, Run
+from harness.model import Campaign, Comparison, Reason, Run
 from harness.store import Store
 
 _ALIKE: Final = (
@@ -54,7 +54,7 @@ def pairs(store: Store, before: str, after: str) -> list[Pair]:
         raise StoreError(
             f"both ids are campaign {first.id[:8]}", remedy="give two, `edgeward history SUITE` lists runs"
         )
-    runs = [{str(run.case["id"]): run for run in store.runs(campaign=one.id)} for one in (first, second)]
+    runs = [{run.case.id: run for run in store.runs(campaign=one.id)} for one in (first, second)]
     shared = [case for case in runs[0] if case in runs[1]]
     if not shared:
         has = ["; ".join(sorted(own)[:_NEAREST]) or "no run" for own in runs]
@@ -65,13 +65,13 @@ def pairs(store: Store, before: str, after: str) -> list[Pair]:
 def _pair(store: Store, before: Run, after: Run) -> Pair:
     if before.id == after.id:
         raise StoreError(
-            f"both ids are run {before.id[:8]}", remedy=f"`edgeward history {before.case['suite']}` lists others"
+            f"both ids are run {before.id[:8]}", remedy=f"`edgeward history {before.case.suite}` lists others"
         )
-    if before.case["suite"] != after.case["suite"]:
-        names = f"{before.case['suite']} and {after.case['suite']}"
+    if before.case.suite != after.case.suite:
+        names = f"{before.case.suite} and {after.case.suite}"
         raise StoreError(f"the runs are of different suites, {names}: their numbers answer different questions")
     campaign = next((one for one in store.campaigns() if one.id == after.campaign), None)
-    suite = campaign.suites.get(str(after.case["suite"])) if campaign else None
+    suite = campaign.suites.get(after.case.suite) if campaign else None
     if campaign is None or suite is None:
         raise StoreError(f"the suite of run {after.id} is not in the store", remedy="measure it again")
     if before.campaign == after.campaign:
@@ -81,7 +81,7 @@ def _pair(store: Store, before: Run, after: Run) -> Pair:
 
 
 def _nights(before: Run, after: Run, campaign: Campaign, runs: Sequence[Mapping[str, Run]]) -> Nights:
-    suite = campaign.suites[str(after.case["suite"])]
+    suite = campaign.suites[after.case.suite]
     baselines = [_baseline(run, own.values()) for run, own in zip((before, after), runs, strict=True)]
     return nights(before, after, suite, (baselines[0], baselines[1]))
 
@@ -90,7 +90,7 @@ def _baseline(run: Run, others: Any) -> Run | None:
     """Return the run that took turns with `run` as its baseline."""
 
     def place(one: Run) -> list[Any]:
-        return [one.case.get(key) for key in ("suite", "device", "runtime")]
+        return [one.case.suite, one.case.device, one.case.runtime]
 
     return next((one for one in others if one.is_baseline and place(one) == place(run)), None)
 
@@ -151,8 +151,8 @@ def show_all(found: Sequence[Pair]) -> None:
 
 
 def _case(one: Nights) -> str:
-    names = list(dict.fromkeys(str(run.case["variant"]) for run in (one.before, one.after)))
-    return f"{' -> '.join(names)} on {one.after.case['device']} with {one.after.case['runtime']}"
+    names = list(dict.fromkeys(run.case.variant for run in (one.before, one.after)))
+    return f"{' -> '.join(names)} on {one.after.case.device} with {one.after.case.runtime}"
 
 
 def _moment(run: Run) -> str:
@@ -168,11 +168,11 @@ def _values(one: Pair) -> dict[str, Any]:
     from harness.store import export
 
     runs = {"before": one.before, "after": one.after}
-    head = {key: {"id": run.id, "campaign": run.campaign, "case": run.case["id"]} for key, run in runs.items()}
+    head = {key: {"id": run.id, "campaign": run.campaign, "case": run.case.id} for key, run in runs.items()}
     if isinstance(one, Turns):
         return {**head, "in_turns": True, "comparisons": export.document([], one.comparisons)["comparisons"]}
     ids = one.before.id, one.after.id
-    plain = [Comparison(each.metric, *ids, each.change, each.verdict, each.how) for each in one.changes]
+    plain = [Comparison(each.metric, *ids, each.change, each.verdict, (Reason(each.how),)) for each in one.changes]
     changes = [
         {"title": each.title, "before": each.before, "after": each.after, **values}
         for each, values in zip(one.changes, export.document([], plain)["comparisons"], strict=True)

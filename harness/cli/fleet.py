@@ -12,14 +12,13 @@ from typing import Final
 
 from rich.markup import escape
 
-from harness import lab, registry
+from harness import lab
 from harness.cli.settings import Settings
 from harness.cli.tables import empty, show
-from harness.deploy import provision
+from harness.deploy import DeviceHandle
+from harness.deploy.lease import lease_of
 from harness.errors import HarnessError, LabError, StoreError
-from harness.leases import file as lease
 from harness.model import Device
-from harness.ports import Connection
 from harness.units import ABSENT
 
 #: A device that has not answered by then is shown as not reached; the connection's own deadline is a little shorter.
@@ -51,24 +50,19 @@ class Probe:
         return f"free {warmth}".strip() if self.reachable else ABSENT
 
 
-def connect(device: Device) -> Connection:
-    """Return an open connection; raises DeviceError."""
-    module = registry.load("transports", device.address.scheme, file=lab.shown(device.file), key="address")
-    connection: Connection = module.connect(device, timeout_s=CONNECT_S)
-    return connection
+def connect(device: Device) -> DeviceHandle:
+    """Return an open handle, which tries a lost connection once more; raises DeviceError."""
+    return DeviceHandle(device, timeout_s=CONNECT_S, patience_s=0.0)
 
 
 def probe(device: Device) -> Probe:
     """Return whether a device runs a command now."""
     try:
-        connection = connect(device)
-        try:
-            done = connection.run(["sh", "-c", _HEAT], timeout_s=CONNECT_S)
-            holder = lease.holder(connection, provision.workdir(connection, device))
-        finally:
-            connection.close()
+        with connect(device) as handle:
+            done = handle.run(["sh", "-c", _HEAT], timeout_s=CONNECT_S)
+            holder = lease_of(device).holder(handle)
     except HarnessError as error:
-        return Probe(False, str(error).removeprefix(f"{device.id}: "))
+        return Probe(False, str(error.reason))
     heats = [int(line) / 1000 for line in done.text.split() if line.lstrip("-").isdigit()]
     return Probe(True, holder=holder, temperature_c=max(heats, default=None))
 
@@ -140,11 +134,8 @@ def examine(settings: Settings, selector: str) -> None:
     from harness.measure.preflight import survey
 
     device = one_device(settings, selector)
-    connection = connect(device)
-    try:
-        findings = survey(connection, device)
-    finally:
-        connection.close()
+    with connect(device) as handle:
+        findings = survey(handle)
     table = empty(device.id, "", "found", "what to do")
     for one in findings:
         mark = "[green]yes[/]" if one.ok else "[red]no[/]"

@@ -51,16 +51,12 @@ def check(settings: Settings, device: str) -> None:
 def clean(settings: Settings, device: str, unused_days: int, everything: bool) -> None:
     """Remove from DEVICE the agents, runtimes, models and images that nobody used lately."""
     from harness.cli.fleet import one_device
-    from harness.deploy import tidy
-    from harness.deploy.link import Link, leased
+    from harness.deploy import DeviceHandle, leased
+    from harness.deploy.cleanup import clean as clean_up
     from harness.units import human
 
-    link = Link(one_device(settings, device))
-    try:
-        with leased(link, click.echo):
-            freed = tidy.clean(link, unused_days=0 if everything else unused_days)
-    finally:
-        link.close()
+    with DeviceHandle(one_device(settings, device), click.echo) as handle, leased(handle):
+        freed = clean_up(handle, unused_days=0 if everything else unused_days)
     click.echo(f"{len(freed.entries)} entries removed, {human(freed.size_bytes, 'B')} freed")
 
 

@@ -61,7 +61,7 @@ class Settings:
         return Store(url)
 
 
-class Told(click.ClickException):
+class CommandError(click.ClickException):
     """An error as the user sees it: one or two lines, exit code 2."""
 
     exit_code = 2
@@ -81,7 +81,7 @@ class Commands(click.Group):
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             from harness.registry import suggestion
 
-            raise Told(f"no command {args[0]!r}; {suggestion(args[0], self.commands)}")
+            raise CommandError(f"no command {args[0]!r}; {suggestion(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -92,14 +92,16 @@ class Commands(click.Group):
         except HarnessError as error:
             if settings.debug:
                 raise
-            raise Told(str(error)) from error
+            raise CommandError(str(error)) from error
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
             if settings.debug:
                 raise
             kind = type(error).__name__
-            raise Told(f"unexpected {kind}: {error}\nthis is a fault of edgeward: --debug shows where") from error
+            raise CommandError(
+                f"unexpected {kind}: {error}\nthis is a fault of edgeward: --debug shows where"
+            ) from error
 
 
 def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from harness.compare import Nights
-from harness.model import Comparison, Estimate, Run, Validity, Verdict
+from harness.model import Circumstance, Comparison, Estimate, Run, Validity, Verdict, sentence
 from harness.stats import statistic
 from harness.units import ABSENT, human, points, significant, times
 from harness.vocabulary import METRICS
 
 _COLOURS = {Verdict.IMPROVED: "green", Verdict.REGRESSED: "red"}
-#: How harness.compare joins the remarks on one change.
-_BETWEEN = "; "
 _HISTORY = ("latency_p50_s", "latency_p90_s", "peak_memory_bytes", "size_bytes", "accuracy", "sensitivity", "dice")
 
 
@@ -40,7 +37,7 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
 
     What is said of every change stands once, below the table.
     """
-    shared = _shared([one.reason for one in comparisons if one.change is not None])
+    shared = _shared([one for one in comparisons if one.change is not None])
     table = empty("metric", named(baseline), named(run), "change", "verdict", "reason")
     for one in comparisons:
         info = METRICS[one.metric]
@@ -52,9 +49,9 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
             quantity(run, source),
             change(one.change, one.metric),
             f"[{colour}]{one.verdict.value}[/]",
-            escape(one.reason.removesuffix(shared).removesuffix(_BETWEEN) if one.change else one.reason),
+            escape(sentence(one.reasons) if shared and one.change else one.reason),
         )
-    table.caption = escape(f"every change: {shared}") if shared else None
+    table.caption = escape(f"every change: {sentence(shared)}") if shared else None
     table.caption_justify = "left"
     return table
 
@@ -76,11 +73,10 @@ def nights_table(found: Nights) -> Table:
     return table
 
 
-def _shared(reasons: Sequence[str]) -> str:
-    """Return the remarks with which all reasons end."""
-    parts = [reason.split(_BETWEEN)[::-1] for reason in reasons]
-    alike = list(takewhile(lambda same: len(set(same)) == 1, zip(*parts, strict=False))) if len(parts) > 1 else []
-    return _BETWEEN.join(same[0] for same in reversed(alike))
+def _shared(changes: Sequence[Comparison]) -> tuple[Circumstance, ...]:
+    """Return the circumstances that all changes share, empty where they differ."""
+    found = {one.circumstances for one in changes}
+    return next(iter(found)) if len(changes) > 1 and len(found) == 1 else ()
 
 
 def _behind(metric: str) -> str:
@@ -94,7 +90,7 @@ def _behind(metric: str) -> str:
 
 def named(run: Run) -> str:
     """Return a run as people tell it from another."""
-    return escape(f"{run.case['variant']}@{run.case['device']} {run.id[:8]}")
+    return escape(f"{run.case.variant}@{run.case.device} {run.id[:8]}")
 
 
 def quantity(run: Run, metric: str) -> str:
@@ -127,6 +123,6 @@ def history_table(runs: Sequence[Run]) -> Table:
         # The numbers of an invalid run are not numbers.
         numbers = [ABSENT if invalid else quantity(run, name) for name in shown]
         validity = f"{run.validity.value}{' (quick)' if run.quick else ''}"
-        where = [escape(str(run.case[key])) for key in ("variant", "device", "runtime")]
+        where = [escape(name) for name in (run.case.variant, run.case.device, run.case.runtime)]
         table.add_row(f"{run.started_at:%Y-%m-%d %H:%M}", run.id[:8], *where, *numbers, validity)
     return table

@@ -11,7 +11,7 @@ import numpy as np
 from harness import stats
 from harness.compare.fingerprints import UNKNOWN, differences, said
 from harness.compare.launches import levels
-from harness.model import Conditions, Run, Validity
+from harness.model import Conditions, Run, Validity, sentence
 from harness.units import human, times, times_span
 
 #: Ranks of causes, the heaviest first; facts of the fingerprint stand between the model and the state of the machine.
@@ -56,7 +56,7 @@ def _validity(before: Run, after: Run) -> Iterator[Cause]:
     for name, one in (("first", before), ("second", after)):
         if one.validity is not Validity.VALID:
             rank = _INVALID if one.validity is Validity.INVALID else _DEGRADED
-            why = "; ".join(one.reasons) or "no reason was recorded"
+            why = sentence(one.reasons) or "no reason was recorded"
             yield Cause("validity", f"The {name} run is {one.validity.value}: {why}.", rank)
     if before.quick != after.quick:
         which = "second" if after.quick else "first"
@@ -64,12 +64,12 @@ def _validity(before: Run, after: Run) -> Iterator[Cause]:
 
 
 def _model(before: Run, after: Run) -> Iterator[Cause]:
-    names = [str(run.case.get("variant", "")) for run in (before, after)]
+    names = [run.case.variant for run in (before, after)]
     if names[0] != names[1]:
         yield Cause("variant", f"Two variants are held against each other: {names[0]} -> {names[1]}.", _MODEL)
-    digests = [run.variant.get("sha256") for run in (before, after)]
+    digests = [run.variant.sha256 for run in (before, after)]
     if digests[0] != digests[1]:
-        sizes = [human(run.variant.get("size_bytes"), "B") for run in (before, after)]
+        sizes = [human(run.variant.size_bytes, "B") for run in (before, after)]
         text = f"The model file is another one: {said('sha256', digests[0])} ({sizes[0]})"
         yield Cause("model", f"{text} -> {said('sha256', digests[1])} ({sizes[1]}).", _MODEL)
 
@@ -100,12 +100,12 @@ def _speed(before: Run, after: Run, baselines: tuple[Run | None, Run | None]) ->
     if baselines[0] is None or baselines[1] is None:
         return
     found = [one.measurements.get("latency_s") for one in baselines if one is not None]
-    if baselines[0].variant.get("sha256") != baselines[1].variant.get("sha256") or None in found:
+    if baselines[0].variant.sha256 != baselines[1].variant.sha256 or None in found:
         return
     medians = [levels(one, 0.5) for one in found if one is not None]
     change = stats.mean_ratio(medians[0], medians[1])
     if change is not None and not change.low <= 1 <= change.high:
-        name = baselines[1].case.get("variant")
+        name = baselines[1].case.variant
         text = f"The baseline {name}, the same file both times, took {times(change.point)}"
         text += f" ({times_span(change.low, change.high)})"
         yield Cause("baseline", f"{text}: the machine, not the variant, became another one.", _SPEED)

@@ -3,49 +3,59 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from harness import stats
 from harness.compare.launches import levels
-from harness.model import Estimate, FloatArray, IntArray, Measurement, Run
+from harness.model import Estimate, FloatArray, IntArray, Measurement, Omission, Reason, Run
 from harness.stats import absence
 from harness.units import times
 from harness.vocabulary import MetricInfo
 
-#: How `Estimate.method` begins where the two were not measured in turns.
+#: What `Estimate.method` says where the two were not measured in turns.
 UNPAIRED = "unpaired"
 
+_FEW_WINDOWS: Final = Reason("too few windows for an interval: set a longer max_duration_s")
+_FEW_ROUNDS: Final = Reason("too few rounds in turns with the baseline for an interval: measure for longer")
+_FEW_SAMPLES: Final = Reason("too few samples for an interval: measure for longer")
 #: From which difference (of logarithms) on two ways to compare latencies tell different stories.
 _TELLING = 0.05
 
-Change = tuple[Estimate | None, list[str]]
+Change = tuple[Estimate | None, list[Reason]]
+#: What the two runs of a comparison are called in its reasons.
+ROLES = ("baseline", "run")
 
 
-def cost_change(info: MetricInfo, baseline: Run, run: Run) -> Change:
+def cost_change(info: MetricInfo, baseline: Run, run: Run, roles: tuple[str, str] = ROLES) -> Change:
     """Return the ratio of one cost with its interval, and what must be said about it.
 
     Args:
         info: a metric of kind "ratio".
         baseline: the run of the baseline.
         run: the run of the variant.
+        roles: what the two are called in reasons.
 
     Returns:
-        The estimate, or None with the reason as the only remark.
+        The estimate, or None with the reason why there is none.
     """
     if info.name == "size_ratio":
         return _sizes(baseline, run)
     found: list[Measurement] = []
-    for role, one in (("baseline", baseline), ("run", run)):
+    for role, one in zip(roles, (baseline, run), strict=True):
         measurement = one.measurements.get(info.measurement)
         reason = absence(measurement)
         if measurement is None or reason:
-            return None, [f"{role}: {reason}"]
+            return None, [Reason(f"{role}: {reason}")]
         if not measurement.values.min() > 0:
-            return None, [f"{role}: {info.measurement} holds values that are not above zero, a ratio has no meaning"]
+            return None, [
+                Reason(f"{role}: {info.measurement} holds values that are not above zero, a ratio has no meaning")
+            ]
         found.append(measurement)
-    remarks = ["estimated by a model, not measured"] if any(m.estimated for m in found) else []
+    remarks = [Reason("estimated by a model, not measured")] if any(m.estimated for m in found) else []
     if info.name == "energy_ratio" and all(one.estimate for one in found):
         return _energies(baseline, run, *(one.estimate for one in found if one.estimate))
     if info.name == "latency_ratio":
@@ -56,9 +66,9 @@ def cost_change(info: MetricInfo, baseline: Run, run: Run) -> Change:
 
 
 def _sizes(baseline: Run, run: Run) -> Change:
-    sizes = [one.variant.get("size_bytes") for one in (baseline, run)]
+    sizes = [one.variant.size_bytes for one in (baseline, run)]
     if not (sizes[0] and sizes[1]):
-        return None, ["the size of a model file is not recorded"]
+        return None, [Reason("the size of a model file is not recorded")]
     ratio = sizes[1] / sizes[0]
     return Estimate(ratio, ratio, ratio, 1.0, "exact: bytes of the model files"), []
 
@@ -71,7 +81,7 @@ def _repeated(info: MetricInfo, base: Measurement, own: Measurement) -> Change:
     change = change or stats.mean_ratio(base.values, own.values)
     if change is None:
         ratio = float(np.median(own.values) / np.median(base.values))
-        return None, [f"{times(ratio)} by a single reading: an interval needs at least two of each"]
+        return None, [Reason(f"{times(ratio)} by a single reading: an interval needs at least two of each")]
     return change, []
 
 
@@ -87,13 +97,14 @@ def _energies(baseline: Run, run: Run, base: Estimate, own: Estimate) -> Change:
     100:2008, 4.3.7), in the busy power of the one that drew less.
     """
     if base.low <= 0 or own.low <= 0:
-        return None, ["the energy of one inference is not told apart from nothing: measure with a finer meter"]
+        return None, [Reason("the energy of one inference cannot be told from nothing", "measure with a finer meter")]
     drift = 1.96 / math.sqrt(3) * _idle_drift(baseline, run)
     below = math.hypot(math.log(own.point / own.low), math.log(base.high / base.point), drift)
     above = math.hypot(math.log(own.high / own.point), math.log(base.point / base.low), drift)
     ratio = own.point / base.point
     method = f"{stats.ONE_LAUNCH}: both intervals and the drift of idle power between them (MOVER)"
-    return Estimate(ratio, ratio * math.exp(-below), ratio * math.exp(above), own.confidence, method), []
+    low, high = ratio * math.exp(-below), ratio * math.exp(above)
+    return Estimate(ratio, low, high, own.confidence, method, Omission.LAUNCHES), []
 
 
 def _idle_drift(baseline: Run, run: Run) -> float:
@@ -106,9 +117,9 @@ def _idle_drift(baseline: Run, run: Run) -> float:
 
 
 def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Change:
-    if run.case.get("scenario") == "sustained":
+    if run.case.scenario == "sustained":
         change = _over_time(base, own)
-        return change, [] if change is not None else ["too few windows for an interval: set a longer max_duration_s"]
+        return change, [] if change is not None else [_FEW_WINDOWS]
     together = baseline.campaign == run.campaign and base.rounds is not None and own.rounds is not None
     if together and base.rounds is not None and own.rounds is not None:
         change = stats.ratio_estimate(
@@ -120,11 +131,11 @@ def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Ch
             keep=_unmarked(run, own.rounds),
         )
         if change is None:
-            return None, ["too few rounds in turns with the baseline for an interval: measure for longer"]
+            return None, [_FEW_ROUNDS]
     else:
         change = _apart(base, own)
         if change is None:
-            return None, ["too few samples for an interval: measure for longer"]
+            return None, [_FEW_SAMPLES]
     return _widened(change, float(np.median(own.values) / np.median(base.values)))
 
 
@@ -140,9 +151,9 @@ def _widened(change: Estimate, medians: float) -> Change:
         low = change.low
     if not telling and change.high < 1 <= high:
         high = change.high
-    remarks = [f"the ratio of all samples' medians is {times(medians)}"] if telling else []
+    remarks = [Reason(f"the ratio of all samples' medians is {times(medians)}")] if telling else []
     method = f"{change.method}, widened to the medians of all samples"
-    return Estimate(change.point, low, high, change.confidence, method), remarks
+    return replace(change, low=low, high=high, method=method), remarks
 
 
 def _unmarked(run: Run, rounds: IntArray) -> npt.NDArray[np.bool_]:
@@ -158,7 +169,7 @@ def _apart(base: Measurement, own: Measurement) -> Estimate | None:
         change = _quotient_of_medians(base.values, own.values)
     if change is None:
         return None
-    return Estimate(change.point, change.low, change.high, change.confidence, f"{UNPAIRED}: {change.method}")
+    return replace(change, method=f"{UNPAIRED}: {change.method}", omits=Omission.DRIFT)
 
 
 #: Windows that an interval over time needs: of fewer, the outermost twentieth is no window.
@@ -181,7 +192,7 @@ def _over_time(base: Measurement, own: Measurement) -> Estimate | None:
         return None
     low, point, high = np.quantile(medians[1][:count] / medians[0][:count], (0.025, 0.5, 0.975))
     method = f"{UNPAIRED}: 95 % of {count} windows, each at the same time since its load began"
-    return Estimate(float(point), float(low), float(high), 0.95, method)
+    return Estimate(float(point), float(low), float(high), 0.95, method, Omission.DRIFT)
 
 
 def _quotient_of_medians(base: FloatArray, own: FloatArray) -> Estimate | None:

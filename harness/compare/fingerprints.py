@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from harness.model import Run, Validity
+from harness.model import Reason, Run, Validity, sentence
 from harness.units import human
 
 #: What a fingerprint holds that differs between variants by nature, or changes no number. Anything else matters: a key
@@ -58,19 +58,19 @@ class Difference:
         return f"{self.name} {said(self.key, self.before)} -> {said(self.key, self.after)}"
 
 
-def obstacle(baseline: Run, run: Run) -> str:
-    """Return why two runs cannot be compared, listing what differs, or "" if they can."""
+def obstacle(baseline: Run, run: Run) -> Reason | None:
+    """Return why two runs cannot be compared, listing what differs, None if they can."""
     for role, one in (("baseline", baseline), ("run", run)):
         if one.validity is Validity.INVALID:
-            return f"the {role} is invalid: {'; '.join(one.reasons) or 'no reason was recorded'}"
+            return Reason(f"the {role} is invalid: {sentence(one.reasons) or 'no reason was recorded'}")
     found = differences(baseline, run)
-    return f"not measured alike: {'; '.join(map(str, found))}" if found else ""
+    return Reason(f"not measured alike: {sentence(found)}") if found else None
 
 
 def differences(baseline: Run, run: Run) -> list[Difference]:
     """Return what differs of everything that could change a number, what can change it most first."""
-    found = {key: Difference(key, baseline.case.get(key), run.case.get(key)) for key in CASE}
-    found = {key: one for key, one in found.items() if (one.before, one.after) != (None, None)}
+    found = {key: Difference(key, getattr(baseline.case, key), getattr(run.case, key)) for key in CASE}
+    found = {key: one for key, one in found.items() if {one.before, one.after} - {None, ""}}
     before, after = _flat(baseline.fingerprint), _flat(run.fingerprint)
     for key in sorted({*before, *after} - found.keys()):  # what the case says too, such as the threads, is said once
         if _matters(key):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.model import Comparison, Criterion, Estimate, Judgement, Run, Validity, Verdict
+from harness.model import Comparison, Criterion, Estimate, Judgement, Run, Validity, Verdict, sentence
 from harness.stats import statistic
 from harness.units import human, points, significant
 from harness.vocabulary import METRICS, MetricInfo
@@ -32,7 +32,7 @@ def _judgement(run: Run, comparison: Comparison | None, line: Criterion) -> Judg
 
 def _finding(run: Run, comparison: Comparison | None, line: Criterion) -> tuple[bool, str]:
     if run.validity is Validity.INVALID:
-        return False, f"the run is invalid: {'; '.join(run.reasons) or 'no reason was recorded'}"
+        return False, f"the run is invalid: {sentence(run.reasons) or 'no reason was recorded'}"
     info = METRICS.get(line.metric)
     if info is None or line.rule not in info.rules:
         return False, f"{line.rule!r} cannot be judged; write {' or '.join(info.rules) if info else 'a known metric'}"

@@ -20,7 +20,7 @@ from harness.compare.fingerprints import CASE, differences
 from harness.compare.launches import levels, ratio_of_launches
 from harness.compare.shares import share_change
 from harness.compare.verdicts import accuracy_change, margin, verdict
-from harness.model import Estimate, Measurement, Run, Validity, Verdict
+from harness.model import Estimate, Measurement, Run, Validity, Verdict, sentence
 from harness.stats import absence, statistic
 from harness.vocabulary import METRICS
 
@@ -35,6 +35,7 @@ _REPEATED: Final = {
 _LATENCIES: Final = {"latency_p50_s": 0.5, "latency_p90_s": 0.9}
 #: Times drift from night to night by more than readings within a night show.
 _DRIFTING: Final = frozenset({"latency_p50_s", "latency_p90_s", "load_s", "first_inference_s", "energy_j"})
+_ROLES: Final = ("first", "second")
 _NIGHTS = "drift between the nights is not in the interval"
 
 
@@ -85,11 +86,11 @@ def nights(before: Run, after: Run, suite: Mapping[str, Any], baselines: tuple[R
 
 def _refusal(before: Run, after: Run) -> str:
     """Return why numbers of the two say nothing about each other, "" if they do."""
-    for name, one in (("first", before), ("second", after)):
+    for name, one in zip(_ROLES, (before, after), strict=True):
         if one.validity is Validity.INVALID:
             return f"the {name} run is invalid"
-    asked = [str(one) for one in differences(before, after) if one.key in _QUESTION]
-    return f"another question was asked: {'; '.join(asked)}" if asked else ""
+    asked = [one for one in differences(before, after) if one.key in _QUESTION]
+    return f"another question was asked: {sentence(asked)}" if asked else ""
 
 
 def _latencies(
@@ -138,7 +139,7 @@ def _with_baselines(before: Run, after: Run, baselines: tuple[Run | None, Run | 
     if first is None or second is None or before.id == first.id or after.id == second.id:
         return []
     known = all(not absence(one.measurements.get("latency_s")) for one in (first, second))
-    same = known and first.variant.get("sha256") == second.variant.get("sha256")
+    same = known and first.variant.sha256 == second.variant.sha256
     return [(before, first), (after, second)] if same else []
 
 
@@ -150,16 +151,12 @@ def _share(run: Run, base: Run, metric: str) -> float | None:
 def _costs(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[Change]:
     for metric, ratio in _REPEATED.items():
         info = METRICS[ratio]
-        change, remarks = cost_change(info, before, after)
-        yield _judged(metric, METRICS[metric].title, before, after, change, margin(info, suite), _renamed(remarks))
+        change, reasons = cost_change(info, before, after, _ROLES)
+        yield _judged(metric, METRICS[metric].title, before, after, change, margin(info, suite), sentence(reasons))
     for metric, info in METRICS.items():
         if info.kind == "share" and metric in {*before.measurements, *after.measurements}:
-            change, remarks = share_change(info, before, after)
-            yield _judged(metric, info.title, before, after, change, margin(info, suite), _renamed(remarks))
-
-
-def _renamed(remarks: list[str]) -> str:
-    return "; ".join(text.replace("baseline: ", "first: ").replace("run: ", "second: ") for text in remarks)
+            change, reasons = share_change(info, before, after, _ROLES)
+            yield _judged(metric, info.title, before, after, change, margin(info, suite), sentence(reasons))
 
 
 def _accuracies(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[Change]:
@@ -172,20 +169,20 @@ def _accuracies(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[C
             why = "the two nights judged other images"
             yield Change(metric, info.title, numbers[0], numbers[1], None, Verdict.INCOMPARABLE, why)
             continue
-        change, remarks = accuracy_change(info, before, after, suite)
+        change, reasons = accuracy_change(info, before, after, suite)
         if change is not None and _same_outputs(before, after):
             change = Estimate(0.0, 0.0, 0.0, 1.0, "exact: the same file gave the same outputs, bit for bit")
-        found = _judged(metric, info.title, before, after, change, margin(info, suite), "; ".join(remarks))
+        found = _judged(metric, info.title, before, after, change, margin(info, suite), sentence(reasons))
         yield found
 
 
 def _same_outputs(before: Run, after: Run) -> bool:
-    same_file = before.variant.get("sha256") == after.variant.get("sha256")
+    same_file = before.variant.sha256 == after.variant.sha256
     return same_file and before.outputs is not None and np.array_equal(before.outputs, np.asarray(after.outputs))
 
 
 def _lacking(before: Run, after: Run, metric: str) -> str:
-    for name, run in (("first", before), ("second", after)):
+    for name, run in zip(_ROLES, (before, after), strict=True):
         value, _, reason = statistic(run, metric)
         if value is None:
             return f"{name}: {reason}"

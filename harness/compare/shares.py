@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from harness import stats
-from harness.compare.costs import Change
-from harness.model import Estimate, FloatArray, Measurement, Run
+from harness.compare.costs import ROLES, Change
+from harness.model import Estimate, FloatArray, Measurement, Omission, Reason, Run
 from harness.stats import absence
 from harness.vocabulary import MetricInfo
 
 
-def share_change(info: MetricInfo, baseline: Run, run: Run) -> Change:
+def share_change(info: MetricInfo, baseline: Run, run: Run, roles: tuple[str, str] = ROLES) -> Change:
     """Return the difference of one share with its interval, or None with the reason as the only remark.
 
     The frames of a block share their fate, so they are no independent trials; launches are. Where no launch differs
@@ -24,13 +25,14 @@ def share_change(info: MetricInfo, baseline: Run, run: Run) -> Change:
         info: a metric of kind "share".
         baseline: the run of the baseline.
         run: the run of the variant.
+        roles: what the two are called in reasons.
     """
     found: list[Measurement] = []
-    for role, one in (("baseline", baseline), ("run", run)):
+    for role, one in zip(roles, (baseline, run), strict=True):
         measurement = one.measurements.get(info.measurement)
         reason = absence(measurement)
         if measurement is None or reason:
-            return None, [f"{role}: {reason}"]
+            return None, [Reason(f"{role}: {reason}")]
         found.append(measurement)
     return _difference(*found), []
 
@@ -44,7 +46,7 @@ def _difference(base: Measurement, own: Measurement) -> Estimate | None:
     low, high = stats.confidence_sequence(np.array(shared))
     if not (math.isfinite(low) and math.isfinite(high)):
         method = f"{stats.ONE_LAUNCH}: {frames.method}"
-        return Estimate(frames.point, frames.low, frames.high, frames.confidence, method)
+        return replace(frames, method=method, omits=Omission.LAUNCHES)
     method = f"confidence sequence over {len(shared)} launches, at least as wide as {frames.method}"
     return Estimate(frames.point, min(low, frames.low), max(high, frames.high), frames.confidence, method)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import numpy as np
 
-from harness import registry, stats
-from harness.compare.costs import UNPAIRED, cost_change
+from harness import registry
+from harness.compare.costs import ROLES, cost_change
 from harness.compare.fingerprints import obstacle
 from harness.compare.shares import share_change
-from harness.model import Comparison, Estimate, Run, Task, Validity, Verdict
+from harness.model import Circumstance, Comparison, Estimate, Omission, Reason, Run, Task, Validity, Verdict, sentence
 from harness.vocabulary import METRICS, MetricInfo
 
 #: How much a metric in pixels may move without anybody minding, where the suite sets no margin for it.
@@ -36,7 +36,7 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
     names += [name for name, info in METRICS.items() if info.kind == "share" and name in run.measurements]
     names += [name for name, info in METRICS.items() if info.paired and {name} & {*baseline.accuracy, *run.accuracy}]
     if reason:
-        return [Comparison(name, baseline.id, run.id, None, Verdict.INCOMPARABLE, reason) for name in names]
+        return [Comparison(name, baseline.id, run.id, None, Verdict.INCOMPARABLE, (reason,)) for name in names]
     return [_comparison(METRICS[name], baseline, run, suite) for name in names]
 
 
@@ -61,40 +61,43 @@ def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is
 
 def _comparison(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]) -> Comparison:
     if info.kind == "ratio":
-        change, remarks = cost_change(info, baseline, run)
+        change, reasons = cost_change(info, baseline, run)
     elif info.kind == "share":
-        change, remarks = share_change(info, baseline, run)
+        change, reasons = share_change(info, baseline, run)
     else:
-        change, remarks = accuracy_change(info, baseline, run, suite)
+        change, reasons = accuracy_change(info, baseline, run, suite)
     found = verdict(
         change,
         neutral=1.0 if info.kind == "ratio" else 0.0,
         margin=margin(info, suite),
         higher_is_better=not info.lower_is_better,
     )
-    if change is not None:
-        found, doubt = _doubted(found, change)
-        remarks = [*doubt, *remarks, *_circumstances(baseline, run)]
-    return Comparison(info.name, baseline.id, run.id, change, found, "; ".join(remarks))
+    if change is None:
+        return Comparison(info.name, baseline.id, run.id, None, found, tuple(reasons))
+    found, doubt = _doubted(found, change)
+    around = tuple(_circumstances(baseline, run))
+    return Comparison(info.name, baseline.id, run.id, change, found, (*doubt, *reasons), around)
 
 
-def _doubted(found: Verdict, change: Estimate) -> tuple[Verdict, list[str]]:
+_DOUBTS: Final = {
+    Omission.DRIFT: Reason("not measured in turns, so drift between the two is not in the interval"),
+    Omission.LAUNCHES: Reason("too few launches, so the variance between launches is not in the interval"),
+}
+
+
+def _doubted(found: Verdict, change: Estimate) -> tuple[Verdict, list[Reason]]:
     # An interval that leaves out a source of variance may show a difference larger than that source, never sameness.
-    if change.method.startswith(UNPAIRED):
-        doubt = "not measured in turns, so drift between the two is not in the interval"
-    elif change.method.startswith(stats.ONE_LAUNCH):
-        doubt = "too few launches, so the variance between launches is not in the interval"
-    else:
+    if change.omits is Omission.NOTHING:
         return found, []
-    return (Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found), [doubt]
+    return (Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found), [_DOUBTS[change.omits]]
 
 
-def _circumstances(baseline: Run, run: Run) -> list[str]:
-    remarks = ["quick"] if baseline.quick or run.quick else []
-    for role, one in (("baseline", baseline), ("run", run)):
+def _circumstances(baseline: Run, run: Run) -> Iterator[Circumstance]:
+    if baseline.quick or run.quick:
+        yield Circumstance("quick")
+    for role, one in zip(ROLES, (baseline, run), strict=True):
         if one.validity is Validity.DEGRADED:
-            remarks.append(f"{role} degraded: {'; '.join(one.reasons)}")
-    return remarks
+            yield Circumstance(f"{role} degraded", sentence(one.reasons))
 
 
 def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
@@ -107,14 +110,14 @@ def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
 
 def accuracy_change(
     info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]
-) -> tuple[Estimate | None, list[str]]:
+) -> tuple[Estimate | None, list[Reason]]:
     """Return run minus baseline in one accuracy, paired on the same images, and what must be said about it."""
-    for role, one in (("baseline", baseline), ("run", run)):
+    for role, one in zip(ROLES, (baseline, run), strict=True):
         if one.outputs is None or one.labels is None or len(one.labels) == 0:
-            return None, [f"the {role} has no stored outputs to pair with"]
+            return None, [Reason(f"the {role} has no stored outputs to pair with")]
     if not np.array_equal(np.asarray(baseline.labels), np.asarray(run.labels)):
-        return None, ["the two were not measured on the same images"]
+        return None, [Reason("the two were not measured on the same images")]
     task = Task(suite["task"]["kind"], suite["task"].get("positive", ""))
-    metrics = registry.load("metrics", task.kind, file=str(run.case.get("suite", "")), key="task.kind")
+    metrics = registry.load("metrics", task.kind, file=run.case.suite, key="task.kind")
     change = metrics.compare(baseline.outputs, run.outputs, run.labels, run.classes, task, info.name)
-    return change, [] if change is not None else ["too few cases of its kind in the test split to compare"]
+    return change, [] if change is not None else [Reason("too few cases of its kind in the test split to compare")]

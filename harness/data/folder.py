@@ -9,6 +9,7 @@ alphabetical); `resize = [64, 64]` brings all images to one height and width; `m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -63,15 +64,27 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
     """
     root = base / options.path
     if not root.is_dir():
-        raise _wrong(root, "there is no such folder; correct `path` in [data] or put the images there")
+        raise _wrong(root, "there is no such folder", remedy="correct `path` in [data] or put the images there")
     root = root / split if (root / split).is_dir() else root
     if (root / "images").is_dir() and (root / "masks").is_dir():
         return _segmentation(root, options, split)
     return _classification(root, options, split)
 
 
-def _wrong(path: Path, message: str) -> LabError:
-    return LabError(message, file=str(path))
+def example(folder: Path) -> Mapping[str, Any]:
+    """Write six grey images into one folder for each of three classes and return the keys that read them."""
+    from PIL import Image
+
+    classes = ["normal", "cyst", "solid"]
+    for index, pixels in enumerate(np.arange(6 * 8 * 10, dtype=np.uint8).reshape(6, 8, 10)):
+        file = folder / "example" / classes[index % 3] / f"{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+    return {"path": "example", "classes": classes}
+
+
+def _wrong(path: Path, text: str, *, remedy: str) -> LabError:
+    return LabError(text, remedy=remedy, file=str(path))
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -83,11 +96,11 @@ def _images_in(folder: Path) -> list[Path]:
     found = _visible(folder)
     for path in found:
         if path.is_dir():
-            raise _wrong(path, "is a folder inside a folder of images; move its images up or remove it")
+            raise _wrong(path, "is a folder inside a folder of images", remedy="move its images up or remove it")
         if path.suffix.lower() not in SUFFIXES:
-            raise _wrong(path, f"is not one of {' '.join(SUFFIXES)}; convert or remove it")
+            raise _wrong(path, f"is not one of {' '.join(SUFFIXES)}", remedy="convert or remove it")
     if not found:
-        raise _wrong(folder, "holds no image; add some or remove the folder")
+        raise _wrong(folder, "holds no image", remedy="add some or remove the folder")
     return found
 
 
@@ -95,13 +108,15 @@ def _classification(root: Path, options: Options, split: str) -> Samples:
     folders = {path.name: path for path in _visible(root) if path.is_dir()}
     classes = options.classes or tuple(folders)
     if not folders:
-        raise _wrong(root, "holds no folder; put the images into one folder a class")
+        raise _wrong(root, "holds no folder", remedy="put the images into one folder a class")
     for name in classes:
         if name not in folders:
-            raise _wrong(root, f"has no folder for the class {name!r}, only {', '.join(folders)}; correct `classes`")
+            raise _wrong(
+                root, f"has no folder for the class {name!r}, only {', '.join(folders)}", remedy="correct `classes`"
+            )
     for name, folder in folders.items():
         if name not in classes:
-            raise _wrong(folder, "is not named in `classes` of [data]; add or remove it")
+            raise _wrong(folder, "is not named in `classes` of [data]", remedy="add or remove it")
     files = [(path, index) for index, name in enumerate(classes) for path in _images_in(folders[name])]
     images = _stack([path for path, _ in files], options)
     return Samples(
@@ -117,10 +132,10 @@ def _segmentation(root: Path, options: Options, split: str) -> Samples:
     masks = {path.stem: path for path in _images_in(root / "masks")}
     for path in pictures:
         if path.stem not in masks:
-            raise _wrong(path, "has no mask; put one of the same name into masks/")
+            raise _wrong(path, "has no mask", remedy="put one of the same name into masks/")
     extra = masks.keys() - {path.stem for path in pictures}
     if extra:
-        raise _wrong(masks[min(extra)], "has no image; put one of the same name into images/ or remove it")
+        raise _wrong(masks[min(extra)], "has no image", remedy="put one of the same name into images/ or remove it")
     indices, classes = _classes(np.stack([_mask(path, masks[path.stem], options) for path in pictures]), options, root)
     return Samples(
         images=_stack(pictures, options),
@@ -138,7 +153,11 @@ def _classes(masks: Bytes, options: Options, root: Path) -> tuple[Bytes, tuple[s
         masks, values = (masks == 255).astype(np.uint8), np.minimum(values, 1)
     names = options.classes or tuple(str(index) for index in range(max(2, int(values.max()) + 1)))
     if values.max() >= len(names):
-        raise _wrong(root / "masks", f"goes up to class {values.max()}, but `classes` in [data] names {len(names)}")
+        raise _wrong(
+            root / "masks",
+            f"goes up to class {values.max()}, but `classes` in [data] names {len(names)}",
+            remedy="name every class",
+        )
     return masks, names
 
 
@@ -150,13 +169,13 @@ def _open(path: Path) -> Image:
         frames = getattr(image, "n_frames", 1)
         image.load()
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _wrong(path, "is not an image that can be read; replace or remove it") from error
+        raise _wrong(path, "is not an image that can be read", remedy="replace or remove it") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise _wrong(path, f"is a corrupt image ({error}); replace or remove it") from error
+        raise _wrong(path, f"is a corrupt image ({error})", remedy="replace or remove it") from error
     if frames > 1:
-        raise _wrong(path, f"holds {frames} pictures; save each as a file of its own")
+        raise _wrong(path, f"holds {frames} pictures", remedy="save each as a file of its own")
     if image.mode.startswith(("I", "F")):
-        raise _wrong(path, f"has more than 8 bits a pixel ({image.mode}); save it with 8")
+        raise _wrong(path, f"has more than 8 bits a pixel ({image.mode})", remedy="save it with 8")
     return image
 
 
@@ -166,7 +185,9 @@ def _picture(path: Path, options: Options) -> Bytes:
     if options.mode:
         image = image.convert(options.mode)
     elif image.mode not in ("L", "RGB"):
-        raise _wrong(path, f'is neither 8-bit grey nor RGB but {image.mode}; set mode = "L" or "RGB" in [data]')
+        raise _wrong(
+            path, f"is neither 8-bit grey nor RGB but {image.mode}", remedy='set mode = "L" or "RGB" in [data]'
+        )
     if options.resize is not None:
         from PIL import Image
 
@@ -179,9 +200,9 @@ def _mask(picture: Path, path: Path, options: Options) -> Bytes:
     """Return one mask (H, W) of the size its image ends up with."""
     mask, size = _open(path), _open(picture).size
     if mask.mode not in ("L", "P", "1"):
-        raise _wrong(path, f"is a mask in {mask.mode}; save one grey value, the class index, for each pixel")
+        raise _wrong(path, f"is a mask in {mask.mode}", remedy="save one grey value, the class index, for each pixel")
     if mask.size != size:
-        raise _wrong(path, f"is {_spelled(mask.size)} and its image {_spelled(size)} pixels; make them alike")
+        raise _wrong(path, f"is {_spelled(mask.size)} and its image {_spelled(size)} pixels", remedy="make them alike")
     if options.resize is not None:
         from PIL import Image
 
@@ -203,12 +224,14 @@ def _stack(paths: list[Path], options: Options) -> npt.NDArray[Any]:
         if pixels.shape[:2] != first.shape[:2]:
             raise _wrong(
                 path,
-                f"is {pixels.shape[0]}x{pixels.shape[1]} pixels and {paths[0].name} {first.shape[0]}x{first.shape[1]}; "
-                f"set resize = [{first.shape[0]}, {first.shape[1]}] in [data]",
+                f"is {pixels.shape[0]}x{pixels.shape[1]} pixels and {paths[0].name} {first.shape[0]}x{first.shape[1]}",
+                remedy=f"set resize = [{first.shape[0]}, {first.shape[1]}] in [data]",
             )
         if pixels.shape[2] != first.shape[2]:
             raise _wrong(
-                path, f'and {paths[0].name} are not both grey or both colour; set mode = "L" or "RGB" in [data]'
+                path,
+                f"and {paths[0].name} are not both grey or both colour",
+                remedy='set mode = "L" or "RGB" in [data]',
             )
         stack[index] = pixels
     return stack

@@ -63,7 +63,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
     elif f"{prefix}labels" in arrays:
         labels, classes = _labels(arrays, f"{prefix}labels", len(images), options, path)
     else:
-        raise _wrong(path, f"has no {prefix}labels and no {prefix}masks, only {_listed(arrays)}; add one")
+        raise _wrong(path, f"has no {prefix}labels and no {prefix}masks, only {_listed(arrays)}", remedy="add one")
     return Samples(
         images=images,
         labels=labels,
@@ -73,8 +73,15 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
     )
 
 
-def _wrong(path: Path, message: str, key: str = "") -> LabError:
-    return LabError(message, file=str(path), key=key)
+def example(folder: Path) -> Mapping[str, Any]:
+    """Write six grey images of three classes into `example.npz` and return the keys that read them."""
+    images = np.arange(6 * 8 * 10, dtype=np.uint8).reshape(6, 8, 10)
+    np.savez(folder / "example.npz", images=images, labels=np.arange(6) % 3)
+    return {"path": "example.npz", "classes": ["normal", "cyst", "solid"]}
+
+
+def _wrong(path: Path, text: str, key: str = "", *, remedy: str) -> LabError:
+    return LabError(text, remedy=remedy, file=str(path), key=key)
 
 
 def _listed(arrays: Mapping[str, Array]) -> str:
@@ -85,16 +92,16 @@ def _read(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not hasattr(archive, "files"):
-                raise _wrong(path, "is a single array; save images and labels together with numpy.savez")
+                raise _wrong(path, "is a single array", remedy="save images and labels together with numpy.savez")
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
-        raise _wrong(path, "there is no such file; correct `path` in [data] or put the data there") from error
+        raise _wrong(path, "there is no such file", remedy="correct `path` in [data] or put the data there") from error
     except IsADirectoryError as error:
-        raise _wrong(path, 'is a folder; for a folder of images write source = "folder"') from error
+        raise _wrong(path, "is a folder", remedy='for a folder of images write source = "folder"') from error
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         if "pickle" in str(error):
-            raise _wrong(path, "holds Python objects, which are never loaded; save plain arrays") from error
-        raise _wrong(path, f"cannot be read as an .npz ({error}); copy or save it again") from error
+            raise _wrong(path, "holds Python objects, which are never loaded", remedy="save plain arrays") from error
+        raise _wrong(path, f"cannot be read as an .npz ({error})", remedy="copy or save it again") from error
 
 
 def _prefix(arrays: Mapping[str, Array], split: str, path: Path) -> str:
@@ -103,7 +110,9 @@ def _prefix(arrays: Mapping[str, Array], split: str, path: Path) -> str:
             return f"{spelling}_"
     if "images" in arrays:
         return ""
-    raise _wrong(path, f"has no array images or {split}_images, only {_listed(arrays)}; rename one, or correct `split`")
+    raise _wrong(
+        path, f"has no array images or {split}_images, only {_listed(arrays)}", remedy="rename one, or correct `split`"
+    )
 
 
 def _images(images: Array, path: Path, key: str) -> Array:
@@ -111,24 +120,24 @@ def _images(images: Array, path: Path, key: str) -> Array:
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4 or 0 in images.shape:
-        raise _wrong(path, f"has the shape {images.shape}; (N, H, W) or (N, H, W, C) is needed", key)
+        raise _wrong(path, f"has the shape {images.shape}", key, remedy="(N, H, W) or (N, H, W, C) is needed")
     if images.shape[3] > 4 and images.shape[1] <= 4:
-        raise _wrong(path, f"has its channels first, {images.shape}; save images.transpose(0, 2, 3, 1)", key)
+        raise _wrong(path, f"has its channels first, {images.shape}", key, remedy="save images.transpose(0, 2, 3, 1)")
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind not in "iufb":
-        raise _wrong(path, f"holds {images.dtype}; numbers are needed", key)
+        raise _wrong(path, f"holds {images.dtype}", key, remedy="numbers are needed")
     converted = images.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(converted).all(axis=(1, 2, 3)))
     if bad.size:
-        raise _wrong(path, f"image {bad[0]} holds NaN or infinity; repair or remove it", key)
+        raise _wrong(path, f"image {bad[0]} holds NaN or infinity", key, remedy="repair or remove it")
     return converted
 
 
 def _whole(values: Array, path: Path, key: str) -> IntArray:
     """Return class indices as int64; labels of 0.5 or -1 are nobody's class."""
     if values.dtype.kind not in "iufb" or not np.array_equal(values, np.rint(values)) or values.min() < 0:
-        raise _wrong(path, "must be class indices: whole numbers from 0", key)
+        raise _wrong(path, "must be class indices", key, remedy="save whole numbers from 0")
     return values.astype(np.int64)
 
 
@@ -136,7 +145,12 @@ def _names(highest: int, options: Options, path: Path, key: str) -> tuple[str, .
     if not options.classes:
         return tuple(str(index) for index in range(highest + 1))
     if highest >= len(options.classes):
-        raise _wrong(path, f"goes up to class {highest}, but `classes` in [data] names {len(options.classes)}", key)
+        raise _wrong(
+            path,
+            f"goes up to class {highest}, but `classes` in [data] names {len(options.classes)}",
+            key,
+            remedy="name every class",
+        )
     return options.classes
 
 
@@ -146,9 +160,9 @@ def _labels(
     labels = arrays[key]
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels  # MedMNIST's (N, 1)
     if labels.ndim != 1:
-        raise _wrong(path, f"has the shape {labels.shape}; one label an image, (N,), is needed", key)
+        raise _wrong(path, f"has the shape {labels.shape}", key, remedy="one label an image, (N,), is needed")
     if len(labels) != count:
-        raise _wrong(path, f"holds {len(labels)} labels for {count} images; save them again together", key)
+        raise _wrong(path, f"holds {len(labels)} labels for {count} images", key, remedy="save them again together")
     if labels.dtype.kind == "U":
         return _named(labels, options, path, key)
     whole = _whole(labels, path, key)
@@ -164,7 +178,12 @@ def _named(labels: Array, options: Options, path: Path, key: str) -> tuple[IntAr
     classes = options.classes or tuple(sorted({str(label) for label in labels}))
     unknown = sorted({str(label) for label in labels} - set(classes))
     if unknown:
-        raise _wrong(path, f"holds the class {unknown[0]!r}, which `classes` in [data] does not name", key)
+        raise _wrong(
+            path,
+            f"holds the class {unknown[0]!r}, which `classes` in [data] does not name",
+            key,
+            remedy="name every class",
+        )
     index = {name: position for position, name in enumerate(classes)}
     return np.array([index[str(label)] for label in labels], np.int64), classes
 
@@ -175,9 +194,12 @@ def _masks(
     masks = masks[..., 0] if masks.ndim == 4 and masks.shape[3] == 1 else masks
     if masks.shape != images.shape[:3]:
         raise _wrong(
-            path, f"has the shape {masks.shape} for images of {images.shape[:3]}; save them again together", key
+            path,
+            f"has the shape {masks.shape} for images of {images.shape[:3]}",
+            key,
+            remedy="save them again together",
         )
     whole = _whole(masks, path, key)
     if whole.max() > 255:
-        raise _wrong(path, f"goes up to class {whole.max()}; at most 256 classes are possible", key)
+        raise _wrong(path, f"goes up to class {whole.max()}", key, remedy="at most 256 classes are possible")
     return whole.astype(np.uint8), _names(int(whole.max()), options, path, key)

@@ -25,6 +25,7 @@ from typing import NoReturn
 
 from harness import cache_dir
 from harness.errors import MissingTool, Unsupported
+from harness.ports import Target
 
 #: How pip says that it could not ask an index.
 _NO_INDEX = ("connection broken", "ssl certificate")
@@ -40,25 +41,6 @@ class NoWheel(Unsupported):
     def __init__(self, text: str, *, device: str, distribution: str, remedy: str = "") -> None:
         self.distribution = distribution
         super().__init__(text, device=device, remedy=remedy)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What wheels must fit: `python` as (3, 11), `machine` as uname says, `glibc` as (2, 36)."""
-
-    python: tuple[int, int]
-    machine: str
-    glibc: tuple[int, int]
-
-    @property
-    def platforms(self) -> list[str]:
-        """The platform tags this target takes, newest first (PEP 600 and its legacy names)."""
-        major, minor = self.glibc
-        tags = [f"manylinux_{major}_{m}_{self.machine}" for m in range(minor, 4, -1)]
-        return [*tags, f"manylinux2014_{self.machine}", f"linux_{self.machine}"]
-
-    def __str__(self) -> str:
-        return f"cp{self.python[0]}{self.python[1]} on {self.machine} with glibc {self.glibc[0]}.{self.glibc[1]}"
 
 
 @dataclass(frozen=True, slots=True)

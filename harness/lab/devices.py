@@ -5,27 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 
 from harness import registry
 from harness.errors import LabError
-from harness.lab.reading import check, parse, shown
-from harness.lab.tables import DeviceTable, checked_id
+from harness.lab.reading import check, check_name, parse, shown
+from harness.lab.tables import DeviceTable
 from harness.model import Address, Device, Limits
-
-#: Neither a host nor a user may begin with "-": a command line would take it for an option.
-_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9]+)?")
-#: Schemes that FORMATS names whose file may be missing from this version: said apart from a misspelling.
-_EXAMPLES: Final = {
-    "ssh": "ssh://bench@pi5.lab:22",
-    "adb": "adb://SERIAL or adb://HOST:PORT",
-    "labgrid": "labgrid://PLACE",
-    "local": "local:",
-}
 
 
 def address(text: str, *, file: str) -> Address:
@@ -39,68 +27,48 @@ def address(text: str, *, file: str) -> Address:
     if "@" in rest and ":" in rest.rpartition("@")[0].removeprefix("//"):
         raise LabError(
             "a password must not stand in a file",
-            remedy="remove it and use the SSH agent or `identity` in [ssh]",
+            remedy="remove it and let the device know a key of yours",
             file=file,
             key="address",
         )
     schemes = registry.names("transports")
     if not colon or scheme not in schemes:
-        hint = "" if colon else f" (an address begins with its scheme, for example {_EXAMPLES['ssh']})"
+        hint = "" if colon else f" (an address begins with its scheme: {', '.join(examples(file=file))})"
         raise LabError(
             f"unknown scheme {scheme!r}{hint}", remedy=registry.suggestion(scheme, schemes), file=file, key="address"
         )
-    parts = _split(scheme, rest)
-    if parts is None:
-        example = _EXAMPLES.get(scheme, f"{scheme}://NAME")
-        raise LabError(f"{text!r} is not an address", remedy=f"write {example}", file=file, key="address")
-    return parts
-
-
-def _split(scheme: str, rest: str) -> Address | None:
-    if scheme == "local":
-        return None if rest.strip("/") else Address("local")
-    if not rest.startswith("//"):
-        return None
+    transport = registry.load("transports", scheme, file=file, key="address")
     try:
-        url = urlsplit(f"{scheme}:{rest}")
-        port, user = url.port or 0, url.username or ""
-    except ValueError:
-        return None
-    bare = url.netloc.rpartition("@")[2]  # url.hostname would make a serial number lower-case
-    host = bare.removesuffix(f":{url.port}") if url.port is not None else bare
-    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if (
-        url.path.strip("/")
-        or url.query
-        or url.fragment
-        or not _HOST.fullmatch(host)
-        or (user and not _NAME.fullmatch(user))
-    ):
-        return None
-    if scheme == "adb":
-        if user:
-            return None
-        return Address("adb", host=host, port=port) if port else Address("adb", serial=host)
-    return Address(scheme, host=host, user=user, port=port)
+        found: Address = transport.address(rest)
+    except ValueError as error:
+        raise LabError(
+            f"{text!r} is not an address", remedy=f"write {transport.EXAMPLE}", file=file, key="address"
+        ) from error
+    return found
+
+
+def examples(*, file: str) -> list[str]:
+    """Return an address of each scheme; `file` is who asks, for the error of a transport that cannot be loaded."""
+    names = registry.names("transports")
+    return [str(registry.load("transports", name, file=file, key="address").EXAMPLE) for name in names]
 
 
 def read_device(path: Path) -> Device:
     """Return the device that a file describes; raises LabError naming file and key."""
     file, raw = shown(path), parse(path)
-    try:
-        checked_id(path.stem)
-    except ValueError as error:
-        raise LabError(f"the file's name is the device's id, and {error}", file=file) from error
+    check_name(path, "device")
     if path.stem == "all":
         raise LabError("'all' selects every device and cannot be one's id", remedy="rename the file", file=file)
     spelled = raw.get("address")
     place = address(spelled, file=file) if isinstance(spelled, str) else None
     own = _transport_table(raw, place.scheme if place else "", file=file)
-    settings = _runner_table(raw, file=file)
+    settings = _chosen_table(raw, "runners", "runner", file=file)
+    lease_options = _chosen_table(raw, "leases", "lease", file=file)
     table = check(DeviceTable, raw, file=file)
     if place is None:
-        raise LabError("this key is required", file=file, key="address")
-    _check_runner(table, file=file)
+        raise LabError("this key is required", remedy="say where the device is", file=file, key="address")
+    _check_name(table.runner, "runners", "runner", file=file)
+    _check_name(table.lease, "leases", "lease", file=file)
     return Device(
         id=path.stem,
         kind=table.kind,
@@ -115,50 +83,60 @@ def read_device(path: Path) -> Device:
         options=own,
         file=path,
         settings=settings,
+        lease=table.lease,
+        lease_options=lease_options,
     )
 
 
 def _transport_table(raw: dict[str, Any], scheme: str, *, file: str) -> Mapping[str, Any]:
-    """Take the transport's own table (`[ssh]`) out of `raw`; it is the only one whose keys the lab does not know."""
-    own: Mapping[str, Any] = {}
+    """Take the transport's own table (`[ssh]`) out of `raw`; no other scheme's may stand there."""
     for name in registry.names("transports"):
-        if name not in raw:
-            continue
-        if scheme and name != scheme:
+        if name in raw and scheme and name != scheme:
             raise LabError(
                 f"this table belongs to {name} addresses and this one is {scheme}",
                 remedy="remove it",
                 file=file,
                 key=name,
             )
-        own = raw.pop(name)
-        if not isinstance(own, dict):
-            raise LabError(f"must be a table: [{name}]", file=file, key=name)
     if scheme:
-        module = registry.load("transports", scheme, file=file, key="address")
-        registry.options(module, own, file=file, key=scheme)
-    return own
+        return _own_table(raw, "transports", scheme, "address", file=file)
+    for name in registry.names("transports"):  # the address is wrong, which is what is to be said, not that these are
+        raw.pop(name, None)
+    return {}
 
 
-def _runner_table(raw: dict[str, Any], *, file: str) -> Mapping[str, Any]:
-    """Take the runner's own table (`[benchmark_model]`) out of `raw`, if its runner takes settings."""
-    runner = raw.get("runner")
-    own = raw.pop(runner) if isinstance(runner, str) and runner in raw and runner in registry.names("runners") else {}
+def _chosen_table(raw: dict[str, Any], room: str, key: str, *, file: str) -> Mapping[str, Any]:
+    """Take the own table of the plug-in that `key` names (`[benchmark_model]` of a runner) out of `raw`."""
+    name = raw.get(key, DeviceTable.model_fields[key].default)
+    known = isinstance(name, str) and name in registry.names(room)
+    return _own_table(raw, room, name, key, file=file) if known else {}
+
+
+def _own_table(raw: dict[str, Any], room: str, name: str, key: str, *, file: str) -> Mapping[str, Any]:
+    """Take a plug-in's own table `[NAME]` out of `raw`, checked.
+
+    Args:
+        raw: the device's file.
+        room: of the plug-in.
+        name: of the plug-in.
+        key: what chooses it in the file.
+        file: the device's file, for the error.
+
+    Raises:
+        LabError: it is no table, or holds what the plug-in does not take.
+    """
+    module = registry.load(room, name, file=file, key=key)
+    own = raw.pop(name, {}) if name not in DeviceTable.model_fields else {}
     if not isinstance(own, dict):
-        raise LabError(f"must be a table: [{runner}]", file=file, key=str(runner))
-    if own:
-        registry.options(
-            registry.load("runners", str(runner), file=file, key="runner"), own, file=file, key=str(runner)
-        )
+        raise LabError(f"must be a table: [{name}]", remedy="write its keys under that line", file=file, key=name)
+    registry.options(module, own, file=file, key=name)
     return own
 
 
-def _check_runner(table: DeviceTable, *, file: str) -> None:
-    known = registry.names("runners")
-    if table.runner not in known:
-        raise LabError(
-            f"unknown runner {table.runner!r}", remedy=registry.suggestion(table.runner, known), file=file, key="runner"
-        )
+def _check_name(name: str, room: str, key: str, *, file: str) -> None:
+    known = registry.names(room)
+    if name not in known:
+        raise LabError(f"unknown {key} {name!r}", remedy=registry.suggestion(name, known), file=file, key=key)
 
 
 def _meter(table: DeviceTable, *, file: str) -> Mapping[str, Any] | None:
@@ -170,8 +148,9 @@ def _meter(table: DeviceTable, *, file: str) -> Mapping[str, Any] | None:
         raise LabError(f"unknown meter {kind!r}", remedy=registry.suggestion(kind, rooms), file=file, key="meter.kind")
     own = dict(table.meter.model_extra or {})
     module = registry.load(rooms[kind], kind, file=file, key="meter.kind")
-    if hasattr(module, "Options"):
-        registry.options(module, own, file=file, key="meter", beside=("kind", "side"))
+    registry.options(module, own, file=file, key="meter", beside=("kind", "side"))
+    if rooms[kind] == "meters" and table.meter.side == "device":
+        raise LabError("only the host can read this meter", remedy="remove it", file=file, key="meter.side")
     here = rooms[kind] == "meters" or table.meter.side == "host"
     return {"kind": kind, **own, **({"side": "host"} if here else {})}
 
@@ -186,7 +165,12 @@ def _runtimes(texts: Sequence[str], *, file: str) -> tuple[str, ...]:
                 f"{text!r} is not a requirement", remedy="write NAME==VERSION", file=file, key="runtimes"
             ) from error
         if requirement.url or requirement.marker or requirement.extras:
-            raise LabError(f"{text!r} must be a plain NAME==VERSION", file=file, key="runtimes")
+            raise LabError(
+                f"{text!r} has more than a name and a version",
+                remedy="write a plain NAME==VERSION",
+                file=file,
+                key="runtimes",
+            )
         name, known = registry.normalised(requirement.name), registry.runtimes()
         if name not in known:
             raise LabError(

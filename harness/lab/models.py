@@ -62,10 +62,14 @@ class Models:
         """
         key = f"variant[{table.id}]"
         if (table.recipe is None) == (table.model is None):
-            raise LabError("needs either `recipe` or `model`, and not both", file=self.name, key=key)
+            raise LabError(
+                "needs either `recipe` or `model`, and not both", remedy="leave one", file=self.name, key=key
+            )
         if table.model is not None:
             if table.parameters:
-                raise LabError("only a recipe takes parameters", file=self.name, key=f"{key}.parameters")
+                raise LabError(
+                    "only a recipe takes parameters", remedy="remove them", file=self.name, key=f"{key}.parameters"
+                )
             return list(self._ready_made(table, table.model, baseline, key))
         return list(self._from_recipe(table, str(table.recipe), baseline, key))
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
 from harness.errors import LabError
-from harness.lab.tables import Table
+from harness.lab.tables import Table, checked_id
 from harness.registry import blame
 
 T = TypeVar("T", bound=Table)
@@ -53,13 +54,25 @@ def parse(path: Path) -> dict[str, Any]:
         reason = re.sub(r" \(at .*\)$", "", str(error))
         where = f":{line[1]}" if line else ""
         at_end = " at its end" if "end of document" in str(error) else ""
-        raise LabError(f"not valid TOML{at_end}: {reason}", file=f"{shown(path)}{where}") from error
+        raise LabError(
+            f"not valid TOML{at_end}: {reason}", remedy="correct it there", file=f"{shown(path)}{where}"
+        ) from error
     except UnicodeDecodeError as error:
         raise LabError("not UTF-8 text", remedy="save it as UTF-8", file=shown(path)) from error
     except FileNotFoundError as error:
-        raise LabError("there is no such file", file=shown(path)) from error
+        raise LabError("there is no such file", remedy="correct the name", file=shown(path)) from error
     except OSError as error:
-        raise LabError(f"cannot be read: {error.strerror}", file=shown(path)) from error
+        raise LabError(f"cannot be read: {error.strerror}", remedy="change its rights", file=shown(path)) from error
+
+
+def check_name(path: Path, noun: str) -> None:
+    """Raise LabError unless a file's name can be the id of its `noun` ("device", "suite")."""
+    try:
+        checked_id(path.stem)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        text = f"the file's name is the {noun}'s id, and {context['text']}"
+        raise LabError(text, remedy=context["remedy"], file=shown(path)) from error
 
 
 def check(kind: type[T], raw: Mapping[str, Any], *, file: str) -> T:

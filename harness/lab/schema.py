@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Any, Final, Literal
 
 from harness import registry
+from harness.lab.devices import examples
 from harness.lab.tables import DeviceTable, SuiteTable
 from harness.vocabulary import METRICS
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+#: Who asks for a plug-in here, for the error of one that cannot be loaded.
+_ASKS: Final = "edgeward schema"
 
 
 def schema(kind: Literal["device", "suite"]) -> dict[str, Any]:
@@ -24,20 +28,41 @@ def schema(kind: Literal["device", "suite"]) -> dict[str, Any]:
 
 def _complete_device(result: dict[str, Any]) -> None:
     properties = result["properties"]
-    properties["runner"]["enum"] = registry.names("runners")
+    addresses = examples(file=_ASKS)
+    schemes = "|".join(re.escape(name) for name in registry.names("transports"))
+    properties["address"].update(
+        description=f"Where it is, such as {' or '.join(addresses)}; never a password.",
+        examples=addresses,
+        pattern=f"^({schemes}):",
+    )
     properties["runtimes"]["items"]["examples"] = [f"{name}==VERSION" for name in sorted(registry.runtimes())]
-    for name in registry.names("transports"):
-        own = _options("transports", name)
+    for key, room in (("runner", "runners"), ("lease", "leases")):
+        properties[key]["enum"] = registry.names(room)
+        _own_tables(properties, room, f"settings of the {key} {{name}}")
+    _own_tables(properties, "transports", "settings of {name} addresses")
+    _complete_meter(result["$defs"]["MeterTable"])
+
+
+def _own_tables(properties: dict[str, Any], room: str, what: str) -> None:
+    """Add the table `[NAME]` of each plug-in of a room that takes settings."""
+    for name in registry.names(room):
+        own = _options(room, name)
         if own["properties"]:
-            own["description"] = f"`[{name}]`: settings of {name} addresses."
-            properties[name] = own
-    for name in registry.names("runners"):
-        own = _options("runners", name)
-        if own["properties"]:
-            own["description"] = f"`[{name}]`: settings of the {name} runner."
-            properties[name] = own
-    meters = sorted({*registry.names("meters"), *registry.names("agent.meters")})
-    result["$defs"]["MeterTable"]["properties"]["kind"]["enum"] = meters
+            properties[name] = {**own, "description": f"`[{name}]`: {what.format(name=name)}."}
+
+
+def _complete_meter(table: dict[str, Any]) -> None:
+    """Let each kind of meter take its own keys beside those of every meter; who may read it is the room's to say."""
+    by_host, by_device = registry.names("meters"), registry.names("agent.meters")
+    table["properties"]["kind"]["enum"] = sorted({*by_host, *by_device})
+    table["allOf"] = []
+    for name in table["properties"]["kind"]["enum"]:
+        sides = ["host", *(["device"] if name in by_device else [])]
+        own = _options("agent.meters" if name in by_device else "meters", name)
+        shared = {"kind": {}, "side": {"enum": sides}}
+        own["properties"] = {**shared, **own["properties"]}
+        table["allOf"].append(_then({"kind": name}, own))
+    table.pop("additionalProperties", None)
 
 
 def _complete_suite(result: dict[str, Any]) -> None:
@@ -48,7 +73,7 @@ def _complete_suite(result: dict[str, Any]) -> None:
     tables["VariantTable"]["properties"]["recipe"]["anyOf"][0]["enum"] = recipes
     tables["VariantTable"]["allOf"] = [
         True,  # the list may not be empty
-        *(_when("recipe", name, {"parameters": _options("recipes", name)}) for name in recipes),
+        *(_then({"recipe": name}, {"properties": {"parameters": _options("recipes", name)}}) for name in recipes),
     ]
     data = tables["DataTable"]
     sources = registry.names("data")
@@ -58,7 +83,7 @@ def _complete_suite(result: dict[str, Any]) -> None:
     for name in sources:
         own = _options("data", name)
         own["properties"] = {**shared, **own["properties"]}
-        data["allOf"].append({"if": {"properties": {"source": {"const": name}}}, "then": own})
+        data["allOf"].append(_then({"source": name}, own))
     line = result["properties"]["accept"].pop("additionalProperties")
     result["properties"]["accept"]["additionalProperties"] = False
     result["properties"]["accept"]["properties"] = {
@@ -72,17 +97,16 @@ def _rules(metric: str) -> str:
     return f"{info.title}; takes {' or '.join(info.rules)}."
 
 
-def _when(key: str, value: str, properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "if": {"properties": {key: {"const": value}}, "required": [key]},
-        "then": {"properties": properties},
-    }
+def _then(chosen: dict[str, str], schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what holds where the keys of `chosen` have those values."""
+    values = {key: {"const": value} for key, value in chosen.items()}
+    return {"if": {"properties": values, "required": list(chosen)}, "then": schema}
 
 
 def _options(room: str, name: str) -> dict[str, Any]:
     """Return the schema of a plug-in's `Options`; one without takes no key."""
     from pydantic import TypeAdapter
 
-    kind = getattr(registry.load(room, name, file="edgeward schema", key=room), "Options", None)
+    kind = getattr(registry.load(room, name, file=_ASKS, key=room), "Options", None)
     own = TypeAdapter(kind).json_schema() if kind is not None else {"type": "object", "properties": {}}
     return {**own, "properties": own.get("properties", {}), "additionalProperties": False}

@@ -11,8 +11,8 @@ from typing import Any, Final
 from harness import registry
 from harness.errors import LabError
 from harness.lab.models import Models
-from harness.lab.reading import check, parse, shown
-from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable, checked_id
+from harness.lab.reading import check, check_name, parse, shown
+from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable
 from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Suite, Task
 from harness.vocabulary import METRICS
 
@@ -36,13 +36,10 @@ def read_suite(path: Path) -> Suite:
         LabError: anything else that is wrong, naming file and key.
     """
     file = shown(path)
-    try:
-        checked_id(path.stem)
-    except ValueError as error:
-        raise LabError(f"the file's name is the suite's id, and {error}", file=file) from error
+    check_name(path, "suite")
     table = check(SuiteTable, parse(path), file=file)
     _check_ids(table, file=file)
-    # Every table is read before the models: a wrong key is told before gigabytes are hashed.
+    # Every table is read before the models: a wrong key is reported before gigabytes are hashed.
     data, task, load = _data(table, file=file), _task(table, file=file), _load(table.load, file=file)
     spec, accept = _input(table, file=file), _accept(table.accept, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
@@ -95,7 +92,12 @@ def _data(table: SuiteTable, *, file: str) -> Mapping[str, Any]:
 def _input(table: SuiteTable, *, file: str) -> InputSpec:
     spec = table.data.input
     if len(spec.mean) != len(spec.std) and 1 not in (len(spec.mean), len(spec.std)):
-        raise LabError("mean and std must have as many values as each other, or one", file=file, key="data.input")
+        raise LabError(
+            "mean and std must have as many values as each other, or one",
+            remedy="write one value, or one a channel",
+            file=file,
+            key="data.input",
+        )
     return InputSpec(layout=spec.layout, scale=spec.scale, mean=tuple(spec.mean), std=tuple(spec.std))
 
 
@@ -141,6 +143,11 @@ def _accept(lines: Mapping[str, AcceptTable], *, file: str) -> tuple[Criterion, 
             raise LabError("has no bound", remedy=f"write {{ {allowed[0]} = NUMBER }}", file=file, key=key)
         for rule, bound in rules.items():
             if rule not in allowed:
-                raise LabError(f"{metric} takes {' or '.join(allowed)}", file=file, key=f"{key}.{rule}")
+                raise LabError(
+                    f"{metric} takes {' or '.join(allowed)}",
+                    remedy="use that bound",
+                    file=file,
+                    key=f"{key}.{rule}",
+                )
             criteria.append(Criterion(metric=metric, rule=rule, bound=bound))
     return tuple(criteria)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.model import FRAME_RATE_HZ, InputSpec, Limits, Load
+from harness.model import FRAME_RATE_HZ, Address, Device, InputSpec, Limits, Load
 from harness.registry import suggestion
 
 #: Ids become parts of pytest ids, file names and URLs, so nothing that quotes, separates or hides may stand in them.
@@ -16,17 +16,22 @@ ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
 def checked_id(text: str) -> str:
-    """Return an id unchanged; raises ValueError for one that would break a pytest id or a file name."""
+    """Return an id unchanged; raises PydanticCustomError for one that would break a pytest id or a file name."""
     if not ID.fullmatch(text) or text.endswith("."):
-        raise ValueError(
-            f"{text!r} cannot be an id: it is part of pytest ids and file names; "
-            "use letters, digits and . _ + - and begin with a letter or digit"
+        raise wrong(
+            f"{text!r} cannot be an id: it is part of pytest ids and file names",
+            remedy="use letters, digits and . _ + - and begin with a letter or digit",
         )
     return text
 
 
+def wrong(text: str, *, remedy: str, **more: Any) -> PydanticCustomError:
+    """Return the error of a validator; `harness.registry.blame` makes a LabError of it."""
+    return PydanticCustomError("wrong", "{text}; {remedy}", {"text": text, "remedy": remedy, **more})
+
+
 Id = Annotated[str, AfterValidator(checked_id)]
-_LIMITS, _LOAD, _INPUT = Limits(), Load(), InputSpec()
+_LIMITS, _LOAD, _INPUT, _DEVICE = Limits(), Load(), InputSpec(), Device("", "", Address(""))
 
 
 class Table(BaseModel):
@@ -40,8 +45,7 @@ class Table(BaseModel):
         if isinstance(value, dict) and cls.model_config.get("extra") == "forbid":
             for key in value:
                 if key not in cls.model_fields:
-                    hint = suggestion(str(key), cls.model_fields)
-                    raise PydanticCustomError("unknown_key", "unknown key; {hint}", {"key": key, "hint": hint})
+                    raise wrong("unknown key", remedy=suggestion(str(key), cls.model_fields), key=key)
         return value
 
 
@@ -51,8 +55,8 @@ class MeterTable(Table):
     model_config = ConfigDict(extra="allow")
 
     kind: str = Field(description="Name of the meter.")
-    side: Literal["device", "host"] = Field(
-        default="device", description="Who reads it; a meter that only the host can read needs no word."
+    side: Literal["device", "host"] | None = Field(
+        default=None, description="Who reads it: the device where it can, unless this says host."
     )
 
 
@@ -72,12 +76,11 @@ class DeviceTable(Table):
     """devices/NAME.toml: one device; the file's name is its id."""
 
     kind: Literal["phone", "sbc", "ultrasound", "workstation"] = Field(description="What kind of machine it is.")
-    address: str = Field(
-        description="ssh://USER@HOST:PORT, adb://SERIAL, adb://HOST:PORT, labgrid://PLACE or local: — never a password."
-    )
+    address: str = Field(description="Where it is; never a password.")
     description: str = Field(default="", description="One line for people.")
     tags: list[Id] = Field(default=[], description="Names to select by: `--device tag:NAME`.")
-    runner: str = Field(default="python", description="What executes a job on the device.")
+    runner: str = Field(default=_DEVICE.runner, description="What executes a job on the device.")
+    lease: str = Field(default=_DEVICE.lease, description="How it is kept to one measurer at a time.")
     runtimes: list[str] = Field(
         default=[], description="Requirements, each installed into a folder of its own on the device."
     )

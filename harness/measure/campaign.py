@@ -1,7 +1,7 @@
-"""Many cases on many devices at once: one thread a device, every result stored the moment it exists.
+"""Many cases on many devices at once: one thread a device, every case stored the moment it is known.
 
-Cases that share a suite, a device and a runtime form a group, which is measured as one job with one baseline. What
-befalls a group is the error of its cases and of no others.
+Cases that share a suite, a device and a runtime form a group, which is measured as one job with one baseline. What goes
+wrong for a group is the error of its cases and of no others.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import harness
-from harness import compare, lab
-from harness.deploy import provision
-from harness.deploy.link import Link, leased
+from harness import compare, deploy, lab
+from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unsupported
-from harness.measure import protocol, reference
+from harness.measure import reference
+from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
-from harness.model import Campaign, Case, Comparison, Device, Outcome, Run, Samples, Suite, Validity
-from harness.results import agreement, record
+from harness.model import Campaign, Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite, Validity
+from harness.results import agreement
+from harness.results.runs import measured_case, with_agreement
 from harness.store import Store
 
 
@@ -41,22 +43,32 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a campaign is done: `say(device, text)` is called from several threads."""
+    """How a campaign is run.
+
+    Attributes:
+        command: the command line that repeats it.
+        say: `say(device, text)` is called from several threads.
+        quick: whether durations are cut to a tenth.
+        resume: whether to do only what an interrupted campaign left.
+        devices_at_once: 0 for all.
+        patience_s: how long a lost connection is tried again, s.
+    """
 
     command: str
     say: Callable[[str, str], None]
     quick: bool = False
     resume: bool = False
     devices_at_once: int = 0
+    patience_s: float = deploy.handle.PATIENCE_S
 
 
-class Conduct:
+class CampaignRunner:
     """A campaign under way; every case has a future."""
 
     def __init__(self, cases: Sequence[Case], store: Store, settings: Settings) -> None:
         self._store, self._settings = store, settings
         self._futures: dict[str, Future[Result]] = {case.id: Future() for case in cases}
-        self._links: set[Link] = set()
+        self._handles: set[DeviceHandle] = set()
         self._library = reference.Library()
         self._stopping = threading.Event()
         self._data: dict[str, Samples | HarnessError] = {}
@@ -78,13 +90,13 @@ class Conduct:
         return self._futures[case.id]
 
     def stop(self) -> None:
-        """End all jobs, also those under way; devices are tidied up before this returns."""
+        """End all jobs, also those under way; devices are cleaned up before this returns."""
         self._stopping.set()
         self._library.stop()
         with self._lock:
-            links = list(self._links)
-        for link in links:
-            link.give_up()
+            handles = list(self._handles)
+        for handle in handles:
+            handle.interrupt()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _open(self, cases: Sequence[Case]) -> Campaign:
@@ -135,89 +147,91 @@ class Conduct:
     def _groups(self, device: Device, todo: Sequence[Group]) -> None:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
         with ExitStack() as held:
-            link: Link | None = None
+            handle: DeviceHandle | None = None
             lost = False
             for group in todo:
                 try:
                     if self._stopping.is_set():
-                        raise MeasurementError(f"{device.id}: interrupted", remedy="--resume does what is left")
+                        raise MeasurementError("interrupted", remedy="--resume does what is left", where=device.id)
                     samples = self._samples(group.suite)
                     # Both or neither: whoever did not get the lease must not measure the next group either.
-                    link = link or held.enter_context(self._held(device))
+                    handle = handle or held.enter_context(self._held(device))
                     if lost:
-                        link.renew()
-                    self._group(group, link, samples)
+                        handle.reconnect()
+                    self._group(group, handle, samples)
                     lost = False
                 except HarnessError as error:
                     self._fail(group.cases, error)
-                    lost = link is not None and isinstance(error, Transient)
+                    lost = handle is not None and isinstance(error, Transient)
 
     @contextmanager
-    def _held(self, device: Device) -> Iterator[Link]:
+    def _held(self, device: Device) -> Iterator[DeviceHandle]:
         """Give a connection to the device and the lease that goes with it."""
         self._settings.say(device.id, f"connecting to {device.address}")
-        link = Link(device)
-        with self._lock:
-            self._links.add(link)
-        try:
-            with leased(link, lambda text: self._settings.say(device.id, text)):
-                yield link
-        finally:
-            link.close()
+        with DeviceHandle(
+            device, partial(self._settings.say, device.id), patience_s=self._settings.patience_s
+        ) as handle:
+            with self._lock:
+                self._handles.add(handle)
+            with deploy.leased(handle):
+                yield handle
 
-    def _group(self, group: Group, link: Link, samples: Samples) -> None:
-        found: dict[str, Run] = {}
+    def _group(self, group: Group, handle: DeviceHandle, samples: Samples) -> None:
+        """Measure a group; each case is concluded as soon as it is known, and completed when its job has ended."""
         # Before the device is measured: it may be this very machine.
-        references = self._library.references(group, samples, lambda text: self._settings.say(group.device.id, text))
-        same_machine = group.device.address.scheme == "local"
-        wanted = protocol.measure(
-            group,
-            link,
-            samples,
-            campaign=self.campaign.id,
-            quick=self._settings.quick,
-            say=lambda text: self._settings.say(group.device.id, text),
-        )
+        references = self._library.references(group, samples, handle.say)
         baseline: Run | None = None
+        given: set[str] = set()
         # The baseline heads its group, so that every other run has it to be held against.
-        for case, given in wanted:
-            if isinstance(given, HarnessError):
-                self._fail([case], given)
+        for found in measure(group, handle, samples, campaign=self.campaign.id, quick=self._settings.quick):
+            case, result = found.case, found.result
+            if isinstance(result, HarnessError):
+                self._fail([case], result)
                 continue
-            if held := references.get(case.variant.sha256):
-                given = agreement.held_against(given, held, same_machine=same_machine)
-            run = given if baseline is None else replace(given, accuracy=record.with_agreement(given, baseline))
+            if reference := references.get(case.variant.sha256):
+                result = agreement.held_against(result, reference, same_machine=group.device.address.here)
+            run = result if baseline is None else replace(result, accuracy=with_agreement(result, baseline))
             baseline = run if case.is_baseline else baseline
-            self._store.add_run(run)
-            found[case.id] = run
-            self._conclude(case, run, baseline)
+            if run.id in given:
+                self._store.complete_run(run)
+            else:
+                given.add(run.id)
+                self._conclude(case, run, baseline)
 
     def _conclude(self, case: Case, run: Run, baseline: Run | None) -> None:
-        """Compare, judge, store and answer."""
+        """Compare, judge, store in one go and answer."""
         suite = self.campaign.suites[case.suite.id]
         compared = compare.compare(baseline, run, suite) if baseline is not None and baseline is not run else []
-        self._store.add_comparisons(self.campaign.id, compared)
         judgements = compare.judge(run, compared, case.suite.accept)
-        lines = [j.message for j in judgements if not j.passed]
+        reasons = [Reason(j.message) for j in judgements if not j.passed]
         if run.validity is Validity.INVALID:
-            lines.insert(0, f"the run is invalid: {'; '.join(run.reasons)}")
-        status = "failed" if lines else "passed"
+            first = run.reasons[0] if run.reasons else Reason("no reason was recorded")
+            others = tuple(run.reasons[1:])
+            reasons = [Reason(f"the run is invalid: {first.text}", first.remedy), *others, *reasons]
+        status = "failed" if reasons else "passed"
         if case.variant.xfail:
             status = {"failed": "xfailed", "passed": "xpassed"}[status]
-        outcome = Outcome(case.id, status, run.id, "; ".join(lines), tuple(judgements))
-        self._answer(Result(case, outcome, run, tuple(compared)))
+        outcome = Outcome(case.id, status, run.id, tuple(reasons), tuple(judgements), run.case)
+        result = Result(case, outcome, run, tuple(compared))
+        # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
+        future = self._waiting(case)
+        self._store.add_case(self.campaign.id, run, compared, outcome if future else None)
+        if future:
+            future.set_result(result)
 
     def _fail(self, cases: Iterable[Case], error: HarnessError) -> None:
         for case in cases:
-            self._answer(Result(case, Outcome(case.id, "error", message=str(error)), error=error))
+            if future := self._waiting(case):
+                # The whole message: what and where it is about is part of it.
+                reason = Reason(f"{error.where}: {error.text}" if error.where else error.text, error.remedy)
+                outcome = Outcome(case.id, "error", reasons=(reason,), about=measured_case(case))
+                self._store.add_outcome(self.campaign.id, outcome)
+                future.set_result(Result(case, outcome, error=error))
 
-    def _answer(self, result: Result) -> None:
-        future = self._futures.get(result.case.id)
-        # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
-        if future is None or future.done():
-            return
-        self._store.add_outcome(self.campaign.id, result.outcome)
-        future.set_result(result)
+    def _waiting(self, case: Case) -> Future[Result] | None:
+        """Return the future of a case that still waits for its result."""
+        future = self._futures.get(case.id)
+        return None if future is None or future.done() else future
 
     def _samples(self, suite: Suite) -> Samples:
         """Return a suite's split, read once; the campaign's record then says what data it was."""
@@ -263,7 +277,7 @@ def unfit(cases: Iterable[Case]) -> list[tuple[HarnessError, Case]]:
             found.append((LabError(case.variant.problem, file=lab.shown(case.suite.file)), case))
         elif not case.runtime:
             found.append((Unsupported(lab.missing_runtime(case), device=case.device.id), case))
-        elif refused := provision.refusal(case.device, case.suite.load.scenario):
+        elif refused := deploy.refusal(case.device, case.suite.load.scenario):
             found.append((refused, case))
     return found
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import posixpath
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness import cache_dir, registry, stats
+from harness.agent import contract
+from harness.deploy import DeviceHandle, persistent
 from harness.errors import LabError
-from harness.measure import metering
+from harness.measure import host_meter
 from harness.model import FRAME_RATE_HZ, Case, Device, Load, Samples, Suite
-from harness.ports import Connection
 from harness.units import NS_PER_S
 
 #: Launches before a verdict counts: fewer cannot show the variance between launches.
@@ -42,7 +44,7 @@ class Group:
         return next((i for i, case in enumerate(self.cases) if case.is_baseline), None)
 
 
-def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> dict[str, Any]:
+def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> contract.Plan:
     """Return the job's plan: how often, how long, and when to stop at the latest.
 
     Args:
@@ -53,25 +55,25 @@ def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> 
     """
     share = 0.1 if quick else 1.0
     timed_s = load.max_duration_s * models * share
-    return {
-        "cold_starts": 2 if quick else 5,
-        "evicted_starts": 1 if quick else 3,
-        "memory_starts": 2 if quick else 3,
-        "accuracy": True,
-        "warmup_s": 0.4 * share,
-        "round_s": 0.05 if quick else 0.1,
-        "round_min": 5,
-        "rounds": 8,
-        "min_launches": MIN_LAUNCHES,
-        "max_launches": MIN_LAUNCHES if quick else 40,
-        "max_timed_s": timed_s,
-        "pause_budget_s": timed_s / 10,
-        "energy_s": 12.0 * share,
-        "deadline_s": 300.0,
-        "parts_s": 1.0 * share,
-        "parts_min": 20,
-        **_own(load, share, cooldown_s),
-    }
+    usual = contract.Plan(
+        cold_starts=2 if quick else 5,
+        evicted_starts=1 if quick else 3,
+        memory_starts=2 if quick else 3,
+        accuracy=True,
+        warmup_s=0.4 * share,
+        round_s=0.05 if quick else 0.1,
+        round_min=5,
+        rounds=8,
+        min_launches=MIN_LAUNCHES,
+        max_launches=MIN_LAUNCHES if quick else 40,
+        max_timed_s=timed_s,
+        pause_budget_s=timed_s / 10,
+        energy_s=12.0 * share,
+        deadline_s=300.0,
+        parts_s=1.0 * share,
+        parts_min=20,
+    )
+    return replace(usual, **_own(load, share, cooldown_s))
 
 
 def _own(load: Load, share: float, cooldown_s: float) -> dict[str, Any]:
@@ -102,40 +104,45 @@ def inputs_file(samples: Samples) -> Iterator[dict[str, Path]]:
         yield {hashlib.sha256(buffer.getvalue()).hexdigest(): Path(file.name)}
 
 
-def job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quick: bool) -> dict[str, Any]:
-    """Return job.json: `where` says where each model is on the device, `data` the images, `runtime` the runtime."""
-    suite, device, cases = group.suite, group.device, group.cases
+def job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quick: bool) -> contract.Job:
+    """Return what job.json shall hold.
+
+    Args:
+        group: the cases.
+        where: sha256 of a model -> its path on the device.
+        data: path of the images there.
+        runtime: folder of the runtime there.
+        quick: whether durations are cut to a tenth.
+    """
+    suite, device = group.suite, group.device
     name = registry.runtime_name(group.runtime)
-    models = [
-        {"id": c.variant.id, "path": where[c.variant.sha256], "runtime": name, "runtime_path": runtime} for c in cases
-    ]
     spec = suite.input
-    return {
-        "schema": 1,
-        "seed": int.from_bytes(hashlib.sha256(suite.id.encode()).digest()[:4], "big"),
-        "models": models,
-        "threads": suite.load.threads,
-        "batch": suite.load.batch,
-        "task": suite.task.kind,
-        "accelerator": suite.load.accelerator,
-        "input": {
-            "path": data,
-            "layout": spec.layout,
-            "scale": spec.scale,
-            "mean": list(spec.mean),
-            "std": list(spec.std),
-        },
-        "meter": metering.for_job(device),
-        "plan": plan(suite.load, len(models), quick=quick, cooldown_s=device.limits.cooldown_s),
-    }
+    return contract.Job(
+        seed=int.from_bytes(hashlib.sha256(suite.id.encode()).digest()[:4], "big"),
+        models=[contract.Model(c.variant.id, where[c.variant.sha256], name, runtime) for c in group.cases],
+        threads=suite.load.threads,
+        batch=suite.load.batch,
+        task=suite.task.kind,
+        accelerator=suite.load.accelerator,
+        input=contract.Input(data, spec.layout, spec.scale, list(spec.mean), list(spec.std)),
+        meter=host_meter.for_job(device),
+        plan=plan(suite.load, len(group.cases), quick=quick, cooldown_s=device.limits.cooldown_s),
+    )
 
 
-def push_json(connection: Connection, value: Any, target: str) -> None:
-    """Write `value` to a file on the device."""
+@persistent
+def push_job(handle: DeviceHandle, wanted: contract.Job, folder: str) -> None:
+    """Write job.json into a job's folder on the device.
+
+    Args:
+        handle: of the device.
+        wanted: the job.
+        folder: on the device, absolute.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(value, file)
+        json.dump(contract.plain(wanted), file)
         file.flush()
-        connection.push(Path(file.name), target)
+        handle.push(Path(file.name), posixpath.join(folder, contract.JOB_FILE))
 
 
 def load_samples(suite: Suite) -> Samples:

@@ -1,4 +1,4 @@
-"""Where the outputs of an ONNX model on a device part from the host's: the first layer, in topological order.
+"""Where an ONNX model's outputs on a device begin to differ from the host's: the first layer, in topological order.
 
 Every intermediate tensor is made part of one long output, each behind the count of its numbers, so that any runner
 gives it back as it gives any output. Layers that are looked at cannot be fused, so this is not quite the model that was
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from harness.deploy import placing, provision
-from harness.deploy.link import Link
+from harness import deploy
+from harness.deploy import DeviceHandle, files
 from harness.errors import MeasurementError, RecipeError, Unsupported
+from harness.measure.group import check_confidential
 from harness.measure.jobs import Group, inputs_file, job
 from harness.measure.reference import HOST, forward
-from harness.model import Case, Device, Samples
+from harness.model import Case, Samples
 from harness.recipes import _onnx_tools
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Parting:
+class LayerComparison:
     """All layers that both sides have, in topological order; `first` is the place of the first beyond the tolerance."""
 
     layers: tuple[Layer, ...]
@@ -65,41 +66,37 @@ class Parting:
 
 
 def compare_layers(
-    case: Case, samples: Samples, link: Link, *, against: Path | str, tolerance: float, say: Callable[[str], None]
-) -> Parting:
-    """Run a model on its device and on this host with every layer exposed, and find where the two part.
+    case: Case, samples: Samples, handle: DeviceHandle, *, against: Path | str, tolerance: float
+) -> LayerComparison:
+    """Run a model on its device and on this host with every layer exposed, and find where the two begin to differ.
 
     Args:
         case: the model, its runtime and the device, which must be held.
         samples: a few samples, all of which are run.
-        link: to the device.
+        handle: of the device.
         against: what the host runs: a runtime requirement, or another .onnx file whose tensors have the same names.
         tolerance: the relative difference from which two layers are not alike.
-        say: is told what is being done.
 
     Raises:
         RecipeError: onnx is not installed, or the file cannot be read.
-        Unsupported: the file is no ONNX file, or its images may not go over this link.
+        Unsupported: the file is no ONNX file, or its images may not go over this connection.
         MeasurementError: one of the sides gave no outputs, or they have no tensor in common.
     """
     _check(case)
     theirs = against if isinstance(against, Path) else case.variant.path
     runtime = case.runtime if isinstance(against, Path) else against
-    say(f"{case.variant.path.name} on {case.device.id}")
-    ours = _run(case, case.variant.path, samples, link, case.device)
-    say(f"{theirs.name} with {runtime} on this host")
-    here = Link(HOST)
-    try:
-        host = _run(replace(case, runtime=runtime), theirs, samples, here, HOST)
-    finally:
-        here.close()
+    handle.say(f"{case.variant.path.name} on {case.device.id}")
+    ours = _run(case, case.variant.path, samples, handle)
+    handle.say(f"{theirs.name} with {runtime} on this host")
+    with DeviceHandle(HOST) as here:
+        host = _run(replace(case, runtime=runtime), theirs, samples, here)
     layers = tuple(_layers(ours, host))
     if not layers:
         raise MeasurementError(
             f"{case.variant.path.name} and {theirs.name} have no tensor in common", remedy="name another file"
         )
     first = next((i for i, layer in enumerate(layers) if not layer.relative <= tolerance), None)
-    return Parting(layers, first, tolerance, len(samples.images))
+    return LayerComparison(layers, first, tolerance, len(samples.images))
 
 
 def exposed(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[tuple[str, str]]]:
@@ -151,19 +148,14 @@ def _plain(name: str, node: onnx.NodeProto, known: dict[str, Any]) -> bool:
 
 
 def _check(case: Case) -> None:
-    variant, scheme = case.variant, case.device.address.scheme
+    variant = case.variant
     if variant.format != "onnx":
         raise Unsupported(
             f"layers are looked at in .onnx files, {variant.path.name} is none",
             remedy="name a variant in ONNX",
             device=case.device.id,
         )
-    if case.suite.confidential and scheme not in ("local", "ssh"):
-        raise Unsupported(
-            f"{case.suite.id} is confidential and {scheme}:// is not encrypted",
-            remedy="use ssh://",
-            device=case.device.id,
-        )
+    check_confidential(Group(case.suite, case.device, case.runtime, (case,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,43 +166,39 @@ class _Side:
     numbers: dict[str, Floats]
 
 
-def _run(case: Case, file: Path, samples: Samples, link: Link, device: Device) -> _Side:
+def _run(case: Case, file: Path, samples: Samples, handle: DeviceHandle) -> _Side:
     model, tensors = exposed(_onnx_tools.read_onnx(file))
     if not tensors:
         raise RecipeError(f"{file} has no layer to look at", remedy="export it again")
     raw = model.SerializeToString()
     digest = hashlib.sha256(raw).hexdigest()
+    device = handle.device
     with tempfile.NamedTemporaryFile(suffix=".onnx") as made, inputs_file(samples) as inputs:
         made.write(raw)
         made.flush()
         own = replace(case, variant=replace(case.variant, path=Path(made.name), sha256=digest), device=device)
-        files = {digest: Path(made.name), **inputs}
-        with _brought(link, device, files, own.runtime) as (place, runtime, where):
-            what = job(
-                Group(own.suite, device, own.runtime, (own,)), where, where[next(iter(inputs))], runtime, quick=False
-            )
-            with forward(link.connection, device, place, {**what, "meter": None}) as ((outputs, event),):
-                if outputs is None:
-                    said = event.get("message", "it gave no answer")
-                    raise MeasurementError(f"{device.id}: {file.name} with its layers exposed does not run: {said}")
-    return _Side(tensors, _parted(outputs, [name for name, _ in tensors], file))
+        with _brought(handle, {digest: Path(made.name), **inputs}, own.runtime) as (runtime, where):
+            group = Group(own.suite, device, own.runtime, (own,))
+            what = job(group, where, where[next(iter(inputs))], runtime, quick=False)
+            (answer,) = forward(handle, replace(what, meter=None))
+    if answer.outputs is None:
+        text = f"{file.name} with its layers exposed does not run: {answer.why_not}"
+        raise MeasurementError(text, remedy="look at this layer by hand", where=device.id)
+    return _Side(tensors, _cut(answer.outputs, [name for name, _ in tensors], file))
 
 
 @contextmanager
-def _brought(
-    link: Link, device: Device, files: dict[str, Path], requirement: str
-) -> Iterator[tuple[placing.Workspace, str, dict[str, str]]]:
+def _brought(handle: DeviceHandle, wanted: dict[str, Path], requirement: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Bring what a pass needs and remove model and images afterwards, whatever happens."""
-    connection = link.connection
-    place = provision.workspace(connection, device)
-    runtime = provision.runtime(connection, device, place, requirement)
+    deploy.prepare(handle)
+    runtime = deploy.runtime(handle, requirement)
     try:
-        yield place, runtime, placing.blobs(connection, device, place, files)
+        yield runtime, files.blobs(handle, wanted)
     finally:
-        placing.remove(connection, device, [posixpath.join(place.root, "blobs", digest) for digest in files])
+        files.remove(handle, [posixpath.join(handle.root, "blobs", digest) for digest in wanted])
 
 
-def _parted(outputs: Floats, names: Sequence[str], file: Path) -> dict[str, Floats]:
+def _cut(outputs: Floats, names: Sequence[str], file: Path) -> dict[str, Floats]:
     """Return tensor -> (samples, numbers), cut out of the long output."""
     rows = outputs.reshape(len(outputs), -1)
     sizes = rows[:, : len(names)].astype(np.int64)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness import registry
-from harness.deploy import provision
-from harness.deploy.placing import Workspace, checked
+from harness import deploy, registry
+from harness.agent import contract
+from harness.deploy import DeviceHandle
 from harness.errors import DeviceError, Refused
-from harness.measure import metering
+from harness.measure import host_meter
 from harness.model import Device, Limits
-from harness.ports import Connection
 from harness.units import human
 
 #: How often a hot device is looked at again.
@@ -24,9 +23,8 @@ _LOOK_S = 5.0
 _CLOCK_S = 1e-6
 _SPACE_BYTES = 500_000_000
 _CHANGES_HZ = 5.0
-#: How long a trial on the device may take, and what its runner answers to a verb that it lacks (EX_USAGE).
+#: How long a trial on the device may take.
 _TRIAL_S = 60.0
-_NO_SUCH_VERB = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,16 @@ def obstacles(limits: Limits, conditions: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def wait_until_fit(
-    connection: Connection, device: Device, place: Workspace, say: Callable[[str], None]
-) -> Mapping[str, Any]:
+def wait_until_fit(handle: DeviceHandle) -> Mapping[str, Any]:
     """Wait at most `limits.cooldown_s` until the device is inside its limits and return what was read last.
 
     Raises:
         Refused: it still is not; the message says by how much.
     """
+    device = handle.device
     deadline = time.monotonic() + device.limits.cooldown_s
     while True:
-        seen = provision.survey(connection, device, place)
+        seen = deploy.survey(handle)
         why = obstacles(device.limits, seen["conditions"])
         if not why:
             return seen
@@ -70,43 +67,42 @@ def wait_until_fit(
             raise Refused(
                 f"not fit to be measured: {waited}{'; '.join(why)}", remedy="cool or charge it", device=device.id
             )
-        say(f"waiting at most {human(left_s, 's')} more: {'; '.join(why)}")
+        handle.say(f"waiting at most {human(left_s, 's')} more: {'; '.join(why)}")
         time.sleep(min(_LOOK_S, left_s))
 
 
-def survey(connection: Connection, device: Device) -> list[Finding]:
+def survey(handle: DeviceHandle) -> list[Finding]:
     """Return what can be measured on a device and what cannot, each with its remedy; brings runner and runtimes."""
+    device = handle.device
     try:
-        place = provision.workspace(connection, device)
-        seen = provision.survey(connection, device, place)
+        deploy.prepare(handle)
+        seen = deploy.survey(handle)
     except DeviceError as error:
         return [_failed(f"{device.runner} runner", error, f"see that {device.file.name} says how it is reached")]
     now, what = seen["conditions"], seen["fingerprint"]
     found = [
-        _python(device, place, what),
+        _python(handle, what),
         Finding("processor", True, f"{what.get('soc') or 'unnamed'}, {what['cores']} cores"),
         _clock(seen["clock"]),
-        _space(place, now),
+        _space(handle.root, now),
         *_memory(seen["can"]),
         *_speed(seen["can"], now, what),
         *_battery(now),
     ]
-    runtimes = [_runtime(connection, device, place, requirement) for requirement in device.runtimes]
+    runtimes = [_runtime(handle, requirement) for requirement in device.runtimes]
     missing = Finding("runtimes", False, "none named", f'add runtimes = ["onnxruntime==VERSION"] to {device.file.name}')
-    return [*found, *(runtimes or [missing]), *_limits(device, now), _meter(connection, device, place)]
+    return [*found, *(runtimes or [missing]), *_limits(device, now), _meter(handle)]
 
 
 def _failed(topic: str, error: DeviceError, otherwise: str) -> Finding:
-    """Return an error as a finding: what stands behind its last semicolon is the remedy."""
-    text = str(error).removeprefix(f"{error.device}: ")
-    says, _, remedy = text.rpartition("; ")
-    return Finding(topic, False, says or text, remedy if says else otherwise)
+    """Return an error as a finding; `otherwise` is the remedy of one that has none."""
+    return Finding(topic, False, error.text, error.remedy or otherwise)
 
 
-def _python(device: Device, place: Workspace, fingerprint: Mapping[str, Any]) -> Finding:
+def _python(handle: DeviceHandle, fingerprint: Mapping[str, Any]) -> Finding:
     if "python" in fingerprint:
-        return Finding("python", True, f"{fingerprint['python']} ({place.target})")
-    return Finding("python", True, f"not needed by the {device.runner} runner")
+        return Finding("python", True, f"{fingerprint['python']} ({handle.workspace.target})")
+    return Finding("python", True, f"not needed by the {handle.device.runner} runner")
 
 
 def _clock(clock: Mapping[str, Any]) -> Finding:
@@ -115,9 +111,9 @@ def _clock(clock: Mapping[str, Any]) -> Finding:
     return Finding("clock", fine, says, f"boot a kernel with high-resolution timers: {human(_CLOCK_S, 's')} are wanted")
 
 
-def _space(place: Workspace, conditions: Mapping[str, Any]) -> Finding:
+def _space(root: str, conditions: Mapping[str, Any]) -> Finding:
     free = conditions.get("free_bytes")
-    says = "not readable" if free is None else f"{human(free, 'B')} under {place.root}"
+    says = "not readable" if free is None else f"{human(free, 'B')} under {root}"
     remedy = f"{human(_SPACE_BYTES, 'B')} are wanted: free some, or set workdir to another disk"
     return Finding("free space", free is not None and free >= _SPACE_BYTES, says, remedy)
 
@@ -172,12 +168,13 @@ def _limits(device: Device, conditions: Mapping[str, Any]) -> Sequence[Finding]:
     return [Finding("limits", False, why, "cool or charge it") for why in obstacles(device.limits, conditions)]
 
 
-def _runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> Finding:
+def _runtime(handle: DeviceHandle, requirement: str) -> Finding:
     """Bring a runtime, start it once there and say which accelerators it offers."""
+    device = handle.device
     remedy = f"name another version under runtimes in {device.file.name}"
     try:
-        folder = provision.runtime(connection, device, place, requirement)
-        tried = _tried(connection, device, place, ["runtime", registry.runtime_name(requirement), folder])
+        folder = deploy.runtime(handle, requirement)
+        tried = _tried(handle, ["runtime", registry.runtime_name(requirement), folder])
     except DeviceError as error:
         return _failed(requirement, error, remedy)
     if tried is None:
@@ -189,19 +186,19 @@ def _runtime(connection: Connection, device: Device, place: Workspace, requireme
     return Finding(requirement, True, f"starts{beside}; accelerators: {', '.join(tried['offers']) or 'none'}")
 
 
-def _meter(connection: Connection, device: Device, place: Workspace) -> Finding:
+def _meter(handle: DeviceHandle) -> Finding:
     """Read the meter at rest and under load, and say whether it moves as a meter must."""
-    file = device.file.name
+    device, file = handle.device, handle.device.file.name
     if device.meter is None:
         return Finding("energy", False, "no meter configured", f"add [meter] to {file}")
-    if not getattr(provision.runner(device), "METERS", True):
+    if not deploy.runner(device).METERS:
         says = f"the {device.runner} runner has no energy pass"
         return Finding("energy", False, says, 'set runner = "native", or "python" if the device has it')
     kind, table = device.meter["kind"], json.dumps(dict(device.meter)).encode()
-    if metering.is_read_here(device):
-        return Finding("energy", *_verdict(kind, metering.tried(device), file))
+    if host_meter.is_read_here(device):
+        return Finding("energy", *_verdict(kind, host_meter.tried(device), file))
     try:
-        tried = _tried(connection, device, place, ["meter"], stdin=table)
+        tried = _tried(handle, ["meter"], stdin=table)
     except DeviceError as error:
         return _failed("energy", error, f"correct [meter] in {file}")
     if tried is None:
@@ -212,8 +209,7 @@ def _meter(connection: Connection, device: Device, place: Workspace) -> Finding:
 
 def _verdict(kind: str, tried: Mapping[str, Any], file: str) -> tuple[bool, str, str]:
     if "refused" in tried:
-        says, _, remedy = tried["refused"].rpartition("; ")
-        return False, f"meter {kind}: {says}", remedy.replace("the device's file", file)
+        return False, f"meter {kind}: {tried['refused']}", tried.get("remedy") or f"correct [meter] in {file}"
     if tried["charging"]:
         return False, f"meter {kind}: the battery is charging, which hides what the device draws", "unplug it"
     watts = f"{human(tried['rest_w'], 'W')} at rest, {human(tried['load_w'], 'W')} under load"
@@ -234,12 +230,11 @@ def _verdict(kind: str, tried: Mapping[str, Any], file: str) -> tuple[bool, str,
     )
 
 
-def _tried(
-    connection: Connection, device: Device, place: Workspace, verb: Sequence[str], stdin: bytes = b""
-) -> Mapping[str, Any] | None:
-    """Return what a verb of the device side answers, None from a runner that has no such verb."""
-    done = connection.run([*place.command, *verb], stdin=stdin, timeout_s=_TRIAL_S)
-    if done.code == _NO_SUCH_VERB:
+def _tried(handle: DeviceHandle, command: Sequence[str], stdin: bytes = b"") -> Mapping[str, Any] | None:
+    """Return what a command of the device side answers, None from a runner that has no such command."""
+    done = handle.run([*handle.workspace.command, *command], stdin=stdin, timeout_s=_TRIAL_S)
+    if done.code == contract.NO_SUCH_COMMAND:
         return None
-    answer: Mapping[str, Any] = json.loads(checked(done, device, f"{verb[0]} could not be tried on the device").text)
+    meaning = f"{command[0]} could not be tried on the device"
+    answer: Mapping[str, Any] = json.loads(deploy.checked(done, handle.device, meaning).text)
     return answer

@@ -18,30 +18,28 @@ import threading
 import time
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from harness import cache_dir, registry
-from harness.deploy import placing, provision
-from harness.deploy.placing import Workspace
+from harness import cache_dir, deploy, registry
+from harness.agent import contract
+from harness.deploy import DeviceHandle, files
 from harness.errors import HarnessError
-from harness.measure.jobs import Group, inputs_file, job, push_json
+from harness.measure.jobs import Group, inputs_file, job, push_job
 from harness.model import Address, Device, Samples
-from harness.ports import Connection
 from harness.results.agreement import Outputs, Reference
 
 #: The host as a device. Its runtimes are those of `address = "local:"`.
 HOST: Final = Device("this host", "workstation", Address("local"), file=Path("host.toml"))
 #: A pass over the test split and nothing else.
-_PLAN: Final = {
-    "cold_starts": 0, "memory_starts": 0, "accuracy": True, "min_launches": 0, "max_launches": 0, "deadline_s": 1800.0
-}  # fmt: skip
+_PLAN: Final = contract.Plan(
+    cold_starts=0, memory_starts=0, accuracy=True, min_launches=0, max_launches=0, deadline_s=1800.0
+)
 #: What decides how an image becomes an output, beside the runtime.
 _CODE: Final = ("images.py", "worker.py", "runtimes/{}.py")
 _KEPT_S: Final = 30 * 86_400
@@ -52,19 +50,19 @@ class Library:
 
     def __init__(self) -> None:
         self._turn = threading.Lock()
-        self._connection: Connection | None = None
+        self._handle: DeviceHandle | None = None
         self._stopped = False
         self._refused: dict[str, str] = {}
 
     def stop(self) -> None:
         """End what is under way; whoever waits for it gets references that are absent."""
         self._stopped = True
-        if self._connection is not None:
-            self._connection.close()
+        if self._handle is not None:
+            self._handle.interrupt()
 
     def references(self, group: Group, samples: Samples, say: Callable[[str], None]) -> dict[str, Reference]:
         """Return model digest -> what the host says of the test split, for every model of a group that can be run."""
-        if group.device.runner == "benchmark_model":
+        if not deploy.runner(group.device).OUTPUTS:
             return {}
         with inputs_file(samples) as inputs, self._turn:
             ((digest, data),) = inputs.items()
@@ -85,92 +83,90 @@ class Library:
             try:
                 return self._run(group, wanted, data)
             except HarnessError as error:
-                text = str(error).removeprefix(f"{HOST.id}: ")
-                reason = "interrupted" if self._stopped else text
+                reason = "interrupted" if self._stopped else str(error.reason)
                 self._refused[group.runtime] = reason
         return {sha: Reference(absent=f"no reference on this host: {reason}") for sha in wanted}
 
     def _run(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
-        transport = registry.load("transports", "local", file="", key="")
-        self._connection = connection = transport.connect(HOST)
-        try:
-            place = provision.workspace(connection, HOST)
-            runtime = provision.runtime(connection, HOST, place, group.runtime)
-            files = {case.variant.sha256: str(case.variant.path.absolute()) for case in group.cases}
-            whole = job(group, files, str(data), runtime, quick=False)
-            models = [next(m for m in whole["models"] if m["path"] == files[sha]) for sha in wanted]
-            what = {**whole, "models": models, "accelerator": "", "threads": 1, "meter": None}
-            with forward(connection, HOST, place, what, low_priority=True) as answers:
+        with DeviceHandle(HOST) as handle:
+            self._handle = handle
+            try:
+                deploy.prepare(handle)
+                runtime = deploy.runtime(handle, group.runtime)
+                where = {case.variant.sha256: str(case.variant.path.absolute()) for case in group.cases}
+                whole = job(group, where, str(data), runtime, quick=False)
+                models = [next(m for m in whole.models if m.path == where[sha]) for sha in wanted]
+                what = replace(whole, models=models, accelerator="", threads=1, meter=None)
+                answers = forward(handle, what, low_priority=True)
                 return {sha: _reference(answers[i], group.runtime) for i, sha in enumerate(wanted)}
-        finally:
-            self._connection = None
-            connection.close()
+            finally:
+                self._handle = None
 
 
-@contextmanager
-def forward(
-    connection: Connection, device: Device, place: Workspace, what: Mapping[str, Any], *, low_priority: bool = False
-) -> Iterator[list[tuple[Outputs | None, Mapping[str, Any]]]]:
-    """Run the accuracy pass of a job and nothing else, and give (outputs, last event) of every model.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model gave for the split: its outputs, or the error that kept it from them; both None if nothing came."""
+
+    outputs: Outputs | None = None
+    accuracy: contract.Accuracy | None = None
+    error: contract.Error | None = None
+
+    @property
+    def why_not(self) -> str:
+        """Why there are no outputs."""
+        return self.error.message if self.error else "it gave no answer"
+
+
+def forward(handle: DeviceHandle, what: contract.Job, *, low_priority: bool = False) -> list[Answer]:
+    """Run the accuracy pass of a job and nothing else, and return what every model gave.
 
     Args:
-        connection: to the device.
-        device: what the job runs on.
-        place: the harness's place there.
-        what: the content of job.json, whose plan is replaced.
+        handle: of the device, prepared.
+        what: the job, whose plan is replaced.
         low_priority: whether the job yields to whatever else the device does.
 
     Raises:
         MeasurementError: the device side died.
         DeviceError: the device could not be asked.
     """
-    folder = posixpath.join(place.root, "jobs", uuid.uuid4().hex[:12])
-    runner = provision.runner(device)
-    command = (("nice", "-n", "19") if low_priority else ()) + place.command
-    last: dict[int, Mapping[str, Any]] = {}
+    folder = posixpath.join(handle.root, "jobs", uuid.uuid4().hex[:12])
+    runner = deploy.runner(handle.device)
+    found: dict[int, Answer] = {}
     try:
-        placing.touch(connection, device, folder, [place.folder])
-        push_json(connection, {**what, "plan": {**what["plan"], **_PLAN}}, posixpath.join(folder, "job.json"))
-        runner.start(connection, device, command, folder)
-        for _, event in runner.follow(connection, device, place.command, folder, offset=0):
-            if event["event"] in ("accuracy", "error"):
-                last[event["model"]] = event
-        yield [_pulled(connection, folder, i, last.get(i, {})) for i in range(len(what["models"]))]
+        files.touch(handle, folder, [handle.workspace.folder])
+        push_job(handle, replace(what, plan=_PLAN), folder)
+        runner.start(handle, folder, low_priority=low_priority)
+        for _, event in runner.follow(handle, folder, offset=0):
+            if isinstance(event, contract.Accuracy):
+                found[event.model] = Answer(_pulled(handle, folder, event.model), event)
+            if isinstance(event, contract.Error):
+                found[event.model] = Answer(error=event)
+        return [found.get(index, Answer()) for index in range(len(what.models))]
     finally:
-        _tidy(device, runner, folder)
+        _clean_up(handle.device, folder)
 
 
-def _tidy(device: Device, runner: Any, folder: str) -> None:
+def _clean_up(device: Device, folder: str) -> None:
     """End and remove the job over a connection of its own: the job's may have been closed to interrupt it."""
-    connection = registry.load("transports", device.address.scheme, file=str(device.file), key="address").connect(
-        device
-    )
-    try:
-        if connection.run(["test", "-e", posixpath.join(folder, "pid")]).code == 0:
-            runner.stop(connection, folder)
-        placing.remove(connection, device, [folder])
-    finally:
-        connection.close()
+    with DeviceHandle(device) as handle:
+        if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:
+            deploy.runner(device).stop(handle, folder)
+        files.remove(handle, [folder])
 
 
-def _pulled(
-    connection: Connection, folder: str, index: int, event: Mapping[str, Any]
-) -> tuple[Outputs | None, Mapping[str, Any]]:
-    if event.get("event") != "accuracy":
-        return None, event
+def _pulled(handle: DeviceHandle, folder: str, index: int) -> Outputs:
     with tempfile.TemporaryDirectory() as work:
         target = Path(work) / "outputs.npy"
-        connection.pull(posixpath.join(folder, f"m{index}.outputs.npy"), target)
-        return np.load(target, allow_pickle=False), event
+        handle.pull(posixpath.join(folder, f"m{index}.outputs.npy"), target)
+        outputs: Outputs = np.load(target, allow_pickle=False)
+        return outputs
 
 
-def _reference(answer: tuple[Outputs | None, Mapping[str, Any]], runtime: str) -> Reference:
-    outputs, event = answer
-    if outputs is None:
-        said = event.get("message", "it gave no answer")
-        return Reference(absent=f"no reference on this host: {runtime} does not run this file here: {said}")
+def _reference(answer: Answer, runtime: str) -> Reference:
+    if answer.outputs is None or answer.accuracy is None:
+        return Reference(absent=f"no reference on this host: {runtime} does not run this file here: {answer.why_not}")
     named = f"{runtime.replace('==', ' ')} on {platform.machine()}"
-    return Reference(outputs, named, bool(event.get("quantised", False)))
+    return Reference(answer.outputs, named, answer.accuracy.quantised)
 
 
 def _key(group: Group, model: str, data: str) -> str:

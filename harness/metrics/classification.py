@@ -95,11 +95,12 @@ def agreement(baseline: Outputs, run: Outputs) -> Estimate:
     """
     if baseline.shape != run.shape:
         raise MeasurementError(
-            f"outputs of shape {run.shape} cannot be compared with {baseline.shape}: measure both on the same images"
+            f"outputs of shape {run.shape} cannot be compared with {baseline.shape}",
+            remedy="measure both on the same images",
         )
     share = stats.wilson(int((baseline.argmax(axis=1) == run.argmax(axis=1)).sum()), len(run))
     if share is None:
-        raise MeasurementError("there are no outputs to compare: check that the data's split is not empty")
+        raise MeasurementError("there are no outputs to compare", remedy="check that the data's split is not empty")
     return share
 
 
@@ -129,28 +130,32 @@ def _check(outputs: Outputs, labels: npt.NDArray[Any], classes: Sequence[str]) -
     n, k = len(labels), len(classes)
     if outputs.ndim != 2 or outputs.shape[1] != k:
         raise MeasurementError(
-            f"the model gives outputs of shape {outputs.shape}, the data has {k} classes ({', '.join(classes)}): "
-            f"export the model with one output per class, (N, {k})"
+            f"the model gives outputs of shape {outputs.shape}, the data has {k} classes ({', '.join(classes)})",
+            remedy=f"export the model with one output per class, (N, {k})",
         )
     if len(outputs) != n or n == 0:
         raise MeasurementError(
-            f"{len(outputs)} outputs for {n} labelled images: measure the case again on the whole split"
+            f"{len(outputs)} outputs for {n} labelled images", remedy="measure the case again on the whole split"
         )
     broken = int((~np.isfinite(outputs)).any(axis=1).sum())
     if broken:
         raise MeasurementError(
-            f"{broken} of {n} images gave NaN or infinite outputs: check the model's conversion and [data.input]"
+            f"{broken} of {n} images gave NaN or infinite outputs",
+            remedy="check the model's conversion and [data.input]",
         )
     strange = int(((labels < 0) | (labels >= k)).sum())
     if strange:
-        raise MeasurementError(f"{strange} of {n} labels are not among the {k} classes: check the data's labels")
+        raise MeasurementError(
+            f"{strange} of {n} labels are not among the {k} classes", remedy="check the data's labels"
+        )
 
 
 def _positive(classes: Sequence[str], task: Task) -> int | None:
     if task.positive:
         if task.positive not in classes:
             raise MeasurementError(
-                f"[task] positive = {task.positive!r} is no class of the data: choose one of {', '.join(classes)}"
+                f"[task] positive = {task.positive!r} is no class of the data",
+                remedy=f"choose one of {', '.join(classes)}",
             )
         return list(classes).index(task.positive)
     return 1 if len(classes) == 2 else None

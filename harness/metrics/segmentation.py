@@ -36,7 +36,7 @@ def evaluate(outputs: Outputs, samples: Samples, task: Task) -> Evaluation:
         MeasurementError: if there are no masks, outputs are not finite, or do not fit the masks and classes.
     """
     if samples.masks is None:
-        raise MeasurementError("the data has no masks: give images and masks, or write [task] kind = 'classification'")
+        raise MeasurementError("the data has no masks", remedy="give images and masks, or another [task] kind")
     predicted, truth = _outlines(outputs, samples.masks, samples.classes, task)
     return Evaluation({name: _mean(of(predicted, truth)) for name, of in _PER_IMAGE.items()})
 
@@ -78,7 +78,8 @@ def agreement(baseline: Outputs, run: Outputs) -> Estimate:
     """
     if baseline.shape != run.shape or baseline.ndim not in (3, 4) or len(baseline) == 0:
         raise MeasurementError(
-            f"outputs of shape {run.shape} cannot be compared with {baseline.shape}: measure both on the same images"
+            f"outputs of shape {run.shape} cannot be compared with {baseline.shape}",
+            remedy="measure both on the same images",
         )
     # The classes are the shortest axis but the first: images are larger than they have classes.
     axis = 1 if baseline.ndim == 4 and baseline.shape[1] < baseline.shape[-1] else -1
@@ -94,12 +95,14 @@ def _outlines(outputs: Outputs, masks: npt.NDArray[Any], classes: Sequence[str],
     if n == 0 or not (axes or plain):
         raise MeasurementError(
             f"the model gives outputs of shape {outputs.shape}, the masks are {masks.shape} with {k} classes "
-            f"({', '.join(classes)}): export the model with one map per class, {(n, k, *size)}"
+            f"({', '.join(classes)})",
+            remedy=f"export the model with one map per class, {(n, k, *size)}",
         )
     broken = int((~np.isfinite(outputs)).reshape(n, -1).any(axis=1).sum())
     if broken:
         raise MeasurementError(
-            f"{broken} of {n} images gave NaN or infinite outputs: check the model's conversion and [data.input]"
+            f"{broken} of {n} images gave NaN or infinite outputs",
+            remedy="check the model's conversion and [data.input]",
         )
     labels = _labels(outputs, -1 if plain else axes[0])
     return labels == positive, masks == positive
@@ -124,7 +127,7 @@ def _positive(classes: Sequence[str], task: Task) -> int:
         return list(classes).index(task.positive)
     if task.positive or len(classes) != 2:
         raise MeasurementError(
-            f"[task] positive = {task.positive!r} is no class of the data: choose one of {', '.join(classes)}"
+            f"[task] positive = {task.positive!r} is no class of the data", remedy=f"choose one of {', '.join(classes)}"
         )
     return 1
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields
-from typing import Any, Final, get_type_hints
+from typing import Any, Final, Union, get_type_hints
 
 from harness.agent import contract
 
@@ -27,7 +27,7 @@ _KINDS: Final = {
     bool: "truth",
     str: "word",
     list[float]: "numbers",
-    bool | str: "truth_or_auto",
+    Union[bool, str]: "truth_or_auto",  # noqa: UP007  as the contract spells it, for Python 3.9
 }
 
 

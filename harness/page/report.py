@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.model import Campaign, Comparison, Outcome, Run, Validity
-
-_CASE_ID = re.compile(r"^(?:.*?::)?(?P<variant>.*?)(?:\[(?P<runtime>[^\[\]]*)\])?@(?P<device>[^@]*)$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +107,10 @@ class Report:
         by_run = {outcome.run: outcome for outcome in self.outcomes if outcome.run}
         by_case = {outcome.case: outcome for outcome in self.outcomes}
         for run in self.runs:
-            key = (str(run.case.get("suite", "")), str(run.case.get("device", "")), str(run.case.get("runtime", "")))
-            outcome = by_run.get(run.id) or by_case.get(str(run.case.get("id", "")))
+            key = (run.case.suite, run.case.device, run.case.runtime)
+            outcome = by_run.get(run.id) or by_case.get(run.case.id)
             places.setdefault(key, []).append(self._entry(run, outcome))
-        shown = {run.id for run in self.runs} | {str(run.case.get("id", "")) for run in self.runs}
+        shown = {run.id for run in self.runs} | {run.case.id for run in self.runs}
         for outcome in self.outcomes:
             if outcome.run not in shown and outcome.case not in shown:
                 variant, key = self._place(outcome, list(places))
@@ -122,20 +119,21 @@ class Report:
 
     def _entry(self, run: Run, outcome: Outcome | None) -> Entry:
         changes = {change.metric: change for change in self.comparisons if change.run == run.id}
-        return Entry(str(run.case.get("variant", run.id)), run, outcome, changes)
+        return Entry(run.case.variant, run, outcome, changes)
 
     def _group(self, key: tuple[str, str, str], entries: list[Entry]) -> Group:
         heads_first = sorted(entries, key=lambda entry: not entry.is_baseline)
         return Group(*key, self.campaign.suites.get(key[0], {}), tuple(heads_first))
 
     def _place(self, outcome: Outcome, known: list[tuple[str, str, str]]) -> tuple[str, tuple[str, str, str]]:
-        """Return the variant of a case without a run and the group it belongs to, from its id."""
-        match = _CASE_ID.match(outcome.case)
-        if match is None:
+        """Return the variant of a case without a run and the group it belongs to."""
+        about = outcome.about
+        if about is None:
             return outcome.case, ("", "", "")
-        variant, device, runtime = match["variant"], match["device"], match["runtime"] or ""
+        variant, device, runtime = about.variant, about.device, about.runtime
         fitting = [key for key in known if key[1] == device and key[2].startswith(runtime)]
         if len(fitting) == 1 or (fitting and runtime):
             return variant, fitting[0]
-        suite = next(iter(self.campaign.suites), "") if len(self.campaign.suites) == 1 else ""
+        suites = self.campaign.suites
+        suite = about.suite if about.suite in suites else next(iter(suites)) if len(suites) == 1 else ""
         return variant, (suite, device, runtime)

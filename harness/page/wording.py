@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeGuard
@@ -11,7 +10,7 @@ from typing import Final, TypeGuard
 import numpy as np
 
 from harness import stats, units
-from harness.model import Comparison, Estimate, Run
+from harness.model import Comparison, Estimate, Run, sentence
 from harness.vocabulary import METRICS, MetricInfo
 
 GLYPHS: Final[Mapping[str, str]] = {
@@ -20,8 +19,6 @@ GLYPHS: Final[Mapping[str, str]] = {
     "valid": "✓", "degraded": "△", "invalid": "✕", "baseline": "●",
 }  # fmt: skip
 UNBOUNDED: Final = "no bounded interval"
-#: Where the remarks of a comparison begin that are not of this comparison alone.
-_CIRCUMSTANCES: Final = re.compile(r"(?:^|; )(?=quick\b|baseline degraded:|run degraded:)")
 OUTCOMES: Final[Mapping[str, str]] = {
     "passed": "passed", "failed": "failed", "error": "error", "xfailed": "known failure",
     "xpassed": "unexpected pass",
@@ -84,9 +81,8 @@ def methods(runs: Iterable[Run], name: str) -> str:
 
 def remark(comparison: Comparison) -> str:
     """Return what must be known of a comparison; what the page says elsewhere (quick, why degraded) is left out."""
-    own, *circumstances = _CIRCUMSTANCES.split(comparison.reason)
-    degraded = [text.partition(":")[0] for text in circumstances if "degraded" in text]
-    return "; ".join(text for text in (own, *degraded) if text)
+    degraded = [one.name for one in comparison.circumstances if one.detail]
+    return sentence((*comparison.reasons, *degraded))
 
 
 def bounded(estimate: Estimate | None) -> TypeGuard[Estimate]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.plugin.session import Session
 
 #: The property that says a case has written its own line.
-_TOLD = "edgeward"
+_OWN_LINE = "edgeward"
 _STATE: pytest.StashKey[Session] = pytest.StashKey()
 
 
@@ -70,7 +70,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     state.begin([item.case for item in cases])
     waiting = {item.case.id: item for item in cases}
     others = [item for item in session.items if not isinstance(item, CaseItem)]
-    for item in chain(others, (waiting[name] for name in state.endings(len(cases)))):
+    for item in chain(others, (waiting[name] for name in state.finished_cases(len(cases)))):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
@@ -81,8 +81,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """Write no letter for a case: it has a line of its own."""
-    told = any(name == _TOLD for name, _ in getattr(report, "user_properties", ()))
-    if not told or config.get_verbosity() > 0:
+    has_line = any(name == _OWN_LINE for name, _ in getattr(report, "user_properties", ()))
+    if not has_line or config.get_verbosity() > 0:
         return None
     if hasattr(report, "wasxfail"):
         category = "xfailed" if report.skipped else "xpassed"
@@ -104,7 +104,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Say where the report is: the very last line."""
     state = config.stash.get(_STATE, None)
     if state is not None:
-        state.farewell()
+        state.print_report_path()
 
 
 class SuiteFile(pytest.File):
@@ -121,11 +121,11 @@ class SuiteFile(pytest.File):
             yield WrongItem.from_parent(self, name="suite", error=error)
             return
         for case in cases:
-            yield CaseItem.from_parent(self, name=case.id.partition("::")[2], case=case)
+            yield CaseItem.from_parent(self, name=case.name, case=case)
 
 
 class ShortItem(pytest.Item):
-    """An item whose failures are told in one or two lines."""
+    """An item whose failures are shown in one or two lines."""
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the message alone for what the user can act on."""
@@ -172,7 +172,7 @@ class CaseItem(ShortItem):
 
     def setup(self) -> None:
         """Wait for the case and hand its figures on."""
-        from harness.plugin import bench
+        from harness.plugin import benchmark
         from harness.plugin.figures import summary
 
         state = self.config.stash[_STATE]
@@ -180,13 +180,13 @@ class CaseItem(ShortItem):
             self._result = result = state.result(self.case)
         except HarnessError as error:  # the store's: cases carry their own
             pytest.fail(str(error), pytrace=False)
-        self.user_properties += [(_TOLD, result.outcome.status), *summary(result).items()]
+        self.user_properties += [(_OWN_LINE, result.outcome.status), *summary(result).items()]
         if result.error is not None:
             # During setup pytest would show a traceback of anything else.
             pytest.fail(str(result.error), pytrace=False)
         if result.run is not None:
             case = self.case
-            bench.add(
+            benchmark.add(
                 self.config,
                 name=self.name,
                 fullname=case.id,
@@ -202,4 +202,4 @@ class CaseItem(ShortItem):
         outcome = self._result.outcome if self._result else None
         if outcome is None or outcome.status in ("passed", "xpassed"):
             return
-        raise AcceptError("\n".join(f"{self.name}: {line}" for line in outcome.message.split("; ")))
+        raise AcceptError("\n".join(f"{self.name}: {reason}" for reason in outcome.reasons))

@@ -17,7 +17,7 @@ from harness.plugin.progress import Progress
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from harness.measure.campaign import Conduct, Result
+    from harness.measure.campaign import CampaignRunner, Result
     from harness.model import Case, Device
     from harness.store import Store
 
@@ -32,7 +32,7 @@ class Session:
         self.config = config
         self.lab = lab.find(here / (config.getoption("lab") or "."))
         self.devices: list[Device] = lab.select(self.lab, config.getoption("device"))
-        self.conduct: Conduct | None = None
+        self.campaign: CampaignRunner | None = None
         self.report: Path | None = None
         self._store: Store | None = None
         self._trouble: HarnessError | None = None
@@ -52,7 +52,7 @@ class Session:
 
     def begin(self, cases: Sequence[Case]) -> None:
         """Start the campaign with all cases of the session."""
-        from harness.measure.campaign import Conduct, Settings
+        from harness.measure.campaign import CampaignRunner, Settings
         from harness.store import shown
 
         option = self.config.getoption
@@ -66,19 +66,19 @@ class Session:
         )
         self.progress = Progress(self.config)
         try:
-            self.conduct = Conduct(cases, self.store, settings)
+            self.campaign = CampaignRunner(cases, self.store, settings)
         except HarnessError as error:  # the store's; every case will say so
             self._trouble = error
         for case in cases:
-            if self.conduct is None:
+            if self.campaign is None:
                 self._news.put(case.id)
                 continue
-            self.conduct.future(case).add_done_callback(partial(self._ended, case.id))
+            self.campaign.future(case).add_done_callback(partial(self._ended, case.id))
 
     def _ended(self, case: str, _: Future[Result]) -> None:
         self._news.put(case)
 
-    def endings(self, cases: int) -> Iterator[str]:
+    def finished_cases(self, cases: int) -> Iterator[str]:
         """Yield the ids of `cases` cases as they end, showing progress; woken by news, so that nothing polls."""
         assert self.progress is not None
         while cases:
@@ -93,25 +93,25 @@ class Session:
         """Return what a case gave, and say so in a line; waits for it."""
         from harness.plugin.figures import headline
 
-        if self.conduct is None or self.progress is None:
+        if self.campaign is None or self.progress is None:
             raise self._trouble or StoreError("the campaign did not begin", remedy="run it again")
-        result = self.conduct.future(case).result()
-        self.progress.line(f"{case.id.partition('::')[2]} {headline(result)}")
+        result = self.campaign.future(case).result()
+        self.progress.line(f"{case.name} {headline(result)}")
         return result
 
     def finish(self) -> None:
         """End what is under way and write the report of what there is."""
-        if self.conduct is None or self.progress is None:
+        if self.campaign is None or self.progress is None:
             return
         self.progress.close()
-        self.conduct.stop()
+        self.campaign.stop()
         from harness.page.publish import publish
 
         folder = self.config.invocation_params.dir / (self.config.getoption("report") or self.lab / "reports" / "html")
-        self.report = publish(self.store, self.conduct.campaign, folder, overrides=self.lab / "reports" / "templates")
+        self.report = publish(self.store, self.campaign.campaign, folder, overrides=self.lab / "reports" / "templates")
         self.store.close()
 
-    def farewell(self) -> None:
+    def print_report_path(self) -> None:
         """Say where the report is."""
         if self.progress is not None and self.report is not None:
             self.progress.line(f"report: {self.report}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.agent.contract import Input
 from harness.agent.images import prepare as on_device
 from harness.model import InputSpec
 
@@ -25,5 +25,7 @@ def prepare(images: npt.NDArray[Any], spec: InputSpec) -> npt.NDArray[np.float32
     Raises:
         ValueError: `mean` or `std` has neither one entry nor one per channel.
     """
-    prepared: npt.NDArray[np.float32] = on_device(images, asdict(spec))
+    prepared: npt.NDArray[np.float32] = on_device(
+        images, Input("", spec.layout, spec.scale, list(spec.mean), list(spec.std))
+    )
     return prepared

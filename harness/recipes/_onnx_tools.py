@@ -1,15 +1,13 @@
-"""What every recipe needs: its libraries, their versions, the weights of an ONNX file, and a result that is whole."""
+"""What every recipe needs: its libraries, the weights of an ONNX file, and a result that is whole."""
 
 from __future__ import annotations
 
 import importlib
 import io
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,16 +16,6 @@ from harness.errors import RecipeError
 if TYPE_CHECKING:
     import onnx
 
-#: Import name -> distribution, of the libraries that decide what a recipe writes.
-TOOLS: Final = {
-    "numpy": "numpy",
-    "onnx": "onnx",
-    "onnxruntime": "onnxruntime",
-    "ai_edge_quantizer": "ai-edge-quantizer",
-    "torch": "torch",
-    "onnx2torch": "onnx2torch",
-    "torch_pruning": "torch-pruning",
-}
 #: Operators whose second input holds what was learnt.
 _WEIGHTED: Final = ("Conv", "Gemm", "MatMul", "ConvTranspose")
 
@@ -51,11 +39,6 @@ def require(extra: str, *modules: str) -> None:
             if "torchvision" in reason:
                 remedy += " (torch and torchvision must come from one index)"
             raise RecipeError(f"{name} cannot be imported ({reason})", remedy=f"install it with: {remedy}") from error
-
-
-def versions() -> dict[str, str]:
-    """Return name -> version of those `TOOLS` that this process has imported."""
-    return {name: metadata.version(name) for module, name in TOOLS.items() if module in sys.modules}
 
 
 @contextmanager

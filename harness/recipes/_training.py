@@ -184,7 +184,9 @@ def teacher(parent: Path) -> Teacher:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         session = onnxruntime.InferenceSession(str(parent), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base of their own
-        raise RecipeError(f"{parent.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from error
+        raise RecipeError(
+            f"{parent.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}", remedy="export it again"
+        ) from error
     entrance = session.get_inputs()[0]
     free = not isinstance(entrance.shape[0], int)
 

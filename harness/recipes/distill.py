@@ -15,6 +15,7 @@ from harness.recipes import _onnx_tools, _training
 from harness.recipes._inputs import prepare
 
 FORMATS = ("onnx",)
+TOOLS = ("numpy", "torch", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Options:
 def build(job: Build, options: Options) -> None:
     """Write the trained student; raises RecipeError when torch is missing or the width is not positive."""
     if options.width <= 0:
-        raise RecipeError(f"distill: width = {options.width} must be above 0")
+        raise RecipeError(f"distill: width = {options.width} must be above 0", remedy="correct it")
     _onnx_tools.require("train", "torch", "onnxruntime")
     import torch
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 FORMATS = ("onnx",)
+TOOLS = ("numpy", "torch", "onnx", "onnx2torch", "torch-pruning", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Options:
 def build(job: Build, options: Options) -> None:
     """Write the narrower network; raises RecipeError when a library is missing or the network cannot be pruned."""
     if not 0 < options.ratio < 1:
-        raise RecipeError(f"prune_filters: ratio = {options.ratio} must lie between 0 and 1")
+        raise RecipeError(f"prune_filters: ratio = {options.ratio} must lie between 0 and 1", remedy="correct it")
     _onnx_tools.require("train", "torch", "onnx2torch", "torch_pruning")
     samples = _training.labelled(job)
     inputs = prepare(samples.images, job.input)
@@ -63,7 +64,10 @@ def _network(parent: Path) -> torch.nn.Module:
     try:
         network: torch.nn.Module = onnx2torch.convert(model)
     except (NotImplementedError, RuntimeError, ValueError, KeyError) as error:
-        raise RecipeError(f"{parent.name} cannot be turned into a torch network: {error}") from error
+        raise RecipeError(
+            f"{parent.name} cannot be turned into a torch network: {error}",
+            remedy="leave this variant out, or bring it ready-made",
+        ) from error
     return network
 
 
@@ -88,7 +92,10 @@ def _prune(network: torch.nn.Module, shape: tuple[int, ...], classes: int, ratio
         ).step()
         network(torch.zeros((2, *shape)))
     except (RuntimeError, ValueError, ZeroDivisionError, AttributeError, KeyError) as error:
-        raise RecipeError(f"torch-pruning cannot prune {parent.name}: {error}") from error
+        raise RecipeError(
+            f"torch-pruning cannot prune {parent.name}: {error}",
+            remedy="leave this variant out, or bring it ready-made",
+        ) from error
     if _weights(network) == before:
         raise RecipeError(f"torch-pruning found no filters to remove in {parent.name}", remedy="leave this variant out")
 

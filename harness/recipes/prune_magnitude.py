@@ -16,6 +16,7 @@ from harness.ports import Build
 from harness.recipes import _onnx_tools
 
 FORMATS = ("onnx",)
+TOOLS = ("numpy", "onnx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,16 @@ def build(job: Build, options: Options) -> None:
     from onnx import numpy_helper
 
     if not 0 <= options.sparsity < 1:
-        raise RecipeError(f"prune_magnitude: sparsity = {options.sparsity} must be at least 0 and below 1")
+        raise RecipeError(
+            f"prune_magnitude: sparsity = {options.sparsity} must be at least 0 and below 1", remedy="correct it"
+        )
     model = _onnx_tools.read_onnx(job.parent)
     weights = [(tensor, numpy_helper.to_array(tensor)) for _, tensor in _onnx_tools.onnx_weights(model)]
     if not weights:
-        raise RecipeError(f"{job.parent.name} has no convolution or matrix product with float32 weights to prune")
+        raise RecipeError(
+            f"{job.parent.name} has no convolution or matrix product with float32 weights to prune",
+            remedy="leave this variant out",
+        )
     threshold = np.quantile(np.abs(np.concatenate([values.ravel() for _, values in weights])), options.sparsity)
     for tensor, values in weights:
         kept = np.where(np.abs(values) < threshold, np.float32(0), values)

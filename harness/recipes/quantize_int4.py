@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import onnx
 
 FORMATS = ("onnx", "tflite")
+TOOLS = ("numpy", "onnx", "ai-edge-quantizer")
 
 _LARGEST: Final = 7
 #: The first operator set whose DequantizeLinear takes 4-bit integers.

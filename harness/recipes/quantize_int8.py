@@ -20,6 +20,7 @@ from harness.recipes import _onnx_tools
 from harness.recipes._inputs import prepare
 
 FORMATS = ("onnx", "tflite")
+TOOLS = ("numpy", "onnx", "onnxruntime", "ai-edge-quantizer")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import registry
-from harness.model import Estimate, Measurement, Run, Validity
+from harness.model import Estimate, Measurement, Reason, Run, Validity
 
+#: What to do about a difference that rounding does not explain.
+_REMEDY: Final = "look with `edgeward layers` where the two begin to differ"
 Outputs = npt.NDArray[np.float32]
 
 #: The measurements and the accuracy that this module adds to a run.
@@ -62,7 +64,7 @@ def held_against(run: Run, reference: Reference, *, same_machine: bool) -> Run:
         return replace(run, measurements={**run.measurements, **absent})
     facts = _facts(run.outputs, reference)
     where = f"against {reference.runtime}, {'this very machine' if same_machine else 'the host'}"
-    module = registry.load("metrics", run.case["task"], file=str(run.case["suite"]), key="task.kind")
+    module = registry.load("metrics", run.case.task, file=run.case.suite, key="task.kind")
     labels: Estimate = module.agreement(reference.outputs, run.outputs)
     far = np.abs(run.outputs.astype(np.float64) - reference.outputs).reshape(len(run.outputs), -1)
     found = {
@@ -70,40 +72,42 @@ def held_against(run: Run, reference: Reference, *, same_machine: bool) -> Run:
         MEAN: Measurement(MEAN, "", far.mean(axis=1), method=f"mean of each sample's outputs, {where}"),
     }
     doubt = doubts(facts, labels, reference)
+    named = {"runtime": reference.runtime, "same_machine": same_machine, **facts, "doubtful": doubt is not None}
     return replace(
         run,
         measurements={**run.measurements, **found},
         accuracy={**run.accuracy, LABELS: labels},
-        notes={**run.notes, "reference": {"runtime": reference.runtime, "same_machine": same_machine, **facts}},
+        notes={**run.notes, "reference": named},
         validity=Validity.DEGRADED if doubt and run.validity is Validity.VALID else run.validity,
         reasons=(*run.reasons, doubt) if doubt else run.reasons,
     )
 
 
-def doubts(facts: Mapping[str, Any], labels: Estimate, reference: Reference) -> str:
-    """Return why the difference is more than rounding, "" if it is not.
+def doubts(facts: Mapping[str, Any], labels: Estimate, reference: Reference) -> Reason | None:
+    """Return why the difference is more than rounding, None if it is not.
 
     A float model's labels must be the host's but for ties, and its outputs within a twentieth of their spread. A model
     of integers may differ more: kernels of different processors round, and saturate, in their own ways.
     """
-    remedy = "look where they part with `edgeward layers`"
     named = f"{reference.runtime}, the host,"
     if not facts["finite"]:
-        return f"{named} gives outputs of this file that are not numbers, the device does not; {remedy}"
+        return Reason(f"{named} gives outputs of this file that are not numbers, the device does not", _REMEDY)
     if reference.quantised:
         if labels.high >= _QUANTISED:
-            return ""
-        return f"the device agrees with {named} in only {labels.point:.1%} of the labels; {remedy}"
+            return None
+        return Reason(f"the device agrees with {named} in only {labels.point:.1%} of the labels", _REMEDY)
     if facts["labels_differ"] > facts["ties"]:
         count = facts["labels_differ"] - facts["ties"]
         samples = f"{count} of {facts['samples']} samples"
-        return f"the device gives {samples} another label than {named} does, and not by a tie; {remedy}"
+        return Reason(f"the device gives {samples} another label than {named} does, and not by a tie", _REMEDY)
     if labels.point < _PIXELS and not facts["labels_differ"]:
-        return f"only {labels.point:.2%} of the pixels have the label they have from {named}; {remedy}"
+        return Reason(f"only {labels.point:.2%} of the pixels have the label they have from {named}", _REMEDY)
     if facts["max_difference"] > _FAR * facts["spread"]:
         share = facts["max_difference"] / facts["spread"] if facts["spread"] else float("inf")
-        return f"the device's outputs differ from those of {named} by up to {share:.0%} of their spread; {remedy}"
-    return ""
+        return Reason(
+            f"the device's outputs differ from those of {named} by up to {share:.0%} of their spread", _REMEDY
+        )
+    return None
 
 
 def _obstacle(run: Run, reference: Reference) -> str:

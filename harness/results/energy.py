@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.agent.contract import EnergyPass, EnergyWindow
 from harness.errors import MeasurementError
 from harness.model import Estimate, FloatArray, Measurement
 from harness.units import NS_PER_S
@@ -65,26 +66,27 @@ class _Part:
     freedom: float = math.inf
 
 
-def per_inference(event: Mapping[str, Any]) -> Energy:
+def per_inference(event: EnergyPass) -> Energy:
     """Return the energy of one inference.
 
     Args:
-        event: an event `energy` that is not absent (harness/agent/energy.py); `clock_s` in it is the uncertainty
-            between the clocks that the windows and the samples were taken by, s.
+        event: an energy pass that is not absent; `clock_s` in it is the uncertainty between the clocks that the
+            windows and the samples were taken by, s.
 
     Raises:
         MeasurementError: the samples do not reach over the windows, or too little of a window is left.
     """
-    windows, clock_s = event["windows"], event.get("clock_s", 0.0)
-    update_s = windows["busy"]["seconds"] / windows["busy"]["updates"]
-    resolution = _resolution(event)
+    windows, clock_s, quantity = _windows(event), event.clock_s or 0.0, event.quantity or ""
+    busy_window = windows["busy"]
+    update_s = (busy_window.seconds or 0.0) / (busy_window.updates or 1)
+    resolution, inferences = _resolution(event), event.inferences or 0
     levels = {
-        name: _Level.of(window, event["quantity"], _LAGS * update_s + clock_s, clock_s, resolution)
+        name: _Level.of(window, quantity, _LAGS * update_s + clock_s, clock_s, resolution)
         for name, window in windows.items()
     }
     busy, before, after = levels["busy"], levels["idle_before"], levels["idle_after"]
     idle_w = (before.watts + after.watts) / 2
-    edge_s = math.hypot(update_s, clock_s) if event["quantity"] == "watts" else math.hypot(busy.gap_s, clock_s)
+    edge_s = math.hypot(update_s, clock_s) if quantity == "watts" else math.hypot(busy.gap_s, clock_s)
     edges = _Part("edges", math.sqrt(2 / 3) * edge_s * abs(busy.watts - idle_w) / busy.seconds)
     gross = [busy.variation, _Part("resolution", busy.resolution), edges]
     idle = [
@@ -92,13 +94,13 @@ def per_inference(event: Mapping[str, Any]) -> Energy:
         _Part("idle", math.hypot(before.resolution, after.resolution) / 2),
         _Part("idle", abs(before.watts - after.watts) / 2 / math.sqrt(3)),
     ]
-    window_s = (windows["busy"]["end_ns"] - windows["busy"]["begin_ns"]) / NS_PER_S
-    each_s = window_s / event["inferences"]
+    window_s = (busy_window.end_ns - busy_window.begin_ns) / NS_PER_S
+    each_s = window_s / inferences
     notes = {
-        "meter": event["meter"], "quantity": event["quantity"], "resolution": resolution, "update_s": update_s,
-        "clock_s": clock_s, "window_s": window_s, "inferences": event["inferences"], "busy_w": busy.watts,
+        "meter": event.meter, "quantity": quantity, "resolution": resolution, "update_s": update_s,
+        "clock_s": clock_s, "window_s": window_s, "inferences": inferences, "busy_w": busy.watts,
         "idle_w": [before.watts, after.watts], "budget": {part.name: part.size * each_s for part in gross},
-        **{key: event[key] for key in ("untested",) if key in event},
+        **({"untested": event.untested} if event.untested else {}),
     }  # fmt: skip
     return Energy(
         _estimate(busy.watts, gross, each_s), _estimate(busy.watts - idle_w, [*gross, *idle], each_s),
@@ -127,12 +129,12 @@ class _Level:
     gap_s: float
 
     @classmethod
-    def of(cls, window: Mapping[str, Any], quantity: str, lead_s: float, tail_s: float, step: float) -> _Level:
+    def of(cls, window: EnergyWindow, quantity: str, lead_s: float, tail_s: float, step: float) -> _Level:
         """Measure what is left of a window without its first `lead_s` and last `tail_s`; `step` is in J or W."""
-        origin = window["begin_ns"]
-        at = (np.array(window["at_ns"], np.int64) - origin) / NS_PER_S
-        readings = np.array(window["readings"], np.float64)
-        end = (window["end_ns"] - origin) / NS_PER_S
+        origin = window.begin_ns
+        at = (np.array(window.at_ns, np.int64) - origin) / NS_PER_S
+        readings = np.array(window.readings, np.float64)
+        end = (window.end_ns - origin) / NS_PER_S
         cuts = np.linspace(lead_s, end - tail_s, _BLOCKS + 1)
         seconds = float(cuts[-1] - cuts[0])
         if seconds < _LEAST_LEFT * end:
@@ -190,12 +192,16 @@ def _averaged_away(readings: FloatArray, step: float) -> float:
     return step / 2 / math.sqrt(3) * math.exp(-2 * (math.pi * noise / step) ** 2)
 
 
-def _resolution(event: Mapping[str, Any]) -> float:
+def _windows(event: EnergyPass) -> Mapping[str, EnergyWindow]:
+    return event.windows or {}
+
+
+def _resolution(event: EnergyPass) -> float:
     """Return the step of the meter, J or W: what it is said to tell, or the smallest step that it was seen to take."""
-    readings = np.concatenate([window["readings"] for window in event["windows"].values()])
+    readings = np.concatenate([np.array(window.readings, np.float64) for window in _windows(event).values()])
     steps = np.diff(np.unique(readings))
     seen = float(steps.min()) if len(steps) else 0.0
-    return max(float(event["resolution"]), seen)
+    return max(event.resolution or 0.0, seen)
 
 
 def _estimate(watts: float, parts: list[_Part], each_s: float) -> Estimate:
@@ -210,14 +216,14 @@ def _estimate(watts: float, parts: list[_Part], each_s: float) -> Estimate:
     return Estimate(watts * each_s, (watts - wide) * each_s, (watts + wide) * each_s, _CONFIDENCE, method)
 
 
-def measurements(events: Sequence[Mapping[str, Any]]) -> list[Measurement]:
+def measurements(events: Sequence[EnergyPass]) -> list[Measurement]:
     """Return gross and net joules per inference of a model's `energy` events, or why there are none."""
     try:
         found = _found(events)
     except MeasurementError as error:
         return [Measurement(name, "J", absent_reason=str(error)) for name in ("energy_j", "energy_net_j")]
-    busy, notes = events[0]["windows"]["busy"], found.notes
-    how = f"{notes['meter']}, {notes['window_s']:.0f} s window, {busy['updates']} updates"
+    busy, notes = _windows(events[0])["busy"], found.notes
+    how = f"{notes['meter']}, {notes['window_s']:.0f} s window, {busy.updates} updates"
     net = found.blocks - (found.gross.point - found.net.point)
     return [
         Measurement("energy_j", "J", found.blocks, None, f"gross, {how}", estimate=found.gross),
@@ -225,7 +231,7 @@ def measurements(events: Sequence[Mapping[str, Any]]) -> list[Measurement]:
     ]
 
 
-def notes(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def notes(events: Sequence[EnergyPass]) -> dict[str, Any]:
     """Return {"energy": what the report says of the meter}, {} if there is no energy."""
     try:
         return {"energy": dict(_found(events).notes)}
@@ -234,11 +240,11 @@ def notes(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {}
 
 
-def _found(events: Sequence[Mapping[str, Any]]) -> Energy:
+def _found(events: Sequence[EnergyPass]) -> Energy:
     if not events:
         raise MeasurementError("no meter configured")
-    if "absent" in events[0]:
-        raise MeasurementError(events[0]["absent"])
-    if "readings" not in events[0]["windows"]["busy"]:
+    if events[0].absent:
+        raise MeasurementError(events[0].absent)
+    if _windows(events[0])["busy"].readings is None:
         raise MeasurementError("the runner sent no readings of the meter", remedy="bring the runner of this version")
     return per_inference(events[0])

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from harness import stats
-from harness.model import FloatArray, IntArray, Load, Measurement, Validity
+from harness.agent.contract import Round, Sustained, Timed
+from harness.model import FloatArray, IntArray, Load, Measurement, Reason, Validity
 from harness.stats import throttling
 from harness.units import NS_PER_S
 
@@ -20,33 +21,34 @@ CLOCK: Final = "CLOCK_MONOTONIC on the device"
 #: Which arrays a scenario leaves beside outputs, latencies and rounds.
 _ARRAYS: Final[Mapping[str, tuple[str, ...]]] = {"stream": ("frames", "jitter")}
 
-Events = Sequence[Mapping[str, Any]]
 
-
-def arrays(load: Load, parts: Events) -> tuple[str, ...]:
-    """Return which arrays a model that went through the whole job has left; `parts` are its events of that name."""
+def arrays(load: Load, *, parts: bool) -> tuple[str, ...]:
+    """Return which arrays a model that went through the whole job has left; `parts`: whether its parts were timed."""
     return ("outputs", "latency", "rounds", *_ARRAYS.get(load.scenario, ()), *(("parts",) if parts else ()))
 
 
-def measurements(load: Load, found: Mapping[str, Any], table: IntArray, events: Events) -> list[Measurement]:
+def measurements(
+    load: Load, found: Mapping[str, Any], table: IntArray, blocks: Sequence[Round], sustained: Sustained | None
+) -> list[Measurement]:
     """Return the latency and what else its scenario measures.
 
     Args:
         load: how inferences were asked for.
         found: the model's arrays by name: latency (N,) ns, and the scenario's own.
         table: (R, 4) launch, start and stop index into the latencies of each round, drift of the sentinel.
-        events: for `stream` the model's rounds in the order of `table`, for `sustained` its `sustained` event.
+        blocks: the model's rounds in the order of `table`; a stream's say how many frames arrived.
+        sustained: its event of that name, in that scenario.
     """
     samples = found["latency"].astype(np.float64) / NS_PER_S
     rounds = table[:, :3]
     if load.scenario == "stream":
-        return _stream(load, found, samples, rounds, events)
+        return _stream(load, found, samples, rounds, blocks)
     if load.scenario == "offline":
         how = f"time per image: batches of {load.batch}, divided" if load.batch > 1 else "single images, back to back"
         samples, method = samples / load.batch, f"{CLOCK}, {how}"
         return [Measurement("latency_s", "s", samples, rounds, method), _throughput(samples, rounds, "images")]
     latency = Measurement("latency_s", "s", samples, rounds, CLOCK)
-    own = _sustained(samples, rounds, events) if load.scenario == "sustained" else []
+    own = _sustained(samples, rounds, sustained) if sustained is not None else []
     return [latency, _throughput(samples, rounds, "inferences"), *own]
 
 
@@ -67,20 +69,13 @@ def parts(rows: IntArray | None, runner: str) -> list[Measurement]:
     return [Measurement(name, "s", column, None, method) for name, column in zip(names, columns, strict=True)]
 
 
-def facts(load: Load) -> dict[str, Any]:
-    """Return what a run's case says of its scenario beside its name."""
-    if load.scenario == "stream":
-        return {"frame_rate_hz": load.frame_rate_hz}
-    return {"batch": load.batch} if load.scenario == "offline" else {}
-
-
-def mode(load: Load, timed: Mapping[str, Any], sustained: Events) -> str:
+def mode(load: Load, timed: Timed, sustained: Sequence[Sustained]) -> str:
     """Return how the models shared the device, in words."""
     if sustained:
         one = sustained[0]
-        order = f"number {one['place'] + 1} of {one['of']} in random order, after {one['waited_s']:.1f} s of cooling"
+        order = f"number {one.place + 1} of {one.of} in random order, after {one.waited_s:.1f} s of cooling"
         return f"continuous load, one model after the other: {order}"
-    turns = "models held in memory, taking turns" if timed["hold"] else "models reloaded for every round"
+    turns = "models held in memory, taking turns" if timed.hold else "models reloaded for every round"
     if load.scenario == "stream":
         return f"frames at {load.frame_rate_hz:g} Hz, {turns}"
     if load.scenario == "offline":
@@ -88,13 +83,12 @@ def mode(load: Load, timed: Mapping[str, Any], sustained: Events) -> str:
     return turns
 
 
-def validity(sustained: Events) -> tuple[Validity, tuple[str, ...]]:
+def validity(one: Sustained) -> tuple[Validity, tuple[Reason, ...]]:
     """Return whether a sustained run may be used: slowing down under load is its question, beginning hot a flaw."""
-    one = sustained[0]
-    if one["cooled"]:
+    if one.cooled:
         return Validity.VALID, ()
-    reason = f"the device had not cooled down after {one['waited_s']:.0f} s when this model's load began"
-    return Validity.DEGRADED, (f"{reason} (the sentinel was {one['start_drift']:.0%} slower than before the job)",)
+    text = f"the device had not cooled down after {one.waited_s:.0f} s when this model's load began"
+    return Validity.DEGRADED, (Reason(f"{text} (the sentinel was {one.start_drift:.0%} slower than before the job)"),)
 
 
 def _throughput(samples: FloatArray, rounds: IntArray, what: str) -> Measurement:
@@ -107,11 +101,11 @@ def _throughput(samples: FloatArray, rounds: IntArray, what: str) -> Measurement
 
 
 def _stream(
-    load: Load, found: Mapping[str, Any], latency: FloatArray, rounds: IntArray, blocks: Events
+    load: Load, found: Mapping[str, Any], latency: FloatArray, rounds: IntArray, blocks: Sequence[Round]
 ) -> list[Measurement]:
     rate = float(load.frame_rate_hz or 0)
     frames = found["frames"]
-    arrived = np.array([block["arrived"] for block in blocks], np.int64)
+    arrived = np.array([block.arrived for block in blocks], np.int64)
     ends = np.cumsum(arrived)
     dropped = np.ones(int(ends[-1]))
     for (_, start, stop), end, count in zip(rounds, ends, arrived, strict=True):
@@ -147,11 +141,11 @@ def _jitter(late: FloatArray) -> Measurement:
     return Measurement("arrival_jitter_s", "s", method=how, absent_reason="the model never waited for a frame")
 
 
-def _sustained(samples: FloatArray, rounds: IntArray, events: Events) -> list[Measurement]:
-    windows = events[0]["windows"]
-    starts = np.array([window["at_ns"] for window in windows]) / NS_PER_S
+def _sustained(samples: FloatArray, rounds: IntArray, event: Sustained) -> list[Measurement]:
+    windows = event.windows
+    starts = np.array([window.at_ns for window in windows]) / NS_PER_S
     seconds = np.array([np.median(samples[start:stop]) for _, start, stop in rounds])
-    readings = [window["temperature_c"] for window in windows if "temperature_c" in window]
+    readings = [window.temperature_c for window in windows if window.temperature_c is not None]
     warm = "the device has no temperature that can be read" if len(readings) < len(windows) else ""
     return [
         Measurement("window_start_s", "s", starts, None, f"{CLOCK}, since the load began"),

@@ -16,25 +16,26 @@ import random
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from harness import registry
-from harness.deploy.placing import Workspace, checked
+from harness.agent import contract
+from harness.deploy import checked
 from harness.errors import MissingTool, Unsupported
-from harness.model import Device
-from harness.ports import Connection
-from harness.runners import native
-from harness.runners import python as agent
+from harness.ports import Handle, Workspace
+from harness.runners import _detached, native
+from harness.runners._detached import stop
 
-__all__ = ["Options", "follow", "install", "runtime", "start", "stop"]
+__all__ = ["METERS", "OUTPUTS", "SCENARIOS", "Options", "follow", "install", "runtime", "start", "stop"]
 
 #: The scenarios of `[load]` that it can measure.
 SCENARIOS = ("single_stream",)
 #: It has no energy pass: a tool that is started again and again has no window to read a meter in.
 METERS = False
+OUTPUTS = False
 #: What runs on the device: the native runner speaks for this script, which starts the tool again and again.
 _DRIVE: Final = """\
 job={job} tool={tool} guard=
@@ -72,129 +73,135 @@ class Options:
     arguments: tuple[str, ...] = ()
 
 
-def install(connection: Connection, device: Device, root: str) -> Workspace:
+def install(handle: Handle) -> Workspace:
     """Find the tool and bring the native runner, which speaks for it.
 
     Raises:
         MissingTool: the tool is not there or does not run.
     """
-    place = native.install(connection, device, root)
-    _tool(connection, device)
+    place = native.install(handle)
+    _tool(handle)
     return place
 
 
-def runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> str:
+def runtime(handle: Handle, requirement: str) -> str:
     """Return "": the tool has its runtime built in.
 
     Raises:
         Unsupported: the runtime asked for runs other models than the tool.
     """
-    del connection, place
     found = registry.runtimes()[registry.normalised(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])]
     if "tflite" not in found.formats:
-        raise Unsupported(
-            f"the vendor's tool runs .tflite models and {requirement} others: take it out of runtimes", device=device.id
-        )
+        text = f"the vendor's tool runs .tflite models and {requirement} others"
+        raise Unsupported(text, remedy="take it out of runtimes", device=handle.device.id)
     return ""
 
 
-def start(connection: Connection, device: Device, command: Sequence[str], job: str) -> None:
-    """Start the tool's turns on the job directory `job`, in a session of their own."""
-    text = checked(connection.run(["cat", f"{job}/job.json"]), device, f"{job} has no job").text
-    tool, counts = _tool(connection, device)
-    digest = connection.run(["sh", "-c", _DIGEST, "sh", tool]).text.partition(" ")[0]
+def start(handle: Handle, job: str, *, low_priority: bool = False) -> None:
+    """Start the tool's turns on the job directory `job`, in a session of their own, whatever the priority."""
+    del low_priority
+    text = checked(handle.run(["cat", f"{job}/{contract.JOB_FILE}"]), handle.device, f"{job} has no job").text
+    tool, counts = _tool(handle)
+    digest = handle.run(["sh", "-c", _DIGEST, "sh", tool]).text.partition(" ")[0]
     with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
-        file.write(_script(json.loads(text), device, command, job, tool, counts, digest))
+        file.write(_script(contract.job(json.loads(text)), handle, job, _ToolFacts(tool, counts, digest)))
         file.flush()
-        connection.push(Path(file.name), f"{job}/drive.sh")
-    checked(connection.run(["sh", "-c", _DETACH, "sh", job]), device, "the tool's script did not start")
+        handle.push(Path(file.name), f"{job}/drive.sh")
+    checked(handle.run(["sh", "-c", _DETACH, "sh", job]), handle.device, "the tool's script did not start")
 
 
-def follow(
-    connection: Connection, device: Device, command: Sequence[str], job: str, *, offset: int
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yield (offset behind it, event) from byte `offset` on, with what the tool said read.
+def follow(handle: Handle, job: str, *, offset: int) -> Iterator[tuple[int, contract.Event]]:
+    """Yield (offset behind it, event) from byte `offset` on, with what the tool printed read.
+
+    Args:
+        handle: of the device.
+        job: its folder on the device.
+        offset: where to go on.
 
     Raises:
         MeasurementError: the script is gone and did not finish.
     """
-    for behind, event in agent.follow(connection, device, command, job, offset=offset):
-        yield behind, _understood(event) if event["event"] == "tool" else event
+    for behind, event in _detached.follow(handle, job, offset=offset):
+        yield behind, _understood(event) if isinstance(event, contract.Tool) else event
 
 
-def stop(connection: Connection, job: str) -> None:
-    """End the script and the tool."""
-    agent.stop(connection, job)
+@dataclass(frozen=True, slots=True)
+class _ToolFacts:
+    """The tool on the device: `counts` says that it is the one that counts runs (litert-benchmark)."""
+
+    path: str
+    counts: bool
+    digest: str
 
 
-def _tool(connection: Connection, device: Device) -> tuple[str, bool]:
+def _tool(handle: Handle) -> tuple[str, bool]:
     """Return the tool's path on the device, and whether it is the one that counts runs (litert-benchmark)."""
+    device = handle.device
     wanted = Options(**device.settings).path
-    found = connection.run(["sh", "-c", 'command -v "$1"', "sh", wanted]).text
+    found = handle.run(["sh", "-c", 'command -v "$1"', "sh", wanted]).text
     if not found:
         raise MissingTool(
             f"there is no {wanted} on the device",
             remedy="put it there, or correct path under [benchmark_model]",
             device=device.id,
         )
-    done = connection.run([found, "--help"])
+    done = handle.run([found, "--help"])
     says = (done.out + done.err).decode("utf-8", "replace")
     for flag, counts in (("--num_runs", True), ("--graph", False)):
         if flag in says and ("--model" in says or not counts):
             return found, counts
     said = says.strip().splitlines()[-1:] or [f"code {done.code}"]
-    raise MissingTool(f"{found} is no benchmark tool of LiteRT that is known here ({said[0]})", device=device.id)
+    text = f"{found} is no benchmark tool of LiteRT that is known here ({said[0]})"
+    raise MissingTool(text, remedy="correct path under [benchmark_model]", device=device.id)
 
 
-def _script(
-    job: Mapping[str, Any], device: Device, command: Sequence[str], folder: str, tool: str, counts: bool, digest: str
-) -> str:
+def _script(job: contract.Job, handle: Handle, folder: str, tool: _ToolFacts) -> str:
     """Return the script of all turns: the models in random order, again and again, so that drift favours none."""
-    plan, order = job["plan"], random.Random(job["seed"])
-    models = range(len(job["models"]))
+    plan, order = job.plan, random.Random(job.seed)
+    models = range(len(job.models))
+    name, more = posixpath.basename(tool.path), list(Options(**handle.device.settings).arguments)
+    facts = {"runtime": name, "runtime_sha256": tool.digest, "accelerator": "as the tool chose"}
     turns = []
-    for turn in range(plan["cold_starts"]):
+    for turn in range(plan.cold_starts):
         for index in order.sample(models, len(models)):
-            facts = {"runtime": posixpath.basename(tool), "runtime_sha256": digest, "accelerator": "as the tool chose"}
-            named = {"model": index, "turn": turn, "of": plan["cold_starts"], "tool": facts["runtime"], "facts": facts}
-            path = job["models"][index]["path"]
-            words = _arguments(path, job["threads"], plan, counts) + list(Options(**device.settings).arguments)
+            named = {"model": index, "turn": turn, "of": plan.cold_starts, "tool": name, "facts": facts}
+            words = _arguments(job.models[index].path, job.threads, plan, tool.counts) + more
             turns.append(shlex.join(["turn", str(index), f", {json.dumps(named)[1:-1]}", *words]))
     return _DRIVE.format(
         job=shlex.quote(folder),
-        tool=shlex.quote(tool),
-        command=shlex.join(command),
-        deadline=int(plan["deadline_s"]),
+        tool=shlex.quote(tool.path),
+        command=shlex.join(handle.workspace.command),
+        deadline=int(plan.deadline_s),
         turns="\n".join(turns),
     )
 
 
-def _arguments(model: str, threads: int, plan: Mapping[str, Any], counts: bool) -> list[str]:
+def _arguments(model: str, threads: int, plan: contract.Plan, counts: bool) -> list[str]:
     if counts:
         return [f"--model={model}", f"--num_threads={threads}", f"--num_runs={_RUNS}", f"--warmup_runs={_RUNS // 10}"]
-    seconds = plan["round_s"] * plan["rounds"]
+    seconds = plan.round_s * plan.rounds
     return [
         f"--graph={model}",
         f"--num_threads={threads}",
         f"--min_secs={seconds:g}",
-        f"--warmup_min_secs={plan['warmup_s']:g}",
+        f"--warmup_min_secs={plan.warmup_s:g}",
     ]
 
 
-def _understood(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event with the tool's figures in ns, or as the error that it tells of."""
-    said, figures = event["said"], figures_of(event["said"])
-    if event["code"] == 0 and figures:
-        return {**event, **figures}
-    last = said.splitlines()[-1].strip() if said else f"code {event['code']}"
-    message = f"{event['tool']} ended with code {event['code']}: {last[-300:]}"
-    if event["code"] == 0:
-        message = f"{event['tool']} said nothing that is understood here: {last[-300:]}"
-    kind = {124: "timeout", 137: "killed", 143: "timeout"}.get(event["code"], "model")
-    return {"event": "error", "model": event["model"], "phase": "tool", "kind": kind, "message": message}
+def _understood(event: contract.Tool) -> contract.Event:
+    """Return the event with the tool's figures in ns, or as the error that it is about."""
+    figures = figures_of(event.said)
+    if event.code == 0 and figures:
+        return replace(event, **figures)
+    last = event.said.splitlines()[-1].strip() if event.said else f"code {event.code}"
+    message = f"{event.tool} ended with code {event.code}: {last[-300:]}"
+    if event.code == 0:
+        message = f"{event.tool} printed nothing that is understood here: {last[-300:]}"
+    kind = {124: "timeout", 137: "killed", 143: "timeout"}.get(event.code, "model")
+    return contract.Error("error", event.t_ns, event.model, "tool", kind, message)
 
 
-def figures_of(said: str) -> dict[str, float]:
+def figures_of(said: str) -> dict[str, Any]:
     """Return load_ns, first_inference_ns, mean_ns and count from what either tool printed; {} unless all are there.
 
     `litert-benchmark` prints ms with two decimals, `benchmark_model` µs.
@@ -213,7 +220,7 @@ def figures_of(said: str) -> dict[str, float]:
     return _figures([float(value) * _US for value in line.groups()], int(passes[-1]))
 
 
-def _figures(times_ns: Sequence[float], count: int) -> dict[str, float]:
+def _figures(times_ns: Sequence[float], count: int) -> dict[str, Any]:
     load, first, mean = times_ns
     # A model that takes less than what the tool's figures resolve.
     if not mean > 0:

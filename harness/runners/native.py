@@ -14,71 +14,66 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness import cache_dir, registry
-from harness.deploy.placing import Workspace, bring, checked, missing
-from harness.deploy.wheels import Bundle, Target, bundle
+from harness.deploy import answered, checked, files
+from harness.deploy.wheels import Bundle, bundle
 from harness.errors import DeviceError, MissingTool, OutOfSpace, Unsupported
-from harness.model import Device
 from harness.native import build
-from harness.ports import Connection
-from harness.runners.python import follow, start, stop
+from harness.ports import Handle, Target, Workspace
+from harness.runners._detached import follow, start, stop
 
-__all__ = ["follow", "install", "runtime", "start", "stop"]
+__all__ = ["METERS", "OUTPUTS", "SCENARIOS", "follow", "install", "runtime", "start", "stop"]
 
-#: The scenarios of `[load]` that it can measure.
+#: The scenarios of `[load]` that it can measure; it has an energy pass and gives outputs.
 SCENARIOS = ("single_stream", "stream", "offline", "sustained")
+METERS = True
+OUTPUTS = True
 #: The device has no Python; any for which wheels are made will do, for the C library in them is the same.
 _PYTHON = (3, 11)
 _LIBRARY = "onnxruntime/capi/libonnxruntime.so."
 
 
-def install(connection: Connection, device: Device, root: str) -> Workspace:
+def install(handle: Handle) -> Workspace:
     """Build the runner for the device's processor and bring it there with its loader and libraries.
 
     Raises:
         Unsupported: there is no runner for this processor.
         MissingTool: this host has no compiler for it, or the device does not let it run.
     """
-    machine = checked(connection.run(["uname", "-m"]), device, "the device does not say what processor it has").text
+    device = handle.device
+    machine = checked(handle.run(["uname", "-m"]), device, "the device does not say what processor it has").text
     kit = build.kit(build.abi_of(machine, device=device.id), device=device.id)
-    folder = posixpath.join(root, "agent", kit.digest[:16])
-    program = f"{folder}/{build.PROGRAM}"
-    place = Workspace(
-        root,
-        (f"{folder}/{build.LOADER}", "--library-path", folder, program),
-        Target(_PYTHON, machine, kit.glibc),
-        _untar,
-        folder,
-    )
-    if not _whole(connection, device, place, kit, folder):
-        _bring(connection, device, kit, folder)
-        _check(connection, device, place, kit, folder)
+    folder = posixpath.join(handle.root, "agent", kit.digest[:16])
+    command = (f"{folder}/{build.LOADER}", "--library-path", folder, f"{folder}/{build.PROGRAM}")
+    place = Workspace(handle.root, command, Target(_PYTHON, machine, kit.glibc), _untar, folder)
+    if not _whole(handle, place, kit):
+        _bring(handle, kit, folder)
+        _check(handle, place, kit)
     return place
 
 
-def runtime(connection: Connection, device: Device, place: Workspace, requirement: str) -> str:
+def runtime(handle: Handle, requirement: str) -> str:
     """Return the folder of libonnxruntime on the device, bringing it there if it is missing or damaged.
 
     Raises:
         Unsupported: another runtime than onnxruntime is asked for, or its wheel holds no library for C.
     """
-    name = registry.runtime_name(requirement)
-    if name != "onnxruntime":
+    device = handle.device
+    if registry.runtime_name(requirement) != "onnxruntime":
         raise Unsupported(
-            f"the native runner has no {requirement}, only onnxruntime: take it out of runtimes, "
-            'or set runner = "python" if the device has Python',
+            f"the native runner has no {requirement}, only onnxruntime",
+            remedy='take it out of runtimes, or set runner = "python" if the device has Python',
             device=device.id,
         )
-    made = bundle(requirement, (), place.target, device=device.id)
+    made = bundle(requirement, (), handle.workspace.target, device=device.id)
     if not _inside(made):
-        raise Unsupported(
-            f"the wheel of {requirement} has no library for C", remedy="name a newer version", device=device.id
-        )
+        text = f"the wheel of {requirement} has no library for C"
+        raise Unsupported(text, remedy="name a newer version", device=device.id)
     digest = made.files[_inside(made)]
-    folder = posixpath.join(place.root, "runtimes", digest[:16])
+    folder = posixpath.join(handle.root, "runtimes", digest[:16])
     wanted = {f"{folder}/libonnxruntime.so": digest}
-    for path in missing(connection, device, place, wanted):
-        bring(connection, device, taken_out(made), path)
-        if missing(connection, device, place, wanted):
+    for path in files.missing(handle, wanted):
+        files.bring(handle, taken_out(made), path)
+        if files.missing(handle, wanted):
             raise OutOfSpace(f"{requirement} did not arrive whole", remedy="free some space", device=device.id)
     return folder
 
@@ -106,48 +101,44 @@ def _wanted(kit: build.Kit, folder: str) -> Mapping[str, str]:
     return {posixpath.join(folder, name): digest for name, digest in kit.files.items()}
 
 
-def _whole(connection: Connection, device: Device, place: Workspace, kit: build.Kit, folder: str) -> bool:
+def _whole(handle: Handle, place: Workspace, kit: build.Kit) -> bool:
     """Return whether every file is there and whole; a runner that is missing or damaged may not even say so."""
     try:
-        return not missing(connection, device, place, _wanted(kit, folder))
+        return not files.missing(handle, _wanted(kit, place.folder), place)
     except (DeviceError, ValueError) as error:
-        if isinstance(error, DeviceError) and not _answered(error):
+        if isinstance(error, DeviceError) and not answered(error):
             raise
         return False
 
 
-def _answered(error: DeviceError) -> bool:
-    """Return whether the device itself gave the error, rather than the way to it."""
-    return type(error) is DeviceError
-
-
-def _bring(connection: Connection, device: Device, kit: build.Kit, folder: str) -> None:
+def _bring(handle: Handle, kit: build.Kit, folder: str) -> None:
     """Push the files one by one, each verified, into a folder that then appears as a whole."""
     part = f"{folder}.part"
-    connection.run(["rm", "-rf", folder, part])
+    handle.run(["rm", "-rf", folder, part])
     try:
         for name in kit.files:
-            connection.push(kit.folder / name, posixpath.join(part, name))
+            handle.push(kit.folder / name, posixpath.join(part, name))
         runnable = [posixpath.join(part, name) for name in (build.PROGRAM, build.LOADER)]
-        checked(connection.run(["chmod", "755", *runnable]), device, f"{part} could not be made to run")
-        checked(connection.run(["mv", part, folder]), device, f"{folder} could not be put in place")
+        checked(handle.run(["chmod", "755", *runnable]), handle.device, f"{part} could not be made to run")
+        checked(handle.run(["mv", part, folder]), handle.device, f"{folder} could not be put in place")
     finally:
-        connection.run(["rm", "-rf", part])
+        handle.run(["rm", "-rf", part])
 
 
-def _check(connection: Connection, device: Device, place: Workspace, kit: build.Kit, folder: str) -> None:
+def _check(handle: Handle, place: Workspace, kit: build.Kit) -> None:
+    device = handle.device.id
     try:
-        damaged = missing(connection, device, place, _wanted(kit, folder))
+        damaged = files.missing(handle, _wanted(kit, place.folder), place)
     except DeviceError as error:
-        if not _answered(error):
+        if not answered(error):
             raise
         raise MissingTool(
-            f"the native runner does not start in {folder} ({error})",
+            f"the native runner does not start in {place.folder} ({error})",
             remedy="if that disk is mounted noexec, set workdir to another one",
-            device=device.id,
+            device=device,
         ) from error
     if damaged:
-        raise OutOfSpace(f"{', '.join(damaged)} did not arrive whole", remedy="free some space", device=device.id)
+        raise OutOfSpace(f"{', '.join(damaged)} did not arrive whole", remedy="free some space", device=device)
 
 
 def _untar(tar: str, into: str) -> Sequence[str]:

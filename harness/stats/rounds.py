@@ -20,26 +20,26 @@ tests/unit/test_noise.py prints the figures anew):
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.agent.contract import ROUND_QUANTILE
 from harness.errors import MeasurementError
-from harness.model import Estimate, FloatArray, IntArray
+from harness.model import Estimate, FloatArray, IntArray, Omission
 from harness.stats.evidence import confidence_sequence, median_sequence
 
 BoolArray = npt.NDArray[np.bool_]
 
-#: Quantile of a round that stands for it, if it has inferences enough for that.
-ROUND_QUANTILE = 0.05
 #: How it is taken from few samples, in NumPy's words.
 QUANTILE_METHOD: Final = "median_unbiased"
 #: Marked rounds are left out if at least this share of their launch is not marked, so that pairs remain.
 _QUIET_SHARE = 2 / 3
 #: Launches before anybody looks: fewer cannot show the variance between launches.
 MIN_LAUNCHES = 4
-#: How `Estimate.method` begins where rounds had to stand in for launches.
+#: What `Estimate.method` says where rounds had to stand in for launches.
 ONE_LAUNCH = "variance between launches not included"
 
 
@@ -186,7 +186,7 @@ def ratio_estimate(
     )
     if quiet is not None and typical is not None and (typical.low > quiet.high or typical.high < quiet.low):
         method = f"{typical.method}, by medians since low quantiles say {quiet.point:.2f}"
-        return Estimate(typical.point, typical.low, typical.high, confidence, method)
+        return replace(typical, method=method)
     return quiet
 
 
@@ -195,12 +195,13 @@ def _estimate(launches: IntArray, levels: FloatArray, confidence: float) -> Esti
         return None
     locations = launch_locations(launches, levels)
     low, high = confidence_sequence(locations, confidence, first_look=MIN_LAUNCHES)
-    method = f"confidence sequence over {len(locations)} launches, {len(levels)} paired rounds"
+    method, omits = f"confidence sequence over {len(locations)} launches, {len(levels)} paired rounds", Omission.NOTHING
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = median_sequence(levels[:, 1] - levels[:, 0], confidence)
         method = f"{ONE_LAUNCH}: confidence sequence over {len(levels)} paired rounds of {len(locations)} launches"
+        omits = Omission.LAUNCHES
     if not (math.isfinite(low) and math.isfinite(high)):
         return None
     # The middle of the locations always lies inside; that of launches may not when rounds stand in.
     point = min(max(float(np.median(locations.mean(axis=1))), low), high)
-    return Estimate(math.exp(point), math.exp(low), math.exp(high), confidence, method)
+    return Estimate(math.exp(point), math.exp(low), math.exp(high), confidence, method, omits)

@@ -27,7 +27,7 @@ def statistic(run: Run, metric: str) -> tuple[float | None, str, str]:
         estimate = run.accuracy.get(metric)
         return (estimate.point, info.unit, "") if estimate else (None, info.unit, _no_accuracy(run, metric))
     if metric == "size_bytes":
-        size = run.variant.get("size_bytes")
+        size = run.variant.size_bytes
         return (float(size), info.unit, "") if size else (None, info.unit, "the size of the model file is not recorded")
     value, reason = _reduced(run, info)
     return value, info.unit, reason

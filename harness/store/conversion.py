@@ -1,8 +1,12 @@
-"""Nouns to rows and back: nothing is lost on the way, an infinite end of an interval neither."""
+"""Nouns to rows and back: nothing is lost on the way, an infinite end of an interval neither.
+
+Where a column of the first version holds a line of text, its structure is kept there as JSON.
+"""
 
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,31 +18,39 @@ import numpy as np
 
 from harness.model import (
     Campaign,
+    Circumstance,
     Comparison,
     Conditions,
     Criterion,
     Estimate,
     Judgement,
+    MeasuredCase,
     Measurement,
+    Omission,
     Outcome,
+    Reason,
     Run,
     Validity,
+    Variant,
     Verdict,
 )
+from harness.store import legacy
 from harness.store.tables import CampaignRow, ComparisonRow, MeasurementRow, OutcomeRow, RunRow
 
 _NON_FINITE = "non_finite"
+#: Keys of a case that are always kept, as they were in version 0.1.
+_NAMES = ("id", "suite", "variant", "device", "runtime", "scenario", "threads", "task")
 
 
 def run_row(run: Run) -> RunRow:
     """Return a run as rows."""
     document = {
-        "case": run.case,
-        "variant": run.variant,
+        "case": _case_document(run.case),
+        "variant": _variant_document(run.variant),
         "accuracy": {name: asdict(estimate) for name, estimate in run.accuracy.items()},
         "conditions": asdict(run.conditions),
         "fingerprint": run.fingerprint,
-        "reasons": list(run.reasons),
+        "reasons": [asdict(reason) for reason in run.reasons],
         "classes": list(run.classes),
         "is_baseline": run.is_baseline,
         "quick": run.quick,
@@ -48,8 +60,8 @@ def run_row(run: Run) -> RunRow:
     return RunRow(
         id=run.id,
         campaign=run.campaign,
-        suite=run.case["suite"],
-        device=run.case["device"],
+        suite=run.case.suite,
+        device=run.case.device,
         started_at=utc(run.started_at),
         validity=run.validity.value,
         document=plain(document),
@@ -74,8 +86,9 @@ def run_row(run: Run) -> RunRow:
 def run_of(row: RunRow) -> Run:
     """Return the run that rows hold."""
     d = restored(row.document)
-    conditions = d.pop("conditions")
-    estimates = {name: Estimate(**fields) for name, fields in d.pop("estimates", {}).items()}
+    conditions, case = d.pop("conditions"), d.pop("case")
+    reasons = tuple(_reason(one) for one in d.pop("reasons"))
+    estimates = {name: _estimate(fields) for name, fields in d.pop("estimates", {}).items()}
     measurements = {
         m.metric: Measurement(
             m.metric,
@@ -94,10 +107,13 @@ def run_of(row: RunRow) -> Run:
         campaign=row.campaign,
         started_at=utc(row.started_at),
         measurements=measurements,
-        accuracy={name: Estimate(**fields) for name, fields in d.pop("accuracy").items()},
+        accuracy={name: _estimate(fields) for name, fields in d.pop("accuracy").items()},
         conditions=Conditions(conditions["before"], tuple(conditions["during"]), conditions["after"]),
         validity=Validity(row.validity),
-        reasons=tuple(d.pop("reasons")),
+        case=MeasuredCase(**{"id": "", **case}),
+        variant=_variant(case["variant"], d.pop("variant")),
+        reasons=reasons,
+        notes=legacy.notes(d.pop("notes"), reasons),
         classes=tuple(d.pop("classes")),
         confusion=_unpack(row.confusion),
         outputs=_unpack(row.outputs),
@@ -114,15 +130,19 @@ def comparison_row(campaign: str, c: Comparison) -> ComparisonRow:
         metric=c.metric,
         campaign=campaign,
         verdict=c.verdict.value,
-        reason=c.reason,
+        reason=_packed(reasons=c.reasons, circumstances=c.circumstances) if c.reasons or c.circumstances else "",
         change=plain(asdict(c.change)) if c.change else None,
     )
 
 
 def comparison_of(row: ComparisonRow) -> Comparison:
     """Return the comparison that a row holds."""
-    change = Estimate(**restored(row.change)) if row.change else None
-    return Comparison(row.metric, row.baseline, row.run, change, Verdict(row.verdict), row.reason)
+    change = _estimate(restored(row.change)) if row.change else None
+    kept = _unpacked(row.reason)
+    reasons, around = legacy.comparison(row.reason) if kept is None else (
+        tuple(_reason(one) for one in kept["reasons"]), tuple(Circumstance(**one) for one in kept["circumstances"])
+    )  # fmt: skip
+    return Comparison(row.metric, row.baseline, row.run, change, Verdict(row.verdict), reasons, around)
 
 
 def outcome_row(campaign: str, outcome: Outcome) -> OutcomeRow:
@@ -132,18 +152,22 @@ def outcome_row(campaign: str, outcome: Outcome) -> OutcomeRow:
         case=outcome.case,
         status=outcome.status,
         run=outcome.run,
-        message=plain(outcome.message),
+        message=_packed(reasons=outcome.reasons, about=outcome.about and _case_document(outcome.about)),
         judgements=[plain(asdict(judgement)) for judgement in outcome.judgements],
     )
 
 
 def outcome_of(row: OutcomeRow) -> Outcome:
     """Return the outcome that a row holds."""
-    judged = tuple(
-        Judgement(Criterion(**fields["criterion"]), fields["passed"], fields["message"])
-        for fields in restored(row.judgements)
-    )
-    return Outcome(row.case, row.status, row.run, row.message, judged)
+    judgements = restored(row.judgements)
+    judged = tuple(Judgement(Criterion(**one["criterion"]), one["passed"], one["message"]) for one in judgements)
+    kept = _unpacked(row.message)
+    if kept is None:
+        reasons, about = legacy.outcome(row.message, judgements), legacy.case(row.case)
+    else:
+        reasons = tuple(_reason(one) for one in kept["reasons"])
+        about = MeasuredCase(**kept["about"]) if kept["about"] else None
+    return Outcome(row.case, row.status, row.run, reasons, judged, about)
 
 
 def campaign_row(campaign: Campaign) -> CampaignRow:
@@ -156,6 +180,56 @@ def campaign_row(campaign: Campaign) -> CampaignRow:
 def campaign_of(row: CampaignRow) -> Campaign:
     """Return the campaign that a row holds."""
     return Campaign(id=row.id, started_at=utc(row.started_at), quick=row.quick, **restored(row.document))
+
+
+def _case_document(case: MeasuredCase) -> dict[str, Any]:
+    """Return a case as JSON holds it; what a scenario does not have is left out."""
+    return {name: value for name, value in asdict(case).items() if value is not None and (value or name in _NAMES)}
+
+
+def _variant_document(one: Variant) -> dict[str, Any]:
+    names = ("sha256", "size_bytes", "recipe", "format", "parent")
+    kept = {name: getattr(one, name) for name in names}
+    return {**kept, "parameters": dict(one.parameters), "file": one.path.name}
+
+
+def _variant(name: str, fields: Mapping[str, Any]) -> Variant:
+    return Variant(
+        id=name,
+        format=fields.get("format") or "",
+        path=Path(fields.get("file") or ""),
+        sha256=fields.get("sha256") or "",
+        size_bytes=fields.get("size_bytes") or 0,
+        recipe=fields.get("recipe"),
+        parent=fields.get("parent") or "",
+        parameters=fields.get("parameters") or {},
+    )
+
+
+def _estimate(fields: Mapping[str, Any]) -> Estimate:
+    return Estimate(**{**fields, "omits": Omission(fields.get("omits", ""))})
+
+
+def _reason(kept: Any) -> Reason:
+    """Return a reason; version 0.1 kept a text alone."""
+    return Reason(kept) if isinstance(kept, str) else Reason(**kept)
+
+
+def _packed(**parts: Any) -> str:
+    """Return parts as the JSON that stands in a column of text."""
+    return json.dumps(plain({name: _plain_items(part) for name, part in parts.items()}), ensure_ascii=False)
+
+
+def _plain_items(part: Any) -> Any:
+    return [asdict(one) for one in part] if isinstance(part, tuple) else part
+
+
+def _unpacked(text: str) -> dict[str, Any] | None:
+    """Return what `_packed` was given; None for "" and for a line that version 0.1 wrote."""
+    if not text.startswith('{"reasons": '):
+        return None
+    found: dict[str, Any] = restored(json.loads(text))
+    return found
 
 
 def _pack(array: Any) -> Any:

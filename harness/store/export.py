@@ -15,7 +15,7 @@ import numpy as np
 
 from harness import __version__
 from harness.errors import HarnessError
-from harness.model import Comparison, Estimate, Measurement, Run
+from harness.model import Comparison, Estimate, Measurement, Run, sentence
 from harness.stats import absence, percentile, percentile_bound, statistic
 from harness.vocabulary import METRICS
 
@@ -98,9 +98,13 @@ def _identity(run: Run | None) -> dict[str, Any]:
         "campaign": run.campaign,
         "started_at": _moment(run.started_at),
         "validity": run.validity.value,
-        "reasons": "; ".join(_reasons(run)),
+        "reasons": sentence(_reasons(run)),
     }
-    return {name: own.get(name, run.case.get(name, run.variant.get(name))) for name in names}
+    return {name: own[name] if name in own else _named(run, name) for name in names}
+
+
+def _named(run: Run, name: str) -> Any:
+    return getattr(run.case if name in _CASE else run.variant, name)
 
 
 def _run(run: Run) -> dict[str, Any]:
@@ -113,8 +117,8 @@ def _run(run: Run) -> dict[str, Any]:
         "started_at": _moment(run.started_at),
         "validity": run.validity.value,
         "reasons": _reasons(run),
-        "case": {name: _plain(run.case.get(name)) for name in _CASE} | _scenario(run),
-        "variant": {name: _plain(run.variant.get(name)) for name in _VARIANT},
+        "case": {name: getattr(run.case, name) for name in _CASE} | _scenario(run),
+        "variant": {name: getattr(run.variant, name) for name in _VARIANT},
         "measurements": {name: _measurement(one) for name, one in run.measurements.items()},
         "accuracy": {"n": count, **{name: _estimate(one) for name, one in run.accuracy.items()}}
         if run.accuracy
@@ -130,11 +134,12 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _scenario(run: Run) -> dict[str, Any]:
     """Return what a scenario has beside its name: the rate of a stream, the batch of an offline load."""
-    return {name: run.case[name] for name in ("frame_rate_hz", "batch") if name in run.case}
+    found = {"frame_rate_hz": run.case.frame_rate_hz, "batch": run.case.batch}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _reasons(run: Run) -> list[str]:
-    return [*run.reasons, _QUICK] if run.quick else list(run.reasons)
+    return [*map(str, run.reasons), *([_QUICK] if run.quick else [])]
 
 
 def _measurement(one: Measurement) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What the rest of the house sees of the store: nouns in, nouns out.
 
-Every run is committed the moment it exists, so that an interrupted night keeps what it measured.
+Every case is committed the moment it is known, in one transaction, so that an interrupted night keeps what it measured.
 """
 
 from __future__ import annotations
@@ -72,19 +72,32 @@ class Store:
         with self._writing() as session:
             session.merge(campaign_row(campaign))
 
-    def add_run(self, run: Run) -> None:
-        """Keep a run, whole or not at all."""
+    def add_case(
+        self, campaign: str, run: Run, comparisons: Sequence[Comparison], outcome: Outcome | None = None
+    ) -> None:
+        """Keep what one case gave in one transaction, so that a host that dies leaves all of a case or nothing.
+
+        Args:
+            campaign: the campaign's id.
+            run: what was measured.
+            comparisons: the run against its baseline.
+            outcome: how the case ended; None for a run that no case asked for.
+        """
         with self._writing() as session:
             session.add(run_row(run))
-
-    def add_comparisons(self, campaign: str, comparisons: Sequence[Comparison]) -> None:
-        """Keep what was compared in a campaign."""
-        with self._writing() as session:
+            session.flush()
             for comparison in comparisons:
                 session.merge(comparison_row(campaign, comparison))
+            if outcome is not None:
+                session.merge(outcome_row(campaign, outcome))
+
+    def complete_run(self, run: Run) -> None:
+        """Keep a run that is stored already once more, with what only the end of its job tells."""
+        with self._writing() as session:
+            session.merge(run_row(run))
 
     def add_outcome(self, campaign: str, outcome: Outcome) -> None:
-        """Keep how a case ended; a case that is done again replaces its outcome."""
+        """Keep how a case without a run ended; a case that is done again replaces its outcome."""
         with self._writing() as session:
             session.merge(outcome_row(campaign, outcome))
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.errors import TimedOut, Unreachable
-from harness.model import Device
+from harness.model import Address, Device
 from harness.ports import Completed, Connection
 from harness.transports._command import ended
 from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
@@ -31,9 +31,20 @@ from harness.transports._copying import DAMAGED, digest_of, failure, landing, li
 _PRIVATE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
 
 
+EXAMPLE = "local:"
+ENCRYPTED = True  # nothing leaves the machine
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """There is nothing to set."""
+
+
+def address(text: str) -> Address:
+    """Return this machine's address; raises ValueError if anything stands behind the scheme."""
+    if text.strip("/"):
+        raise ValueError("nothing may stand behind local:")
+    return Address("local")
 
 
 def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:

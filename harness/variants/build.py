@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,6 @@ from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
 from harness.model import Samples, Suite, Variant
 from harness.ports import Build
-from harness.recipes import _onnx_tools
 
 Progress = Callable[[str], None]
 
@@ -109,9 +110,18 @@ def _build(suite: Suite, variant: Variant) -> None:
         key=ledger.key(str(variant.recipe), variant.parameters, parent.sha256),
         sha256=ledger.sha256(variant.path),
         size_bytes=variant.path.stat().st_size,
-        tools=_onnx_tools.versions(),
+        tools=_versions(recipe.TOOLS),
     )
     ledger.write(variant.path.parent, entries)
+
+
+def _versions(tools: Sequence[str]) -> dict[str, str]:
+    """Return distribution -> version of those of a recipe's tools that are installed: one format may need fewer."""
+    found = {}
+    for name in tools:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _parent(suite: Suite, variant: Variant) -> Variant:

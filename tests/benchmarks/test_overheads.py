@@ -88,7 +88,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     results = Store(f"sqlite:///{folder / 'results.sqlite'}")
     runs = results.runs(campaign=results.campaigns()[0].id)
     results.close()
-    jobs = {run.case["runtime"]: run.notes["job_spent_s"] for run in runs}
+    jobs = {run.case.runtime: run.notes["job_spent_s"] for run in runs}
     return Night(len(runs), wall_s, peak_bytes, tuple(jobs.values()))
 
 

@@ -25,24 +25,10 @@ def save(path: Path, pixels: np.ndarray[Any, Any], mode: str | None = None) -> N
     (image.convert(mode) if mode else image).save(path)
 
 
-def make_npz(base: Path) -> Mapping[str, Any]:
-    (base / "data").mkdir()
-    np.savez(base / "data/test.npz", images=GREY, labels=np.array([0, 1, 2, 0, 1, 2]))
-    return {"classes": ["normal", "cyst", "solid"]}
-
-
 def make_folder(base: Path) -> Mapping[str, Any]:
     for index, pixels in enumerate(GREY):
         save(base / f"data/test/{('normal', 'cyst', 'solid')[index % 3]}/{index}.png", pixels)
     return {"classes": ["normal", "cyst", "solid"]}
-
-
-#: What each source needs to have something to read; one without an entry reads with its defaults.
-MAKE: Mapping[str, Callable[[Path], Mapping[str, Any]]] = {
-    "npz": make_npz,
-    "folder": make_folder,
-    "phantom": lambda _base: {"train": 6, "validation": 6, "test": 9},
-}
 
 
 def read(source: str, table: Mapping[str, Any], base: Path, split: str = "test") -> Samples:
@@ -53,9 +39,14 @@ def read(source: str, table: Mapping[str, Any], base: Path, split: str = "test")
     return samples
 
 
+def example(source: str, base: Path) -> Mapping[str, Any]:
+    table: Mapping[str, Any] = registry.load("data", source, file="suite.toml", key="data.source").example(base)
+    return table
+
+
 @pytest.mark.parametrize("source", registry.names("data"))
 def test_every_source_gives_samples_that_fit_together(source: str, tmp_path: Path) -> None:
-    table = MAKE.get(source, lambda _base: {})(tmp_path)
+    table = example(source, tmp_path)
     samples = read(source, table, tmp_path)
     count, height, width, channels = samples.images.shape
     assert samples.images.dtype in (np.uint8, np.float32)
@@ -66,6 +57,7 @@ def test_every_source_gives_samples_that_fit_together(source: str, tmp_path: Pat
         assert samples.masks.dtype == np.uint8
     else:
         assert len(samples.labels) == count
+    assert samples.labels.size or samples.masks is not None, "the example is labelled"
     if samples.labels.size:
         assert samples.labels.dtype == np.int64
         assert set(samples.labels.tolist()) <= set(range(len(samples.classes)))
@@ -92,7 +84,7 @@ def test_a_missing_path_names_itself_and_the_remedy(source: str, tmp_path: Path)
 
 @pytest.mark.parametrize("source", ["npz", "folder"])
 def test_both_kinds_of_file_hold_the_same_images(source: str, tmp_path: Path) -> None:
-    samples = read(source, MAKE[source](tmp_path), tmp_path)
+    samples = read(source, example(source, tmp_path), tmp_path)
     order = samples.labels.argsort(kind="stable")
     np.testing.assert_array_equal(samples.images[order][..., 0], GREY[[0, 3, 1, 4, 2, 5]])
     assert samples.classes == ("normal", "cyst", "solid")

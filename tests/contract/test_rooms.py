@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import re
 import subprocess
 import sys
+import types
+import typing
 from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
+from pydantic import ConfigDict, TypeAdapter
 
 from harness import page, ports, registry
 from harness.errors import LabError
+from harness.ports import ROOMS
 
-
-class Runtime(Protocol):
-    """harness/agent/runtimes/NAME.py; stands here because the agent imports nothing of ours."""
-
-    def facts(self) -> dict[str, Any]:
-        """Return name, version and what runs the model."""
-
-
-class AgentMeter(Protocol):
-    """harness/agent/meters/NAME.py; likewise."""
-
-    def Meter(self, options: Any) -> Any:  # noqa: N802 -- a class
-        """Return a meter."""
-
-
-#: Room -> what its modules must offer, and how TOML selects one of them.
-ROOMS: dict[str, tuple[type, str]] = {
-    "transports": (ports.Transport, 'address = "{name}:'),
-    "runners": (ports.Runner, 'runner = "{name}"'),
-    "data": (ports.DataSource, 'source = "{name}"'),
-    "recipes": (ports.Recipe, 'recipe = "{name}"'),
-    "metrics": (ports.Metric, 'kind = "{name}"'),
-    "leases": (ports.Lease, ""),
-    "page.sections": (ports.Section, ""),
-    "agent.runtimes": (Runtime, 'runtimes = ["{distribution}=='),
-    "agent.meters": (AgentMeter, 'kind = "{name}"'),
-    "meters": (AgentMeter, 'kind = "{name}"'),
-}
 PLUGINS = [(room, name) for room in ROOMS for name in registry.names(room)]
+#: How the registry is asked for a plug-in.
+LOADS = re.compile(r"registry\.(?:load|names)\(\s*\"([a-z_.]+)\"")
 #: What only the one function that needs it may import, so that a list of devices or an error message is instant.
 HEAVY = (
     "torch",
@@ -64,18 +42,63 @@ HEAVY = (
 every_plugin = pytest.mark.parametrize(("room", "name"), PLUGINS, ids=[f"{room}.{name}" for room, name in PLUGINS])
 
 
-def plugin(room: str, name: str) -> ModuleType:
+def plugin(room: str, name: str) -> types.ModuleType:
     return registry.load(room, name, file="test_rooms.py", key=room)
 
 
-def parameters(function: Any, *, of_class: bool = False) -> list[tuple[str, Any, Any]]:
-    """Return name, kind and default of each parameter, without `self`."""
-    found = list(inspect.signature(function).parameters.values())[1 if of_class else 0 :]
-    return [(parameter.name, parameter.kind, parameter.default) for parameter in found]
+def parameters(function: Any, *, of_class: bool = False) -> list[inspect.Parameter]:
+    """Return the parameters of a function or a class, without `self`."""
+    return list(inspect.signature(function).parameters.values())[1 if of_class else 0 :]
 
 
-def promised(protocol: type) -> dict[str, FunctionType]:
-    return {name: member for name, member in vars(protocol).items() if inspect.isfunction(member) and name[0] != "_"}
+def public(protocol: type) -> dict[str, Any]:
+    """Return what a Protocol says of functions: name -> function."""
+    return {name: one for name, one in vars(protocol).items() if inspect.isfunction(one) and name[0] != "_"}
+
+
+def fits(found: Any, promise: Any, where: str) -> None:
+    """Hold a function, or a class, to the function of a Protocol: parameters, defaults and types.
+
+    More parameters may follow those promised if they have defaults. Any in the Protocol stands for the plug-in's own.
+    """
+    promised, given = parameters(promise, of_class=True), parameters(found)
+    said = [(one.name, one.kind, one.default) for one in promised]
+    assert [(one.name, one.kind, one.default) for one in given[: len(promised)]] == said, where
+    assert all(one.default is not one.empty for one in given[len(promised) :]), f"{where}: more than is promised"
+    hints = typing.get_type_hints(found.__init__ if inspect.isclass(found) else found)
+    for name, wanted in typing.get_type_hints(promise).items():
+        if inspect.isclass(found) and name == "return":
+            whole(found, wanted, where, of_class=True)  # its objects are what the Protocol says is returned
+        elif wanted is not Any and name == "return":
+            assert arms(hints.get(name)) <= arms(wanted), f"{where} returns {hints.get(name)}, promised is {wanted}"
+        elif wanted is not Any:
+            assert hints.get(name) == wanted, f"{where}: {name} is {hints.get(name)}, promised is {wanted}"
+
+
+def arms(hint: Any) -> set[Any]:
+    """Return the types of a union, or the one type: who returns fewer of them keeps the promise, too."""
+    return set(typing.get_args(hint)) if isinstance(hint, types.UnionType) else {hint}
+
+
+def whole(found: Any, protocol: type, where: str, *, of_class: bool = False) -> None:
+    """Hold a module, or a class, to everything that a Protocol says of it."""
+    for name, promise in public(protocol).items():
+        function = getattr(found, name, None)
+        assert callable(function), f"{where} lacks {name}()"
+        if of_class:
+            said = [(one.name, one.kind, one.default) for one in parameters(promise, of_class=True)]
+            given = [(one.name, one.kind, one.default) for one in parameters(function, of_class=True)]
+            assert given == said, f"{where}.{name}"
+        else:
+            fits(function, promise, f"{where}.{name}")
+    if of_class:
+        return  # what an object holds is seen when there is one
+    for name, kind in typing.get_type_hints(protocol).items():
+        if hasattr(protocol, name) and not hasattr(found, name):
+            continue  # it has a default
+        assert hasattr(found, name), f"{where} lacks {name}"
+        adapter = TypeAdapter(kind, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter.validate_python(getattr(found, name), strict=True)
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -84,18 +107,44 @@ def test_no_room_is_empty_so_this_contract_is_not_void(room: str) -> None:
 
 
 @every_plugin
-def test_its_functions_take_what_the_protocol_says(room: str, name: str) -> None:
-    module = plugin(room, name)
-    for function, member in promised(ROOMS[room][0]).items():
-        assert callable(getattr(module, function, None)), f"harness/{room}/{name}.py lacks {function}()"
-        assert parameters(getattr(module, function)) == parameters(member, of_class=True), function
+def test_it_keeps_the_whole_protocol_of_its_room(room: str, name: str) -> None:
+    whole(plugin(room, name), ROOMS[room].protocol, f"{room}.{name}")
+
+
+def test_every_folder_of_plug_ins_has_a_protocol() -> None:
+    package = Path(registry.__file__).parent
+    loaded = {match for path in package.rglob("*.py") for match in LOADS.findall(path.read_text("utf-8"))}
+    assert loaded
+    assert loaded <= set(ROOMS), "the registry is asked for a room that promises nothing"
+
+
+def test_no_plug_in_is_loaded_past_the_registry() -> None:
+    package = Path(registry.__file__).parent
+    rooms = [room for room in ROOMS if not room.startswith("agent.")]
+    inside = {room: package.joinpath(*room.split(".")) for room in rooms}
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for imported in imports(node):
+                for room, folder in inside.items():
+                    known = [f"harness.{room}.{name}" for name in registry.names(room)]
+                    past = any(imported == one or imported.startswith(f"{one}.") for one in known)
+                    assert not past or folder in path.parents, f"{path} imports {imported}: ask the registry"
+
+
+def imports(node: ast.AST) -> list[str]:
+    """Return the full names of what an import statement may mean."""
+    if isinstance(node, ast.Import):
+        return [one.name for one in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module:
+        return [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+    return []
 
 
 @every_plugin
 def test_its_docstring_opens_with_the_toml_that_selects_it(room: str, name: str) -> None:
     module = plugin(room, name)
     opening = (module.__doc__ or "").split("\n\n")[0]
-    wanted = ROOMS[room][1].format(name=name, distribution=getattr(module, "REQUIREMENT", ""))
+    wanted = ROOMS[room].toml.format(name=name, requirement=getattr(module, "REQUIREMENT", ""))
     assert wanted in opening
     assert len(module.__doc__ or "") > len(wanted) + 30, "a sentence must say what it is"
 
@@ -104,7 +153,6 @@ def test_its_docstring_opens_with_the_toml_that_selects_it(room: str, name: str)
 def test_its_options_are_frozen_have_defaults_and_are_all_explained(room: str, name: str) -> None:
     module = plugin(room, name)
     options = getattr(module, "Options", None)
-    assert options is not None or room not in ("transports", "data", "recipes"), "this room's plug-ins have Options"
     if options is None:
         return
     assert options.__dataclass_params__.frozen
@@ -127,23 +175,28 @@ def test_a_misspelled_key_is_answered_with_the_right_one(room: str, name: str) -
 
 
 @pytest.mark.parametrize("name", registry.names("agent.runtimes"))
-def test_a_runtime_says_what_it_is_and_has_a_session(name: str) -> None:
+def test_a_runtime_is_found_by_its_distribution(name: str) -> None:
     module = plugin("agent.runtimes", name)
     assert registry.runtimes()[registry.normalised(module.REQUIREMENT)].name == name
     assert all(ending.isalnum() for ending in module.FORMATS)
-    assert [parameter for parameter, *_ in parameters(module.Session)][:2] == ["path", "threads"]
-    calls = {
-        method: len(parameters(getattr(module.Session, method), of_class=True)) for method in ("bind", "call", "result")
-    }
-    assert calls == {"bind": 1, "call": 1, "result": 1}
 
 
-@pytest.mark.parametrize(("room", "name"), [pair for pair in PLUGINS if pair[0] in ("agent.meters", "meters")])
-def test_a_meter_says_its_quantity_and_resolution(room: str, name: str) -> None:
-    module = plugin(room, name)
-    assert module.QUANTITY in ("joules", "watts")
-    for method in ("read", "charging"):
-        assert parameters(getattr(module.Meter, method), of_class=True) == []
+@pytest.mark.parametrize("name", registry.names("transports"))
+def test_a_transports_example_is_an_address_of_its_own_and_others_are_refused(name: str) -> None:
+    module = plugin("transports", name)
+    scheme, _, rest = module.EXAMPLE.partition(":")
+    assert scheme == name
+    found = module.address(rest)
+    assert found.scheme == name
+    assert str(found) == module.EXAMPLE
+    for wrong in ("//host/folder", "//two words", "//host?query", "//-oProxyCommand=x"):
+        with pytest.raises(ValueError, match=r".+"):
+            module.address(wrong)
+
+
+@pytest.mark.parametrize(("room", "name"), [pair for pair in PLUGINS if ROOMS[pair[0]].protocol is ports.Meter])
+def test_a_meter_says_its_quantity(room: str, name: str) -> None:
+    assert plugin(room, name).QUANTITY in ("joules", "watts")
 
 
 @pytest.mark.parametrize("name", registry.names("recipes"))

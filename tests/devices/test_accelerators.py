@@ -39,7 +39,7 @@ def measured(
     suite.write_text(text)
     device.write_text(device.read_text().replace(ONNXRUNTIME, runtime))
     done = labs.run_pytest(lab, "suites", "--device", "here", "--quick")
-    return done.stdout + done.stderr, {run.case["variant"]: run for run in store(lab).runs()}
+    return done.stdout + done.stderr, {run.case.variant: run for run in store(lab).runs()}
 
 
 def store(lab: Path) -> Store:
@@ -66,7 +66,7 @@ def test_an_accelerator_that_is_there_runs_the_model_and_is_in_the_fingerprint(
 ) -> None:
     base = partly[2]["base"]
     assert base.validity is not Validity.INVALID
-    assert base.case["accelerator"] == "xnnpack"
+    assert base.case.accelerator == "xnnpack"
     assert base.fingerprint["accelerator_wanted"] == base.fingerprint["accelerator"] == "xnnpack"
     assert base.fingerprint["nodes"] > 30
     assert base.fingerprint["nodes_fell_back"] == 0

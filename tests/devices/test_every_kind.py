@@ -77,7 +77,7 @@ def command(*words: str, lab: Path) -> None:
 
 def gathered(lab: Path, done: subprocess.CompletedProcess[str]) -> Night:
     store = Store(f"sqlite:///{lab}/reports/results.sqlite")
-    runs = {(run.case["device"], run.case["variant"]): run for run in store.runs()}
+    runs = {(run.case.device, run.case.variant): run for run in store.runs()}
     campaigns = len(store.campaigns())
     store.close()
     pages = [page.read_text() for page in (lab / "reports" / "html").glob("*.html")]

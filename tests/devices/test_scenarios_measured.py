@@ -193,7 +193,7 @@ def test_a_stream_tells_dropped_and_late_frames_and_compares_them_in_points(
     difference = tired["dropped_ratio"].values.mean() - quick["dropped_ratio"].values.mean()
     assert dropped.point == pytest.approx(difference)
     assert dropped.low < dropped.point < dropped.high
-    assert run_of(base).case["frame_rate_hz"] == 200.0
+    assert run_of(base).case.frame_rate_hz == 200.0
     assert "end_to_end_s: " in base.outcome.message
     assert "preprocess_s" not in base.outcome.message
     whole, before, behind = (quick[f"{name}_s"].values for name in ("end_to_end", "preprocess", "postprocess"))
@@ -207,7 +207,7 @@ def test_batches_are_told_per_image_and_a_model_that_takes_none_is_refused_with_
     load = 'scenario = "offline"\nbatch = 8\nmax_duration_s = 5'
     base, fixed = measured(tmp_path, device_workdir, load, {"fixed": small.good}, base=small.of_any_batch)
     run = run_of(base)
-    assert run.case["batch"] == 8
+    assert run.case.batch == 8
     assert run.notes["mode"].startswith("batches of 8 images, ")
     latency, throughput = (run.measurements[name] for name in ("latency_s", "throughput_hz"))
     assert latency.rounds is not None

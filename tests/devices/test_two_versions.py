@@ -20,7 +20,7 @@ def test_two_versions_of_a_runtime_stand_side_by_side_in_one_report(tmp_path: Pa
         assert f"int8[onnxruntime=={version}]@here passed" in done.stdout
 
     store = Store(f"sqlite:///{lab}/reports/results.sqlite")
-    runs = {(run.case["variant"], run.case["runtime"]): run for run in store.runs()}
+    runs = {(run.case.variant, run.case.runtime): run for run in store.runs()}
     changes = store.comparisons(store.campaigns()[0].id)
     store.close()
     assert {key: run.fingerprint["runtime_version"] for key, run in runs.items()} == {

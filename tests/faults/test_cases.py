@@ -125,7 +125,7 @@ def test_every_other_case_is_unharmed_and_only_whole_results_are_kept(night: Nig
     assert len(night.said) == 9 * 6
     assert night.code == 1
     runs = night.store.runs()
-    assert {run.case["id"].partition("::")[2] for run in runs} == good
+    assert {run.case.id.partition("::")[2] for run in runs} == good
     for run in runs:
         assert run.accuracy["accuracy"].point == 1.0
         assert run.notes["launches"] == 4

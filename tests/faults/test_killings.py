@@ -132,7 +132,7 @@ def test_what_was_not_killed_is_stored_and_nothing_else(killings: Killings) -> N
     passed = {name for name, result in killings.results.items() if result.outcome.status == "passed"}
     assert passed == {"worker/good", "quiet/good", "quiet/slower"}
     runs = killings.store.runs()
-    assert {f"{run.case['suite']}/{run.case['variant']}" for run in runs} == passed
+    assert {f"{run.case.suite}/{run.case.variant}" for run in runs} == passed
 
 
 def test_confidential_images_are_gone_after_a_run_and_after_a_failure(killings: Killings) -> None:

@@ -67,7 +67,7 @@ def test_a_model_that_takes_too_much_memory_is_told_so_and_the_others_are_measur
     assert message.endswith("give the device more memory or the case a smaller model")
     assert message.count("\n") == 0
     assert [results[name].outcome.status for name in ("good", "slower")] == ["passed", "passed"]
-    assert {run.case["variant"] for run in night.store.runs()} == {"good", "slower"}
+    assert {run.case.variant for run in night.store.runs()} == {"good", "slower"}
 
 
 def test_a_whole_job_that_the_kernel_kills_for_want_of_memory_is_told_so_and_nothing_is_kept(
@@ -89,7 +89,7 @@ def test_a_whole_job_that_the_kernel_kills_for_want_of_memory_is_told_so_and_not
             "small: out of memory (it has 300 MB in all): its kernel killed the job, and nothing of this job was "
             "taken; give the device more memory, or the suite smaller models"
         )
-    assert {run.case["variant"] for run in night.store.runs()} == {"good"}
+    assert {run.case.variant for run in night.store.runs()} == {"good"}
     assert list((device_workdir / "jobs").iterdir()) == []
     assert not (device_workdir / "lease").exists()
 

@@ -41,12 +41,12 @@ def test_a_host_that_restarts_loses_one_job_which_resume_makes_up_for(tmp_path: 
         assert str(results["b"].error) == f"h1: {REBOOTED}"
         print(f"\n{results['b'].error}\n{taken:.1f} s after the restart all that was left had been measured")
         assert [results[name].outcome.status for name in ("a", "c")] == ["passed", "passed"]
-        assert {run.case["variant"] for run in night.store.runs()} == {"a", "c"}
+        assert {run.case.variant for run in night.store.runs()} == {"a", "c"}
         assert list((device_workdir / "jobs").iterdir()) == []
         assert not (device_workdir / "lease").exists()
         again = night.measure(suites, resume=True)
     assert {name: result.outcome.status for name, result in again.items()} == dict.fromkeys(again, "passed")
-    assert sorted(run.case["variant"] for run in night.store.runs()) == ["a", "b", "c"]
+    assert sorted(run.case.variant for run in night.store.runs()) == ["a", "b", "c"]
     assert len(night.store.campaigns()) == 1
 
 

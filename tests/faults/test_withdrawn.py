@@ -62,7 +62,7 @@ def test_a_key_withdrawn_while_a_job_runs_is_told_at_once_and_the_job_is_ended_b
     assert "1 passed" in said
     assert not conductor.is_running()
     store = Store(f"sqlite:///{tmp_path}/reports/results.sqlite")
-    assert [run.case["variant"] for run in store.runs()] == ["good"]
+    assert [run.case.variant for run in store.runs()] == ["good"]
     assert len(store.campaigns()) == 1
     store.close()
 

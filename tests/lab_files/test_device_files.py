@@ -59,6 +59,14 @@ def test_a_device_file_becomes_a_device(folder: Path) -> None:
         ("ssh://bench@pi5.lab:22", "ssh://", "address: .* is not an address"),
         ('"ssh://bench@pi5.lab:22"', "22", "address: input should be a valid string, not 22"),
         ("ssh://bench@pi5.lab:22", "local:", "ssh: this table belongs to ssh addresses and this one is local"),
+        ("runtimes = [", 'lease = "fil"\nruntimes = [', "lease: unknown lease 'fil'; did you mean 'file'"),
+        ("[limits]", "[file]\nx = 1\n[limits]", r"file\.x: unknown key"),
+        ("[limits]", "[benchmark_model]\n[limits]", "benchmark_model: unknown key"),
+        (
+            'kind = "power_supply"',
+            'kind = "scpi"\nside = "device"',
+            r"meter\.side: only the host can read this meter; remove it",
+        ),
         ("runtimes = [", 'runner = "pyton"\nruntimes = [', "runner: unknown runner 'pyton'; did you mean 'python'"),
     ],
 )

@@ -139,7 +139,7 @@ def test_a_phone_is_measured_over_adb(android: Phone, tmp_path: Path) -> None:
     android.write_device(tmp_path, id="phone", runtimes=[small.ONNXRUNTIME])
     (device,) = lab.select(tmp_path, ["phone"])
     runs = run_campaign(tmp_path, device, lambda *_: None)
-    assert runs[0].case["device"] == "phone"
+    assert runs[0].case.device == "phone"
 
 
 def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> None:

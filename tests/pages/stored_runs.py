@@ -174,7 +174,7 @@ def outcome_of(run: Run, changes: list[Comparison], xfail: str = "") -> Outcome:
     failed = [judgement.message for judgement in judgements if not judgement.passed]
     status = "xfailed" if failed and xfail else "failed" if failed else "passed"
     message = xfail if status == "xfailed" else "; ".join(failed)
-    return Outcome(str(run.case["id"]), status, run.id, message, judgements)
+    return Outcome(run.case.id, status, run.id, message, judgements)
 
 
 @cache
@@ -208,12 +208,12 @@ def measured() -> Report:
 def report(*, quick: bool = False, renamed: Mapping[str, str] | None = None, runtime: str = "") -> Report:
     """Return the full campaign, or that of one runtime alone, with variants renamed if asked for."""
     full, names = measured(), renamed or {}
-    runs = [run for run in full.runs if str(run.case["runtime"]).startswith(runtime)]
+    runs = [run for run in full.runs if run.case.runtime.startswith(runtime)]
     kept = {run.id for run in runs} | {""}
     return replace(
         full,
         campaign=campaign(quick=quick),
-        runs=tuple(replace(run, case={**run.case, "variant": _renamed(run, names)}) for run in runs),
+        runs=tuple(replace(run, case=replace(run.case, variant=_renamed(run, names))) for run in runs),
         outcomes=tuple(one for one in full.outcomes if one.run in kept and (one.run or not runtime)),
     )
 
@@ -223,14 +223,14 @@ def on_devices(report: Report, *names: str) -> Report:
     runs = report.runs
     for name in names:
         moved = (
-            replace(run, id=f"{name}-{run.id}", case={**run.case, "device": name, "id": ""}) for run in report.runs
+            replace(run, id=f"{name}-{run.id}", case=replace(run.case, device=name, id="")) for run in report.runs
         )
         runs = (*runs, *moved)
     return replace(report, runs=runs)
 
 
 def _renamed(run: Run, names: Mapping[str, str]) -> str:
-    variant = str(run.case["variant"])
+    variant = run.case.variant
     return names.get(variant, variant)
 
 

@@ -86,7 +86,7 @@ def test_numbers_of_an_invalid_run_are_shown_nowhere(html: str) -> None:
     latency = float(np.median(invalid.measurements["latency_s"].values)) * 1e3
     assert f"{latency:.3g} ms" not in section(html, "summary")
     assert "the sentinel drifted by 14 % in 31 of 72 rounds" in section(html, "summary")
-    assert html.count(f"{invalid.variant['sha256']}") == 1  # its digest, in how to run it again
+    assert html.count(f"{invalid.variant.sha256}") == 1  # its digest, in how to run it again
 
 
 def test_an_absent_energy_gives_its_reason_once(html: str) -> None:

@@ -25,7 +25,7 @@ def rendered(load: Mapping[str, Any], more: Made) -> str:
     runs = [
         replace(
             run, measurements={**run.measurements, **more(run, i)},
-            case={**run.case, "scenario": load["scenario"]}, notes={**run.notes, "mode": f"number {i + 1} of 3"},
+            case=replace(run.case, scenario=load["scenario"]), notes={**run.notes, "mode": f"number {i + 1} of 3"},
         )
         for i, run in enumerate(full.runs)
     ]  # fmt: skip

@@ -96,7 +96,7 @@ def test_each_case_is_a_benchmark_with_the_devices_own_samples(night: tuple[Path
     lab, _ = night
     entries = {e["fullname"]: e for e in json.loads((lab / "bench.json").read_text())["benchmarks"]}
     store = Store(f"sqlite:///{lab}/reports/results.sqlite")
-    runs = {run.case["id"]: run for run in store.runs()}
+    runs = {run.case.id: run for run in store.runs()}
     store.close()
     assert set(entries) == set(runs)
     for name, run in runs.items():
@@ -126,7 +126,7 @@ def test_a_chosen_case_brings_its_baseline_along_as_a_partner(tmp_path: Path) ->
     done = run_pytest(lab, "suites/small.toml::int8@here", "--device", "here", "--quick")
     assert "1 passed" in done.stdout, done.stdout
     store = Store(f"sqlite:///{lab}/reports/results.sqlite")
-    assert sorted(run.case["variant"] for run in store.runs()) == ["base", "int8"]
+    assert sorted(run.case.variant for run in store.runs()) == ["base", "int8"]
     changes = store.comparisons(store.campaigns()[0].id)
     store.close()
     assert "latency_ratio" in {change.metric for change in changes}
@@ -173,7 +173,7 @@ def test_an_interrupted_campaign_is_tidied_up_and_resumed(tmp_path: Path) -> Non
     store.close()
     assert before < {run.id for run in after}
     # What had been answered was not measured again.
-    answered = [run for run in after if run.case["id"] == "suites/second.toml::base@here"]
+    answered = [run for run in after if run.case.id == "suites/second.toml::base@here"]
     assert len(answered) == 1
 
 

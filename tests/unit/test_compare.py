@@ -158,8 +158,8 @@ def test_an_interval_always_holds_the_ratio_of_all_samples_medians() -> None:
             "governor performance -> not known",
         ),
         ({"fingerprint": {**FASTER.fingerprint, "agent": {"version": "2"}}}, "agent.version not known -> 2"),
-        ({"case": {**FASTER.case, "device": "pi4"}}, "device pi5 -> pi4"),
-        ({"case": {**FASTER.case, "threads": 4}}, "threads 1 -> 4"),
+        ({"case": replace(FASTER.case, device="pi4")}, "device pi5 -> pi4"),
+        ({"case": replace(FASTER.case, threads=4)}, "threads 1 -> 4"),
         ({"validity": Validity.INVALID, "reasons": ("the clock jumped",)}, "the run is invalid: the clock jumped"),
     ],
 )

@@ -18,7 +18,7 @@ from harness.store import Store
 from tests.made_runs import BASELINE, NOISE, SUITE, a_run, latency, measured
 
 Command = Callable[..., tuple[int, str]]
-BASE_CASE = {**BASELINE.case, "id": "suites/us.toml::fp32@pi5"}
+BASE_CASE = replace(BASELINE.case, id="suites/us.toml::fp32@pi5")
 INT8_CASE = {**BASE_CASE, "variant": "int8", "id": "suites/us.toml::int8@pi5"}
 
 

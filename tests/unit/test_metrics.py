@@ -112,7 +112,7 @@ def test_very_sure_logits_keep_their_order_for_auroc() -> None:
 def test_outputs_that_are_no_numbers_are_refused_with_their_count(value: float) -> None:
     outputs, samples = a_split(50)
     outputs[[3, 7], 1] = value
-    with pytest.raises(MeasurementError, match=r"2 of 50 images gave NaN or infinite outputs: check"):
+    with pytest.raises(MeasurementError, match=r"2 of 50 images gave NaN or infinite outputs; check"):
         classification.evaluate(outputs, samples, TASK)
 
 
@@ -126,7 +126,7 @@ def test_a_wrong_number_of_outputs_is_refused_with_the_classes_named() -> None:
 
 def test_an_unknown_positive_class_or_label_is_refused() -> None:
     outputs, samples = a_split(50)
-    with pytest.raises(MeasurementError, match="'tumour' is no class of the data: choose one of normal, cyst, solid"):
+    with pytest.raises(MeasurementError, match="'tumour' is no class of the data; choose one of normal, cyst, solid"):
         classification.evaluate(outputs, samples, Task("classification", "tumour"))
     strange = Samples(samples.images, np.where(np.arange(50) < 3, 9, samples.labels), CLASSES, "")
     with pytest.raises(MeasurementError, match="3 of 50 labels are not among the 3 classes"):

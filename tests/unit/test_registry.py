@@ -60,23 +60,35 @@ def test_a_name_cannot_reach_outside_its_room(name: str) -> None:
 def test_another_distribution_adds_a_plug_in_by_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    (tmp_path / "clinic_pacs.py").write_text("ANSWER = 42\n")
+    (tmp_path / "clinic_pacs.py").write_text("Options = int\ndef load(): ...\ndef example(): ...\nANSWER = 42\n")
+    (tmp_path / "clinic_old.py").write_text("def load(): ...\n")
+    (tmp_path / "clinic_bad.py").write_text("1 / 0\n")
     info = tmp_path / "clinic_pacs-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: clinic-pacs\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[harness.data]\npacs = clinic_pacs\nlost = clinic_lost\nfunction = clinic_pacs:ANSWER\n"
+        "[harness.data]\npacs = clinic_pacs\nlost = clinic_lost\nfunction = clinic_pacs:ANSWER\nold = clinic_old\n"
+        "bad = clinic_bad\ntwice = clinic_pacs\n"
     )
+    other = tmp_path / "ward-2.0.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: ward\nVersion: 2.0\n")
+    (other / "entry_points.txt").write_text("[harness.data]\ntwice = clinic_old\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     registry._entry_points.cache_clear()
     request.addfinalizer(registry._entry_points.cache_clear)
-    request.addfinalizer(lambda: sys.modules.pop("clinic_pacs", None))
+    request.addfinalizer(lambda: [sys.modules.pop(name, None) for name in ("clinic_pacs", "clinic_old", "clinic_bad")])
     assert "pacs" in registry.names("data")
     assert registry.load("data", "pacs", file="a.toml", key="data.source").ANSWER == 42
-    with pytest.raises(LabError, match="'lost' cannot be imported: No module named 'clinic_lost'"):
-        registry.load("data", "lost", file="a.toml", key="data.source")
-    with pytest.raises(LabError, match="not a module"):
-        registry.load("data", "function", file="a.toml", key="data.source")
+    for name, complaint in {
+        "lost": "'lost' cannot be imported: No module named 'clinic_lost'; repair or uninstall clinic-pacs 1.0",
+        "bad": "'bad' cannot be imported: division by zero; repair or uninstall clinic-pacs 1.0",
+        "function": "not a module",
+        "old": r"'old' lacks Options, example; bring clinic-pacs 1\.0 up to",
+        "twice": "several distributions .* 'twice'; uninstall all but one of .*(clinic-pacs 1.0.*ward|ward.*clinic)",
+    }.items():
+        with pytest.raises(LabError, match=rf"^a\.toml: data\.source: .*{complaint}"):
+            registry.load("data", name, file="a.toml", key="data.source")
 
 
 def test_options_become_the_plug_ins_own_dataclass() -> None:

@@ -119,5 +119,5 @@ def test_data_without_masks_or_without_the_positive_class_is_refused() -> None:
     bare = Samples(samples.images, samples.labels, CLASSES, "")
     with pytest.raises(MeasurementError, match="the data has no masks"):
         segmentation.evaluate(shifted(samples), bare, TASK)
-    with pytest.raises(MeasurementError, match="'tumour' is no class of the data: choose one of background, lesion"):
+    with pytest.raises(MeasurementError, match="'tumour' is no class of the data; choose one of background, lesion"):
         segmentation.evaluate(shifted(samples), samples, Task("segmentation", "tumour"))

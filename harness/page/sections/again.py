@@ -16,9 +16,9 @@ def context(report: Report) -> Mapping[str, Any]:
     """Return the command, the environment and each model file once."""
     models = {}
     for run in report.runs:
-        digest = str(run.variant.get("sha256", ""))
-        name, format_ = str(run.case.get("variant", "")), str(run.variant.get("format", ""))
+        digest = run.variant.sha256
+        name, format_ = run.case.variant, run.variant.format
         size = wording.value("size_bytes", wording.cost(run, "size_bytes"))
-        made = str(run.variant.get("recipe") or "brought as it is")
+        made = str(run.variant.recipe or "brought as it is")
         models[name, digest] = {"name": name, "format": format_, "size": size, "recipe": made, "digest": digest}
     return {"models": list(models.values()), "environment": list(report.campaign.environment.items())}

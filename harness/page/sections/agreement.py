@@ -47,7 +47,7 @@ def _row(entry: Entry, run: Run) -> Mapping[str, Any]:
         "share": f"{_small(100 * float(found.values.max()) / spread)} %" if spread else units.ABSENT,
         "runtime": str(facts.get("runtime", "")),
         "kind": "integers" if facts.get("quantised") else "floats",
-        "doubtful": any("the host," in reason for reason in run.reasons),
+        "doubtful": bool(facts.get("doubtful")),
     }
 
 

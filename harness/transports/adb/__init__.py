@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.model import Device
+from harness.model import Address, Device
 from harness.ports import Connection
+
+EXAMPLE = "adb://SERIAL"
+ENCRYPTED = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,14 @@ class Options:
     def __post_init__(self) -> None:
         if self.stall_s <= 0:
             raise ValueError("stall_s must be above 0")
+
+
+def address(text: str) -> Address:
+    """Return the address of a phone: HOST:PORT where there is a port, else its serial number."""
+    found = Address.of_url("adb", text)
+    if found.user:
+        raise ValueError("adb knows no users")
+    return found if found.port else Address("adb", serial=found.host)
 
 
 def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:

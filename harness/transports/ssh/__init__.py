@@ -11,11 +11,19 @@ never asked for and never stored: a key comes from the agent or from an identity
 
 from __future__ import annotations
 
-from harness.model import Device
+from harness.model import Address, Device
 from harness.ports import Connection
 from harness.transports.ssh._options import Options
 
-__all__ = ["Options", "connect", "workdir"]
+__all__ = ["ENCRYPTED", "EXAMPLE", "Options", "address", "connect", "workdir"]
+
+EXAMPLE = "ssh://bench@pi5.lab:22"
+ENCRYPTED = True
+
+
+def address(text: str) -> Address:
+    """Return the address that //[USER@]HOST[:PORT] spells."""
+    return Address.of_url("ssh", text)
 
 
 def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:

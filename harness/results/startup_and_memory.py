@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from harness.agent.contract import Cold, Evicted, Memory, MemoryReading
 from harness.model import Measurement
 from harness.units import NS_PER_S
 
@@ -15,10 +16,8 @@ _STARTS: Final = ("process_start", "load", "first_inference")
 #: Of these the state of the page cache is felt, and told apart: the process itself starts before the model is touched.
 _EVICTED: Final = ("load", "first_inference")
 
-Events = Sequence[Mapping[str, Any]]
 
-
-def starts(cold: Events, evicted: Events) -> list[Measurement]:
+def starts(cold: Sequence[Cold], evicted: Sequence[Evicted]) -> list[Measurement]:
     """Return what cold starts took, with the model's file in the page cache and, apart from that, without.
 
     Args:
@@ -31,15 +30,15 @@ def starts(cold: Events, evicted: Events) -> list[Measurement]:
     ]
 
 
-def cache(cold: Events, evicted: Events) -> dict[str, Any]:
+def cache(cold: Sequence[Cold], evicted: Sequence[Evicted]) -> dict[str, Any]:
     """Return the notes on the page cache: its states during cold starts, in words."""
-    states = [str(event["page_cache"]) for event in cold]
-    if any("resident" in event for event in evicted):
+    states = [event.page_cache for event in cold]
+    if any(event.resident is not None for event in evicted):
         states.append("evicted")
     return {"page_cache": ", ".join(dict.fromkeys(states))}
 
 
-def memory(events: Events) -> list[Measurement]:
+def memory(events: Sequence[Memory]) -> list[Measurement]:
     """Return what a model holds of the memory, of `memory` events; what was swapped out is held, too, and added."""
     return [
         _bytes("peak_memory_bytes", events, ("after",), "peak_rss_bytes", "VmHWM", "swap_bytes", "VmSwap"),
@@ -50,30 +49,33 @@ def memory(events: Events) -> list[Measurement]:
     ]
 
 
-def _seconds(metric: str, name: str, events: Events, also: str) -> Measurement:
-    taken = [event[f"{name}_ns"] for event in events if f"{name}_ns" in event]
+def _seconds(metric: str, name: str, events: Sequence[Cold], also: str) -> Measurement:
+    times = [getattr(event, f"{name}_ns") for event in events]
+    taken = [ns for ns in times if ns is not None]
     if not taken:
-        said = [str(event["absent"]) for event in events if "absent" in event]
+        said = [event.absent for event in events if event.absent]
         return Measurement(metric, "s", absent_reason=said[0] if said else "no such starts were asked for")
     return Measurement(metric, "s", np.array(taken) / NS_PER_S, None, _CLOCK + also)
 
 
-def _resident(events: Events) -> str:
-    shares = [event["resident"] for event in events if "resident" in event]
+def _resident(events: Sequence[Evicted]) -> str:
+    shares = [event.resident for event in events if event.resident is not None]
     return f", {100 * max(shares):.0f} % of the model file in the page cache before" if shares else ""
 
 
-def _bytes(metric: str, events: Events, moments: Sequence[str], name: str, label: str, *added: str) -> Measurement:
+def _bytes(
+    metric: str, events: Sequence[Memory], moments: Sequence[str], name: str, label: str, *added: str
+) -> Measurement:
     """Return a reading of each process at a moment, or the growth between two; `added` names what swap adds to it."""
     swap, swap_label = added or ("", "")
-    known = [event for event in events if all(name in event[moment] for moment in moments)]
-    swapped = bool(swap) and all(swap in event[moment] for event in known for moment in moments)
+    taken: list[list[MemoryReading]] = [[getattr(event, moment) for moment in moments] for event in events]
+    known = [row for row in taken if all(getattr(one, name) is not None for one in row)]
+    swapped = bool(swap) and all(getattr(one, swap) is not None for row in known for one in row)
     method = f"{label} + {swap_label}" if swapped else label
     if not known:
-        said = [str(event[moments[0]]["unread"]) for event in events if "unread" in event[moments[0]]]
-        reason = f"the device's kernel does not tell {label}" + (f" ({said[0]})" if said else "")
+        unread = [row[0].unread for row in taken if row[0].unread]
+        reason = f"the device's kernel does not show {label}" + (f" ({unread[0]})" if unread else "")
         return Measurement(metric, "B", method=method, absent_reason=reason)
-    held = [[event[moment][name] + (event[moment][swap] if swapped else 0) for moment in moments] for event in known]
-    return Measurement(
-        metric, "B", np.array([float(row[-1] - (row[0] if row[1:] else 0)) for row in held]), None, method
-    )
+    held = [[getattr(one, name) + (getattr(one, swap) if swapped else 0) for one in row] for row in known]
+    grown = np.array([float(row[-1] - (row[0] if row[1:] else 0)) for row in held])
+    return Measurement(metric, "B", grown, None, method)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from harness.model import Measurement
+from harness.agent.contract import Tool
+from harness.model import Measurement, Reason
 from harness.units import NS_PER_S
 
 #: Why a run of a tool is degraded, whatever the tool.
-REASON = (
-    "the vendor's tool gives averages only, of inputs of its own: no raw samples, no percentiles and no predictions; "
-    'runner = "python" or "native" gives them'
+REASON = Reason(
+    "the vendor's tool gives averages only, of inputs of its own: no raw samples, no percentiles and no predictions",
+    'runner = "python" or "native" gives them',
 )
 _ABSENT = {
     "process_start_s": ("s", "does not time its own start"),
@@ -24,14 +25,14 @@ _ABSENT = {
 }
 
 
-def measurements(events: Sequence[Mapping[str, Any]]) -> dict[str, Measurement]:
+def measurements(events: Sequence[Tool]) -> dict[str, Measurement]:
     """Return a model's measurements of `tool` events, one value for each start of the tool.
 
     Latencies are absent, because an average is no sample; their inverse is the throughput of inferences back to back.
     """
-    tool = events[0]["tool"]
-    means = np.array([event["mean_ns"] for event in events]) / NS_PER_S
-    counts = sum(event["count"] for event in events)
+    tool = events[0].tool
+    means = np.array([event.mean_ns for event in events], np.float64) / NS_PER_S
+    counts = sum(event.count or 0 for event in events)
     reason = f"{tool} tells averages, not samples: no percentiles and no rounds to compare"
     found = [
         Measurement("latency_s", "s", absent_reason=reason),
@@ -43,15 +44,15 @@ def measurements(events: Sequence[Mapping[str, Any]]) -> dict[str, Measurement]:
     return {one.metric: one for one in found}
 
 
-def _seconds(name: str, events: Sequence[Mapping[str, Any]], tool: str) -> Measurement:
-    values = np.array([event[f"{name}_ns"] for event in events]) / NS_PER_S
+def _seconds(name: str, events: Sequence[Tool], tool: str) -> Measurement:
+    values = np.array([getattr(event, f"{name}_ns") for event in events], np.float64) / NS_PER_S
     return Measurement(f"{name}_s", "s", values, None, f"as {tool} tells it")
 
 
-def notes(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def notes(events: Sequence[Tool]) -> dict[str, Any]:
     """Return what goes with the measurements: how it was run, and what the tool said, word for word."""
     return {
         "launches": len(events),
-        "mode": f"{events[0]['tool']}, started {len(events)} times, models taking turns",
-        "tool_said": [event["said"] for event in events],
+        "mode": f"{events[0].tool}, started {len(events)} times, models taking turns",
+        "tool_said": [event.said for event in events],
     }

@@ -1,4 +1,4 @@
-"""A meter that the host reads while the device does its energy pass, and the way from one's clock to the other's.
+"""A meter that the host reads while the device does its energy pass, and the offset between their clocks.
 
 The device says when its windows began and ended by its own monotonic clock; the meter is stamped with the host's. The
 offset between the two is bounded, not guessed: a command on the device that says its time t cannot have begun to speak
@@ -15,16 +15,16 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from harness import registry
-from harness.agent import energy, trial
+from harness.agent import contract, energy, trial
+from harness.deploy import DeviceHandle, persistent
 from harness.errors import HarnessError, MeasurementError, Transient
 from harness.model import Device, IntArray
-from harness.ports import Connection
 from harness.units import NS_PER_S
 
 #: Time that the device gives between `energy_start` and its first window, and what of it comparing the clocks may take.
@@ -72,7 +72,7 @@ def for_job(device: Device) -> dict[str, Any] | None:
     if device.meter is None:
         return None
     if is_read_here(device):
-        return {"kind": energy.HOST, "lead_s": LEAD_S}
+        return {"kind": contract.HOST_METER, "lead_s": LEAD_S}
     return {key: value for key, value in device.meter.items() if key != "side"}
 
 
@@ -89,7 +89,7 @@ def opened(device: Device) -> Iterator[tuple[Any, dict[str, Any]]]:
 
 
 def tried(device: Device) -> dict[str, Any]:
-    """Return what a meter that the host reads does in two seconds of rest, as the runner's verb `meter` answers."""
+    """Return what a meter that the host reads does in two seconds of rest, as the runner's command `meter` answers."""
     try:
         with opened(device) as (reader, facts):
             return trial.tried(reader, facts["quantity"], load=False)
@@ -97,12 +97,12 @@ def tried(device: Device) -> dict[str, Any]:
         return {"refused": str(refused)}
 
 
-def compare(connection: Connection, command: Sequence[str], *, within_s: float = _COMPARE_S) -> Offset:
+@persistent
+def compare(handle: DeviceHandle, *, within_s: float = _COMPARE_S) -> Offset:
     """Bound the offset of the device's monotonic clock, over at least two trips and for at most `within_s` otherwise.
 
     Args:
-        connection: to the device.
-        command: of the runner there; it knows the verb `clock`.
+        handle: of the device, whose runner knows the command `clock`.
         within_s: after which no further trip is begun, s.
 
     Raises:
@@ -114,7 +114,7 @@ def compare(connection: Connection, command: Sequence[str], *, within_s: float =
         if trip >= 2 and time.monotonic() - began > within_s * (1 - 1 / trip):
             break
         asked = time.monotonic_ns()
-        for line in connection.stream([*command, "clock", str(_LINES)], silence_s=_SILENCE_S):
+        for line in handle.stream([*handle.workspace.command, "clock", str(_LINES)], silence_s=_SILENCE_S):
             heard, said = time.monotonic_ns(), int(line)
             lows.append(asked - said)
             highs.append(heard - said)
@@ -130,8 +130,9 @@ class Recorder:
     job begins, because some take seconds; on this one it could disturb the timed pass, and waits for its turn.
     """
 
-    def __init__(self, device: Device, command: Sequence[str]) -> None:
-        self._device, self._command = device, command
+    def __init__(self, handle: DeviceHandle) -> None:
+        self._handle, self._device = handle, handle.device
+        device = handle.device
         self._at: list[int] = []
         self._readings: list[float] = []
         self._offsets: list[Offset] = []
@@ -139,24 +140,24 @@ class Recorder:
         self._fault = ""
         self._opened, self._begun, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        if is_read_here(device) and device.address.scheme != "local":
+        if is_read_here(device) and not device.address.here:
             self._open()
 
-    def hear(self, event: Mapping[str, Any], connection: Connection) -> None:
-        """Take note of an event; raises Transient if the link is lost while the clocks are compared."""
-        if not is_read_here(self._device) or event["event"] != "energy_start":
+    def hear(self, event: contract.Event) -> None:
+        """Take note of an event; raises Transient if the connection is lost while the clocks are compared."""
+        if not is_read_here(self._device) or not isinstance(event, contract.EnergyStart):
             return
         if self._thread is None:
             self._open()
         self._begun.set()
-        self.compare(connection)
+        self.compare()
 
-    def compare(self, connection: Connection) -> None:
+    def compare(self) -> None:
         """Compare the clocks, if the meter is being read."""
         if not self._begun.is_set() or self._fault:
             return
         try:
-            self._offsets.append(compare(connection, self._command))
+            self._offsets.append(compare(self._handle))
         except Transient:
             raise
         except HarnessError as error:
@@ -174,35 +175,32 @@ class Recorder:
         if self._thread is not None:
             self._thread.join()
 
-    def joined(self, events: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return the events, those `energy` ones that leave the meter to the host with its readings, or why not."""
-        return [self._joined(event) if event.get("meter") == energy.HOST else event for event in events]
-
-    def _joined(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    def joined(self, event: contract.Event) -> contract.Event:
+        """Return an event; an energy pass that leaves the meter to the host with its readings, or why not."""
+        if not isinstance(event, contract.EnergyPass) or event.meter != contract.HOST_METER:
+            return event
         try:
             return self._with_readings(event)
         except (energy.Refused, MeasurementError) as error:
-            kept = {key: event[key] for key in event if key not in ("windows", "inferences", "meter")}
-            return {**kept, "absent": str(error)}
+            return contract.EnergyPass(event.event, event.t_ns, event.model, event.turn, event.of, absent=str(error))
 
-    def _with_readings(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _with_readings(self, event: contract.EnergyPass) -> contract.EnergyPass:
+        edges = event.windows or {}
         if self._fault or not self._at:
-            raise MeasurementError(self._fault or "the host's meter was not read; the link was lost before the pass")
-        at, clock_s = on_device(np.array(self._at, np.int64), event["windows"], self._offsets)
-        windows = {name: self._window(window, at) for name, window in event["windows"].items()}
+            raise MeasurementError(self._fault or "the host's meter was not read: connection lost before the pass")
+        at, clock_s = on_device(np.array(self._at, np.int64), edges, self._offsets)
+        windows = {name: self._window(window, at) for name, window in edges.items()}
         energy.judge(windows)
-        return {**event, **self._facts, "clock_s": clock_s, "windows": windows}
+        return replace(event, **self._facts, clock_s=clock_s, windows=windows)
 
-    def _window(self, window: Mapping[str, Any], at: IntArray) -> dict[str, Any]:
-        first = int(np.searchsorted(at, window["begin_ns"], side="right")) - 1
-        last = int(np.searchsorted(at, window["end_ns"])) + 1
+    def _window(self, window: contract.EnergyWindow, at: IntArray) -> contract.EnergyWindow:
+        first = int(np.searchsorted(at, window.begin_ns, side="right")) - 1
+        last = int(np.searchsorted(at, window.end_ns)) + 1
         if first < 0 or last > len(at):
-            raise MeasurementError(
-                "the host's meter was not read over the whole pass", remedy="the link was lost meanwhile"
-            )
+            raise MeasurementError("the host's meter was not read over the whole pass: connection lost meanwhile")
         at_ns, readings = [int(one) for one in at[first:last]], self._readings[first:last]
         sums = energy.sums(at_ns, readings, self._facts["quantity"])
-        return {**window, "at_ns": at_ns, "readings": readings, **sums}
+        return replace(window, at_ns=at_ns, readings=readings, **sums)
 
     def _record(self) -> None:
         chance, clock = random.Random(), energy.Clock()
@@ -222,14 +220,16 @@ class Recorder:
                     if reader.charging():
                         raise energy.Refused("the battery began to charge during the pass; unplug it")
 
-                clock.beside(self._ended.wait, sample, lambda: PERIOD_S * chance.uniform(*energy.GAPS))
+                clock.beside(self._ended.wait, sample, lambda: PERIOD_S * chance.uniform(*contract.GAPS))
         except energy.Refused as refused:
             self._fault = str(refused)
         finally:
             self._opened.set()
 
 
-def on_device(at: IntArray, windows: Mapping[str, Any], offsets: Sequence[Offset]) -> tuple[IntArray, float]:
+def on_device(
+    at: IntArray, windows: Mapping[str, contract.EnergyWindow], offsets: Sequence[Offset]
+) -> tuple[IntArray, float]:
     """Return moments of the host's clock by the device's, (N,) ns, and how uncertain that is, s.
 
     Args:
@@ -240,7 +240,7 @@ def on_device(at: IntArray, windows: Mapping[str, Any], offsets: Sequence[Offset
     Raises:
         MeasurementError: the clocks were not compared before, or not after.
     """
-    edges = [window[edge] for window in windows.values() for edge in ("begin_ns", "end_ns")]
+    edges = [edge for window in windows.values() for edge in (window.begin_ns, window.end_ns)]
     before = [one for one in offsets if one.at_ns - one.high_ns <= min(edges)]
     after = [one for one in offsets if one.at_ns - one.low_ns >= max(edges)]
     if not before or not after:
@@ -253,9 +253,9 @@ def on_device(at: IntArray, windows: Mapping[str, Any], offsets: Sequence[Offset
 
 
 @contextmanager
-def recording(device: Device, command: Sequence[str]) -> Iterator[Recorder]:
+def recording(handle: DeviceHandle) -> Iterator[Recorder]:
     """Give a recorder that lets go of its meter afterwards."""
-    recorder = Recorder(device, command)
+    recorder = Recorder(handle)
     try:
         yield recorder
     finally:

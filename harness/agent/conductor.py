@@ -1,0 +1,56 @@
+"""What all phases of a job share: the job, its events, the models that are still in it, and how their workers start."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+from harness.agent import contract, survey
+from harness.agent.events import Events
+from harness.agent.process import Lost, Process
+from harness.agent.sentinel import Sentinel
+
+
+class Conductor:
+    """Lets the models of one job directory work, one at a time; the phases ask it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.job = contract.job(json.loads((folder / contract.JOB_FILE).read_text()))
+        self.plan = self.job.plan
+        self.events = Events(folder)
+        # Before any model runs: what the processor can do while it is cool, and how cool that is.
+        self.sentinel = Sentinel()
+        self.cool_c = survey.temperature()
+        self.order = random.Random(self.job.seed)
+        self.alive = list(range(len(self.job.models)))
+        self.peak_bytes: dict[int, int] = {}
+        self.accelerated: dict[int, str] = {}
+
+    def start(self, index: int) -> Process:
+        """Start the worker of model `index`; raises Lost."""
+        return Process(self.folder, index, self.plan.deadline_s, self.accelerated.get(index, ""))
+
+    def drop(self, index: int, phase: str, lost: Lost) -> None:
+        """Leave a model out from now on and say why."""
+        self.alive.remove(index)
+        self.events.say(contract.Error, model=index, phase=phase, kind=lost.kind, message=lost.message)
+
+    def readings(self) -> contract.Readings:
+        """Return the state of the device now."""
+        return contract.Readings(**survey.conditions(str(self.folder)))
+
+    def shuffled(self, models: list[int]) -> list[int]:
+        """Return models in random order, so that drift favours none."""
+        return self.order.sample(models, len(models))
+
+    def has_file(self, name: str) -> bool:
+        """Return whether the host has left a file of this name in the job directory."""
+        return (self.folder / name).exists()
+
+
+def asked(process: Process, kind: Any, verb: str, **fields: Any) -> Any:
+    """Return a worker's answer as a type of the contract."""
+    return kind(**process.ask(verb, **fields))

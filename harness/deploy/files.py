@@ -1,0 +1,170 @@
+"""Puts files and folders on a device by digest, verified there: what every runner builds on.
+
+Layout under the workdir: `agent/DIGEST/`, `runtimes/DIGEST/`, `blobs/DIGEST`, `jobs/ID/`. Folders appear under their
+name by a rename, so a name is a promise that all of it is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from harness.deploy.handle import DeviceHandle, checked, persistent
+from harness.errors import DeviceError, OutOfSpace
+from harness.ports import Handle, Workspace
+
+#: A file larger than this is sent in pieces.
+PIECE_BYTES = 16_000_000
+#: The first piece is small: it tells how fast the link is, and so whether the others go compressed.
+FIRST_BYTES = 1_000_000
+
+#: How many files are on their way to a device at the same time.
+_AT_ONCE = 4
+
+
+def unpack(handle: Handle, workspace: Workspace, archive: Path, folder: str) -> None:
+    """Push a tar and make it a folder, which appears whole or not at all.
+
+    Args:
+        handle: of the device.
+        workspace: says how a tar is unpacked there.
+        archive: the tar on this host.
+        folder: on the device, absolute.
+    """
+    if handle.run(["test", "-d", folder]).code == 0:
+        return
+    tar, part = f"{folder}.tar", f"{folder}.part"
+    bring(handle, archive, tar)
+    try:
+        done = handle.run(workspace.extract(tar, part), timeout_s=600)
+        checked(done, handle.device, f"{folder} could not be unpacked on the device")
+        checked(handle.run(["mv", "-T", part, folder]), handle.device, f"{folder} could not be put in place")
+    finally:
+        handle.run(["rm", "-rf", tar, part])
+
+
+def bring(handle: Handle, source: Path, target: str) -> None:
+    """Copy a file to the device in verified pieces, so that a cut link costs one piece and not the whole.
+
+    Pieces that arrived before are not sent again. The whole is verified by whoever uses it, by its digest.
+
+    Args:
+        handle: of the device.
+        source: the file on this host.
+        target: on the device, absolute.
+    """
+    size = source.stat().st_size
+    if size <= PIECE_BYTES:
+        handle.push(source, target)
+        return
+    count = 1 - (FIRST_BYTES - size) // PIECE_BYTES
+    folder = f"{target}.pieces"
+    there = set(handle.run(["ls", folder]).text.split())
+    with source.open("rb") as file:
+        for index in range(count):
+            piece = file.read(PIECE_BYTES if index else FIRST_BYTES)
+            # Named by its content: pieces of another version of the file are never mixed in.
+            name = f"{index:05d}-{hashlib.sha256(piece).hexdigest()[:32]}"
+            if name in there:
+                there.discard(name)
+                continue
+            with tempfile.NamedTemporaryFile() as part:
+                part.write(piece)
+                part.flush()
+                handle.push(Path(part.name), posixpath.join(folder, name))
+    stale = [posixpath.join(folder, name) for name in there]
+    script = (
+        'folder=$1 target=$2; shift 2; rm -f "$folder.whole" "$@"; '
+        'cat "$folder"/* > "$folder.whole" && mv -f "$folder.whole" "$target" && rm -rf "$folder"'
+    )
+    done = handle.run(["sh", "-c", script, "sh", folder, target, *stale], timeout_s=600)
+    checked(done, handle.device, f"{target} could not be put together on the device")
+
+
+@persistent
+def blobs(handle: DeviceHandle, files: Mapping[str, Path]) -> dict[str, str]:
+    """Bring files, given by sha256, and return where each is on the device; only verified ones are returned."""
+    where = {digest: posixpath.join(handle.root, "blobs", digest) for digest in files}
+    wanted = {path: digest for digest, path in where.items()}
+    absent = missing(handle, wanted)
+    # Several at once: over a long link it is the waiting between files that takes the time.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(lambda path: bring(handle, files[wanted[path]], path), absent))
+    if still := absent and missing(handle, {path: wanted[path] for path in absent}):
+        raise OutOfSpace(f"{', '.join(still)} did not arrive whole", remedy="free some space", device=handle.device.id)
+    return where
+
+
+@persistent
+def touch(handle: DeviceHandle, folder: str, used: Iterable[str]) -> None:
+    """Make `folder` and note the use of entries of the workdir, in one go; `harness.deploy.cleanup` goes by that.
+
+    Args:
+        handle: of the device.
+        folder: on the device, absolute.
+        used: entries of the workdir; "" is passed over.
+    """
+    script = 'mkdir -p "$1" && shift && touch -c "$@"'
+    done = handle.run(["sh", "-c", script, "sh", folder, *(entry for entry in used if entry)])
+    checked(done, handle.device, f"{folder} cannot be made")
+
+
+def missing(handle: Handle, wanted: Mapping[str, str], workspace: Workspace | None = None) -> list[str]:
+    """Return which files are absent or damaged on the device.
+
+    Args:
+        handle: of the device.
+        wanted: path on the device -> sha256.
+        workspace: whose device side looks; the handle's own by default.
+    """
+    command = (workspace or handle.workspace).command
+    done = handle.run([*command, "inventory"], stdin=json.dumps(wanted).encode(), timeout_s=600)
+    absent: list[str] = json.loads(checked(done, handle.device, "the agent does not run on the device").text)
+    return absent
+
+
+def missing_of_many(handle: Handle, wanted: Mapping[str, str], listing: str) -> list[str]:
+    """Return what `missing` does, for so many files that sending their digests takes longer than checking them.
+
+    The list itself lies on the device, at `listing`, once `leave_list` has put it there; only its digest is sent.
+
+    Args:
+        handle: of the device.
+        wanted: path on the device -> sha256.
+        listing: path of the list on the device.
+    """
+    own = json.dumps({listing: hashlib.sha256(_listed(wanted)).hexdigest()}).encode()
+    # Says whether the list is the one that is meant, and then what of it is missing.
+    script = '"$@"; echo; "$@" < "$0"'
+    done = handle.run(["sh", "-c", script, listing, *handle.workspace.command, "inventory"], stdin=own, timeout_s=600)
+    said = done.text.splitlines()
+    if done.code == 0 and len(said) == 2 and json.loads(said[0]) == []:
+        absent: list[str] = json.loads(said[1])
+        return absent
+    return missing(handle, wanted)
+
+
+def leave_list(handle: Handle, wanted: Mapping[str, str], listing: str) -> None:
+    """Put the list of many files on the device, for `missing_of_many`, whose arguments it takes."""
+    done = handle.run(["sh", "-c", 'cat > "$0"', listing], stdin=_listed(wanted), timeout_s=600)
+    checked(done, handle.device, f"{listing} could not be written on the device")
+
+
+def _listed(wanted: Mapping[str, str]) -> bytes:
+    return json.dumps(dict(wanted), sort_keys=True).encode()
+
+
+def remove(handle: Handle, paths: Iterable[str]) -> None:
+    """Remove paths from the device and check that they are gone; raises DeviceError if one is not."""
+    listed = list(paths)
+    handle.run(["rm", "-rf", *listed])
+    for path in listed:
+        if handle.run(["test", "-e", path]).code == 0:
+            raise DeviceError(
+                f"{path} could not be removed from the device", remedy="remove it by hand", device=handle.device.id
+            )

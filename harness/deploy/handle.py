@@ -1,0 +1,228 @@
+"""One device, held open: its connection, the harness's workspace there, and how a lost connection is made again."""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import IO, Concatenate, Final, ParamSpec, Self, TypeVar
+
+from harness import registry
+from harness.errors import DeviceError, OutOfSpace, Stable, Transient
+from harness.model import Device
+from harness.ports import Completed, Connection, Transport, Workspace
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+#: How often a step that needs the connection all the time is begun.
+TRIES: Final = 4
+#: How long a lost connection is tried again before the cases are given up (a small board needs a minute to boot), and
+#: how long between two tries; s.
+PATIENCE_S: Final = 120.0
+_RECONNECT_S: Final = 4.0
+
+
+class DeviceHandle:
+    """What the house holds of a device: the device file's noun, its connection and its workspace.
+
+    Commands and copies reconnect and are repeated when the connection is lost; so is a whole function that is marked
+    `persistent`, from its beginning. Only Transient errors are worth that. One thread uses a handle for steps; any
+    thread may `interrupt` it.
+
+    Args:
+        device: the noun.
+        say: is told when the connection is lost and made again.
+        timeout_s: longest time for opening the connection, s.
+        patience_s: how long a lost connection is tried again, s.
+
+    Raises:
+        DeviceError: no connection could be opened.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        say: Callable[[str], None] = lambda _: None,
+        *,
+        timeout_s: float = 15.0,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        self.device = device
+        self.say = say
+        self._transport = transport(device)
+        self._timeout_s, self._patience_s = timeout_s, patience_s
+        self._connection: Connection = self._transport.connect(device, timeout_s=timeout_s)
+        self._workspace: Workspace | None = None
+        self._root = ""
+        self._in_step = False
+        self._hopeless = False
+        self._interrupted = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def workspace(self) -> Workspace:
+        """The harness's place on the device, once `harness.deploy.prepare` has made it."""
+        if self._workspace is None:
+            raise AssertionError(f"{self.device.id}: not prepared yet: call deploy.prepare(handle) first")
+        return self._workspace
+
+    @workspace.setter
+    def workspace(self, made: Workspace) -> None:
+        self._workspace = made
+
+    @property
+    def root(self) -> str:
+        """The harness's folder on the device, absolute: its file's `workdir`, else the transport's own."""
+        if not self._root:
+            wanted = self.device.workdir or self._transport.workdir(self.device)
+            self._root = posixpath.normpath(wanted)
+            if wanted.startswith("~/"):
+                done = self.run(["sh", "-c", "cd && pwd"])
+                home = checked(done, self.device, "the user has no home", remedy="set workdir").text
+                self._root = posixpath.join(home, wanted[2:])
+        return self._root
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether whoever uses the handle shall come to an end."""
+        return self._interrupted.is_set()
+
+    def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
+        """Run `argv` and wait, as `harness.ports.Connection.run` does; repeated when the connection is lost.
+
+        What must not be done twice belongs into a command that can tell, as every command of the harness can.
+        """
+        return self.retry(lambda: self._connection.run(argv, timeout_s=timeout_s, stdin=stdin))
+
+    def stream(self, argv: Sequence[str], *, silence_s: float) -> Iterator[bytes]:
+        """Run `argv` and yield its lines, as `harness.ports.Connection.stream` does.
+
+        Raises:
+            Transient: the connection is lost; whoever reads knows from where to go on, after `reconnect`.
+        """
+        return self._connection.stream(argv, silence_s=silence_s)
+
+    def push(self, source: Path, target: str) -> None:
+        """Copy a file to the device, as `harness.ports.Connection.push` does; repeated like `run`."""
+        self.retry(lambda: self._connection.push(source, target))
+
+    def pull(self, source: str, target: Path) -> None:
+        """Copy a file from the device, as `harness.ports.Connection.pull` does; repeated like `run`."""
+        self.retry(lambda: self._connection.pull(source, target))
+
+    def retry(self, step: Callable[[], T]) -> T:
+        """Return what `step` gives; if the connection is lost meanwhile it is made again, and the step begun again.
+
+        A step within a step is not repeated by itself: the outer one is.
+
+        Raises:
+            Transient: the connection was lost `TRIES` times, or the handle was interrupted.
+        """
+        if self._in_step:
+            return step()
+        self._in_step = True
+        try:
+            for last in (*[False] * (TRIES - 1), True):
+                try:
+                    return step()
+                except Transient as error:
+                    if last or self.interrupted:
+                        raise
+                    self.say(f"connection lost ({error}); connecting again")
+                    self.reconnect()
+        finally:
+            self._in_step = False
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    def reconnect(self) -> None:
+        """Open the connection again, trying for a while, but once only if that was in vain before.
+
+        Raises:
+            Transient: what the last try raised.
+            Stable: the device is there and does not let us in any more; that is not tried again.
+        """
+        self._connection.close()
+        ends_at = time.monotonic() + (0.0 if self._hopeless else self._patience_s)
+        while True:
+            try:
+                self._connection = self._transport.connect(self.device, timeout_s=self._timeout_s)
+            except Transient:
+                if self.interrupted or time.monotonic() >= ends_at:
+                    self._hopeless = True
+                    raise
+                self._interrupted.wait(_RECONNECT_S)
+            else:
+                self._hopeless = False
+                return
+
+    def ensure_connected(self) -> None:
+        """Open the connection again if it does not carry a command: asked for on the way out of an error.
+
+        Raises:
+            DeviceError: it could not be opened.
+        """
+        try:
+            self._connection.run(["true"], timeout_s=10)
+        except Transient:
+            self.reconnect()
+
+    def interrupt(self) -> None:
+        """End whatever waits for the device just now, from another thread; the device is still cleaned up."""
+        self._interrupted.set()
+        self._connection.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def transport(device: Device) -> Transport:
+    """Return the transport of a device's address."""
+    module: Transport = registry.load("transports", device.address.scheme, file=str(device.file), key="address")
+    return module
+
+
+def persistent(step: Callable[Concatenate[DeviceHandle, P], T]) -> Callable[Concatenate[DeviceHandle, P], T]:
+    """Mark a function of a handle as one that is begun again, as a whole, when the connection is lost meanwhile."""
+
+    @wraps(step)
+    def whole(handle: DeviceHandle, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return handle.retry(lambda: step(handle, *args, **kwargs))
+
+    return whole
+
+
+def checked(done: Completed, device: Device, meaning: str, *, remedy: str = "") -> Completed:
+    """Return `done` if it ended well.
+
+    Args:
+        done: how a command on the device ended.
+        device: the device, for the error.
+        meaning: what it means if the command did not end well.
+        remedy: what to do about that.
+
+    Raises:
+        DeviceError: it did not end well; says what that means and what the device said.
+        OutOfSpace: the device said that its disk is full.
+    """
+    if done.code == 0:
+        return done
+    said = done.err.decode("utf-8", "replace").strip().splitlines()
+    text = f"{meaning} ({said[-1] if said else f'code {done.code}'})"
+    if b"No space left" in done.err:
+        raise OutOfSpace(text, device=device.id, remedy=remedy or "free some space there")
+    raise DeviceError(text, device=device.id, remedy=remedy)
+
+
+def answered(error: DeviceError) -> bool:
+    """Return whether the device itself gave an error, rather than the way to it."""
+    return not isinstance(error, Transient | Stable) or isinstance(error, OutOfSpace)

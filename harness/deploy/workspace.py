@@ -1,0 +1,52 @@
+"""Makes a device ready for a case: runner and runtime, each brought once and verified."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness import registry
+from harness.deploy.handle import DeviceHandle, checked, persistent
+from harness.errors import Unsupported
+from harness.model import Device
+from harness.ports import Runner
+
+
+def runner(device: Device) -> Runner:
+    """Return the module that runs jobs on a device."""
+    module: Runner = registry.load("runners", device.runner, file=str(device.file), key="runner")
+    return module
+
+
+def refusal(device: Device, scenario: str) -> Unsupported | None:
+    """Return why a device's runner cannot measure a scenario of `[load]`, None if it can."""
+    able = runner(device).SCENARIOS
+    if scenario in able:
+        return None
+    remedy = 'set runner = "python" if the device has Python' if device.runner != "python" else "correct [load]"
+    text = f"the {device.runner} runner measures {', '.join(able)} and not the scenario {scenario}"
+    return Unsupported(text, remedy=f'{remedy}, or scenario = "{able[0]}"', device=device.id)
+
+
+@persistent
+def prepare(handle: DeviceHandle) -> None:
+    """Bring the runner to the workdir, whose folders are made by what is put there; gives the handle its workspace.
+
+    Raises:
+        DeviceError: the workdir cannot be written, or the device lacks what the runner needs.
+    """
+    handle.workspace = runner(handle.device).install(handle)
+
+
+@persistent
+def runtime(handle: DeviceHandle, requirement: str) -> str:
+    """Return the folder of a runtime on the device, bringing it there if it is missing or damaged."""
+    return runner(handle.device).runtime(handle, requirement)
+
+
+@persistent
+def survey(handle: DeviceHandle) -> dict[str, Any]:
+    """Return the device's fingerprint, conditions and abilities as the device side reads them."""
+    done = handle.run([*handle.workspace.command, "survey", handle.root])
+    report: dict[str, Any] = json.loads(checked(done, handle.device, "the agent does not run on the device").text)
+    return report

@@ -1,0 +1,346 @@
+"""How the cases that share a device, a suite and a runtime are measured: one job, every phase of METHOD, one baseline.
+
+All variants take turns with their baseline in one job, so the baseline is measured once. The host follows without
+polling and decides when a ratio is known. A case is given on as soon as its own measurement is complete, which with a
+meter or under a sustained load may be long before the job ends; a case that did not get so far gives nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness import compare, deploy, stats
+from harness.agent import contract
+from harness.deploy import DeviceHandle, files, health
+from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unsupported
+from harness.measure import host_meter, preflight
+from harness.measure.jobs import MIN_LAUNCHES, Group, inputs_file, job, push_job
+from harness.model import Case, Omission, Run, Samples, Verdict
+from harness.results import runs, scenarios
+from harness.results.job_log import JobLog
+from harness.units import human
+
+#: A connection that is lost as often without a word of the job in between is none.
+_LOSSES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a case gave: a Run, or the error that is this case's alone.
+
+    `final` is False for a run that was given before the job's end: it comes once more, with what only the end tells.
+    """
+
+    case: Case
+    result: Run | HarnessError
+    final: bool = True
+
+
+def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: str, quick: bool) -> Iterator[Found]:
+    """Measure a group and yield what each case gave, each as soon as it is known.
+
+    Args:
+        group: the cases, with their baseline if there is one.
+        handle: of the device, which is leased.
+        samples: the split that is judged.
+        campaign: the campaign's id.
+        quick: whether durations are cut to a tenth.
+
+    Raises:
+        HarnessError: what went wrong for the whole group, as far as its cases were not yielded before.
+    """
+    check_confidential(group)
+    handle.say(f"bringing {group.runtime}, {len(group.cases)} models and {len(samples.images)} images")
+    deploy.prepare(handle)
+    runtime = deploy.runtime(handle, group.runtime)
+    with inputs_file(samples) as inputs, _job_folder(handle, group, runtime, inputs) as (folder, where):
+        preflight.wait_until_fit(handle)
+        data = next(iter(inputs))
+        wanted = job(group, where, where[data], runtime, quick=quick)
+        push_job(handle, wanted, folder)
+        facts = _facts(group, data, handle)
+        known = _Known(group, samples, campaign, quick, facts)
+        with host_meter.recording(handle) as meter:
+            for _ in _follow(group, handle, folder, known.log, meter):
+                if not group.device.address.here:
+                    # On this very machine, judging would run beside what is still measured.
+                    yield from _complete(handle, folder, known)
+            meter.compare()
+            known.log.events = [meter.joined(event) for event in known.log.events]
+        _collect(handle, folder, known)
+    yield from known.rest()
+
+
+def check_confidential(group: Group) -> None:
+    """Refuse to bring a confidential suite's images over a transport that is not encrypted; raises Unsupported."""
+    if group.suite.confidential and not deploy.handle.transport(group.device).ENCRYPTED:
+        scheme = group.device.address.scheme
+        text = f"{group.suite.id} is confidential and {scheme}:// is not encrypted"
+        raise Unsupported(text, remedy="use ssh://", device=group.device.id)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a group's cases so far."""
+
+    group: Group
+    samples: Samples
+    campaign: str
+    quick: bool
+    facts: Mapping[str, Any]
+    log: JobLog = field(default_factory=JobLog)
+    given: dict[int, str] = field(default_factory=dict)
+    failed: set[int] = field(default_factory=set)
+
+    def fresh(self) -> Iterator[int]:
+        """Yield the models that are complete now and were not given yet; the baseline first, others never before it."""
+        baseline = self.group.baseline
+        order = [] if baseline is None else [baseline]
+        order += [index for index in range(len(self.group.cases)) if index != baseline]
+        for index in order:
+            done = index in self.given or index in self.failed
+            if not done and (self.log.failure(index) is not None or self._complete(index)):
+                yield index
+            elif index == baseline and not done:
+                return
+
+    def _complete(self, index: int) -> bool:
+        """Return whether all that is measured of a model has been measured, though the job goes on."""
+        # A meter that the host reads is only joined with the events at the end.
+        if self.group.device.meter is not None:
+            energy = self.log.of(contract.EnergyPass, index)
+            return bool(energy) and energy[0].meter != contract.HOST_METER
+        return bool(self.log.of(contract.Sustained, index))
+
+    def found(self, index: int, *, final: bool) -> Found:
+        """Return what a model gave."""
+        case = self.group.cases[index]
+        failure = self.log.failure(index)
+        if failure is not None:
+            self.failed.add(index)
+            return Found(case, runs.failed(case, failure))
+        try:
+            run = runs.run_of(
+                case, index, self.log, self.samples, campaign=self.campaign, quick=self.quick, facts=self.facts
+            )
+        except MeasurementError as error:
+            self.failed.add(index)
+            text = f"{case.variant.path.name}: {error.text}"
+            return Found(case, MeasurementError(text, remedy=error.remedy, where=case.device.id))
+        except HarnessError as error:
+            self.failed.add(index)
+            return Found(case, error)
+        run = runs.with_id(run, self.given.setdefault(index, run.id))
+        return Found(case, run, final)
+
+    def rest(self) -> Iterator[Found]:
+        """Yield every case that has not failed before, complete."""
+        for index in range(len(self.group.cases)):
+            if index not in self.failed:
+                yield self.found(index, final=True)
+
+
+def _complete(handle: DeviceHandle, folder: str, known: _Known) -> Iterator[Found]:
+    for index in list(known.fresh()):
+        if known.log.failure(index) is None:
+            _fetch(handle, folder, known, index)
+        yield known.found(index, final=False)
+
+
+@contextmanager
+def _job_folder(
+    handle: DeviceHandle, group: Group, runtime: str, inputs: Mapping[str, Path]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the job's folder and where its files are; ends the job and removes what must not stay, whatever happens."""
+    folder = posixpath.join(handle.root, "jobs", uuid.uuid4().hex[:12])
+    secret = [posixpath.join(handle.root, "blobs", digest) for digest in inputs] if group.suite.confidential else []
+    try:
+        wanted = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs}
+        where = files.blobs(handle, wanted)
+        files.touch(handle, folder, [handle.workspace.folder, runtime, *where.values()])
+        yield folder, where
+    except BaseException as error:
+        _clean_up(handle, folder, secret, error)
+        raise
+    else:
+        files.remove(handle, [folder, *secret])
+
+
+def _clean_up(handle: DeviceHandle, folder: str, secret: list[str], error: BaseException) -> None:
+    """End a job that failed and remove it; if that fails too, the error says besides what may be left on the device."""
+    try:
+        handle.ensure_connected()
+        if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:
+            deploy.runner(handle.device).stop(handle, folder)
+        files.remove(handle, [folder, *secret])
+    except DeviceError as failed:
+        device = handle.device.id
+        said = error.reason if isinstance(error, HarnessError) else error
+        if secret:
+            text = f"{said}; confidential images may be left at {secret[0]} ({failed})"
+            raise DeviceError(text, remedy="remove them by hand", device=device) from error
+        text = f"{said}; its job may still run there, in {folder}: the next campaign ends it"
+        if isinstance(error, DeviceError):
+            raise type(error)(text, device=device) from error
+        if isinstance(error, MeasurementError):
+            raise MeasurementError(text, where=device) from error
+
+
+def _follow(
+    group: Group, handle: DeviceHandle, folder: str, log: JobLog, meter: host_meter.Recorder
+) -> Iterator[contract.Event]:
+    """Start the job and yield its events to its end, through lost connections; the job itself needs none."""
+    runner, offset = deploy.runner(group.device), 0
+    decided: set[int] = set()
+    before = health.boot_id(handle)
+    runner.start(handle, folder)
+    losses = 0
+    while True:
+        try:
+            for behind, event in runner.follow(handle, folder, offset=offset):
+                offset, losses = behind, 0
+                log.events.append(event)
+                meter.hear(event)
+                if isinstance(event, contract.Launch):
+                    _decide(group, handle, folder, log, decided)
+                if text := _progress(group, event, decided):
+                    handle.say(text)
+                yield event
+            return
+        except Transient as error:
+            losses += 1
+            if handle.interrupted:
+                text = "interrupted"
+                raise MeasurementError(text, remedy="--resume does what is left", where=group.device.id) from error
+            if losses > _LOSSES:
+                raise
+            handle.say(f"connection lost ({error}); the job goes on, connecting again")
+            handle.reconnect()
+            _check_boot(handle, before)
+        except MeasurementError as error:
+            _check_boot(handle, before)
+            raise _ended(handle, log, error) from error
+
+
+def _check_boot(handle: DeviceHandle, before: str) -> None:
+    """Raise MeasurementError if no job of before can go on, because the device has been started afresh."""
+    now = health.boot_id(handle)
+    if before and now and now != before:
+        raise MeasurementError(
+            "it rebooted while measuring, which ended the job, and nothing of this job was taken",
+            remedy="look why (power, heat, a watchdog), then --resume measures what is left",
+            where=handle.device.id,
+        )
+
+
+def _ended(handle: DeviceHandle, log: JobLog, error: MeasurementError) -> MeasurementError:
+    """Return why a job ended before it was done: for want of memory, if the kernel says so, or as `error` says."""
+    start = next(iter(log.all(contract.Start)), None)
+    killed = health.killed_for_memory(handle, start.kills if start else ())
+    # Workers that were killed so are errors of their cases alone.
+    if killed <= sum(event.kind == "memory" for event in log.all(contract.Error)) or start is None:
+        return error
+    total = start.fingerprint.get("memory_bytes")
+    had = f" (it has {human(float(total), 'B')} in all)" if total else ""
+    return MeasurementError(
+        f"out of memory{had}: its kernel killed the job, and nothing of this job was taken",
+        remedy="give the device more memory, or the suite smaller models",
+        where=handle.device.id,
+    )
+
+
+def _decide(group: Group, handle: DeviceHandle, folder: str, log: JobLog, decided: set[int]) -> None:
+    """Tell the conductor which models are known well enough; it takes note before the next launch."""
+    launches = len(log.all(contract.Launch))
+    fresh = {i for i in range(len(group.cases)) if i not in decided and known(group, log, i)}
+    decided |= fresh
+    running = [i for i in range(len(group.cases)) if log.failure(i) is None and i != group.baseline]
+    names = [f"{contract.STOP_FILE}-{i}" for i in sorted(fresh) if i != group.baseline]
+    if launches >= MIN_LAUNCHES and all(i in decided for i in running) and (running or group.baseline in decided):
+        names = [contract.STOP_FILE]
+    if names:
+        handle.run(["touch", *(posixpath.join(folder, name) for name in names)])
+
+
+def known(group: Group, log: JobLog, index: int) -> bool:
+    """Return whether a model's ratio to the baseline has a verdict, or is known to half the suite's precision.
+
+    A model without a baseline to compare with is known when its 99th percentile can be reported. An interval as narrow
+    as `precision` may still leave the verdict open, so then it is asked for twice as narrow.
+
+    Args:
+        group: the cases.
+        log: what the job said so far.
+        index: the model's place in the job.
+    """
+    load = group.suite.load
+    if sum(one.round.count for one in log.rounds_of(index)) < stats.samples_needed(0.99):
+        return False
+    if group.baseline is None or index == group.baseline or log.failure(group.baseline) is not None:
+        return True
+    base_values, base_rounds, base_keep = log.levels(group.baseline, contract.DRIFT)
+    values, own_rounds, keep = log.levels(index, contract.DRIFT)
+    ratio = stats.ratio_estimate(base_values, base_rounds, values, own_rounds, base_keep=base_keep, keep=keep)
+    if ratio is None or ratio.omits is not Omission.NOTHING:
+        return False
+    found = compare.verdict(ratio, neutral=1.0, margin=load.margin, higher_is_better=False)
+    return found is not Verdict.INCONCLUSIVE or (ratio.high - ratio.low) / 2 <= load.precision / 2 * ratio.point
+
+
+def _progress(group: Group, event: contract.Event, decided: set[int]) -> str:
+    """Return what people want to know of an event, "" if nothing."""
+    if isinstance(event, contract.Phase):
+        turn = f" {event.turn + 1} of {event.of}" if event.of > 1 else ""
+        return f"{event.KIND} pass{turn}: {group.cases[event.model].variant.id}"
+    if isinstance(event, contract.Launch):
+        ratios = [i for i in range(len(group.cases)) if i != group.baseline]
+        known_now = f", {len(decided & set(ratios))} of {len(ratios)} ratios known" if ratios else ""
+        return f"timed pass: launch {event.launch + 1}{known_now}"
+    if isinstance(event, contract.Sustaining):
+        return f"{event.at_s:.0f} of {event.of_s:.0f} s of load: {group.cases[event.model].variant.id}"
+    if isinstance(event, contract.Error):
+        return f"left out: {group.cases[event.model].variant.id}: {event.message}"
+    return ""
+
+
+def _collect(handle: DeviceHandle, folder: str, known: _Known) -> None:
+    """Fetch the arrays of every model that went through the whole job."""
+    for index in range(len(known.group.cases)):
+        # A vendor's tool gives no arrays.
+        if known.log.failure(index) is None and not known.log.of(contract.Tool, index):
+            _fetch(handle, folder, known, index)
+
+
+def _fetch(handle: DeviceHandle, folder: str, known: _Known, index: int) -> None:
+    """Fetch the arrays of one model that are not here yet."""
+    timed = bool(known.log.of(contract.Parts, index))
+    with tempfile.TemporaryDirectory() as work:
+        for array in scenarios.arrays(known.group.suite.load, parts=timed):
+            name = f"m{index}.{array}.npy"
+            if name not in known.log.arrays:
+                handle.pull(posixpath.join(folder, name), Path(work) / name)
+                known.log.arrays[name] = np.load(Path(work) / name, allow_pickle=False)
+
+
+def _facts(group: Group, data: str, handle: DeviceHandle) -> dict[str, Any]:
+    source = group.suite.file
+    # The folder's name is the digest of what measures: the agent's sources, or the native runner with its libraries.
+    measurer = posixpath.basename(handle.workspace.folder)
+    return {
+        **({"agent": measurer} if measurer else {}),
+        "device": group.device.id,
+        "runner": group.device.runner,
+        "threads": group.suite.load.threads,
+        "data_sha256": data,
+        "suite_sha256": hashlib.sha256(source.read_bytes()).hexdigest() if source.is_file() else "",
+    }

@@ -1,0 +1,85 @@
+"""What one job has said so far: its events, typed, and the arrays that were fetched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import numpy as np
+
+from harness import stats
+from harness.agent import contract
+from harness.model import FloatArray, IntArray
+from harness.units import NS_PER_S
+
+E = TypeVar("E", bound=contract.Event)
+M = TypeVar("M", bound=contract.OfModel)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRound:
+    """One timed round and the launch that it belongs to."""
+
+    launch: int
+    round: contract.Round
+
+
+@dataclass(slots=True)
+class JobLog:
+    """Everything one job has said so far; `arrays` maps file names to what was fetched."""
+
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    events: list[contract.Event] = field(default_factory=list)
+    arrays: dict[str, Any] = field(default_factory=dict)
+
+    def all(self, kind: type[E]) -> list[E]:
+        """Return the events of exactly one kind."""
+        return [event for event in self.events if type(event) is kind]
+
+    def of(self, kind: type[M], model: int) -> list[M]:
+        """Return the events of one kind and one model."""
+        return [event for event in self.all(kind) if event.model == model]
+
+    def one(self, kind: type[E]) -> E:
+        """Return the event of a kind that every finished job has once."""
+        return self.all(kind)[0]
+
+    def failure(self, model: int) -> contract.Error | None:
+        """Return the event that put a model out of the job, if any."""
+        return next(iter(self.of(contract.Error, model)), None)
+
+    def array(self, model: int, name: str) -> Any:
+        """Return one array of a model."""
+        return self.arrays[f"m{model}.{name}.npy"]
+
+    def rounds_of(self, model: int) -> list[LaunchRound]:
+        """Return every timed round of a model, each with its launch."""
+        launches = self.all(contract.Launch)
+        return [LaunchRound(one.launch, each) for one in launches for each in one.rounds if each.model == model]
+
+    def slowdowns(self) -> FloatArray:
+        """Return by how much the device slowed down in each launch, as `stats.launch_slowdowns` has it."""
+        models = {each.model for launch in self.all(contract.Launch) for each in launch.rounds}
+        found = []
+        for model in models:
+            own = [(one.launch, one.round.ns / one.round.count) for one in self.rounds_of(model) if one.round.count]
+            if own:
+                found.append((np.array([n for n, _ in own], np.int64), np.array([pace for _, pace in own])))
+        return stats.launch_slowdowns(found)
+
+    def levels(self, model: int, marked_above: float) -> tuple[FloatArray, IntArray, Any]:
+        """Return what a model's rounds say while the job still runs, as the finished runs will be compared.
+
+        Args:
+            model: its place in the job.
+            marked_above: the drift of the sentinel from which a round is marked.
+
+        Returns:
+            (R,) the level of each round, s; (R, 3) the rounds that go with them; (R,) which are to be compared.
+        """
+        rounds = self.rounds_of(model)
+        values = np.array([one.round.level_ns for one in rounds]) / NS_PER_S
+        table = np.array([(one.launch, i, i + 1) for i, one in enumerate(rounds)], np.int64).reshape(-1, 3)
+        marked = np.array([int(one.round.drift * 1e4) > marked_above * 1e4 for one in rounds], bool)
+        return values, table, stats.quiet_rounds(marked, table[:, 0])

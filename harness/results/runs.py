@@ -1,0 +1,249 @@
+"""A job's log, complete -> Runs: pure, so that it can be tested without a device."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from harness import registry, stats
+from harness.agent import contract
+from harness.agent.contract import DRIFT
+from harness.errors import HarnessError, MeasurementError
+from harness.model import (
+    Case,
+    Conditions,
+    Estimate,
+    FloatArray,
+    IntArray,
+    MeasuredCase,
+    Measurement,
+    Reason,
+    Run,
+    Samples,
+    Validity,
+)
+from harness.results import accelerators, energy, scenarios, startup_and_memory, vendor_tool
+from harness.results.job_log import JobLog
+from harness.units import NS_PER_S
+
+#: The share of marked rounds that makes a run degraded.
+MARKED_SHARE = 0.2
+#: Nine rounds in ten slower than this, relative to the start: nothing of the device's own speed was seen.
+LOST_DRIFT = 3.0
+_TURNS = "baseline and variants took turns, so ratios hold better than absolute times"
+
+
+def measured_case(case: Case) -> MeasuredCase:
+    """Return a case by names, as it is kept with its run or outcome."""
+    load = case.suite.load
+    return MeasuredCase(
+        id=case.id,
+        suite=case.suite.id,
+        variant=case.variant.id,
+        device=case.device.id,
+        runtime=case.runtime,
+        scenario=load.scenario,
+        threads=load.threads,
+        task=case.suite.task.kind,
+        batch=load.batch if load.scenario == "offline" else None,
+        frame_rate_hz=load.frame_rate_hz if load.scenario == "stream" else None,
+        accelerator=load.accelerator,
+    )
+
+
+def failed(case: Case, event: contract.Error) -> HarnessError:
+    """Return the error of a case whose model was put out of the job."""
+    remedy = contract.REMEDIES.get(event.kind, contract.REMEDIES["died"])
+    text = f"{case.variant.path.name} on {case.runtime}: {event.phase} failed: {event.message}"
+    return MeasurementError(text, remedy=remedy, where=case.device.id)
+
+
+def run_of(
+    case: Case, index: int, log: JobLog, samples: Samples, *, campaign: str, quick: bool, facts: Mapping[str, Any]
+) -> Run:
+    """Return the Run of model `index`.
+
+    Args:
+        case: the case that the model belongs to.
+        index: the model's place in the job.
+        log: what the job said, complete.
+        samples: the split that the accuracy pass ran on.
+        campaign: the campaign's id.
+        quick: whether durations were cut.
+        facts: what the host adds to the fingerprint (digests, settings).
+
+    Raises:
+        MeasurementError: outputs that are missing, misshapen or not finite.
+    """
+    if tool := log.of(contract.Tool, index):
+        return _tool_run(case, tool, index, log, samples, campaign=campaign, quick=quick, facts=facts)
+    outputs = log.array(index, "outputs")
+    judged = registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind").evaluate(
+        outputs, samples, case.suite.task
+    )
+    table = log.array(index, "rounds")
+    placement = next(iter(log.of(contract.Placement, index)), None)
+    unaccelerated = accelerators.shortfall(case, placement)
+    validity, reasons = _validity(table, unaccelerated, log.of(contract.Sustained, index), log.slowdowns())
+    return Run(
+        id=uuid.uuid4().hex,
+        campaign=campaign,
+        started_at=log.started_at,
+        case=measured_case(case),
+        variant=case.variant,
+        measurements=_measurements(case, index, log, table),
+        accuracy=judged.estimates,
+        confusion=judged.confusion,
+        classes=samples.classes,
+        outputs=outputs,
+        labels=samples.labels if samples.masks is None or len(samples.labels) else samples.masks,
+        conditions=_conditions(log),
+        fingerprint={
+            **log.one(contract.Start).fingerprint,
+            **(log.of(contract.Cold, index)[0].facts or {}),
+            **accelerators.facts(case, placement),
+            **facts,
+        },
+        validity=validity,
+        reasons=reasons,
+        is_baseline=case.is_baseline,
+        quick=quick,
+        notes=_notes(case, index, log, table),
+    )
+
+
+def _tool_run(
+    case: Case,
+    events: Sequence[contract.Tool],
+    index: int,
+    log: JobLog,
+    samples: Samples,
+    *,
+    campaign: str,
+    quick: bool,
+    facts: Mapping[str, Any],
+) -> Run:
+    """Return the Run of a model that a vendor's tool ran: averages, no arrays."""
+    unaccelerated = accelerators.shortfall(case, next(iter(log.of(contract.Placement, index)), None))
+    return Run(
+        id=uuid.uuid4().hex,
+        campaign=campaign,
+        started_at=log.started_at,
+        case=measured_case(case),
+        variant=case.variant,
+        measurements=vendor_tool.measurements(events),
+        accuracy={},
+        classes=samples.classes,
+        conditions=_conditions(log),
+        fingerprint={**log.one(contract.Start).fingerprint, **events[0].facts, **facts},
+        validity=Validity.INVALID if unaccelerated else Validity.DEGRADED,
+        reasons=(unaccelerated or vendor_tool.REASON,),
+        is_baseline=case.is_baseline,
+        quick=quick,
+        notes=vendor_tool.notes(events),
+    )
+
+
+def with_id(run: Run, name: str) -> Run:
+    """Return the run under the id that it was given before."""
+    return replace(run, id=name)
+
+
+def with_agreement(run: Run, baseline: Run) -> Mapping[str, Estimate]:
+    """Return the run's accuracies with `agreement`: the share of samples where it predicts what the baseline does."""
+    if run.outputs is None or baseline.outputs is None:
+        return run.accuracy
+    module = registry.load("metrics", run.case.task, file=run.case.suite, key="task.kind")
+    return {**run.accuracy, "agreement": module.agreement(baseline.outputs, run.outputs)}
+
+
+def _measurements(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, Measurement]:
+    load = case.suite.load
+    timed = bool(log.of(contract.Parts, index))
+    own = {name: log.array(index, name) for name in scenarios.arrays(load, parts=timed)}
+    blocks = [one.round for one in log.rounds_of(index)]
+    sustained = next(iter(log.of(contract.Sustained, index)), None)
+    found = [
+        *scenarios.measurements(load, own, table, blocks, sustained),
+        *scenarios.parts(own.get("parts"), case.device.runner),
+        *startup_and_memory.starts(log.of(contract.Cold, index), log.of(contract.Evicted, index)),
+        *startup_and_memory.memory(log.of(contract.Memory, index)),
+        *energy.measurements(log.of(contract.EnergyPass, index)),
+    ]
+    return {m.metric: m for m in found}
+
+
+def _validity(
+    table: IntArray, unaccelerated: Reason | None, sustained: Sequence[contract.Sustained], slowdowns: FloatArray
+) -> tuple[Validity, tuple[Reason, ...]]:
+    if unaccelerated:
+        return Validity.INVALID, (unaccelerated,)
+    if sustained:
+        return scenarios.validity(sustained[0])
+    drifts = table[:, 3] / 1e4
+    if np.quantile(drifts, 0.1) > LOST_DRIFT:
+        text = f"the processor ran more than {1 + LOST_DRIFT:.0f} times slower than at the start around 9 of 10 rounds"
+        return Validity.INVALID, (Reason(text, "end what else runs there or let it cool, then measure again"),)
+    reasons = slow(float((drifts > DRIFT).mean()), slowdowns)
+    return (Validity.DEGRADED if reasons else Validity.VALID), reasons
+
+
+def slow(marked: float, slowdowns: FloatArray) -> tuple[Reason, ...]:
+    """Return what the sentinel and the models' own pace say of throttling, nothing if they saw none.
+
+    Args:
+        marked: share of the rounds around which the sentinel was slow.
+        slowdowns: (L,) by how much the device slowed down in each launch.
+    """
+    slowed = slowdowns > stats.SLOWED
+    found = []
+    if marked > MARKED_SHARE:
+        text = f"the processor ran more than {DRIFT:.0%} slower than at the start around {marked:.0%} of the rounds"
+        found.append(Reason(f"{text} (throttling or other work)", _TURNS))
+    if len(slowed) and slowed.mean() > MARKED_SHARE:
+        text = f"in {slowed.sum()} of {len(slowed)} launches all models together ran up to {slowdowns.max():.0%} slower"
+        found.append(Reason(f"{text} than in the fastest (throttling or other work)", _TURNS))
+    return tuple(found)
+
+
+def _conditions(log: JobLog) -> Conditions:
+    ends = {one.when: _readings(one) for one in log.all(contract.Conditions)}
+    traced = [one for one in log.events if isinstance(one, contract.Launch | contract.Sustained)]
+    during = tuple({"at_s": one.t_ns / NS_PER_S, **contract.plain(one.conditions)} for one in traced)
+    return Conditions(ends.get("before", {}), during, ends.get("after", {}))
+
+
+def _readings(event: contract.Conditions) -> dict[str, Any]:
+    return {key: value for key, value in contract.plain(event).items() if key not in ("event", "t_ns", "when")}
+
+
+def _notes(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, Any]:
+    timed = log.one(contract.Timed)
+    marked = table[:, 3] > DRIFT * 1e4
+    cold, evicted = log.of(contract.Cold, index), log.of(contract.Evicted, index)
+    return {
+        "place": index,
+        "launches": len(np.unique(table[:, 0])),
+        "rounds": len(table),
+        "rounds_marked": int(marked.sum()),
+        "marked_rounds": np.flatnonzero(marked).tolist(),
+        "mode": scenarios.mode(case.suite.load, timed, log.of(contract.Sustained, index)),
+        "launches_slowed": np.flatnonzero(log.slowdowns() > stats.SLOWED).tolist(),
+        **({"paused_s": log.one(contract.TimedEnd).paused_s} if log.all(contract.TimedEnd) else {}),
+        **startup_and_memory.cache(cold, evicted),
+        "accuracy_pass_s": log.of(contract.Accuracy, index)[0].ns / NS_PER_S,
+        **({"job_spent_s": _spent(log)} if log.all(contract.Done) else {}),
+        "sentinel_cool_s": timed.sentinel_cool_ns / NS_PER_S,
+        **energy.notes(log.of(contract.EnergyPass, index)),
+    }
+
+
+def _spent(log: JobLog) -> dict[str, float]:
+    """Return what the whole job took: inferring, and the starts, loads, sentinels and pauses that METHOD mandates."""
+    end, done = log.one(contract.TimedEnd), log.one(contract.Done)
+    named = {key.removesuffix("_ns"): ns for key, ns in {**done.spent, "sentinel_ns": end.sentinel_ns}.items()}
+    return {**{key: ns / NS_PER_S for key, ns in named.items()}, "pause": end.paused_s}
