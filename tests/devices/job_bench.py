@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import psutil
 
-from harness.deploy import provision
-from harness.deploy.placing import Workspace
+from harness import deploy
+from harness.agent import contract
+from harness.deploy import DeviceHandle
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports import Workspace
 from harness.runners import python
-from harness.transports import local
 from tests import small_models as small
 
 PLAN: dict[str, Any] = {
@@ -32,11 +32,19 @@ PLAN: dict[str, Any] = {
 class Bench:
     """This machine with the agent and onnxruntime brought there, and small models to run."""
 
-    connection: Connection
-    device: Device
-    place: Workspace
+    handle: DeviceHandle
     runtime: str
     folder: Path
+
+    @property
+    def device(self) -> Device:
+        """This machine, as a device."""
+        return self.handle.device
+
+    @property
+    def place(self) -> Workspace:
+        """The harness's place on it."""
+        return self.handle.workspace
 
     def job(self, *models: str, hold: bool | str = "auto", **plan: Any) -> Path:
         """Write a job directory; it is not started."""
@@ -53,11 +61,12 @@ class Bench:
 
     def start(self, job: Path) -> None:
         """Start a job; it runs by itself."""
-        python.start(self.connection, self.device, self.place.command, str(job))
+        python.start(self.handle, str(job))
 
     def follow(self, job: Path, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield a job's events from an offset on."""
-        return python.follow(self.connection, self.device, self.place.command, str(job), offset=offset)
+        """Yield a job's events from an offset on, each read as the contract has it, as JSON holds it."""
+        for behind, event in python.follow(self.handle, str(job), offset=offset):
+            yield behind, contract.plain(event)
 
     def run(self, job: Path) -> list[Mapping[str, Any]]:
         """Return the events of a job that has run to its end."""
@@ -70,10 +79,15 @@ def prepared(device_workdir: Path, folder: Path) -> Bench:
     for make in (small.good, small.slower, small.not_a_number):
         make(folder / f"{make.__name__}.onnx")
     np.save(folder / "images.npy", small.samples()[0])
-    device = Device("local", "workstation", Address("local"), workdir=str(device_workdir))
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
+    return bench_of("python", device_workdir, folder)
+
+
+def bench_of(runner: str, workdir: Path, folder: Path) -> Bench:
+    """Bring a runner and onnxruntime to this machine; the models and images are in `folder`."""
+    device = Device("local", "workstation", Address("local"), workdir=str(workdir), runner=runner)
+    handle = DeviceHandle(device)
+    deploy.prepare(handle)
+    return Bench(handle, deploy.runtime(handle, small.ONNXRUNTIME), folder)
 
 
 def of(events: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:

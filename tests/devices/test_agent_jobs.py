@@ -18,7 +18,7 @@ import pytest
 from devices.virtual.openssh import Server, alive
 from harness import lab
 from harness.errors import MeasurementError
-from harness.measure.campaign import Conduct, Settings
+from harness.measure.campaign import CampaignRunner, Settings
 from harness.runners import python
 from harness.store import Store
 from tests import small_models as small
@@ -134,7 +134,7 @@ def test_a_follower_costs_no_processor_time_while_it_waits(bench: Bench) -> None
     bench.start(job)
     wait_for(job, b'"event": "accuracy"')
     command = [*bench.place.command, "follow", str(job), "0"]
-    following = threading.Thread(target=lambda: list(bench.connection.stream(command, silence_s=60)))
+    following = threading.Thread(target=lambda: list(bench.handle.stream(command, silence_s=60)))
     following.start()
     wait_for(job, b'"event": "timed"')
     time.sleep(1)
@@ -142,7 +142,7 @@ def test_a_follower_costs_no_processor_time_while_it_waits(bench: Bench) -> None
     before = process.cpu_times()
     time.sleep(2.5)
     after = process.cpu_times()
-    python.stop(bench.connection, str(job))
+    python.stop(bench.handle, str(job))
     following.join(20)
     assert (after.user + after.system) - (before.user + before.system) == 0
 
@@ -153,7 +153,7 @@ def test_a_killed_conductor_is_noticed_within_a_second_and_its_workers_go_too(be
     lines: list[tuple[float, bytes]] = []
 
     def follow() -> None:
-        for line in bench.connection.stream([*bench.place.command, "follow", str(job), "0"], silence_s=60):
+        for line in bench.handle.stream([*bench.place.command, "follow", str(job), "0"], silence_s=60):
             lines.append((time.monotonic(), line))
 
     following = threading.Thread(target=follow)
@@ -253,12 +253,12 @@ def test_stopping_a_job_leaves_no_process_and_a_stale_number_harms_nobody(bench:
     job = bench.job("good", "slower", max_launches=40, max_timed_s=100)
     bench.start(job)
     wait_for(job, b'"event": "launch"')
-    python.stop(bench.connection, str(job))
-    assert processes_of(job, "work") == processes_of(job, "conduct") == []
+    python.stop(bench.handle, str(job))
+    assert processes_of(job, "work") == processes_of(job, "run") == []
     other = bench.job("good")
     (other / "pid").write_text(str(os.getpgid(0)))
-    python.stop(bench.connection, str(other))  # we are still here to say so
-    assert processes_of(other, "conduct") == []
+    python.stop(bench.handle, str(other))  # we are still here to say so
+    assert processes_of(other, "run") == []
 
 
 def test_a_link_cut_in_the_middle_is_made_again_and_nothing_is_lost(
@@ -278,12 +278,12 @@ def test_a_link_cut_in_the_middle_is_made_again_and_nothing_is_lost(
 
     cases = lab.cases(lab.read_suite(suite), lab.select(tmp_path, ["far"]))
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
-    results = [conduct.future(case).result(120) for case in cases]
-    conduct.stop()
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True))
+    results = [campaign.future(case).result(120) for case in cases]
+    campaign.stop()
     assert [result.outcome.message for result in results] == ["", ""]
     assert [result.outcome.status for result in results] == ["passed", "passed"]
-    assert sum(text.startswith("link lost") for text in said) >= 2
+    assert sum(text.startswith("connection lost") for text in said) >= 2
     for result in results:
         assert result.run is not None
         assert result.run.notes["launches"] == 4

@@ -12,15 +12,13 @@ import numpy as np
 import pytest
 
 from devices.virtual.requirements import require
-from harness.deploy import provision
-from harness.model import Address, Device
+from harness.deploy import DeviceHandle
 from harness.native import build
-from harness.transports import local
 from tests import small_models as small
 from tests.devices.job_bench import Bench
 
 #: A job that only takes outputs: no timing.
-OUTPUTS_ONLY = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
+OUTPUTS_ONLY: dict[str, Any] = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
 
 
 def checked_program(factory: pytest.TempPathFactory) -> Path:
@@ -42,7 +40,9 @@ def checked_bench(bench: Bench, factory: pytest.TempPathFactory) -> Bench:
     """Return the bench of a native runner with its program replaced by the checked one."""
     # libonnxruntime keeps what it allocates once to the end of the process.
     command = ("env", "ASAN_OPTIONS=detect_leaks=0", str(checked_program(factory)))
-    return dataclasses.replace(bench, place=dataclasses.replace(bench.place, command=command))
+    handle = DeviceHandle(bench.device)
+    handle.workspace = dataclasses.replace(bench.place, command=command)
+    return dataclasses.replace(bench, handle=handle)
 
 
 def small_folder(made: Path) -> Path:
@@ -51,14 +51,6 @@ def small_folder(made: Path) -> Path:
         make(made / f"{make.__name__}.onnx")
     np.save(made / "images.npy", small.samples()[0])
     return made
-
-
-def bench_of(runner: str, workdir: Path, folder: Path) -> Bench:
-    """Bring a runner and onnxruntime to this machine."""
-    device = Device("local", "workstation", Address("local"), workdir=str(workdir), runner=runner)
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
 
 
 def change_job(job: Path, **changes: Any) -> Path:

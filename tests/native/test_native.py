@@ -15,17 +15,14 @@ import pytest
 from onnx import TensorProto, helper
 
 from devices.virtual.openssh import small_disk
-from harness import lab
-from harness.deploy import provision
+from harness import deploy, lab
 from harness.errors import DeviceError, MeasurementError
 from harness.measure import jobs
 from harness.model import Samples
 from tests import small_models as small
-from tests.devices import test_agent_jobs as agent_jobs
+from tests.devices.job_bench import Bench, of, processes_of, wait_for
 from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again here: one body for both device sides
-    Bench,
     finished,
-    of,
     test_a_decided_model_rests_while_the_others_go_on,
     test_a_follower_costs_no_processor_time_while_it_waits,
     test_a_follower_that_comes_late_sees_the_rest_from_where_it_wants,
@@ -41,7 +38,6 @@ from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again her
     test_stopping_a_job_leaves_no_process_and_a_stale_number_harms_nobody,
     test_the_stop_file_ends_the_timed_pass_early_and_the_job_well,
     test_two_followers_of_a_running_job_both_see_everything_at_once,
-    wait_for,
 )
 from tests.native.native_bench import assert_same_bits, change_job, checked_bench, outputs_of, shape_of
 
@@ -185,7 +181,7 @@ def test_the_events_hold_what_the_agents_hold(bench: Bench, agent: Bench) -> Non
 
 
 def test_the_survey_says_what_the_agents_says(bench: Bench, agent: Bench) -> None:
-    ours, theirs = (provision.survey(one.connection, one.device, one.place) for one in (bench, agent))
+    ours, theirs = (deploy.survey(one.handle) for one in (bench, agent))
     theirs["fingerprint"].pop("python")
     assert ours["fingerprint"] == theirs["fingerprint"]
     assert ours["can"] == theirs["can"]
@@ -236,4 +232,4 @@ def test_a_conductor_without_followers_wakes_nobody_and_a_dead_follower_is_clear
     bench.start(job)
     wait_for(job, b'"event": "done"')
     assert not (job / "wake.999999").exists()
-    assert agent_jobs.processes_of(job, "work") == []
+    assert processes_of(job, "work") == []

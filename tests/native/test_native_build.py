@@ -249,7 +249,8 @@ def test_a_runner_is_compiled_once_and_its_kit_holds_what_libonnxruntime_asks_fo
 def test_a_kit_runs_with_its_own_loader_and_libraries() -> None:
     require("package:gcc")
     kit = build.kit(HERE)
-    command = [kit.folder / build.LOADER, "--library-path", kit.folder, kit.folder / build.PROGRAM]
+    loader, program = (str(kit.folder / name) for name in (build.LOADER, build.PROGRAM))
+    command = [loader, "--library-path", str(kit.folder), program]
     maps = subprocess.run([*command[:1], "--list", *command[1:]], capture_output=True, text=True, check=True).stdout
     assert str(kit.folder / "libc.so.6") in maps
     assert not re.search(r"=> /(usr/)?lib", maps)

@@ -17,17 +17,18 @@ from devices.virtual.openssh import Server, openssh, small_disk
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import program, require
 from harness import lab
-from harness.deploy.wheels import Target, bundle
+from harness.deploy.wheels import bundle
 from harness.errors import MissingTool, OutOfSpace, Unsupported
-from harness.measure.campaign import Conduct, Settings
+from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Device, Run
 from harness.native import build
+from harness.ports import Target
 from harness.runners import native
 from harness.store import Store
 from harness.transports import ssh
 from tests import small_models as small
-from tests.devices.job_bench import Bench
-from tests.native.native_bench import bench_of, change_job, outputs_of
+from tests.devices.job_bench import Bench, bench_of
+from tests.native.native_bench import change_job, outputs_of
 
 
 def test_a_damaged_runner_is_brought_anew(bench: Bench, tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_a_disk_too_small_for_the_runtime_is_named_and_no_half_of_it_is_used(ben
 
 def test_a_runtime_for_other_formats_is_refused_with_the_remedy(bench: Bench) -> None:
     with pytest.raises(Unsupported, match=r'local: .*no ai-edge-litert==2\.3\.0, only onnxruntime.*runner = "python"'):
-        native.runtime(bench.connection, bench.device, bench.place, small.LITERT)
+        native.runtime(bench.handle, small.LITERT)
 
 
 @pytest.fixture
@@ -86,9 +87,9 @@ def run_campaign(folder: Path, device: Device, say: Callable[[str, str], None]) 
     suite = small.write_suite(folder, "bare", ("good", small.good), {"slower": small.slower})
     cases = lab.cases(lab.read_suite(suite), [device])
     store = Store(f"sqlite:///{folder}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
-    results = [conduct.future(case).result(180) for case in cases]
-    conduct.stop()
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True))
+    results = [campaign.future(case).result(180) for case in cases]
+    campaign.stop()
     store.close()
     assert [(result.outcome.status, result.outcome.message) for result in results] == [("passed", "")] * 2
     runs = [result.run for result in results if result.run is not None]
@@ -97,7 +98,9 @@ def run_campaign(folder: Path, device: Device, say: Callable[[str, str], None]) 
         assert run.fingerprint["libc"] == ".".join(map(str, build.kit("x86_64-linux-gnu").glibc))
         assert "python" not in run.fingerprint
         assert run.accuracy["accuracy"].point == 1.0
-        assert run.measurements["latency_s"].rounds[-1, 2] == len(run.measurements["latency_s"].values) > 100
+        latency = run.measurements["latency_s"]
+        assert latency.rounds is not None
+        assert latency.rounds[-1, 2] == len(latency.values) > 100
         assert run.measurements["load_growth_bytes"].values.min() > 0
     return runs
 

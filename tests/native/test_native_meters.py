@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from devices.virtual.requirements import require
+from harness.deploy import DeviceHandle
 from harness.measure import preflight
 from tests.devices.job_bench import Bench
 from tests.native.moving_meters import PROGRAM, WATTS, Moving, tables
@@ -177,7 +178,7 @@ def test_the_check_of_a_native_device_is_the_table_of_one_with_python(
         device = dataclasses.replace(
             one.device, meter=tables(moving.folder)["hwmon"], runtimes=("onnxruntime==1.31.1",), file=Path("here.toml")
         )
-        return {found.topic: found for found in preflight.survey(one.connection, device)}
+        return {found.topic: found for found in preflight.survey(DeviceHandle(device))}
 
     ours, theirs = findings(bench), findings(agent)
     assert list(ours) == list(theirs)
@@ -189,6 +190,6 @@ def test_the_check_of_a_native_device_is_the_table_of_one_with_python(
 
 def test_the_check_promises_no_energy_with_a_tool_that_has_no_pass_for_it(bench: Bench) -> None:
     device = dataclasses.replace(bench.device, runner="benchmark_model", meter={"kind": "powercap"})
-    found = preflight._meter(bench.connection, device, bench.place)
+    found = preflight._meter(DeviceHandle(device))
     assert (found.ok, found.says) == (False, "the benchmark_model runner has no energy pass")
     assert 'runner = "native"' in found.remedy
