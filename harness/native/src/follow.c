@@ -19,7 +19,7 @@ static const char DONE[] = "{\"event\": \"" EVENT_DONE "\"";
 
 static int gone(void)
 {
-    printf("{\"event\": \"" EVENT_GONE "\"}\n");
+    printf("{\"event\": \"" EVENT_GONE "\", \"t_ns\": %lld}\n", (long long)now_ns());
     return fflush(stdout) == 0 ? 0 : 74;
 }
 
