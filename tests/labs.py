@@ -46,14 +46,21 @@ model = "base.onnx"
 """
 
 
-def make(folder: Path, *, more: str = "", name: str = "small", images: int = 24) -> Path:
-    """Make a lab with the device `here` and one suite; `more` is TOML after the baseline's table.
+def make(folder: Path, *, more: str = "", name: str = "small", images: int = 24, workdir: Path | None = None) -> Path:
+    """Make a lab with the device `here` and one suite.
 
     Beside base.onnx lie int8.onnx (faster) and int4.onnx (slower), for variants that `more` brings.
+
+    Args:
+        folder: of the lab, and of its device's workdir unless that is given.
+        more: TOML after the baseline's table.
+        name: of the suite's file.
+        images: how many there are.
+        workdir: one where agent and runtimes may be already, which spares bringing them.
     """
     for part in ("devices", "suites"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    (folder / "devices" / "here.toml").write_text(DEVICE.format(workdir=folder / "work"))
+    (folder / "devices" / "here.toml").write_text(DEVICE.format(workdir=workdir or folder / "work"))
     (folder / "suites" / f"{name}.toml").write_text(SUITE.format(more=more))
     for source, target in (("resnet18", "base"), ("resnet18-int8", "int8"), ("resnet18-int4", "int4")):
         shutil.copy(MODELS / f"{source}.onnx", folder / "suites" / f"{target}.onnx")

@@ -21,11 +21,10 @@ import numpy as np
 import pytest
 
 from devices.virtual.requirements import give_up
-from harness import stats
+from harness import deploy, stats
 from harness.agent.worker import timed
-from harness.deploy import provision
+from harness.deploy import DeviceHandle
 from harness.model import Address, Device, Estimate
-from harness.transports import local
 from tests import small_models as small
 from tests import tflite_models
 from tests.benchmarks.test_native_speed import SUITE_MODEL, Worker, convolutions
@@ -81,9 +80,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench_of(requirement: str, model: Path, workdir: Path, folder: Path, **kind: str) -> OfModel:
     """Bring the agent and a runtime to this machine."""
     device = Device("local", "workstation", Address("local"), workdir=str(workdir))
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    runtime = provision.runtime(connection, device, place, requirement)
+    connection = DeviceHandle(device)
+    deploy.prepare(connection)
+    runtime = deploy.runtime(connection, requirement)
     place = replace(place, command=(*FIRST, *place.command))
     return OfModel(connection, device, place, runtime, folder, str(model), **kind)
 
@@ -174,7 +173,7 @@ def beside_the_tool(bench: OfModel, order: random.Random) -> tuple[float, float]
     while asked.is_alive() and tool.process.poll() is None:
         for one in order.sample([agent, tool], 2):
             one.process.send_signal(signal.SIGCONT)
-            time.sleep(TURN_S)
+            time.sleep(TURN_S)  # its turn: the length of it is what both are given alike
             one.process.send_signal(signal.SIGSTOP)
     for one in (agent, tool):
         one.process.send_signal(signal.SIGCONT)

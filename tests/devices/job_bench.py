@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from typing import Any
 import numpy as np
 import psutil
 
+from devices.virtual.waiting import soon
 from harness import deploy
 from harness.agent import contract
 from harness.deploy import DeviceHandle
 from harness.model import Address, Device
-from harness.ports import Workspace
-from harness.runners import python
 from tests import small_models as small
 
 PLAN: dict[str, Any] = {
@@ -36,19 +34,9 @@ class Bench:
     runtime: str
     folder: Path
 
-    @property
-    def device(self) -> Device:
-        """This machine, as a device."""
-        return self.handle.device
-
-    @property
-    def place(self) -> Workspace:
-        """The harness's place on it."""
-        return self.handle.workspace
-
     def job(self, *models: str, hold: bool | str = "auto", **plan: Any) -> Path:
         """Write a job directory; it is not started."""
-        job = Path(self.place.root) / "jobs" / uuid.uuid4().hex[:12]
+        job = Path(self.handle.root) / "jobs" / uuid.uuid4().hex[:12]
         job.mkdir(parents=True)
         files = {name: str(self.folder / f"{name}.onnx") for name in models}
         runtime = {"runtime": "onnxruntime", "runtime_path": self.runtime}
@@ -61,12 +49,16 @@ class Bench:
 
     def start(self, job: Path) -> None:
         """Start a job; it runs by itself."""
-        python.start(self.handle, str(job))
+        deploy.runner(self.handle.device).start(self.handle, str(job))
 
     def follow(self, job: Path, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield a job's events from an offset on, each read as the contract has it, as JSON holds it."""
-        for behind, event in python.follow(self.handle, str(job), offset=offset):
+        """Yield a job's events from an offset on, as JSON holds them; each was read into its type."""
+        for behind, event in deploy.runner(self.handle.device).follow(self.handle, str(job), offset=offset):
             yield behind, contract.plain(event)
+
+    def stop(self, job: Path) -> None:
+        """End a job."""
+        deploy.runner(self.handle.device).stop(self.handle, str(job))
 
     def run(self, job: Path) -> list[Mapping[str, Any]]:
         """Return the events of a job that has run to its end."""
@@ -79,12 +71,12 @@ def prepared(device_workdir: Path, folder: Path) -> Bench:
     for make in (small.good, small.slower, small.not_a_number):
         make(folder / f"{make.__name__}.onnx")
     np.save(folder / "images.npy", small.samples()[0])
-    return bench_of("python", device_workdir, folder)
+    device = Device("local", "workstation", Address("local"), workdir=str(device_workdir))
+    return bench_of(device, folder)
 
 
-def bench_of(runner: str, workdir: Path, folder: Path) -> Bench:
-    """Bring a runner and onnxruntime to this machine; the models and images are in `folder`."""
-    device = Device("local", "workstation", Address("local"), workdir=str(workdir), runner=runner)
+def bench_of(device: Device, folder: Path) -> Bench:
+    """Bring a device's runner and onnxruntime there; `folder` holds models and images."""
     handle = DeviceHandle(device)
     deploy.prepare(handle)
     return Bench(handle, deploy.runtime(handle, small.ONNXRUNTIME), folder)
@@ -96,10 +88,8 @@ def of(events: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]
 
 def wait_for(job: Path, word: bytes, *, within_s: float = 60) -> None:
     """Wait until the job has said `word`."""
-    ends_at = time.monotonic() + within_s
-    while not (job / "events.jsonl").exists() or word not in (job / "events.jsonl").read_bytes():
-        assert time.monotonic() < ends_at, "the job did not get there"
-        time.sleep(0.01)
+    events = job / "events.jsonl"
+    assert soon(lambda: events.exists() and word in events.read_bytes(), within_s=within_s), "the job did not get there"
 
 
 def conductor(job: Path) -> psutil.Process:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import lab
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.store import Store
 
 
@@ -33,7 +33,7 @@ class Night:
         devices = lab.select(self.folder, ["all"])
         cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
         settings = Settings(command="pytest", say=say, quick=True, resume=resume)
-        campaign = Conduct(cases, self.store, settings)
+        campaign = CampaignRunner(cases, self.store, settings)
         try:
             return {case.variant.id: campaign.future(case).result(300) for case in cases}
         finally:

@@ -8,7 +8,6 @@ import io
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,10 @@ import psutil
 import pytest
 
 from devices.virtual.openssh import Server, small_disk
+from devices.virtual.waiting import soon
 from harness import lab
 from harness.errors import DeviceError, MeasurementError, StoreError
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Address, Device
 from harness.runners import python
 from harness.store import Store
@@ -32,7 +32,7 @@ def conduct(folder: Path, suites: list[Path], say: Callable[[str, str], None], s
     """Measure all cases of some suites on all devices of a lab, in this process."""
     devices = lab.select(folder, ["all"])
     cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
-    campaign = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True))
     try:
         return [campaign.future(case).result(180) for case in cases]
     finally:
@@ -96,8 +96,13 @@ def killings(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             os.kill(int(pid.read_text()), signal.SIGKILL)
         elif text.startswith("timed pass: launch 1") and killed == ["agent"]:
             killed.append("worker")
-            while not (second := [one for one in agents("work", device_workdir) if one.cmdline()[-1:] == ["1"]]):
-                time.sleep(0.01)
+            second: list[psutil.Process] = []
+
+            def started() -> bool:
+                second.extend(one for one in agents("work", device_workdir) if one.cmdline()[-1:] == ["1"])
+                return bool(second)
+
+            assert soon(started)
             second[0].kill()
 
     # Other tests drive the conductor by hand on this workdir and leave their jobs there.

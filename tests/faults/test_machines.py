@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import pytest
 from devices.virtual import fleet, vm
 from devices.virtual.requirements import require
 from devices.virtual.waiting import soon, ssh_answers
-from harness.errors import DeviceError, Transient
+from harness.errors import DeviceError, TimedOut, Transient, Unreachable
 from harness.store import Store
 from harness.transports import ssh
 from tests import labs
@@ -63,9 +62,16 @@ def test_a_link_cut_in_the_middle_of_a_run_costs_nothing(tmp_path: Path) -> None
             assert soon(under_way(host.server.workdir), within_s=90)
             host.server.signal_sessions(signal.SIGKILL)
             host.cable.cut()
-            time.sleep(3)
+            # Mended once it has been missed: the campaign says so as it happens.
+            heard = []
+            assert process.stdout is not None
+            for line in process.stdout:
+                heard.append(line)
+                if "link lost" in line:
+                    break
             host.cable.mend()
-            said, _ = process.communicate(timeout=200)
+            rest, _ = process.communicate(timeout=200)
+            said = "".join([*heard, rest])
     assert process.returncode == 0, said[-3000:]
     assert "2 passed" in said
     assert runs(lab) == 2
@@ -81,20 +87,22 @@ def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_wa
         file = host.server.write_device(tmp_path, id="h1", runtimes=RUNTIMES, workdir=device_workdir)
         file.write_text(file.read_text() + "keepalive_s = 1\n")
         night = Night(tmp_path)
-        died: list[float] = []
+        died: list[str] = []
 
         def when(text: str) -> None:
             if text.startswith("cold pass 1") and len(night.store.runs()) == 1 and not died:
-                died.append(time.monotonic())
+                died.append(text)
                 psutil.Process(host.machine.pid).children()[0].kill()
 
         results = night.measure(suites, when)
-    print(f"\n{results['b'].error}\nall told {time.monotonic() - died[0]:.1f} s after it died")
+    print(f"\n{results['b'].error}")
     assert results["a"].outcome.status == "passed"
     for name in ("b", "c"):
-        # Mostly Unreachable; but another test's host may have got its address by now, with another key.
-        assert isinstance(results[name].error, DeviceError)
-        assert str(results[name].error).startswith("h1: ")
+        error = results[name].error
+        # Not HostKeyMismatch: no other host has got its address meanwhile, so that it was this one that was looked for.
+        assert isinstance(error, Unreachable | TimedOut)
+        assert error.device == "h1"
+        assert host.server.host in str(error)
     assert "its job may still run there" in str(results["b"].error)
     assert [run.case.variant for run in night.store.runs()] == ["a"]
     shutil.rmtree(device_workdir / "lease")  # its workdir is this host's: the lease would have expired
@@ -134,12 +142,10 @@ def test_a_board_that_is_reset_while_a_file_arrives_never_shows_a_part_of_it(tmp
 def test_a_board_whose_plug_is_pulled_is_told_in_one_line(tmp_path: Path) -> None:
     require(*vm.NEEDS)
     with vm.vm(tmp_path / "vm", memory_mib=512) as board:
-        connection = ssh.connect(board.device())
-        lines = connection.stream(["sh", "-c", "echo first; sleep 60"], silence_s=30)
+        connection = ssh.connect(board.device(keepalive_s=0))
+        lines = connection.stream(["sh", "-c", "echo first; sleep 60"], silence_s=3600)
         assert next(lines) == b"first"
         os.kill(board.pid, signal.SIGKILL)
-        started = time.monotonic()
-        with pytest.raises(Transient, match=r"vm: the connection to 127\.0\.0\.1:\d+ was lost during `sh`"):
+        with pytest.raises(Transient, match=rf"vm: the connection to 127\.0\.0\.1:{board.port} was lost during `sh`"):
             next(lines)
-        assert time.monotonic() - started < 5
         connection.close()

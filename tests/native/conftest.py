@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.devices.job_bench import Bench, bench_of
+from tests.devices.job_bench import Bench
 from tests.native.moving_meters import Moving, moved
-from tests.native.native_bench import small_folder
+from tests.native.native_bench import bench_of, small_folder
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,10 @@ import pytest
 
 from devices.virtual.requirements import require
 from harness.deploy import DeviceHandle
+from harness.model import Address, Device
 from harness.native import build
 from tests import small_models as small
+from tests.devices import job_bench
 from tests.devices.job_bench import Bench
 
 #: A job that only takes outputs: no timing.
@@ -40,8 +42,8 @@ def checked_bench(bench: Bench, factory: pytest.TempPathFactory) -> Bench:
     """Return the bench of a native runner with its program replaced by the checked one."""
     # libonnxruntime keeps what it allocates once to the end of the process.
     command = ("env", "ASAN_OPTIONS=detect_leaks=0", str(checked_program(factory)))
-    handle = DeviceHandle(bench.device)
-    handle.workspace = dataclasses.replace(bench.place, command=command)
+    handle = DeviceHandle(bench.handle.device)
+    handle.workspace = dataclasses.replace(bench.handle.workspace, command=command)
     return dataclasses.replace(bench, handle=handle)
 
 
@@ -51,6 +53,12 @@ def small_folder(made: Path) -> Path:
         make(made / f"{make.__name__}.onnx")
     np.save(made / "images.npy", small.samples()[0])
     return made
+
+
+def bench_of(runner: str, workdir: Path, folder: Path) -> Bench:
+    """Bring a runner and onnxruntime to this machine."""
+    device = Device("local", "workstation", Address("local"), workdir=str(workdir), runner=runner)
+    return job_bench.bench_of(device, folder)
 
 
 def change_job(job: Path, **changes: Any) -> Path:

@@ -27,20 +27,20 @@ from harness.runners import native
 from harness.store import Store
 from harness.transports import ssh
 from tests import small_models as small
-from tests.devices.job_bench import Bench, bench_of
-from tests.native.native_bench import change_job, outputs_of
+from tests.devices.job_bench import Bench
+from tests.native.native_bench import bench_of, change_job, outputs_of
 
 
 def test_a_damaged_runner_is_brought_anew(bench: Bench, tmp_path: Path) -> None:
     own = bench_of("native", tmp_path / "work", bench.folder)
-    loader, binary = Path(own.place.command[0]), Path(own.place.command[-1])
+    loader, binary = Path(own.handle.workspace.command[0]), Path(own.handle.workspace.command[-1])
     whole = binary.read_bytes()
     for damage in (whole[:1000], whole.replace(b"inventory", b"inventori")):
         binary.write_bytes(damage)
-        assert bench_of("native", tmp_path / "work", bench.folder).place == own.place
+        assert bench_of("native", tmp_path / "work", bench.folder).handle.workspace == own.handle.workspace
         assert binary.read_bytes() == whole
     loader.unlink()
-    assert bench_of("native", tmp_path / "work", bench.folder).place == own.place
+    assert bench_of("native", tmp_path / "work", bench.folder).handle.workspace == own.handle.workspace
     library = Path(own.runtime) / "libonnxruntime.so"
     before = library.stat().st_mtime_ns
     bench_of("native", tmp_path / "work", bench.folder)
@@ -146,7 +146,7 @@ def test_a_phone_is_measured_over_adb(android: Phone, tmp_path: Path) -> None:
 
 
 def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> None:
-    root, folder = tmp_path / "root", Path(bench.place.command[0]).parent
+    root, folder = tmp_path / "root", Path(bench.handle.workspace.command[0]).parent
     for name in ("proc", "dev"):
         (root / name).mkdir(parents=True)
     shutil.copytree(folder, root / "run")

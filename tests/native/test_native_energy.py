@@ -131,7 +131,7 @@ def test_the_energy_event_has_the_fields_of_the_agents(
     for name in ("volts times amperes", "powercap"):
 
         def infer(seconds: float) -> dict[str, Any]:
-            time.sleep(seconds)
+            time.sleep(seconds)  # the work: what the meter shows does not depend on it
             return {"count": 10, "ns": int(seconds * 1e9)}
 
         # As long as the runner's own: on a busy machine the meter may not move for a third of a second.

@@ -22,7 +22,7 @@ from tests.native.moving_meters import PROGRAM, WATTS, Moving, tables
 
 def tried(bench: Bench, table: Mapping[str, Any], *prefix: str) -> dict[str, Any]:
     """Return what a trial of a meter answers."""
-    command = [*prefix, *bench.place.command, "meter"]
+    command = [*prefix, *bench.handle.workspace.command, "meter"]
     done = subprocess.run(command, input=json.dumps(table), capture_output=True, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -176,7 +176,10 @@ def test_the_check_of_a_native_device_is_the_table_of_one_with_python(
 ) -> None:
     def findings(one: Bench) -> dict[str, preflight.Finding]:
         device = dataclasses.replace(
-            one.device, meter=tables(moving.folder)["hwmon"], runtimes=("onnxruntime==1.31.1",), file=Path("here.toml")
+            one.handle.device,
+            meter=tables(moving.folder)["hwmon"],
+            runtimes=("onnxruntime==1.31.1",),
+            file=Path("here.toml"),
         )
         return {found.topic: found for found in preflight.survey(DeviceHandle(device))}
 
@@ -189,7 +192,7 @@ def test_the_check_of_a_native_device_is_the_table_of_one_with_python(
 
 
 def test_the_check_promises_no_energy_with_a_tool_that_has_no_pass_for_it(bench: Bench) -> None:
-    device = dataclasses.replace(bench.device, runner="benchmark_model", meter={"kind": "powercap"})
+    device = dataclasses.replace(bench.handle.device, runner="benchmark_model", meter={"kind": "powercap"})
     found = preflight._meter(DeviceHandle(device))
     assert (found.ok, found.says) == (False, "the benchmark_model runner has no energy pass")
     assert 'runner = "native"' in found.remedy
