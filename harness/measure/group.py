@@ -1,4 +1,4 @@
-"""How the cases that share a device, a suite and a runtime are measured: one job, every phase of METHOD, one baseline.
+"""How the cases of one device, suite and runtime are measured: one job, one baseline, every phase of reports/METHOD.md.
 
 All variants take turns with their baseline in one job, so the baseline is measured once. The host follows without
 polling and decides when a ratio is known. A case is given on as soon as its own measurement is complete, which with a
