@@ -214,7 +214,7 @@ def _follow(
                 if isinstance(event, contract.Launch):
                     _decide(group, handle, folder, log, decided)
                 if text := _progress(group, event, decided):
-                    handle.say(text, event.KIND)
+                    handle.say(text)
                 yield event
             return
         except Transient as error:
