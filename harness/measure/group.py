@@ -38,7 +38,7 @@ _LOSSES = 10
 class Found:
     """What a case gave: a Run, or the error that is this case's alone.
 
-    `final` is False for a run that was given before the job's end: it comes once more, with what only the end tells.
+    `final` is False for a run that was given before the job's end: it comes once more, with what is known only at the end.
     """
 
     case: Case
@@ -260,7 +260,7 @@ def _ended(handle: DeviceHandle, log: JobLog, error: MeasurementError) -> Measur
 
 
 def _decide(group: Group, handle: DeviceHandle, folder: str, log: JobLog, decided: set[int]) -> None:
-    """Tell the conductor which models are known well enough; it takes note before the next launch."""
+    """Mark for the conductor which models are known well enough; it looks before the next launch."""
     launches = len(log.all(contract.Launch))
     fresh = {i for i in range(len(group.cases)) if i not in decided and known(group, log, i)}
     decided |= fresh

@@ -22,6 +22,7 @@ from harness.agent.runtimes.onnxruntime import Session
 from harness.agent.worker import timed
 from harness.model import FloatArray
 from harness.store import Store
+from tests import labs
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "suites" / "models" / "resnet18.onnx"
@@ -156,16 +157,12 @@ def thousand_cases(lab: Path) -> Path:
     (lab / "devices").mkdir(parents=True)
     (lab / "suites").mkdir()
     for number in range(50):
-        (lab / "devices" / f"d{number}.toml").write_text(
-            'kind = "workstation"\naddress = "local:"\nruntimes = ["onnxruntime==1.31.1"]\n'
-        )
+        (lab / "devices" / f"d{number}.toml").write_text(labs.device_toml(workdir=lab / "work"))
     for number in range(20):
         (lab / "suites" / f"m{number}.onnx").write_bytes(MODEL.read_bytes())
     np.savez(lab / "suites" / "data.npz", images=np.zeros((2, 64, 64), np.uint8), labels=np.array([0, 1]))
     variants = "".join(f'[[variant]]\nid = "v{n}"\nmodel = "m{n}.onnx"\n' for n in range(1, 20))
     (lab / "suites" / "many.toml").write_text(
-        'title = "Many"\n[data]\nsource = "npz"\npath = "data.npz"\n[data.input]\nlayout = "NCHW"\nscale = 1.0\n'
-        '[task]\nkind = "classification"\npositive = "1"\n'
-        f'[baseline]\nid = "v0"\nmodel = "m0.onnx"\n{variants}'
+        labs.suite_toml(title="Many", data=labs.npz(), positive="1", baseline="v0", model="m0.onnx", more=variants)
     )
     return lab
