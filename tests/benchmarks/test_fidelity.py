@@ -188,6 +188,7 @@ def compared(launch: Callable[[], tuple[float, float]], least: int, most: int) -
     Launches are added until the interval lies within the bar or beyond it, at most `most`.
     """
     pairs: list[tuple[float, float]] = []
+    estimate: Estimate | None = None
     while len(pairs) < most:
         pairs.append(launch())
         if len(pairs) < least:
@@ -196,6 +197,7 @@ def compared(launch: Callable[[], tuple[float, float]], least: int, most: int) -
         assert estimate is not None
         if (estimate.low >= LOW and estimate.high <= HIGH) or estimate.high < LOW or estimate.low > HIGH:
             break
+    assert estimate is not None
     return estimate, len(pairs), statistics.median(theirs for _, theirs in pairs) / 1e6
 
 
