@@ -52,8 +52,8 @@ def evict(path: str) -> dict[str, Any]:
 def resident(path: str) -> float | None:
     """Return the share of a file's pages that are in the page cache, or None where the system does not show it.
 
-    To look brings nothing in. Since Linux 5.2 mincore is right about files that one owns or may write; of others it says that
-    all is there, so that they never count as evicted.
+    To look brings nothing in. Since Linux 5.2 mincore is right about files that one owns or may write; of others it
+    says that all is there, so that they never count as evicted.
     """
     try:
         import ctypes

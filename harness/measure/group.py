@@ -38,7 +38,7 @@ _LOSSES = 10
 class Found:
     """What a case gave: a Run, or the error that is this case's alone.
 
-    `final` is False for a run that was given before the job's end: it comes once more, with what is known only at the end.
+    `final` is False for a run that was given before the job's end: it comes once more, with what only the end shows.
     """
 
     case: Case

@@ -1,6 +1,7 @@
 """What the rest of the house sees of the store: nouns in, nouns out.
 
-Every case is committed the moment it is known, in one transaction, so that an interrupted campaign keeps what it measured.
+Every case is committed the moment it is known, in one transaction, so that an interrupted campaign keeps what it
+measured.
 """
 
 from __future__ import annotations

@@ -50,10 +50,9 @@ def test_a_link_cut_in_the_middle_of_a_run_costs_nothing(tmp_path: Path, device_
 
 
 def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_was_complete_is_kept(
-    tmp_path: Path, device_workdir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, device_workdir: Path
 ) -> None:
     require(*fleet.NEEDS)
-    monkeypatch.setattr("harness.deploy.link._PATIENCE_S", 1.0)
     suites = [small.write_suite(tmp_path, name, (name, small.good)) for name in ("a", "b", "c")]
     with fleet.fleet(tmp_path / "hosts", ["h1"]) as (host,):
         file = host.server.write_device(tmp_path, id="h1", runtimes=RUNTIMES, workdir=device_workdir)
@@ -66,7 +65,7 @@ def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_wa
                 died.append(text)
                 psutil.Process(host.machine.pid).children()[0].kill()
 
-        results = night.measure(suites, when)
+        results = night.measure(suites, when, patience_s=1.0)
     print(f"\n{results['b'].error}")
     assert results["a"].outcome.status == "passed"
     for name in ("b", "c"):
