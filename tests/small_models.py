@@ -12,6 +12,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tests import labs
+
 SIZE = 16
 CLASSES = ("dark", "top", "bottom")
 ONNXRUNTIME = "onnxruntime==1.31.1"
@@ -186,28 +188,7 @@ def random_bytes(path: Path) -> Path:
 
 Maker = Callable[[Path], Path]
 
-SUITE = """\
-title = "Bright halves"
-confidential = {confidential}
-[data]
-source = "npz"
-path = "data.npz"
-classes = ["dark", "top", "bottom"]
-[data.input]
-layout = "NCHW"
-scale = {scale}
-[task]
-kind = "classification"
-positive = "top"
-[load]
-max_duration_s = 20
-[baseline]
-id = "{baseline}"
-model = "models/{baseline}.{ending}"
-{variants}
-[accept]
-accuracy = {{ min = 0.9 }}
-"""
+ACCEPT = "[accept]\naccuracy = { min = 0.9 }\n"
 
 
 def write_suite(
@@ -224,8 +205,16 @@ def write_suite(
         f'[[variant]]\nid = "{identity}"\nmodel = "models/{identity}.{_ending(make, ending)}"\n'
         for identity, make in (variants or {}).items()
     )
-    text = SUITE.format(
-        confidential=str(confidential).lower(), scale=1 / 255, baseline=baseline[0], ending=ending, variants=listed
+    text = labs.suite_toml(
+        title="Bright halves",
+        confidential=confidential,
+        data=labs.npz(classes=CLASSES),
+        normal="",
+        positive="top",
+        load="max_duration_s = 20",
+        baseline=baseline[0],
+        model=f"models/{baseline[0]}.{ending}",
+        more=listed + ACCEPT,
     )
     (folder / f"{name}.toml").write_text(text)
     return folder / f"{name}.toml"
@@ -253,9 +242,7 @@ def write_device(
     """Write devices/`name`.toml for this machine, with a workdir of the test's own."""
     path = lab / "devices" / f"{name}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    listed = ", ".join(f'"{text}"' for text in runtimes)
-    head = f'kind = "workstation"\naddress = "local:"\nruntimes = [{listed}]\nworkdir = "{workdir}"\n'
-    path.write_text(head + more)
+    path.write_text(labs.device_toml(workdir=workdir, runtimes=runtimes, more=more))
     return path
 
 

@@ -93,7 +93,7 @@ def partly(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Me
 def test_an_accelerator_that_is_there_runs_the_model_and_is_in_the_fingerprint(partly: Measured) -> None:
     base = partly.runs["base"]
     assert base.validity is not Validity.INVALID
-    assert base.case["accelerator"] == "xnnpack"
+    assert base.case.accelerator == "xnnpack"
     assert base.fingerprint["accelerator_wanted"] == base.fingerprint["accelerator"] == "xnnpack"
     assert base.fingerprint["nodes"] > 30
     assert base.fingerprint["nodes_fell_back"] == 0

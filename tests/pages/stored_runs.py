@@ -222,9 +222,7 @@ def on_devices(report: Report, *names: str) -> Report:
     """Return a report with all runs repeated on further devices, compared with nothing there."""
     runs = report.runs
     for name in names:
-        moved = (
-            replace(run, id=f"{name}-{run.id}", case=replace(run.case, device=name, id="")) for run in report.runs
-        )
+        moved = (replace(run, id=f"{name}-{run.id}", case=replace(run.case, device=name, id="")) for run in report.runs)
         runs = (*runs, *moved)
     return replace(report, runs=runs)
 

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from harness.store import Store
-from tests.labs import DEVICE, make, run_pytest, variant
+from tests.labs import device_toml, make, run_pytest, variant
 
 
 def two_devices(folder: Path) -> Path:
     """Make a lab of two devices."""
     lab = make(folder, more=variant("int8") + variant("int4"))
     for name in ("quick", "thorough"):
-        (lab / "devices" / f"{name}.toml").write_text(DEVICE.format(workdir=lab / f"work-{name}"))
+        (lab / "devices" / f"{name}.toml").write_text(device_toml(workdir=lab / f"work-{name}"))
     (lab / "devices" / "here.toml").unlink()
     return lab
 
@@ -48,7 +48,7 @@ def test_devices_work_at_the_same_time(unequal: tuple[Path, subprocess.Completed
     runs = store.runs()
     store.close()
     # One machine stands in for both, so both jobs' clocks are the same clock.
-    moments = {name: [e["at_s"] for run in runs if run.case["device"] == name for e in run.conditions.during]
+    moments = {name: [e["at_s"] for run in runs if run.case.device == name for e in run.conditions.during]
                for name in ("quick", "thorough")}  # fmt: skip
     assert min(moments["quick"]) < max(moments["thorough"])
     assert min(moments["thorough"]) < max(moments["quick"])

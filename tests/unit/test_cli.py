@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from devices.virtual.openssh import make_key
 from harness import lab
 from harness.cli import cli
 from harness.cli.fleet import probe_all
@@ -168,11 +169,13 @@ def test_devices_lists_the_reachable_the_unreachable_and_the_broken(folder: Path
     assert "did you mean 'address'" in rows["broken"]
 
 
-def test_a_device_that_never_answers_holds_up_neither_the_others_nor_the_command(folder: Path) -> None:
+def test_a_device_that_never_answers_holds_up_neither_the_others_nor_the_command(folder: Path, tmp_path: Path) -> None:
+    make_key(tmp_path / "key")
+    key = " ".join((tmp_path / "key.pub").read_text().split()[:2])
     (local,) = lab.select(folder, ["local"])
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        mute = Device("mute", "sbc", Address("ssh", host="127.0.0.1", user="x", port=port), options={"host_key": "x y"})
+        mute = Device("mute", "sbc", Address("ssh", host="127.0.0.1", user="x", port=port), options={"host_key": key})
         found = probe_all([mute, local], deadline_s=2.0)
     assert found["local"].reachable
     assert not found["mute"].reachable
