@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import compare as room
-from harness.model import Criterion, Run, Validity
+from harness.model import Criterion, Reason, Run, Validity
 from harness.results.agreement import Outputs, Reference, held_against
 from harness.store import export
 from tests.made_runs import BASELINE, LOGITS, NOISE, a_run
@@ -105,7 +105,7 @@ def test_a_reference_without_numbers_is_said() -> None:
 
 
 def test_an_invalid_run_stays_invalid() -> None:
-    invalid = replace(RUN, outputs=flipped(9, 1.0), validity=Validity.INVALID, reasons=("the clock jumped",))
+    invalid = replace(RUN, outputs=flipped(9, 1.0), validity=Validity.INVALID, reasons=(Reason("the clock jumped"),))
     run = held_against(invalid, HOST, same_machine=False)
     assert run.validity is Validity.INVALID
     assert len(run.reasons) == 2

@@ -21,7 +21,18 @@ from harness.cli import cli
 from harness.cli.fleet import probe_all
 from harness.cli.settings import Settings
 from harness.errors import LabError
-from harness.model import Address, Campaign, Conditions, Device, Estimate, Measurement, Run, Validity
+from harness.model import (
+    Address,
+    Campaign,
+    Conditions,
+    Device,
+    Estimate,
+    MeasuredCase,
+    Measurement,
+    Run,
+    Validity,
+    Variant,
+)
 from harness.store import Store
 
 Command = Callable[..., Result]
@@ -212,16 +223,8 @@ def run_of(variant: str, *, middle_s: float, campaign: str = "c-first") -> Run:
         id=f"{variant}-{campaign}",
         campaign=campaign,
         started_at=datetime(2026, 11, 21, 20, 0, tzinfo=UTC),
-        case={
-            "suite": "mymodel",
-            "variant": variant,
-            "device": "local",
-            "runtime": "onnxruntime==1.31.1",
-            "scenario": "single_stream",
-            "threads": 1,
-            "id": f"suites/mymodel.toml::{variant}@local",
-        },
-        variant={"sha256": "0" * 64, "size_bytes": 1000, "recipe": None, "format": "onnx", "parent": ""},
+        case=MeasuredCase(f"suites/mymodel.toml::{variant}@local", "mymodel", variant, "local", "onnxruntime==1.31.1"),
+        variant=Variant(variant, "onnx", Path(), "0" * 64, 1000),
         measurements={"latency_s": Measurement("latency_s", "s", latency, method="CLOCK_MONOTONIC")},
         accuracy={"accuracy": Estimate(0.9, 0.85, 0.93)},
         conditions=Conditions(),

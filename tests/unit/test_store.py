@@ -18,7 +18,7 @@ import pytest
 
 from devices.virtual.openssh import small_disk
 from harness.errors import StoreError
-from harness.model import Comparison, Estimate, Measurement, Outcome, Run, Verdict
+from harness.model import Comparison, Estimate, Measurement, Outcome, Reason, Run, Verdict
 from harness.store import VERSION, Store, shown
 from tests.pages import stored_runs
 
@@ -54,7 +54,7 @@ def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: 
     run = replace(
         REPORT.runs[1],
         outputs=np.random.default_rng(1).standard_normal((900, 3)).astype(np.float32),
-        reasons=("hot", "noisy"),
+        reasons=(Reason("hot", "wait until it is cool"), Reason("noisy")),
         quick=True,
     )
     store.add_run(run)
@@ -112,7 +112,7 @@ def test_an_interval_without_an_end_survives_and_its_json_is_one_that_postgresql
 
 def test_a_name_with_a_nul_in_it_is_kept_without(store: Store) -> None:
     store.add_run(replace(REPORT.runs[0], fingerprint={"soc": "Pi 5\x00"}))
-    store.add_outcome(REPORT.campaign.id, Outcome("case", "error", message="bad magic \x00\x01"))
+    store.add_outcome(REPORT.campaign.id, Outcome("case", "error", reasons=(Reason("bad magic \x00\x01"),)))
     assert store.run("").fingerprint["soc"] == "Pi 5"
     assert store.outcomes(REPORT.campaign.id)[0].message == "bad magic \x01"
 
