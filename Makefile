@@ -1,30 +1,55 @@
-# Two commands: `make bench` measures the first suite on this machine, `make test` tests the harness.
-# Both build their environment in .venv/, from pyproject.toml alone.
+# `make bench` measures the first suite on this machine, `make test` does all the set-up and tests the harness.
+# Both build their environment in .venv/, from pyproject.toml alone. `make help` lists every target.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+
+# SYSTEM=no: install no Debian package; tests that need one are then skipped and say so.
+SYSTEM ?= yes
+# Most tests wait for a device, so two run side by side.
+PARALLEL := -n 2 --dist=loadfile
+# Tests that start no device, no server and no browser, but for two: test_house.py runs what `make lint` and `make type`
+# run, and test_noise.py counts errors of intervals in thousands of trials for more than a minute.
+PURE := tests/unit tests/lab_files --ignore=tests/unit/test_house.py --ignore=tests/unit/test_noise.py
+
 # Shown at the end of a campaign by pytest-benchmark, which knows more columns.
 COLUMNS_SHOWN := median,iqr,min,max,rounds
-
-# Figures that are counts of trials: few in the tests, as many as the promise says here.
+# Figures that are counts of trials: few in `make test`, as many as the promise says in `make nightly`.
 COUNTED := false_alarms power throttling
+COUNTED_HERE := $(COUNTED:%=tests/benchmarks/test_%.py)
 
-.PHONY: bench test figures clean
+.PHONY: help bench lint type unit test nightly figures clean
 
-bench: .venv/.bench
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
+
+bench: .venv/.bench  ## measure suites/ultrasound.toml on this machine
 	$(BIN)/pytest suites/ultrasound.toml --device local --benchmark-columns=$(COLUMNS_SHOWN)
 
-# Most tests wait for a device, so two run side by side; those that compare speeds are alone.
-test: .venv/.test
-	.ci/system
-	$(BIN)/pytest tests --ignore=tests/benchmarks -n 2 --dist=loadfile
+lint: .venv/.test  ## ruff (rules and format) and the floors of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+type: .venv/.test  ## mypy, strict, over harness, tests, devices and suites
+	$(BIN)/mypy
+
+unit: .venv/.test  ## the pure tests: no device, no server, no browser
+	$(BIN)/pytest $(PURE) $(PARALLEL) -q
+
+# All of it, lint and types included (tests/unit/test_house.py). Tests that compare speeds run alone.
+test: .venv/.test  ## every test; installs the Debian packages they need, unless SYSTEM=no
+	SYSTEM=$(SYSTEM) .ci/system
+	$(BIN)/pytest tests --ignore=tests/benchmarks $(PARALLEL)
 	$(BIN)/pytest tests/benchmarks -s
 
+nightly: test figures  ## every test, then the figures at full counts: hours
+
 # The figures that the project promises, printed as they are measured.
-figures: .venv/.test
+figures: .venv/.test  ## overhead, false alarms, power and the rest, counted as often as the promise says
 	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_false_alarms.py -s
 	EDGEWARD_TRIALS=100 $(BIN)/pytest tests/benchmarks/test_power.py -s
 	EDGEWARD_TRIALS=50 $(BIN)/pytest tests/benchmarks/test_throttling.py -s
-	EDGEWARD_TRIALS=200 $(BIN)/pytest tests/benchmarks $(COUNTED:%=--ignore=tests/benchmarks/test_%.py) tests/unit/test_stats.py tests/unit/test_noise.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
+	EDGEWARD_TRIALS=200 $(BIN)/pytest tests/benchmarks $(COUNTED_HERE:%=--ignore=%) tests/unit/test_stats.py tests/unit/test_noise.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -37,5 +62,5 @@ figures: .venv/.test
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-clean:
+clean:  ## remove the environment and the caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks

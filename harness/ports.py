@@ -310,7 +310,7 @@ class Runtime(Protocol):
     Attributes:
         REQUIREMENT: the distribution that is installed on the device.
         CONSTRAINTS: on what is installed with it, such as `numpy<2`.
-        FORMATS: of the models that it runs, which are their files' endings.
+        FORMATS: of the models that it runs, which are their files' suffixes.
         ACCELERATORS: every name that it knows an accelerator by; which of them a device has is seen there.
     """
 

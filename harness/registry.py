@@ -36,7 +36,7 @@ class Runtime:
     Attributes:
         name: of its file in harness/agent/runtimes/.
         distribution: what is installed, normalised.
-        formats: the model formats it runs, which are also their files' endings.
+        formats: the model formats it runs, which are also their files' suffixes.
     """
 
     name: str

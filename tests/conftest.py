@@ -16,6 +16,8 @@ from devices.virtual.openssh import Server, openssh
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import give_up, require
 
+# What tests start is the same code hundreds of times: one compilation of it is enough.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What tests start are sessions of their own: pytest-benchmark measures nothing where it believes that it is not alone.
 for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
     del os.environ[_name]

@@ -1,60 +1,139 @@
-"""Small labs for tests that go through pytest or the command line: real models, few images, one device."""
+"""The builder of labs: texts of device and suite files, and a small lab with real models, few images, one device."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 MODELS = Path(__file__).parents[1] / "suites" / "models"
 
-DEVICE = """\
-kind = "workstation"
-address = "local:"
+_DEVICE = """\
+kind = "{kind}"
+address = "{address}"
 workdir = "{workdir}"
-runtimes = ["onnxruntime==1.31.1"]
+runtimes = {runtimes}
 """
 
-SUITE = """\
-title = "Small"
+_SUITE = """\
+title = "{title}"
+confidential = {confidential}
 
 [data]
-source = "npz"
-path = "data.npz"
-classes = ["normal", "cyst", "solid"]
+{data}
 
 [data.input]
 layout = "NCHW"
-scale = 0.00392156862745098
-mean = [0.5]
-std = [0.25]
-
+scale = {scale}
+{normal}
 [task]
 kind = "classification"
-positive = "solid"
+positive = "{positive}"
 
 [load]
-max_duration_s = 5
+{load}
 
 [baseline]
-id = "base"
-model = "base.onnx"
+id = "{baseline}"
+model = {model}
 {more}
 """
 
+NORMAL = "mean = [0.5]\nstd = [0.25]\n"
 
-def make(folder: Path, *, more: str = "", name: str = "small", images: int = 24) -> Path:
-    """Make a lab with the device `here` and one suite; `more` is TOML after the baseline's table.
+
+def listed(texts: Sequence[str]) -> str:
+    """Return a TOML array of strings."""
+    return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
+
+
+def npz(path: str = "data.npz", *, classes: Sequence[str] = ()) -> str:
+    """Return the keys of `[data]` for an .npz file."""
+    named = f"\nclasses = {listed(classes)}" if classes else ""
+    return f'source = "npz"\npath = "{path}"{named}'
+
+
+def device_toml(
+    *,
+    workdir: Path | str,
+    kind: str = "workstation",
+    address: str = "local:",
+    runtimes: Sequence[str] = ("onnxruntime==1.31.1",),
+    more: str = "",
+) -> str:
+    """Return a device file, of this machine unless said otherwise.
+
+    Args:
+        workdir: where the harness may live on the device.
+        kind: what sort of device it is.
+        address: how it is reached.
+        runtimes: requirements of pip.
+        more: TOML after these keys.
+    """
+    return _DEVICE.format(kind=kind, address=address, workdir=workdir, runtimes=listed(runtimes)) + more
+
+
+def suite_toml(
+    *,
+    title: str = "Small",
+    confidential: bool = False,
+    data: str = npz(classes=("normal", "cyst", "solid")),
+    normal: str = NORMAL,
+    scale: float = 1 / 255,
+    positive: str = "solid",
+    load: str = "max_duration_s = 5",
+    baseline: str = "base",
+    model: str | Sequence[str] = "base.onnx",
+    more: str = "",
+) -> str:
+    """Return a suite file of a classification.
+
+    Args:
+        title: what a report calls it.
+        confidential: whether its images must not stay on a device.
+        data: keys of `[data]`.
+        normal: keys of `[data.input]` after the scale.
+        scale: what pixels are multiplied by.
+        positive: the class that is looked for.
+        load: keys of `[load]`.
+        baseline: its id.
+        model: its file, or its files in several formats.
+        more: TOML after the baseline's table: variants, `[accept]`.
+    """
+    return _SUITE.format(
+        title=title,
+        confidential=str(confidential).lower(),
+        data=data,
+        normal=normal,
+        scale=scale,
+        positive=positive,
+        load=load,
+        baseline=baseline,
+        model=f'"{model}"' if isinstance(model, str) else listed(model),
+        more=more,
+    )
+
+
+def make(folder: Path, *, more: str = "", name: str = "small", images: int = 24, workdir: Path | None = None) -> Path:
+    """Make a lab with the device `here` and one suite.
 
     Beside base.onnx lie int8.onnx (faster) and int4.onnx (slower), for variants that `more` brings.
+
+    Args:
+        folder: of the lab, and of its device's workdir unless that is given.
+        more: TOML after the baseline's table.
+        name: of the suite's file.
+        images: how many there are.
+        workdir: one where agent and runtimes may be already, which spares bringing them.
     """
     for part in ("devices", "suites"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    (folder / "devices" / "here.toml").write_text(DEVICE.format(workdir=folder / "work"))
-    (folder / "suites" / f"{name}.toml").write_text(SUITE.format(more=more))
+    (folder / "devices" / "here.toml").write_text(device_toml(workdir=workdir or folder / "work"))
+    (folder / "suites" / f"{name}.toml").write_text(suite_toml(more=more))
     for source, target in (("resnet18", "base"), ("resnet18-int8", "int8"), ("resnet18-int4", "int4")):
         shutil.copy(MODELS / f"{source}.onnx", folder / "suites" / f"{target}.onnx")
     random = np.random.default_rng(11)

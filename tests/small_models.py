@@ -12,6 +12,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tests import labs
+
 SIZE = 16
 CLASSES = ("dark", "top", "bottom")
 ONNXRUNTIME = "onnxruntime==1.31.1"
@@ -41,7 +43,15 @@ def write_npz(path: Path, count: int = 60, *, channels: int = 1) -> Path:
     return path
 
 
-def _save(path: Path, nodes: list[Any], inputs: list[Any], weights: Mapping[str, npt.NDArray[Any]]) -> Path:
+def save(path: Path, nodes: list[Any], inputs: list[Any], weights: Mapping[str, npt.NDArray[Any]]) -> Path:
+    """Write a model whose output is `logits`.
+
+    Args:
+        path: of the model; its folder is made.
+        nodes: of ONNX.
+        inputs: as `entrance_of` returns them.
+        weights: name -> array.
+    """
     output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
     constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "small", inputs, [output], constants)
@@ -51,11 +61,18 @@ def _save(path: Path, nodes: list[Any], inputs: list[Any], weights: Mapping[str,
     return path
 
 
-def _input(name: str = "x", kind: int = TensorProto.FLOAT, channels: int = 1) -> Any:
+def entrance_of(name: str = "x", kind: int = TensorProto.FLOAT, channels: int = 1) -> Any:
+    """Return an input for one image.
+
+    Args:
+        name: of the input.
+        kind: of its elements, as ONNX counts them.
+        channels: 1 for grey, 3 for colours.
+    """
     return helper.make_tensor_value_info(name, kind, [1, channels, SIZE, SIZE])
 
 
-def _classifier(entrance: str, channels: int = 1, out: str = "logits") -> tuple[list[Any], dict[str, Any]]:
+def classifier(entrance: str, channels: int = 1, out: str = "logits") -> tuple[list[Any], dict[str, Any]]:
     """Return the nodes that compare the mean of the upper half with that of the lower; linear, so any scale does."""
     half = np.full((1, channels, SIZE // 2, SIZE), 1 / (SIZE // 2 * SIZE * channels), np.float32)
     mix = np.array([[5, 20, -20], [5, -20, 20]], np.float32)
@@ -69,13 +86,13 @@ def _classifier(entrance: str, channels: int = 1, out: str = "logits") -> tuple[
 
 def good(path: Path) -> Path:
     """Write a model that is right about every sample."""
-    nodes, weights = _classifier("x")
-    return _save(path, nodes, [_input()], weights)
+    nodes, weights = classifier("x")
+    return save(path, nodes, [entrance_of()], weights)
 
 
 def slower(path: Path, *, layers: int = 12, features: int = 16) -> Path:
     """Write the same model with `layers` convolutions more, whose result counts nothing."""
-    nodes, weights = _classifier("x", out="plain")
+    nodes, weights = classifier("x", out="plain")
     rng = np.random.default_rng(1)
     weights["first"] = rng.normal(0, 0.1, (features, 1, 3, 3)).astype(np.float32)
     weights["more"] = rng.normal(0, 0.1, (features, features, 3, 3)).astype(np.float32)
@@ -87,34 +104,36 @@ def slower(path: Path, *, layers: int = 12, features: int = 16) -> Path:
     nodes.append(helper.make_node("ReduceMax", [f"h{layers}"], ["most"], keepdims=0))
     nodes.append(helper.make_node("Mul", ["most", "nothing"], ["zero"]))
     nodes.append(helper.make_node("Add", ["plain", "zero"], ["logits"]))
-    return _save(path, nodes, [_input()], weights)
+    return save(path, nodes, [entrance_of()], weights)
 
 
 def not_a_number(path: Path) -> Path:
     """Write a model whose outputs are all NaN."""
-    nodes, weights = _classifier("x", out="plain")
+    nodes, weights = classifier("x", out="plain")
     weights["far"] = np.array(1e9, np.float32)
     nodes += [helper.make_node("Sub", ["plain", "far"], ["below"]), helper.make_node("Sqrt", ["below"], ["logits"])]
-    return _save(path, nodes, [_input()], weights)
+    return save(path, nodes, [entrance_of()], weights)
 
 
 def two_inputs(path: Path) -> Path:
     """Write a model that wants two images."""
-    nodes, weights = _classifier("both")
-    return _save(path, [helper.make_node("Add", ["x", "y"], ["both"]), *nodes], [_input(), _input("y")], weights)
+    nodes, weights = classifier("both")
+    return save(
+        path, [helper.make_node("Add", ["x", "y"], ["both"]), *nodes], [entrance_of(), entrance_of("y")], weights
+    )
 
 
 def of_integers(path: Path, kind: int = TensorProto.UINT8) -> Path:
     """Write a model that takes pixels as they are (uint8), or int8 without saying what that stands for."""
-    nodes, weights = _classifier("floats")
+    nodes, weights = classifier("floats")
     cast = helper.make_node("Cast", ["x"], ["floats"], to=TensorProto.FLOAT)
-    return _save(path, [cast, *nodes], [_input(kind=kind)], weights)
+    return save(path, [cast, *nodes], [entrance_of(kind=kind)], weights)
 
 
 def of_three_channels(path: Path) -> Path:
     """Write a model for colour images."""
-    nodes, weights = _classifier("x", channels=3)
-    return _save(path, nodes, [_input(channels=3)], weights)
+    nodes, weights = classifier("x", channels=3)
+    return save(path, nodes, [entrance_of(channels=3)], weights)
 
 
 def huge(path: Path) -> Path:
@@ -139,7 +158,7 @@ def roomy_twice(path: Path) -> Path:
 
 def _wide(path: Path, shape: Sequence[int], times: int = 1) -> Path:
     """Write a good model that spreads a number over a tensor of `shape`, 4 bytes an element, and adds its mean."""
-    nodes, weights = _classifier("x", out="plain0")
+    nodes, weights = classifier("x", out="plain0")
     weights["shape"] = np.array(shape, np.int64)
     for i in range(times):
         following = "logits" if i == times - 1 else f"plain{i + 1}"
@@ -150,7 +169,7 @@ def _wide(path: Path, shape: Sequence[int], times: int = 1) -> Path:
             # The same for every class: the prediction stays.
             helper.make_node("Add", [f"plain{i}", f"mean{i}"], [following]),
         ]
-    return _save(path, nodes, [_input()], weights)
+    return save(path, nodes, [entrance_of()], weights)
 
 
 def truncated(path: Path) -> Path:
@@ -169,28 +188,7 @@ def random_bytes(path: Path) -> Path:
 
 Maker = Callable[[Path], Path]
 
-SUITE = """\
-title = "Bright halves"
-confidential = {confidential}
-[data]
-source = "npz"
-path = "data.npz"
-classes = ["dark", "top", "bottom"]
-[data.input]
-layout = "NCHW"
-scale = {scale}
-[task]
-kind = "classification"
-positive = "top"
-[load]
-max_duration_s = 20
-[baseline]
-id = "{baseline}"
-model = "models/{baseline}.{ending}"
-{variants}
-[accept]
-accuracy = {{ min = 0.9 }}
-"""
+ACCEPT = "[accept]\naccuracy = { min = 0.9 }\n"
 
 
 def write_suite(
@@ -207,8 +205,16 @@ def write_suite(
         f'[[variant]]\nid = "{identity}"\nmodel = "models/{identity}.{_ending(make, ending)}"\n'
         for identity, make in (variants or {}).items()
     )
-    text = SUITE.format(
-        confidential=str(confidential).lower(), scale=1 / 255, baseline=baseline[0], ending=ending, variants=listed
+    text = labs.suite_toml(
+        title="Bright halves",
+        confidential=confidential,
+        data=labs.npz(classes=CLASSES),
+        normal="",
+        positive="top",
+        load="max_duration_s = 20",
+        baseline=baseline[0],
+        model=f"models/{baseline[0]}.{ending}",
+        more=listed + ACCEPT,
     )
     (folder / f"{name}.toml").write_text(text)
     return folder / f"{name}.toml"
@@ -236,13 +242,11 @@ def write_device(
     """Write devices/`name`.toml for this machine, with a workdir of the test's own."""
     path = lab / "devices" / f"{name}.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
-    listed = ", ".join(f'"{text}"' for text in runtimes)
-    head = f'kind = "workstation"\naddress = "local:"\nruntimes = [{listed}]\nworkdir = "{workdir}"\n'
-    path.write_text(head + more)
+    path.write_text(labs.device_toml(workdir=workdir, runtimes=runtimes, more=more))
     return path
 
 
 def of_any_batch(path: Path) -> Path:
     """Write a good model that takes as many images at once as it is given."""
-    nodes, weights = _classifier("x")
-    return _save(path, nodes, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, SIZE, SIZE])], weights)
+    nodes, weights = classifier("x")
+    return save(path, nodes, [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, SIZE, SIZE])], weights)

@@ -13,7 +13,9 @@ class _Graph:
     """Tensors, operators and buffers of one subgraph."""
 
     def __init__(self, schema: Any) -> None:
-        self._schema, self.tensors, self.operators = schema, [], []
+        self._schema = schema
+        self.tensors: list[Any] = []
+        self.operators: list[Any] = []
         self.buffers = [schema.BufferT()]  # the first is the empty one, by convention
 
     def tensor(self, name: str, shape: tuple[int, ...], data: npt.NDArray[Any] | None = None) -> int:

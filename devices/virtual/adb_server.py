@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from devices.virtual.requirements import lacking
-from devices.virtual.waiting import soon
+from devices.virtual.waiting import accepts, soon
 
 NEEDS: Final = ("package:adb",)
 
@@ -47,7 +47,7 @@ def adb_server(folder: Path, *, port: int = 0) -> Iterator[int]:
             start_new_session=True,
         )
     try:
-        if not soon(lambda: process.poll() is not None or _listens(port)) or process.poll() is not None:
+        if not soon(lambda: process.poll() is not None or accepts(("127.0.0.1", port))) or process.poll() is not None:
             raise AdbServerError(f"the adb server did not start on port {port}:\n{(folder / 'adb.log').read_text()}")
         yield port
     finally:
@@ -67,9 +67,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import subprocess
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from devices.virtual.requirements import program
+from devices.virtual.waiting import soon
 
 NEEDS: Final = ("root", "package:iproute2=ip", "package:util-linux=nsenter")
 #: 198.18.0.0/15 is kept for benchmarks of networks (RFC 2544); each cable takes four addresses of it.
 _CABLES: Final = 2**14
+#: Numbers of this process's cables, modulo their count; processes side by side begin far from each other.
+_NEXT: Final = itertools.count(os.getpid() * 256)
 
 
 class CableError(RuntimeError):
@@ -52,7 +56,7 @@ def lay(pid: int) -> Cable:
         CableError: the process ended, or this kernel knows no such cables.
     """
     _await_network(pid)
-    for number in range(_CABLES):
+    for number in _numbers():
         ours, theirs = f"edgeward{number}", f"edgewardp{number}"
         made = _tried("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", str(pid))
         if made.returncode == 0:
@@ -70,21 +74,30 @@ def lay(pid: int) -> Cable:
     return Cable(pid, ours, theirs, there)
 
 
+def _numbers() -> Iterator[int]:
+    """Yield every number once, those first that this process has not had.
+
+    A machine that died leaves its address free, and who still looks for it must not find another one there.
+    """
+    for _ in range(_CABLES):
+        yield next(_NEXT) % _CABLES
+
+
 def _inside(pid: int) -> list[str]:
     return ["nsenter", f"--net=/proc/{pid}/ns/net"]
 
 
 def _await_network(pid: int) -> None:
     mine = Path("/proc/self/ns/net").readlink()
-    ends_at = time.monotonic() + 5
-    while time.monotonic() < ends_at:
+
+    def own() -> bool:
         try:
-            if Path(f"/proc/{pid}/ns/net").readlink() != mine:
-                return
+            return Path(f"/proc/{pid}/ns/net").readlink() != mine
         except OSError as error:
             raise CableError(f"process {pid} ended before its cable was laid") from error
-        time.sleep(0.002)
-    raise CableError(f"process {pid} has no network of its own")
+
+    if not soon(own):
+        raise CableError(f"process {pid} has no network of its own")
 
 
 def _tried(*arguments: str, inside: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 import psutil
 
 from devices.virtual.memory_limit import remove_group
+from devices.virtual.waiting import soon
 
 _V1: Final = Path("/sys/fs/cgroup/cpu")
 _V2: Final = Path("/sys/fs/cgroup")
@@ -90,12 +90,14 @@ def throttle(name: str, *, period_us: int, first: bool = False) -> Iterator[Thro
 
 
 def _empty(folder: Path, root: Path) -> None:
-    ends_at = time.monotonic() + 10
-    while held := (folder / "cgroup.procs").read_text().split():
-        if time.monotonic() > ends_at:
-            raise TimeoutError(f"{folder} still holds {held}")
+    def left() -> bool:
+        held = (folder / "cgroup.procs").read_text().split()
         for pid in held:
             _enter(root, int(pid))
+        return not held
+
+    if not soon(left):
+        raise TimeoutError(f"{folder} still holds processes")
 
 
 def _enter(group: Path, pid: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from devices.virtual.waiting import soon
 
 _V1: Final = Path("/sys/fs/cgroup/memory")
 _V2: Final = Path("/sys/fs/cgroup")
@@ -70,13 +71,13 @@ def memory_limit(name: str, *, size_bytes: int) -> Iterator[Limit]:
 
 def remove_group(folder: Path) -> None:
     """Remove a group; the kernel needs a moment after its last process."""
-    ends_at = time.monotonic() + 5
-    while True:
-        try:
-            folder.rmdir()
-        except OSError:
-            if time.monotonic() > ends_at:
-                raise
-            time.sleep(0.02)
-        else:
-            return
+    if not soon(lambda: _removed(folder)):
+        folder.rmdir()  # says why it cannot
+
+
+def _removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True

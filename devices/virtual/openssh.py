@@ -11,13 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from devices.virtual.waiting import soon, ssh_answers
 from harness.model import Address, Device
 
 _CONFIG = """\
@@ -223,13 +223,11 @@ def free_port() -> int:
 
 
 def _await_banner(server: Server, process: subprocess.Popen[bytes]) -> None:
-    ends_at = time.monotonic() + 10
-    while process.poll() is None and time.monotonic() < ends_at:
-        with contextlib.suppress(OSError), socket.create_connection((server.host, server.port), timeout=1) as plug:
-            if plug.recv(4) == b"SSH-":
-                return
-        time.sleep(0.02)
-    raise ServerError(f"sshd did not start on port {server.port}:\n{server.log}")
+    def ended() -> bool:
+        return process.poll() is not None
+
+    if not soon(lambda: ended() or ssh_answers(server.host, server.port, within_s=0)) or ended():
+        raise ServerError(f"sshd did not start on port {server.port}:\n{server.log}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -239,9 +237,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.send_signal(signal.SIGKILL)
     process.wait()
-    ends_at = time.monotonic() + 5
-    while any(alive(member.pid) for member in everyone) and time.monotonic() < ends_at:
-        time.sleep(0.005)
+    soon(lambda: not any(alive(member.pid) for member in everyone))
 
 
 def alive(pid: int) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from devices.virtual import contained, foreign_root
 from devices.virtual.contained import FURNISH, Contained, shared
 from devices.virtual.phone_gate import Gate, gate
 from devices.virtual.requirements import lacking
-from devices.virtual.waiting import soon
+from devices.virtual.waiting import accepts, listens, soon
 from harness.model import Address, Device
 
 NEEDS: Final = (*contained.NEEDS, *foreign_root.NEEDS)
@@ -141,6 +140,10 @@ class Phone:
                     found.append(process.pid)
         return found
 
+    def listens(self) -> bool:
+        """Return whether its adbd takes connections, which a cut cable does not change."""
+        return any(listens(pid, _PORT) for pid in self.adbd())
+
     def signal_adbd(self, signum: int) -> None:
         """Send adbd a signal: SIGKILL cuts every connection, SIGSTOP makes them silent."""
         for pid in self.adbd():
@@ -202,15 +205,9 @@ def _started(folder: Path, root: bool, share: Path | None) -> Iterator[Phone]:
     with (folder / "phone.log").open("wb") as log, contained.contained(_INIT, arguments, log) as machine:
         try:
             running = Phone(folder, machine, machine.cable.address, _PORT)
-            if not soon(lambda: _listens(running)):
+            if not soon(lambda: accepts((running.host, running.port))):
                 raise PhoneError(f"adbd did not start on {running.serial}:\n{running.log[-2000:]}")
             yield running
         except BaseException:
             print(f"--- {folder}/phone.log\n{(folder / 'phone.log').read_text(errors='replace')[-4000:]}")
             raise
-
-
-def _listens(running: Phone) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((running.host, running.port), timeout=1):
-        return True
-    return False

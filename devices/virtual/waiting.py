@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+#: The kernel's number for a TCP socket that listens, in /proc/PID/net/tcp.
+_LISTEN: Final = "0A"
 
 
 def soon(condition: Callable[[], object], *, within_s: float = 10.0) -> bool:
@@ -15,6 +23,41 @@ def soon(condition: Callable[[], object], *, within_s: float = 10.0) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def runs(*words: str, among: Iterable[psutil.Process] | None = None) -> bool:
+    """Return whether a program whose command line ends with these words runs.
+
+    Args:
+        words: the last ones of its command line.
+        among: processes to look at, some of which may have ended; all of this machine unless given.
+    """
+    for process in psutil.process_iter() if among is None else among:
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[-len(words) :] == list(words):
+                return True
+    return False
+
+
+def listens(pid: int, port: int) -> bool:
+    """Return whether anything listens on a TCP port in the network of a process, however that network is cut off."""
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                _, local, _, state, *_ = line.split()
+                if state == _LISTEN and int(local.rpartition(":")[2], 16) == port:
+                    return True
+    return False
+
+
+def accepts(address: tuple[str, int] | Path) -> bool:
+    """Return whether a server takes a connection at an address, or at a socket's path."""
+    kind = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
+    with contextlib.suppress(OSError), socket.socket(kind) as plug:
+        plug.settimeout(1.0)
+        plug.connect(str(address) if isinstance(address, Path) else address)
+        return True
+    return False
 
 
 def ssh_answers(host: str, port: int, *, within_s: float = 10.0) -> bool:

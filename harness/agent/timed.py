@@ -32,7 +32,7 @@ class TimedPass:
         self._decided: set[int] = set()
 
     def run(self) -> None:
-        """Launch until told to stop, the launches are used up, or the time is."""
+        """Launch until the host says stop, or the launches or the time are used up."""
         hold = self._fits()
         self._c.events.say(
             contract.Timed, hold=hold, sentinel_cool_ns=self._sentinel.cool_ns, models=list(self._c.alive)

@@ -215,7 +215,7 @@ def median(samples: array[int]) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve model number `arguments[1]` of the job directory `arguments[0]` until told to quit."""
+    """Serve model number `arguments[1]` of the job directory `arguments[0]` until asked to quit."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:

@@ -41,7 +41,7 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
 
 
 def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is_better: bool) -> Verdict:
-    """Return what an estimated change says; the four verdicts of runs that may be compared (METHOD.md).
+    """Return what an estimated change says; the four verdicts of runs that may be compared (reports/METHOD.md).
 
     Args:
         change: the ratio or difference with its interval.

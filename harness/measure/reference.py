@@ -2,7 +2,7 @@
 
 The host runs the very file with the same runtime, in a process of its own, as the local machine does as a device. It
 yields to everything else (`nice`), since a device that is measured at this moment may be this very machine. What came
-out is kept by the digests of model, images and code, so a night that changes nothing computes nothing.
+out is kept by the digests of model, images and code, so a campaign that changes nothing computes nothing.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from harness.units import NS_PER_S
 #: Blocks of a window, and the most that neighbouring blocks may be believed to agree.
 _BLOCKS = 10
 _MOST_CORRELATED = 0.7
-#: Updates of the meter that a window's beginning is left out for: a reading tells of the time before it.
+#: Updates of the meter that a window's beginning is left out for: a reading is about the time before it.
 _LAGS = 1
 #: The share of a window that must be left between its uncertain ends.
 _LEAST_LEFT = 0.7
@@ -197,7 +197,7 @@ def _windows(event: EnergyPass) -> Mapping[str, EnergyWindow]:
 
 
 def _resolution(event: EnergyPass) -> float:
-    """Return the step of the meter, J or W: what it is said to tell, or the smallest step that it was seen to take."""
+    """Return the step of the meter, J or W: what it claims, or the smallest step that it was seen to take."""
     readings = np.concatenate([np.array(window.readings, np.float64) for window in _windows(event).values()])
     steps = np.diff(np.unique(readings))
     seen = float(steps.min()) if len(steps) else 0.0

@@ -34,7 +34,7 @@ from harness.units import NS_PER_S
 MARKED_SHARE = 0.2
 #: Nine rounds in ten slower than this, relative to the start: nothing of the device's own speed was seen.
 LOST_DRIFT = 3.0
-_TURNS = "baseline and variants took turns, so ratios hold better than absolute times"
+_TURNS = "(throttling or other work); baseline and variants took turns, so ratios hold better than absolute times"
 
 
 def measured_case(case: Case) -> MeasuredCase:
@@ -203,10 +203,10 @@ def slow(marked: float, slowdowns: FloatArray) -> tuple[Reason, ...]:
     found = []
     if marked > MARKED_SHARE:
         text = f"the processor ran more than {DRIFT:.0%} slower than at the start around {marked:.0%} of the rounds"
-        found.append(Reason(f"{text} (throttling or other work)", _TURNS))
+        found.append(Reason(f"{text} {_TURNS}"))
     if len(slowed) and slowed.mean() > MARKED_SHARE:
         text = f"in {slowed.sum()} of {len(slowed)} launches all models together ran up to {slowdowns.max():.0%} slower"
-        found.append(Reason(f"{text} than in the fastest (throttling or other work)", _TURNS))
+        found.append(Reason(f"{text} than in the fastest {_TURNS}"))
     return tuple(found)
 
 
@@ -243,7 +243,7 @@ def _notes(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, An
 
 
 def _spent(log: JobLog) -> dict[str, float]:
-    """Return what the whole job took: inferring, and the starts, loads, sentinels and pauses that METHOD mandates."""
+    """Return what the whole job took: inferring, and the starts, loads, sentinels and pauses of the method."""
     end, done = log.one(contract.TimedEnd), log.one(contract.Done)
     named = {key.removesuffix("_ns"): ns for key, ns in {**done.spent, "sentinel_ns": end.sentinel_ns}.items()}
     return {**{key: ns / NS_PER_S for key, ns in named.items()}, "pause": end.paused_s}

@@ -1,4 +1,4 @@
-"""What a job's arrays say, scenario by scenario (METHOD.md): the latency, and the figures that are each one's own.
+"""What a job's arrays say, scenario by scenario (reports/METHOD.md): the latency, and the figures that are its own.
 
 `latency_s` always is what the ratio with the baseline is made of: `single_stream` and `sustained`, one inference;
 `stream`, from the arrival of a frame to its answer; `offline`, one image of a batch.

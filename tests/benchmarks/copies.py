@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import binom
 
 from harness import lab
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Case, Comparison, Run
 from harness.store import Store
 from tests import small_models as small
@@ -50,11 +50,11 @@ def campaign(
 
     store = Store(f"sqlite:///{folder}/results.sqlite")
     settings = Settings(command="pytest", say=say, quick=quick)
-    conduct = Conduct(wanted, store, settings)
+    campaign = CampaignRunner(wanted, store, settings)
     try:
-        results = [conduct.future(case).result(3600) for case in wanted]
+        results = [campaign.future(case).result(3600) for case in wanted]
     finally:
-        conduct.stop()
+        campaign.stop()
         store.close()
     assert [result.outcome.message for result in results if result.run is None] == []
     return results

@@ -17,6 +17,7 @@ from devices.virtual import far, fleet
 from devices.virtual.fleet import Host
 from devices.virtual.openssh import Server
 from devices.virtual.requirements import require
+from harness import deploy
 from harness.deploy import placing, provision
 from harness.deploy.wheels import Target, bundle
 from harness.model import Device
@@ -101,7 +102,7 @@ def everything(connection: Connection, device: Device, wanted: dict[str, Path]) 
     """Return how long it takes until a device has all that a case needs; s."""
     started = time.monotonic()
     place = provision.workspace(connection, device)
-    provision.runtime(connection, device, place, RUNTIME)
+    deploy.runtime(connection, RUNTIME)
     placing.blobs(connection, device, place, wanted)
     return time.monotonic() - started
 
@@ -123,6 +124,26 @@ def test_a_device_that_has_everything_is_found_so_in_few_round_trips(host: Host,
     count = statistics.median(trips)
     print(f"\nround trips when nothing changed (agent, runtime, 20 files): {count:.1f} (bar: 5)")
     assert count < 5
+
+
+def test_a_command_on_a_far_host_takes_one_round_trip(host: Host) -> None:
+    near = ssh.connect(host.server.device())
+    with far.far(host.machine, round_trip_s=0.1) as wire:
+        distant = ssh.connect(host.at(wire.address).device())
+        distant.run(["sleep", "0.2"])
+        trips = [(command_s(distant) - command_s(near)) / 0.1 for _ in range(5)]
+        distant.close()
+    near.close()
+    count = statistics.median(trips)
+    print(f"\nround trips of one command: {count:.2f} (bar: 1.9)")
+    assert count < 1.9
+
+
+def command_s(connection: Connection) -> float:
+    """Return how long a command takes that does nothing; s."""
+    started = time.monotonic()
+    connection.run(["true"])
+    return time.monotonic() - started
 
 
 def pushes(connection: SshSession, source: Path, target: Path, *, zipped: bool) -> float:

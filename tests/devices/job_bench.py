@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from typing import Any
 import numpy as np
 import psutil
 
-from harness.deploy import provision
-from harness.deploy.placing import Workspace
+from devices.virtual.waiting import soon
+from harness import deploy
+from harness.agent import contract
+from harness.deploy import DeviceHandle
 from harness.model import Address, Device
-from harness.ports import Connection
-from harness.runners import python
-from harness.transports import local
 from tests import small_models as small
 
 PLAN: dict[str, Any] = {
@@ -32,15 +30,13 @@ PLAN: dict[str, Any] = {
 class Bench:
     """This machine with the agent and onnxruntime brought there, and small models to run."""
 
-    connection: Connection
-    device: Device
-    place: Workspace
+    handle: DeviceHandle
     runtime: str
     folder: Path
 
     def job(self, *models: str, hold: bool | str = "auto", **plan: Any) -> Path:
         """Write a job directory; it is not started."""
-        job = Path(self.place.root) / "jobs" / uuid.uuid4().hex[:12]
+        job = Path(self.handle.root) / "jobs" / uuid.uuid4().hex[:12]
         job.mkdir(parents=True)
         files = {name: str(self.folder / f"{name}.onnx") for name in models}
         runtime = {"runtime": "onnxruntime", "runtime_path": self.runtime}
@@ -53,11 +49,16 @@ class Bench:
 
     def start(self, job: Path) -> None:
         """Start a job; it runs by itself."""
-        python.start(self.connection, self.device, self.place.command, str(job))
+        deploy.runner(self.handle.device).start(self.handle, str(job))
 
     def follow(self, job: Path, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
-        """Yield a job's events from an offset on."""
-        return python.follow(self.connection, self.device, self.place.command, str(job), offset=offset)
+        """Yield a job's events from an offset on, as JSON holds them; each was read into its type."""
+        for behind, event in deploy.runner(self.handle.device).follow(self.handle, str(job), offset=offset):
+            yield behind, contract.plain(event)
+
+    def stop(self, job: Path) -> None:
+        """End a job."""
+        deploy.runner(self.handle.device).stop(self.handle, str(job))
 
     def run(self, job: Path) -> list[Mapping[str, Any]]:
         """Return the events of a job that has run to its end."""
@@ -71,9 +72,14 @@ def prepared(device_workdir: Path, folder: Path) -> Bench:
         make(folder / f"{make.__name__}.onnx")
     np.save(folder / "images.npy", small.samples()[0])
     device = Device("local", "workstation", Address("local"), workdir=str(device_workdir))
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
+    return bench_of(device, folder)
+
+
+def bench_of(device: Device, folder: Path) -> Bench:
+    """Bring a device's runner and onnxruntime there; `folder` holds models and images."""
+    handle = DeviceHandle(device)
+    deploy.prepare(handle)
+    return Bench(handle, deploy.runtime(handle, small.ONNXRUNTIME), folder)
 
 
 def of(events: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]]:
@@ -82,10 +88,8 @@ def of(events: Sequence[Mapping[str, Any]], kind: str) -> list[Mapping[str, Any]
 
 def wait_for(job: Path, word: bytes, *, within_s: float = 60) -> None:
     """Wait until the job has said `word`."""
-    ends_at = time.monotonic() + within_s
-    while not (job / "events.jsonl").exists() or word not in (job / "events.jsonl").read_bytes():
-        assert time.monotonic() < ends_at, "the job did not get there"
-        time.sleep(0.01)
+    events = job / "events.jsonl"
+    assert soon(lambda: events.exists() and word in events.read_bytes(), within_s=within_s), "the job did not get there"
 
 
 def conductor(job: Path) -> psutil.Process:

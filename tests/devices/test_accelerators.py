@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,37 @@ import pytest
 
 from harness import registry
 from harness.agent.process import Lost, Process
-from harness.model import Address, Case, Device, InputSpec, Load, Run, Suite, Task, Validity, Variant, Verdict
-from harness.results import accelerators
+from harness.model import Outcome, Run, Validity, Verdict
+from harness.page.publish import publish
 from harness.store import Store
 from tests import labs
+from tests.faults.campaigns import Night
+
+pytestmark = pytest.mark.usefixtures("no_jobs")
 
 ONNXRUNTIME = "onnxruntime==1.31.1"
 OPENVINO = "onnxruntime-openvino==1.24.1"
 LITERT = "ai-edge-litert==2.3.0"
 
 
-def measured(
-    folder: Path, accelerator: str, *, runtime: str = ONNXRUNTIME, more: str = ""
-) -> tuple[str, Mapping[str, Run]]:
-    """Run a quick campaign with an accelerator asked for; return what pytest said and the run of each variant."""
-    lab = labs.make(folder, more=more)
+def asking(
+    folder: Path,
+    accelerator: str,
+    *,
+    workdir: Path,
+    runtime: str = ONNXRUNTIME,
+    more: str = "",
+) -> Path:
+    """Make a lab whose suite asks for an accelerator.
+
+    Args:
+        folder: where the lab is made.
+        accelerator: of the suite's `[load]`.
+        workdir: of the device.
+        runtime: the device's only one.
+        more: TOML of further variants.
+    """
+    lab = labs.make(folder, more=more, workdir=workdir)
     suite, device = lab / "suites" / "small.toml", lab / "devices" / "here.toml"
     text = suite.read_text().replace("[load]\n", f'[load]\naccelerator = "{accelerator}"\n')
     if runtime == LITERT:
@@ -38,12 +55,23 @@ def measured(
         text = text.replace('"base.onnx"', '"resnet18.tflite"')
     suite.write_text(text)
     device.write_text(device.read_text().replace(ONNXRUNTIME, runtime))
-    done = labs.run_pytest(lab, "suites", "--device", "here", "--quick")
-    return done.stdout + done.stderr, {run.case.variant: run for run in store(lab).runs()}
+    return lab
 
 
-def store(lab: Path) -> Store:
-    return Store(f"sqlite:///{lab}/reports/results.sqlite")
+@dataclass(frozen=True)
+class Measured:
+    """What a quick campaign gave: the outcome of each variant, its run as it is stored, and the store."""
+
+    outcomes: Mapping[str, Outcome]
+    runs: Mapping[str, Run]
+    store: Store
+
+
+def measured(lab: Path) -> Measured:
+    night = Night(lab)
+    results = night.measure([lab / "suites" / "small.toml"])
+    outcomes = {name: result.outcome for name, result in results.items()}
+    return Measured(outcomes, {run.case.variant: run for run in night.store.runs()}, night.store)
 
 
 def site() -> str:
@@ -55,16 +83,15 @@ def site() -> str:
 
 
 @pytest.fixture(scope="module")
-def partly(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, Mapping[str, Run]]:
+def partly(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """Ask LiteRT for XNNPACK: it takes all of the float model, and leaves the int4 convolutions alone."""
+    int4 = labs.variant("int4", model="resnet18-int4.tflite")
     folder = tmp_path_factory.mktemp("xnnpack")
-    return folder, *measured(folder, "xnnpack", runtime=LITERT, more=labs.variant("int4", model="resnet18-int4.tflite"))
+    return measured(asking(folder, "xnnpack", workdir=device_workdir, runtime=LITERT, more=int4))
 
 
-def test_an_accelerator_that_is_there_runs_the_model_and_is_in_the_fingerprint(
-    partly: tuple[Path, str, Mapping[str, Run]],
-) -> None:
-    base = partly[2]["base"]
+def test_an_accelerator_that_is_there_runs_the_model_and_is_in_the_fingerprint(partly: Measured) -> None:
+    base = partly.runs["base"]
     assert base.validity is not Validity.INVALID
     assert base.case.accelerator == "xnnpack"
     assert base.fingerprint["accelerator_wanted"] == base.fingerprint["accelerator"] == "xnnpack"
@@ -72,23 +99,21 @@ def test_an_accelerator_that_is_there_runs_the_model_and_is_in_the_fingerprint(
     assert base.fingerprint["nodes_fell_back"] == 0
 
 
-def test_nodes_that_fell_back_are_counted_and_the_runs_stay_comparable(
-    partly: tuple[Path, str, Mapping[str, Run]],
-) -> None:
-    _, said, runs = partly
-    int4 = runs["int4"]
+def test_nodes_that_fell_back_are_counted_and_the_runs_stay_comparable(partly: Measured) -> None:
+    int4 = partly.runs["int4"]
     assert int4.validity is not Validity.INVALID
     # 19 convolutions, the last layer, and what dequantises the weights of each.
     assert int4.fingerprint["nodes_fell_back"] == 40
     assert int4.fingerprint["nodes"] == 55
-    assert "2 passed" in said
-    ratios = [c for c in store(partly[0]).comparisons(int4.campaign) if c.metric == "latency_ratio"]
+    assert {name: one.status for name, one in partly.outcomes.items()} == {"base": "passed", "int4": "passed"}
+    ratios = [c for c in partly.store.comparisons(int4.campaign) if c.metric == "latency_ratio"]
     assert [c.change is not None for c in ratios] == [True]
     assert ratios[0].verdict is not Verdict.INCOMPARABLE
 
 
-def test_the_report_says_which_accelerator_ran_and_what_fell_back(partly: tuple[Path, str, Mapping[str, Run]]) -> None:
-    page = next((partly[0] / "reports" / "html").glob("*.html")).read_text()
+def test_the_report_says_which_accelerator_ran_and_what_fell_back(partly: Measured, tmp_path: Path) -> None:
+    (campaign,) = partly.store.campaigns()
+    page = publish(partly.store, campaign, tmp_path, overrides=tmp_path / "none").read_text()
     assert "Accelerator asked for" in page
     assert re.search(r"Nodes that fell back to the processor.{0,200}int4: 40", page, re.DOTALL)
 
@@ -110,41 +135,43 @@ def test_the_report_says_which_accelerator_ran_and_what_fell_back(partly: tuple[
     ids=["takes no node", "is not there"],
 )
 def test_a_case_without_the_accelerator_it_asked_for_is_invalid_and_fails(
-    tmp_path: Path, accelerator: str, reason: str
+    tmp_path: Path, device_workdir: Path, accelerator: str, reason: str
 ) -> None:
-    said, runs = measured(tmp_path, accelerator)
-    (run,) = runs.values()
+    found = measured(asking(tmp_path, accelerator, workdir=device_workdir))
+    (run,) = found.runs.values()
     assert run.validity is Validity.INVALID
     assert len(run.reasons) == 1
     assert re.match(reason, run.reasons[0])
     assert run.fingerprint["accelerator_wanted"] == accelerator
     assert run.fingerprint["accelerator"] == "CPUExecutionProvider"
     assert run.fingerprint["nodes_fell_back"] == run.fingerprint["nodes"] > 0
-    assert "1 failed" in said
-    assert "the run is invalid" in said
+    assert found.outcomes["base"].status == "failed"
+    assert "the run is invalid" in found.outcomes["base"].message
 
 
-def test_a_provider_with_a_graph_compiler_of_its_own_runs_the_model(tmp_path: Path) -> None:
-    said, runs = measured(tmp_path, "OpenVINOExecutionProvider", runtime=OPENVINO)
-    fingerprint = runs["base"].fingerprint
-    assert runs["base"].validity is not Validity.INVALID, said
+def test_a_provider_with_a_graph_compiler_of_its_own_runs_the_model(tmp_path: Path, device_workdir: Path) -> None:
+    lab = asking(tmp_path, "OpenVINOExecutionProvider", workdir=device_workdir, runtime=OPENVINO)
+    base = measured(lab).runs["base"]
+    fingerprint = base.fingerprint
+    assert base.validity is not Validity.INVALID
     assert fingerprint["runtime"] == "onnxruntime-openvino"
     assert fingerprint["accelerator"] == "OpenVINOExecutionProvider"
     assert (fingerprint["nodes"], fingerprint["nodes_fell_back"]) == (1, 0)  # compiled into one
 
 
-def test_the_processor_may_be_asked_for_by_name(tmp_path: Path) -> None:
-    _, runs = measured(tmp_path, "CPUExecutionProvider")
-    assert runs["base"].validity is not Validity.INVALID
-    assert runs["base"].fingerprint["nodes_fell_back"] == 0
+def test_the_processor_may_be_asked_for_by_name(tmp_path: Path, device_workdir: Path) -> None:
+    base = measured(asking(tmp_path, "CPUExecutionProvider", workdir=device_workdir)).runs["base"]
+    assert base.validity is not Validity.INVALID
+    assert base.fingerprint["nodes_fell_back"] == 0
 
 
 def test_a_misspelt_accelerator_is_told_before_anything_is_measured(tmp_path: Path) -> None:
-    said, runs = measured(tmp_path, "XNNPACKExecutionProvider")
-    said = " ".join(said.split())
+    lab = asking(tmp_path, "XNNPACKExecutionProvider", workdir=tmp_path / "work")
+    done = labs.run_pytest(lab, "suites", "--device", "here", "--quick")
+    said = " ".join((done.stdout + done.stderr).split())
     assert "load.accelerator: no accelerator is called 'XNNPACKExecutionProvider'" in said
     assert "did you mean 'XnnpackExecutionProvider'?" in said
-    assert not runs
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_worker_that_loses_the_accelerator_it_had_is_put_out(tmp_path: Path) -> None:
@@ -162,17 +189,6 @@ def test_a_worker_that_loses_the_accelerator_it_had_is_put_out(tmp_path: Path) -
     finally:
         process.quit()
     assert caught.value.kind == "accelerator"
-
-
-def test_a_runner_that_does_not_say_what_ran_the_model_makes_the_case_invalid() -> None:
-    suite = Suite(
-        "s", "", {}, InputSpec(), Task("classification"), Load(accelerator="CUDAExecutionProvider"), "b", (), ()
-    )
-    device = Device("unit", "ultrasound", Address("local"), runner="native")
-    variant = Variant("b", "onnx", Path("b.onnx"), "", 0)
-    case = Case(suite, variant, device, "onnxruntime==1.31.1", "id")
-    says = accelerators.shortfall(case, [])
-    assert says.startswith("CUDAExecutionProvider was asked for, and the native runner has no accelerators; ")
 
 
 @pytest.mark.parametrize("name", registry.names("agent.runtimes"))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from harness.deploy.placing import Workspace
 
 from devices.virtual import armhf
 from devices.virtual.requirements import require
+from harness import deploy
 from harness.deploy import provision, wheels
-from harness.deploy.placing import Workspace
 from harness.deploy.wheels import NoWheel, Target
 from harness.errors import Unsupported
 from harness.measure import preflight
@@ -48,28 +49,28 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 @pytest.mark.slow_device
 def test_a_32_bit_board_is_known_by_its_abi_and_runs_the_agent(bench: Bench) -> None:
-    report = provision.survey(bench.connection, bench.device, bench.place)
-    assert bench.place.target == BOARD
-    assert str(bench.place.target) == "cp311 on armv7l with glibc 2.36"
-    assert "manylinux2014_armv7l" in bench.place.target.platforms
+    report = deploy.survey(bench.handle)
+    assert bench.handle.workspace.target == BOARD
+    assert str(bench.handle.workspace.target) == "cp311 on armv7l with glibc 2.36"
+    assert "manylinux2014_armv7l" in bench.handle.workspace.target.platforms
     assert report["fingerprint"]["architecture"] == "armv7l"
     assert report["fingerprint"]["soc"] == "ARMv7, emulated by qemu-arm"
 
 
 @pytest.mark.slow_device
 def test_a_runtime_starts_with_the_boards_own_numpy_and_check_says_so(bench: Bench) -> None:
-    found = {one.topic: one for one in preflight.survey(bench.connection, bench.device)}
+    found = {one.topic: one for one in preflight.survey(bench.handle)}
     assert found[small.TFLITE].says == "starts with numpy 1.24.2 (the device's own); accelerators: xnnpack"
 
 
 @pytest.mark.slow_device
 def test_a_board_without_numpy_is_told_where_it_comes_from(bench: Bench) -> None:
-    assert bench.connection.run(["mv", NUMPY, f"{NUMPY}.away"]).code == 0
+    assert bench.handle.run(["mv", NUMPY, f"{NUMPY}.away"]).code == 0
     try:
         with pytest.raises(Unsupported) as caught:
             provision.runtime(bench.connection, bench.device, bench.place, small.TFLITE)
     finally:
-        assert bench.connection.run(["mv", f"{NUMPY}.away", NUMPY]).code == 0
+        assert bench.handle.run(["mv", f"{NUMPY}.away", NUMPY]).code == 0
     assert str(caught.value) == (
         f"armhf: {small.TFLITE} needs numpy, of which there is no wheel for {BOARD}, and the device's Python has none "
         "of its own; run `apt install python3-numpy` there"

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import lab
-from harness.deploy import provision
+from harness import deploy, lab
+from harness.deploy import DeviceHandle, provision
 from harness.errors import LabError, MissingTool, Unsupported
 from harness.lab.devices import read_device
-from harness.measure.campaign import Conduct, Settings
+from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Address, Device, Run, Validity
 from harness.runners import benchmark_model
 from harness.store import Store
@@ -53,9 +53,9 @@ def measured(folder: Path, suite: Path) -> tuple[list[tuple[str, str, Run | None
     """Run a suite on the device `vendor`; return status, message and run of each case."""
     cases = lab.cases(lab.read_suite(suite), lab.select(folder, ["vendor"]))
     store = Store(f"sqlite:///{folder}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=lambda *_: None, quick=True))
-    results = [conduct.future(case).result(300) for case in cases]
-    conduct.stop()
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=lambda *_: None, quick=True))
+    results = [campaign.future(case).result(300) for case in cases]
+    campaign.stop()
     return [(result.outcome.status, result.outcome.message, result.run) for result in results], store
 
 
@@ -111,6 +111,21 @@ def test_what_the_tool_cannot_give_is_absent_with_the_reason(tool: Path, tmp_pat
     store.close()
 
 
+def test_a_tool_that_does_not_say_what_ran_the_model_makes_the_case_invalid(
+    tool: Path, tmp_path: Path, device_workdir: Path
+) -> None:
+    write_device(tmp_path, tool, workdir=device_workdir)
+    suite = suite_of(tmp_path)
+    suite.write_text(suite.read_text().replace("[load]\n", '[load]\naccelerator = "xnnpack"\n'))
+    ((status, message, _),), store = measured(tmp_path, suite)
+    (run,) = store.runs()
+    store.close()
+    assert run.validity is Validity.INVALID
+    assert run.reasons[0].startswith("xnnpack was asked for, and the benchmark_model runner has no accelerators; ")
+    assert status == "failed"
+    assert "the run is invalid" in message
+
+
 def test_a_broken_model_fails_its_case_with_the_tools_words_and_harms_no_other(
     tool: Path, tmp_path: Path, device_workdir: Path
 ) -> None:
@@ -141,19 +156,19 @@ def test_a_report_and_an_export_show_such_runs(tool: Path, tmp_path: Path, devic
 def test_a_tool_that_is_not_there_is_named(tmp_path: Path, device_workdir: Path) -> None:
     device = read_device(write_device(tmp_path, "/nowhere/benchmark_model", workdir=device_workdir))
     with pytest.raises(MissingTool, match=r"vendor: there is no /nowhere/benchmark_model on the device; put it there"):
-        provision.workspace(local.connect(device), device)
+        deploy.prepare(DeviceHandle(device))
     other = read_device(write_device(tmp_path, "/bin/true", workdir=device_workdir))
     with pytest.raises(MissingTool, match=r"/bin/true is no benchmark tool of LiteRT that is known here"):
-        provision.workspace(local.connect(other), other)
+        deploy.prepare(DeviceHandle(other))
 
 
 def test_a_runtime_for_other_formats_is_refused(tool: Path, tmp_path: Path, device_workdir: Path) -> None:
     device = read_device(write_device(tmp_path, tool, workdir=device_workdir))
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    assert provision.runtime(connection, device, place, small.LITERT) == ""
+    connection = DeviceHandle(device)
+    deploy.prepare(connection)
+    assert deploy.runtime(connection, small.LITERT) == ""
     with pytest.raises(Unsupported, match=r"vendor's tool runs \.tflite models and onnxruntime==1\.31\.1 others"):
-        provision.runtime(connection, device, place, small.ONNXRUNTIME)
+        deploy.runtime(connection, small.ONNXRUNTIME)
 
 
 def test_a_misspelled_setting_is_answered_with_the_right_one(tmp_path: Path) -> None:

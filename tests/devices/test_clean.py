@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.labs import make, run_pytest
+from tests.faults.campaigns import Night
+from tests.labs import make
 
 
 def edgeward(lab: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +26,7 @@ def entries(lab: Path) -> list[str]:
 
 def test_clean_takes_what_was_not_used_and_leaves_what_was(tmp_path: Path) -> None:
     lab = make(tmp_path)
-    assert run_pytest(lab, "suites", "--device", "here", "--quick").returncode == 0
+    assert Night(lab).measure([lab / "suites" / "small.toml"])["base"].outcome.status == "passed"
     used = entries(lab)
     stale = lab / "work" / "blobs" / ("0" * 64)
     stale.write_bytes(b"x" * 100_000)
@@ -39,8 +40,7 @@ def test_clean_takes_what_was_not_used_and_leaves_what_was(tmp_path: Path) -> No
 
     assert "entries removed" in edgeward(lab, "clean", "here", "--all").stdout
     assert entries(lab) == []
-    again = run_pytest(lab, "suites", "--device", "here", "--quick")
-    assert again.returncode == 0, again.stdout
+    assert Night(lab).measure([lab / "suites" / "small.toml"])["base"].outcome.status == "passed"
     assert entries(lab) == used
 
 

@@ -18,7 +18,7 @@ from onnx import helper
 from devices.virtual import fleet
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import give_up, require
-from harness import lab
+from harness import deploy, lab
 from harness.deploy import provision
 from harness.model import Device, Measurement
 from harness.results import footprint
@@ -37,7 +37,7 @@ PASSES = {
 
 def weighing(path: Path, size: int) -> Path:
     """Write the good model with `size` bytes of weights more, and as many of activations in an inference."""
-    nodes, weights = small._classifier("x", out="plain")
+    nodes, weights = small.classifier("x", out="plain")
     weights["heavy"] = np.random.default_rng(3).normal(0, 1, size // 4).astype(np.float32)
     weights["nothing"] = np.zeros((), np.float32)
     nodes += [
@@ -47,7 +47,7 @@ def weighing(path: Path, size: int) -> Path:
         helper.make_node("Mul", ["most", "nothing"], ["zero"]),
         helper.make_node("Add", ["plain", "zero"], ["logits"]),
     ]
-    return small._save(path, nodes, [small._input()], weights)
+    return small.save(path, nodes, [small.entrance_of()], weights)
 
 
 Metrics = dict[str, Measurement]
@@ -58,7 +58,7 @@ def measured(folder: Path, device: Device) -> tuple[Metrics, Metrics]:
     connection = (adb if device.address.scheme == "adb" else ssh).connect(device)
     try:
         place = provision.workspace(connection, device)
-        runtime = provision.runtime(connection, device, place, small.ONNXRUNTIME)
+        runtime = deploy.runtime(connection, small.ONNXRUNTIME)
         job = f"{place.root}/jobs/weights"
         models = []
         connection.run(["mkdir", "-p", job])

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from harness.deploy.link import Link, leased
 
 from devices.virtual.openssh import Server
 from harness import lab
-from harness.deploy.link import Link, leased
 from harness.errors import Busy
 from harness.leases import file as lease
 from harness.model import Address, Device

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness.deploy.placing import Workspace
 
 from devices.virtual.openssh import Server
 from harness.deploy import placing
-from harness.deploy.placing import Workspace
 from harness.ports import Connection
 from harness.runners import python
 from harness.transports import ssh

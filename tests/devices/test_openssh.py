@@ -7,7 +7,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from devices.virtual.openssh import Server, alive, make_key, openssh
+from devices.virtual.waiting import accepts, soon
 from harness.errors import Refused
 from harness.lab.devices import read_device
 from harness.model import Address, Device
@@ -29,8 +29,7 @@ def agent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     socket = folder / "agent.sock"
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL) as process:
         try:
-            while not socket.exists():
-                time.sleep(0.01)
+            assert soon(lambda: accepts(socket))
             monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
             yield
         finally:
@@ -55,10 +54,8 @@ def greeting(device: Device) -> str:
         connection.close()
 
 
-def test_the_server_starts_in_less_than_a_second_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    started = time.monotonic()
+def test_the_server_starts_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with openssh(tmp_path / "server") as server:
-        assert time.monotonic() - started < 1
         connection = ssh.connect(server.device())
         everyone = [server.pid, *server.sessions()]
         assert len(everyone) > 1
@@ -163,9 +160,8 @@ def test_what_a_login_shell_prints_does_not_reach_the_output(tmp_path: Path) -> 
 def test_a_command_is_killed_with_its_children_where_the_server_makes_no_process_groups() -> None:
     nap = f"61.{secrets.randbelow(10**9):09}"
     with subprocess.Popen(["sh", "-c", f"sh -c 'sleep {nap}; :' & sleep {nap}; :"]) as parent:
-        ends_at = time.monotonic() + 5
-        while len(family := psutil.Process(parent.pid).children(recursive=True)) < 3:
-            assert time.monotonic() < ends_at
+        assert soon(lambda: len(psutil.Process(parent.pid).children(recursive=True)) == 3)
+        family = psutil.Process(parent.pid).children(recursive=True)
         assert os.getpgid(parent.pid) == os.getpgid(0), "it leads a group: the test is void"
         subprocess.run(["sh", "-c", KILL, "sh", str(parent.pid)], check=True)
         assert parent.wait(5) == -signal.SIGKILL

@@ -11,16 +11,16 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from harness.deploy.link import Link
 from onnx import numpy_helper
 
 from devices.virtual.openssh import Server
 from harness import lab
 from harness.cli import cli
 from harness.cli.settings import Settings as CommandSettings
-from harness.deploy.link import Link
 from harness.errors import RecipeError, Unsupported
 from harness.measure import reference
-from harness.measure.campaign import Conduct, Settings, groups
+from harness.measure.campaign import CampaignRunner, Settings, groups
 from harness.measure.jobs import Group, load_samples
 from harness.measure.layers import Parting, compare_layers
 from harness.model import Address, Case
@@ -111,9 +111,9 @@ def test_every_run_says_how_far_it_is_from_the_host(
     openssh_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
     (case,) = lab.cases(lab.read_suite(suite), lab.select(tmp_path, ["far"]))
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    conduct = Conduct([case], store, Settings(command="pytest", say=lambda *_: None, quick=True))
-    assert conduct.future(case).result(180).error is None
-    conduct.stop()
+    campaign = CampaignRunner([case], store, Settings(command="pytest", say=lambda *_: None, quick=True))
+    assert campaign.future(case).result(180).error is None
+    campaign.stop()
     (run,) = store.runs()
     store.close()
     difference = run.measurements["reference_difference"]

@@ -13,19 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.deploy.placing import Workspace
 
 from devices.virtual.openssh import Server
-from harness import lab, registry
-from harness.deploy import provision, wheels
-from harness.deploy.placing import Workspace
+from harness import deploy, lab, registry
+from harness.deploy import DeviceHandle, provision, wheels
 from harness.deploy.wheels import Target
 from harness.errors import MissingTool, Unsupported
-from harness.measure.campaign import Conduct, Settings
+from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Address, Device
 from harness.ports import Connection
 from harness.runners import python
 from harness.store import Store
-from harness.transports import local
 from tests import small_models as small
 
 RUNTIMES = (small.ONNXRUNTIME, small.LITERT, small.TFLITE)
@@ -47,9 +46,9 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench(device_workdir: Path) -> Bench:
     device = Device("local", "workstation", Address("local"), workdir=str(device_workdir))
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    folders = {one: provision.runtime(connection, device, place, one) for one in RUNTIMES}
+    connection = DeviceHandle(device)
+    deploy.prepare(connection)
+    folders = {one: deploy.runtime(connection, one) for one in RUNTIMES}
     return Bench(connection, device, place, folders)
 
 
@@ -68,14 +67,14 @@ def answers(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Mapping[s
     ]
     spec = {"path": str(poison / "images.npy"), "layout": "NCHW", "scale": 1 / 255, "mean": [0.5], "std": [0.25]}
     plan = {"cold_starts": 1, "memory_starts": 0, "accuracy": True, "max_launches": 0, "deadline_s": 120}
-    job = Path(bench.place.root) / "jobs" / uuid.uuid4().hex[:12]
+    job = Path(bench.handle.workspace.root) / "jobs" / uuid.uuid4().hex[:12]
     job.mkdir(parents=True)
     what = {"schema": 1, "seed": 1, "models": models, "threads": 1, "input": spec, "meter": None, "plan": plan}
     (job / "job.json").write_text(json.dumps(what))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(poison))
-        python.start(bench.connection, bench.device, bench.place.command, str(job))
-        followed = python.follow(bench.connection, bench.device, bench.place.command, str(job), offset=0)
+        python.start(bench.connection, bench.device, bench.handle.workspace.command, str(job))
+        followed = python.follow(bench.connection, bench.device, bench.handle.workspace.command, str(job), offset=0)
         events = [event for _, event in followed]
     assert not [event for event in events if event["event"] == "error"]
     facts = {event["model"]: event["facts"] for event in events if event["event"] == "cold"}
@@ -104,7 +103,7 @@ def test_numpy_1_and_numpy_2_work_side_by_side_and_neither_is_the_hosts(answers:
     major = {one: facts["numpy"].split(".")[0] for one, (facts, _) in answers.items()}
     assert major == {small.ONNXRUNTIME: "2", small.LITERT: "2", small.TFLITE: "1"}
     seen = "import importlib.util as u; print([u.find_spec(n) for n in ('numpy', 'pytest', 'onnxruntime')])"
-    done = bench.connection.run([*bench.place.command[:-1], "-c", seen])
+    done = bench.handle.run([*bench.handle.workspace.command[:-1], "-c", seen])
     assert done.text == "[None, None, None]"
 
 
@@ -112,7 +111,7 @@ def test_a_version_that_does_not_exist_is_unsupported_with_the_remedy(bench: Ben
     with pytest.raises(Unsupported) as caught:
         provision.runtime(bench.connection, bench.device, bench.place, "onnxruntime==99.1")
     assert str(caught.value) == (
-        f"local: there is no wheel of onnxruntime==99.1 for {bench.place.target}; "
+        f"local: there is no wheel of onnxruntime==99.1 for {bench.handle.workspace.target}; "
         "name another version or runtime under runtimes"
     )
 
@@ -173,10 +172,10 @@ def test_a_damaged_file_of_an_installed_runtime_is_noticed_and_mended(bench: Ben
 
 @pytest.mark.parametrize("name", ["worker.py", "inventory.py", "__main__.py"])
 def test_a_damaged_file_of_the_agent_is_noticed_and_mended(bench: Bench, name: str) -> None:
-    path = Path(bench.place.command[-1]).with_name(name)
+    path = Path(bench.handle.workspace.command[-1]).with_name(name)
     good = digest(path)
     path.write_text("this is no Python")
-    assert provision.workspace(bench.connection, bench.device).command == bench.place.command
+    assert provision.workspace(bench.connection, bench.device).command == bench.handle.workspace.command
     assert digest(path) == good
 
 
@@ -189,9 +188,9 @@ def test_the_same_suite_runs_unchanged_here_and_on_a_server_that_had_nothing(
     own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME])
     cases = lab.cases(lab.read_suite(suite), lab.select(tmp_path, ["here", "far"]))
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=lambda *_: None, quick=True))
-    results = [conduct.future(case).result(180) for case in cases]
-    conduct.stop()
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=lambda *_: None, quick=True))
+    results = [campaign.future(case).result(180) for case in cases]
+    campaign.stop()
     assert [result.outcome.message for result in results] == [""] * 4
     assert {result.outcome.status for result in results} == {"passed"}
     outputs = {}

@@ -14,10 +14,11 @@ import pytest
 
 from devices.virtual import cpu_limit
 from devices.virtual.requirements import give_up
+from devices.virtual.waiting import soon
 from harness import lab
 from harness.agent.process import Process
 from harness.measure import campaign
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Run
 from harness.stats import throttling
 from harness.store import Store
@@ -118,10 +119,10 @@ def throttled(bench: Bench) -> tuple[int, int]:
         wait_for(job, b'"event": "start"')
         conductor(job).nice(-20)
         wait_for(job, b'"event": "timed"')
-        while not (held := processes_of(job, "work")) or not (job / "m0.latency.raw").exists():
-            time.sleep(0.01)
-        limit.hold(held[0].pid)
-        time.sleep(seconds / 2)
+        assert soon(lambda: processes_of(job, "work") and (job / "m0.latency.raw").exists(), within_s=60)
+        limit.hold(processes_of(job, "work")[0].pid)
+        # Halfway by the worker's own count of the time that it spent.
+        assert soon(lambda: raw(job, "latency", 1).sum() > seconds / 2 * 1e9, within_s=60)
         limit.slow(0.5)
         slowed_ns = time.monotonic_ns()
         events = [event for _, event in bench.follow(job)]
@@ -160,11 +161,11 @@ def measured(
     device = small.write_device(folder, "here", workdir=workdir, more="[limits]\ncooldown_s = 5\n")
     cases = lab.cases(lab.read_suite(suite), lab.select(folder, [device.stem]))
     store = Store(f"sqlite:///{folder}/results.sqlite")
-    conduct = Conduct(cases, store, Settings(command="pytest", say=lambda *_: None, quick=True))
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=lambda *_: None, quick=True))
     try:
-        return [conduct.future(case).result(240) for case in cases]
+        return [campaign.future(case).result(240) for case in cases]
     finally:
-        conduct.stop()
+        campaign.stop()
 
 
 def run_of(result: Result) -> Run:

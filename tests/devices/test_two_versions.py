@@ -10,8 +10,8 @@ from tests.labs import make, run_pytest, variant
 OLD, NEW = "onnxruntime==1.23.2", "onnxruntime==1.31.1"
 
 
-def test_two_versions_of_a_runtime_stand_side_by_side_in_one_report(tmp_path: Path) -> None:
-    lab = make(tmp_path, more=variant("int8"))
+def test_two_versions_of_a_runtime_stand_side_by_side_in_one_report(tmp_path: Path, device_workdir: Path) -> None:
+    lab = make(tmp_path, more=variant("int8"), workdir=device_workdir)
     device = lab / "devices" / "here.toml"
     device.write_text(device.read_text().replace(f'["{NEW}"]', f'["{OLD}", "{NEW}"]'))
     done = run_pytest(lab, "suites", "--device", "here", "--quick")

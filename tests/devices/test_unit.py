@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,11 +36,9 @@ def connection(closed: Unit) -> Iterator[Connection]:
     opened.close()
 
 
-def test_it_starts_in_less_than_two_seconds_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_it_starts_and_leaves_nothing_behind(tmp_path: Path) -> None:
     require(*unit.NEEDS)
-    started = time.monotonic()
     with unit.unit(tmp_path / "unit") as running:
-        assert time.monotonic() - started < 2
         ssh.connect(running.device()).close()
         everyone = [running.machine.pid, *(process.pid for process in running.machine.processes())]
         interface = Path("/sys/class/net") / running.machine.cable.interface

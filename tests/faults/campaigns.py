@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import lab
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.deploy.handle import PATIENCE_S
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.store import Store
 
 
@@ -22,9 +23,21 @@ class Night:
         self.store = Store(f"sqlite:///{self.folder}/results.sqlite")
 
     def measure(
-        self, suites: Sequence[Path], when: Callable[[str], None] = lambda _: None, *, resume: bool = False
+        self,
+        suites: Sequence[Path],
+        when: Callable[[str], None] = lambda _: None,
+        *,
+        resume: bool = False,
+        patience_s: float = PATIENCE_S,
     ) -> dict[str, Result]:
-        """Measure all cases, quickly, and return {variant: result}; `when` is given what is said, as it is said."""
+        """Measure all cases, quickly, and return {variant: result}.
+
+        Args:
+            suites: their files.
+            when: is given what is said, as it is said.
+            resume: whether only what an interrupted campaign left is measured.
+            patience_s: how long a lost device is looked for; s.
+        """
 
         def say(device: str, text: str) -> None:
             self.said.append(f"{device}: {text}")
@@ -32,8 +45,8 @@ class Night:
 
         devices = lab.select(self.folder, ["all"])
         cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
-        settings = Settings(command="pytest", say=say, quick=True, resume=resume)
-        campaign = Conduct(cases, self.store, settings)
+        settings = Settings(command="pytest", say=say, quick=True, resume=resume, patience_s=patience_s)
+        campaign = CampaignRunner(cases, self.store, settings)
         try:
             return {case.variant.id: campaign.future(case).result(300) for case in cases}
         finally:

@@ -6,8 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -18,7 +16,7 @@ import pytest
 from devices.virtual import adb_server
 from devices.virtual.openssh import small_disk
 from devices.virtual.phone import Phone
-from devices.virtual.waiting import soon
+from devices.virtual.waiting import runs, soon
 from harness.errors import DeviceError, OutOfSpace, Refused, TimedOut, Unreachable
 from harness.model import Address, Device
 from harness.ports import Connection
@@ -103,10 +101,8 @@ def test_an_emulator_that_hangs_is_offline(adb_port: int) -> None:
 def test_a_phone_that_froze_is_timed_out_though_adb_calls_it_a_device(own_phone: Phone, adb_port: int) -> None:
     adb.connect(own_phone.device()).close()
     own_phone.signal_adbd(signal.SIGSTOP)
-    started = time.monotonic()
     assert adb_server.state(adb_port, own_phone.serial) == "device"
     message = refusal(own_phone.device(), TimedOut, timeout_s=2)
-    assert time.monotonic() - started < 3
     assert f"{own_phone.serial} did not answer within 2 s; is it switched on, awake and in reach?" in message
     own_phone.signal_adbd(signal.SIGCONT)
     adb.connect(own_phone.device()).close()
@@ -117,7 +113,7 @@ def test_a_phone_back_in_reach_is_found_though_adb_holds_a_dead_link_to_it(own_p
     own_phone.machine.cable.cut()
     refusal(own_phone.device(), TimedOut, timeout_s=1)
     own_phone.signal_adbd(signal.SIGKILL)  # what the phone had of the link is gone, and it cannot say so
-    assert soon(own_phone.adbd)
+    assert soon(own_phone.listens)
     own_phone.machine.cable.mend()
     connection = adb.connect(own_phone.device())
     assert connection.run(["echo", "hello"]).text == "hello"
@@ -176,38 +172,38 @@ def test_adbd_killed_during_a_pull_leaves_no_half_file(own_phone: Phone, big_fil
 
 
 def test_adbd_killed_during_a_stream_is_unreachable_at_once(own_phone: Phone) -> None:
-    lines = adb.connect(own_phone.device()).stream(["sh", "-c", "echo first; sleep 76.5"], silence_s=30)
+    lines = adb.connect(own_phone.device()).stream(["sh", "-c", "echo first; sleep 76.5"], silence_s=3600)
     assert next(lines) == b"first"
-    started = time.monotonic()
     own_phone.signal_adbd(signal.SIGKILL)
     with pytest.raises(Unreachable, match=r"phone: the connection to .* was lost during `sh`"):
         next(lines)
-    assert time.monotonic() - started < 2
 
 
 def test_adbd_killed_during_a_run_is_unreachable_at_once(own_phone: Phone) -> None:
     connection = adb.connect(own_phone.device())
-    threading.Timer(0.3, own_phone.signal_adbd, [signal.SIGKILL]).start()
-    with pytest.raises(Unreachable, match=r"phone: the connection to .* was lost during `sleep`.*; check power and"):
-        connection.run(["sleep", "65.4"], timeout_s=30)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(connection.run, ["sleep", "65.4"], timeout_s=3600)
+        assert soon(lambda: runs("sleep", "65.4", among=own_phone.machine.processes()))
+        own_phone.signal_adbd(signal.SIGKILL)
+        with pytest.raises(
+            Unreachable, match=r"phone: the connection to .* was lost during `sleep`.*; check power and"
+        ):
+            running.result()
 
 
 def silent(
-    phone: Phone, use: Callable[[Connection], object], *, begun: Callable[[], object] = lambda: True, stall_s: float
+    phone: Phone, use: Callable[[Connection], object], *, begun: Callable[[], object], stall_s: float
 ) -> TimedOut:
     """Stop adbd without a word while a connection is used, once that has `begun`, and return how it ended."""
     connection = adb.connect(phone.device(stall_s=stall_s))
     with ThreadPoolExecutor(1) as pool:
         using = pool.submit(use, connection)
-        time.sleep(0.1)
         assert soon(begun)
         phone.signal_adbd(signal.SIGSTOP)
         with pytest.raises(TimedOut) as caught:
             using.result(timeout=15)
-    started = time.monotonic()
-    with pytest.raises(Unreachable):  # given up for good: the next user need not wait as well
-        connection.run(["true"], timeout_s=5)
-    assert time.monotonic() - started < 1
+    with pytest.raises(Unreachable, match="connect again"):  # given up for good: the next user need not wait as well
+        connection.run(["true"], timeout_s=3600)
     connection.close()
     return caught.value
 
@@ -225,54 +221,65 @@ def test_a_link_that_falls_silent_during_a_push_is_given_up_in_time(own_phone: P
 
 
 def test_a_link_that_falls_silent_during_a_run_is_given_up_in_time(own_phone: Phone) -> None:
-    error = silent(own_phone, lambda c: c.run(["sh", "-c", "sleep 0.5; echo late"], timeout_s=0.5), stall_s=0.5)
+    late = ["sh", "-c", "sleep 65.6; echo late"]
+
+    def begun() -> bool:
+        return runs("sleep", "65.6", among=own_phone.machine.processes())
+
+    error = silent(own_phone, lambda c: c.run(late, timeout_s=0.5), begun=begun, stall_s=0.5)
     assert "phone: `sh` did not end within 0.5 s" in str(error)
 
 
 def test_a_link_that_falls_silent_during_a_stream_is_given_up_in_time(own_phone: Phone) -> None:
-    error = silent(own_phone, lambda c: list(c.stream(TICKING, silence_s=0.5)), stall_s=0.5)
+    ticks = []
+
+    def listen(connection: Connection) -> None:
+        for tick in connection.stream(TICKING, silence_s=0.5):
+            ticks.append(tick)
+
+    error = silent(own_phone, listen, begun=lambda: ticks, stall_s=0.5)
     assert "phone: `sh` was silent for 0.5 s" in str(error)
 
 
 def test_a_cable_that_is_cut_during_a_run_is_given_up_in_time(own_phone: Phone, adb_port: int) -> None:
     connection = adb.connect(own_phone.device(stall_s=0.5))
-    threading.Timer(0.2, own_phone.machine.cable.cut).start()
-    started = time.monotonic()
-    with pytest.raises(TimedOut, match=r"phone: `sleep` did not end within 1 s and was given up"):
-        connection.run(["sleep", "65.3"], timeout_s=1)
-    assert time.monotonic() - started < 4
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(connection.run, ["sleep", "65.3"], timeout_s=1)
+        assert soon(lambda: runs("sleep", "65.3", among=own_phone.machine.processes()))
+        own_phone.machine.cable.cut()
+        with pytest.raises(TimedOut, match=r"phone: `sleep` did not end within 1 s and was given up"):
+            running.result()
     assert adb_server.state(adb_port, own_phone.serial) == "device", "adb noticed: the test is void"
 
 
 def test_a_command_on_a_silent_link_does_not_wait_for_ever_to_begin(own_phone: Phone) -> None:
     connection = adb.connect(own_phone.device(stall_s=0.5))
     own_phone.signal_adbd(signal.SIGSTOP)
-    started = time.monotonic()
     with pytest.raises(TimedOut, match=r"phone: `true` did not end within 0\.5 s"):
         connection.run(["true"], timeout_s=0.5)
-    assert time.monotonic() - started < 4
 
 
 def test_one_phone_that_froze_does_not_hold_up_the_other(own_phone: Phone, android: Phone) -> None:
     frozen, well = adb.connect(own_phone.device(id="frozen", stall_s=0.5)), adb.connect(android.device(id="well"))
     own_phone.signal_adbd(signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(frozen.run, ["true"], timeout_s=2)
-        started = time.monotonic()
+        waiting = pool.submit(frozen.run, ["echo", "thawed"], timeout_s=3600)
         assert [well.run(["echo", str(i)]).text for i in range(20)] == [str(i) for i in range(20)]
-        assert time.monotonic() - started < 2
-        with pytest.raises(TimedOut, match="frozen: "):
-            waiting.result(timeout=10)
+        assert not waiting.done(), "the phone was not frozen: the test is void"
+        own_phone.signal_adbd(signal.SIGCONT)
+        assert waiting.result().text == "thawed"
     well.close()
+    frozen.close()
 
 
 def test_a_connection_closed_by_another_thread_ends_what_runs_on_it(android: Phone) -> None:
     connection = adb.connect(android.device())
-    threading.Timer(0.3, connection.close).start()
-    started = time.monotonic()
-    with pytest.raises(Unreachable, match=r"phone: the connection to .* was closed"):
-        connection.run(["sleep", "65.2"], timeout_s=30)
-    assert time.monotonic() - started < 3
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(connection.run, ["sleep", "65.2"], timeout_s=3600)
+        assert soon(lambda: runs("sleep", "65.2", among=android.machine.processes()))
+        connection.close()
+        with pytest.raises(Unreachable, match=r"phone: the connection to .* was closed"):
+            running.result()
 
 
 def test_an_adb_server_killed_during_a_run_is_started_again(
@@ -284,12 +291,15 @@ def test_an_adb_server_killed_during_a_run_is_started_again(
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         kill = ["adb", "-P", str(port), "kill-server"]
         connection = adb.connect(android.device())
-        threading.Timer(0.3, subprocess.run, [kill], {"check": True, "timeout": 10}).start()
         try:
-            with pytest.raises(
-                Unreachable, match=r"together with the adb server of this host; run again, which starts"
-            ):
-                connection.run(["sleep", "65.1"], timeout_s=30)
+            with ThreadPoolExecutor(1) as pool:
+                running = pool.submit(connection.run, ["sleep", "65.1"], timeout_s=3600)
+                assert soon(lambda: runs("sleep", "65.1", among=android.machine.processes()))
+                subprocess.run(kill, check=True, timeout=10)
+                with pytest.raises(
+                    Unreachable, match=r"together with the adb server of this host; run again, which starts"
+                ):
+                    running.result()
             again = adb.connect(android.device())
             assert again.run(["echo", "hello"]).text == "hello"
             again.close()

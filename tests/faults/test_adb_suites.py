@@ -11,7 +11,7 @@ from devices.virtual.phone import Phone
 from devices.virtual.waiting import soon
 from harness import lab
 from harness.errors import Unsupported
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Validity
 from harness.store import Store
 from harness.transports import adb
@@ -36,7 +36,7 @@ class Night:
                 self.phone.signal_adbd(signal.SIGKILL)
 
         cases = lab.cases(lab.read_suite(suite), lab.select(self.folder, ["all"]))
-        campaign = Conduct(cases, self.store, Settings(command="pytest", say=say, quick=True))
+        campaign = CampaignRunner(cases, self.store, Settings(command="pytest", say=say, quick=True))
         try:
             return [campaign.future(case).result(180) for case in cases]
         finally:

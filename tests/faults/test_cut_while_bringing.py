@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 from devices.virtual.openssh import Server
 from devices.virtual.waiting import soon
-from harness.store import Store
+from tests.faults.campaigns import Night
 from tests.labs import make
 
 
@@ -30,15 +28,14 @@ def test_a_link_cut_while_a_runtime_is_pushed_is_made_again(tmp_path: Path, own_
 
     knife = threading.Thread(target=cut_while_pushed)
     knife.start()
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", "--device", "far", "--quick"]
-    done = subprocess.run(command, cwd=lab, capture_output=True, text=True, timeout=300, check=False)
+    (lab / "devices" / "here.toml").unlink()
+    night = Night(lab)
+    result = night.measure([lab / "suites" / "small.toml"])["base"]
     knife.join()
     assert len(cuts) == 2
-    assert "1 passed" in done.stdout, done.stdout
-    assert "far: link lost" in done.stdout
-    store = Store(f"sqlite:///{lab}/reports/results.sqlite")
-    (run,) = store.runs()
-    store.close()
+    assert result.outcome.status == "passed", result.outcome.message
+    assert any(text.startswith("far: link lost") for text in night.said)
+    (run,) = night.store.runs()
     assert run.validity.value in ("valid", "degraded")
     assert run.fingerprint["runtime_version"] == "1.31.1"
     assert not list((own_server.workdir / "jobs").iterdir())

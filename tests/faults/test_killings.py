@@ -8,7 +8,6 @@ import io
 import os
 import shutil
 import signal
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,11 @@ import psutil
 import pytest
 
 from devices.virtual.openssh import Server, small_disk
+from devices.virtual.waiting import soon
 from harness import lab
+from harness.deploy.handle import PATIENCE_S
 from harness.errors import DeviceError, MeasurementError, StoreError
-from harness.measure.campaign import Conduct, Result, Settings
+from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Address, Device
 from harness.runners import python
 from harness.store import Store
@@ -28,11 +29,26 @@ from harness.transports import local
 from tests import small_models as small
 
 
-def conduct(folder: Path, suites: list[Path], say: Callable[[str, str], None], store: Store) -> list[Result]:
-    """Measure all cases of some suites on all devices of a lab, in this process."""
+def conduct(
+    folder: Path,
+    suites: list[Path],
+    say: Callable[[str, str], None],
+    store: Store,
+    *,
+    patience_s: float = PATIENCE_S,
+) -> list[Result]:
+    """Measure all cases of some suites on all devices of a lab, in this process.
+
+    Args:
+        folder: of the lab.
+        suites: their files.
+        say: is given the device and what is said.
+        store: for the results.
+        patience_s: how long a lost device is looked for; s.
+    """
     devices = lab.select(folder, ["all"])
     cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
-    campaign = Conduct(cases, store, Settings(command="pytest", say=say, quick=True))
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True, patience_s=patience_s))
     try:
         return [campaign.future(case).result(180) for case in cases]
     finally:
@@ -96,8 +112,13 @@ def killings(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             os.kill(int(pid.read_text()), signal.SIGKILL)
         elif text.startswith("timed pass: launch 1") and killed == ["agent"]:
             killed.append("worker")
-            while not (second := [one for one in agents("work", device_workdir) if one.cmdline()[-1:] == ["1"]]):
-                time.sleep(0.01)
+            second: list[psutil.Process] = []
+
+            def started() -> bool:
+                second.extend(one for one in agents("work", device_workdir) if one.cmdline()[-1:] == ["1"])
+                return bool(second)
+
+            assert soon(started)
             second[0].kill()
 
     # Other tests drive the conductor by hand on this workdir and leave their jobs there.
@@ -144,9 +165,8 @@ def test_confidential_images_are_gone_after_a_run_and_after_a_failure(killings: 
 
 
 def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
-    own_server: Server, device_workdir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_server: Server, device_workdir: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("harness.deploy.link._PATIENCE_S", 0.0)
     suite = small.write_suite(tmp_path, "secret", ("good", small.good), confidential=True)
     own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
     here = Device("here", "workstation", Address("local"), workdir=str(device_workdir))
@@ -158,7 +178,7 @@ def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
                 os.kill(pid, signal.SIGKILL)
 
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    (result,) = conduct(tmp_path, [suite], say, store)
+    (result,) = conduct(tmp_path, [suite], say, store, patience_s=0.0)
     digest, _ = image_digests()
     assert isinstance(result.error, DeviceError)
     assert f"confidential images may be left at {device_workdir}/blobs/{digest}" in str(result.error)

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -98,11 +97,9 @@ def test_a_port_that_never_speaks_is_timed_out(openssh_server: Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         address = Address("ssh", host="127.0.0.1", port=port)
-        started = time.monotonic()
         message = refusal(
             Device("mute", "sbc", address, options=openssh_server.device().options), TimedOut, timeout_s=1
         )
-        assert time.monotonic() - started < 3
     assert f"127.0.0.1:{port} did not answer within 1 s; is it switched on" in message
 
 
@@ -122,9 +119,7 @@ def test_a_port_that_speaks_something_else_is_unreachable(openssh_server: Server
 
 def test_a_server_that_falls_silent_during_log_in_is_timed_out(own_server: Server) -> None:
     os.kill(own_server.pid, signal.SIGSTOP)
-    started = time.monotonic()
     message = refusal(own_server.device(), TimedOut, timeout_s=1)
-    assert time.monotonic() - started < 3
     assert "did not answer within 1 s" in message
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -28,18 +27,17 @@ def test_a_host_that_restarts_loses_one_job_which_resume_makes_up_for(tmp_path: 
     with fleet.fleet(tmp_path / "hosts", ["h1"]) as (host,):
         host.server.write_device(tmp_path, id="h1", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
         night = Night(tmp_path)
-        restarted: list[float] = []
+        restarted: list[str] = []
 
         def when(text: str) -> None:
             if text.startswith("timed pass: launch 1") and len(night.store.runs()) == 1 and not restarted:
-                restarted.append(time.monotonic())
+                restarted.append(text)
                 host.restart()
 
         results = night.measure(suites, when)
-        taken = time.monotonic() - restarted[0]
         assert isinstance(results["b"].error, MeasurementError)
         assert str(results["b"].error) == f"h1: {REBOOTED}"
-        print(f"\n{results['b'].error}\n{taken:.1f} s after the restart all that was left had been measured")
+        print(f"\n{results['b'].error}")
         assert [results[name].outcome.status for name in ("a", "c")] == ["passed", "passed"]
         assert {run.case.variant for run in night.store.runs()} == {"a", "c"}
         assert list((device_workdir / "jobs").iterdir()) == []
@@ -59,15 +57,15 @@ def test_a_board_that_is_reset_while_it_measures_is_waited_for_and_told_of(tmp_p
         file = board.write_device(tmp_path)
         file.write_text(board.device_toml(runtimes=[small.ONNXRUNTIME], runner="native") + "keepalive_s = 1\n")
         night = Night(tmp_path)
-        reset: list[float] = []
+        reset: list[str] = []
 
         def when(text: str) -> None:
             if text.startswith("cold pass 1") and not reset:
-                reset.append(time.monotonic())
+                reset.append(text)
                 board.reset()
 
         results = night.measure([suite], when)
-        print(f"\n{results['good'].error}\ntold {time.monotonic() - reset[0]:.1f} s after the reset")
+        print(f"\n{results['good'].error}")
         assert str(results["good"].error) == f"vm: {REBOOTED}"
         assert night.store.runs() == []
         connection = ssh.connect(board.device())

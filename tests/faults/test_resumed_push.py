@@ -8,11 +8,11 @@ import threading
 from pathlib import Path
 
 import pytest
+from harness.deploy.link import Link
 
 from devices.virtual.openssh import Server
 from devices.virtual.waiting import soon
 from harness.deploy import placing
-from harness.deploy.link import Link
 from harness.errors import Transient
 from harness.transports._copying import digest_of
 

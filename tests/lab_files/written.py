@@ -7,6 +7,7 @@ from pathlib import Path
 from harness import lab
 from harness.lab import ledger
 from harness.model import Case, Device, Suite
+from tests import labs
 
 DEVICE = """
 kind = "sbc"
@@ -23,24 +24,7 @@ min_battery_ratio = 0.3
 """
 
 
-SUITE = """
-title = "Lesions"
-[data]
-source = "npz"
-path = "data/test.npz"
-[data.input]
-layout = "NCHW"
-scale = 0.00392156862745098
-mean = [0.5]
-std = [0.25]
-[task]
-kind = "classification"
-positive = "solid"
-[load]
-threads = 2
-[baseline]
-id = "net-fp32"
-model = ["models/net.onnx", "models/net.tflite"]
+MORE = """
 [[variant]]
 id = "net-int8"
 recipe = "quantize_int8"
@@ -52,6 +36,14 @@ xfail = "slow here"
 sensitivity = { non_inferior_by = 0.03 }
 latency_p90_s = { max = 0.033 }
 """
+SUITE = labs.suite_toml(
+    title="Lesions",
+    data=labs.npz("data/test.npz"),
+    load="threads = 2",
+    baseline="net-fp32",
+    model=["models/net.onnx", "models/net.tflite"],
+    more=MORE,
+)
 
 
 def device(folder: Path, old: str = "", new: str = "", name: str = "pi5") -> Device:

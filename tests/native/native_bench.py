@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from devices.virtual.requirements import require
-from harness.deploy import provision
+from harness.deploy import DeviceHandle
 from harness.model import Address, Device
 from harness.native import build
-from harness.transports import local
 from tests import small_models as small
+from tests.devices import job_bench
 from tests.devices.job_bench import Bench
 
 #: A job that only takes outputs: no timing.
-OUTPUTS_ONLY = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
+OUTPUTS_ONLY: dict[str, Any] = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
 
 
 def checked_program(factory: pytest.TempPathFactory) -> Path:
@@ -33,7 +33,8 @@ def checked_program(factory: pytest.TempPathFactory) -> Path:
     if not program.exists():
         program.parent.mkdir()
         checks = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-        build.compile_program(["gcc", *build.FLAGS, *checks, "-DMIN_WINDOW_S=1.0", "-DMIN_UPDATES=10"], program)
+        brief = {"MIN_WINDOW_S": 1.0, "MIN_UPDATES": 10}
+        build.compile_program(["gcc", *build.FLAGS, *checks], program, changes=brief)
     return program
 
 
@@ -41,7 +42,9 @@ def checked_bench(bench: Bench, factory: pytest.TempPathFactory) -> Bench:
     """Return the bench of a native runner with its program replaced by the checked one."""
     # libonnxruntime keeps what it allocates once to the end of the process.
     command = ("env", "ASAN_OPTIONS=detect_leaks=0", str(checked_program(factory)))
-    return dataclasses.replace(bench, place=dataclasses.replace(bench.place, command=command))
+    handle = DeviceHandle(bench.handle.device)
+    handle.workspace = dataclasses.replace(bench.handle.workspace, command=command)
+    return dataclasses.replace(bench, handle=handle)
 
 
 def small_folder(made: Path) -> Path:
@@ -55,9 +58,7 @@ def small_folder(made: Path) -> Path:
 def bench_of(runner: str, workdir: Path, folder: Path) -> Bench:
     """Bring a runner and onnxruntime to this machine."""
     device = Device("local", "workstation", Address("local"), workdir=str(workdir), runner=runner)
-    connection = local.connect(device)
-    place = provision.workspace(connection, device)
-    return Bench(connection, device, place, provision.runtime(connection, device, place, small.ONNXRUNTIME), folder)
+    return job_bench.bench_of(device, folder)
 
 
 def change_job(job: Path, **changes: Any) -> Path:
@@ -87,9 +88,12 @@ def assert_same_bits(left: Any, right: Any) -> None:
 
 
 def shape_of(value: Any) -> Any:
-    """Return the keys of what was said and the kinds of its values, so that two voices can be compared."""
+    """Return the keys of an event and the kinds of its values, so that two runners can be compared.
+
+    A field that is None is the same as one that is left out.
+    """
     if isinstance(value, Mapping):
-        return {key: shape_of(item) for key, item in value.items()}
+        return {key: shape_of(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [shape_of(item) for item in value[:1]]
     return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__

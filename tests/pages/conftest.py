@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import stored_runs
 from playwright.sync_api import Browser, sync_playwright
 
 from harness import page
+from tests.pages import stored_runs
 
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",

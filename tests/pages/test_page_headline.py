@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import stored_runs
-
 from harness.model import Campaign, Estimate, Judgement, Outcome, Reason, Validity, Verdict
 from harness.page import Report
 from harness.page.headline import Headline, overall
+from tests.pages import stored_runs
 
 
 def sentence(report: Report) -> Headline:

@@ -9,41 +9,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness.store import Store
-from tests.labs import DEVICE, make, run_pytest, variant
+from tests.labs import device_toml, make, run_pytest, variant
 
 
 def two_devices(folder: Path) -> Path:
-    """Make a lab whose second device has twice the work to do."""
+    """Make a lab of two devices."""
     lab = make(folder, more=variant("int8") + variant("int4"))
     for name in ("quick", "thorough"):
-        (lab / "devices" / f"{name}.toml").write_text(DEVICE.format(workdir=lab / f"work-{name}"))
+        (lab / "devices" / f"{name}.toml").write_text(device_toml(workdir=lab / f"work-{name}"))
     (lab / "devices" / "here.toml").unlink()
     return lab
 
 
-def test_a_case_is_reported_when_its_device_ends_it_not_when_its_turn_comes(tmp_path: Path) -> None:
-    lab = two_devices(tmp_path)
-    # Collected before the quick one's, ended after it.
+@pytest.fixture(scope="module")
+def unequal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Measure on two devices, the second of which has more to do; what it does is collected before the first's."""
+    lab = two_devices(tmp_path_factory.mktemp("unequal"))
     chosen = ["suites/small.toml::int8@thorough", "suites/small.toml::int4@thorough", "suites/small.toml::base@quick"]
-    done = run_pytest(lab, *chosen, "--device", "all", "--quick")
+    return lab, run_pytest(lab, *chosen, "--device", "all", "--quick")
+
+
+def test_a_case_is_reported_when_its_device_ends_it_not_when_its_turn_comes(
+    unequal: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, done = unequal
     assert "3 passed" in done.stdout, done.stdout
     order = re.findall(r"^(\w+@\w+) passed", done.stdout, re.MULTILINE)
     assert order[0] == "base@quick"
     assert sorted(order[1:]) == ["int4@thorough", "int8@thorough"]
 
 
-def test_devices_work_at_the_same_time(tmp_path: Path) -> None:
-    lab = two_devices(tmp_path)
-    done = run_pytest(lab, "suites", "--device", "all", "--quick", "-k", "base")
-    assert "2 passed" in done.stdout, done.stdout
+def test_devices_work_at_the_same_time(unequal: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    lab, _ = unequal
     store = Store(f"sqlite:///{lab}/reports/results.sqlite")
-    first, second = store.runs()
+    runs = store.runs()
     store.close()
     # One machine stands in for both, so both jobs' clocks are the same clock.
-    spans = [(min(at), max(at)) for at in ([e["at_s"] for e in run.conditions.during] for run in (first, second))]
-    assert spans[0][0] < spans[1][1]
-    assert spans[1][0] < spans[0][1]
+    moments = {name: [e["at_s"] for run in runs if run.case.device == name for e in run.conditions.during]
+               for name in ("quick", "thorough")}  # fmt: skip
+    assert min(moments["quick"]) < max(moments["thorough"])
+    assert min(moments["thorough"]) < max(moments["quick"])
 
 
 def test_a_screen_shows_one_live_line_a_device(tmp_path: Path) -> None:

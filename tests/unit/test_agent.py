@@ -146,6 +146,7 @@ def test_a_timed_round_takes_at_least_its_minimum_and_its_duration_and_returns_w
     pause_s = 0.004
     for duration_s, minimum, least in ((0.0, 7, 7), (0.1, 3, 3)):
         started = time.monotonic_ns()
+        # A model that takes its time is what is timed here.
         samples, turn = worker.timed(lambda _: time.sleep(pause_s), [None], 0, int(duration_s * 1e9), minimum)
         wall = time.monotonic_ns() - started
         assert len(samples) == turn >= least
@@ -171,6 +172,7 @@ def test_the_median_is_the_median(values: list[int]) -> None:
     assert worker.median(array("q", values)) == pytest.approx(statistics.median(values))
 
 
+#: A processor that is slow part of the time: its pauses are the thing itself.
 TOGGLE = """
 import os, signal, sys, time
 os.nice(-10 if os.geteuid() == 0 else 0)
@@ -244,7 +246,9 @@ def test_memory_is_what_the_kernel_tells_others_of_this_process() -> None:
 
 
 def test_the_survey_says_what_the_device_is_and_how_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = time.time()
     assert survey.main([str(tmp_path)]) == 0
+    after = time.time()
     report = json.loads(capsys.readouterr().out)
     what, now = report["fingerprint"], report["conditions"]
     assert {"soc", "architecture", "cores", "memory_bytes", "os", "kernel", "python"} <= what.keys()
@@ -252,7 +256,7 @@ def test_the_survey_says_what_the_device_is_and_how_it_is(tmp_path: Path, capsys
     assert what["memory_bytes"] == pytest.approx(psutil.virtual_memory().total, rel=0.01)
     assert now["free_bytes"] == pytest.approx(psutil.disk_usage(str(tmp_path)).free, rel=0.05)
     assert now["available_bytes"] == pytest.approx(psutil.virtual_memory().available, rel=0.3)
-    assert abs(now["wall_s"] - time.time()) < 60
+    assert before <= now["wall_s"] <= after
     assert report["clock"]["resolution_s"] <= 1e-6
     assert report["can"]["vm_hwm"] is True
     assert all(value is not None for value in (*what.values(), *now.values()))

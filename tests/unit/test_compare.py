@@ -319,9 +319,16 @@ def test_every_metric_has_a_statistic_or_says_why_not() -> None:
     assert stats.statistic(FASTER, "speed")[2] == "there is no metric 'speed'"
 
 
-def test_every_name_of_the_accept_paragraph_is_in_the_vocabulary() -> None:
-    costs = "load_s first_inference_s latency_p50_s latency_p90_s latency_p99_s peak_memory_bytes energy_j size_bytes"
-    ratios = "latency_ratio memory_ratio energy_ratio size_ratio"
-    assert all(METRICS[name].kind == "cost" and METRICS[name].rules == ("max",) for name in costs.split())
-    assert all(METRICS[name].kind == "ratio" and METRICS[name].rules == ("max",) for name in ratios.split())
-    assert METRICS["sensitivity"].rules == ("min", "non_inferior_by")
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_is_judged_by_its_own_rules_and_by_no_other(name: str) -> None:
+    for rule in ("max", "min", "non_inferior_by"):
+        _, message = judged(FASTER, name, rule, 1.0)
+        assert (f"'{rule}' cannot be judged" in message) == (rule not in METRICS[name].rules), message
+
+
+@pytest.mark.parametrize("name", ["latency_p90_s", "peak_memory_bytes", "size_bytes", "latency_ratio", "memory_ratio"])
+def test_a_maximum_is_passed_from_its_own_figure_on_and_missed_below_it(name: str) -> None:
+    assert judged(FASTER, name, "max", 1e12)[0]
+    passed, message = judged(FASTER, name, "max", 1e-12)
+    assert not passed
+    assert "exceeds the maximum" in message

@@ -44,10 +44,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     for name, runs in nights.items():
         made.add_campaign(Campaign(name, runs[0].started_at, "pytest suites --device pi5", {"us": dict(SUITE)}))
         for run in runs:
-            made.add_run(run)
+            made.add_case(name, run, ())
     other = replace(BASELINE, id="d1", campaign="ee33", case=replace(BASE_CASE, suite="ct", id="suites/ct.toml::a@pi5"))
     made.add_campaign(Campaign("ee33", other.started_at, "pytest suites --device pi5", {"ct": dict(SUITE)}))
-    made.add_run(other)
+    made.add_case("ee33", other, ())
     yield made
     made.close()
 

@@ -1,4 +1,4 @@
-"""The export has exactly the shape that FORMATS.md promises to other programs."""
+"""The export has exactly the shape that suites/README.md promises to other programs."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def exactly(**properties: Any) -> dict[str, Any]:
 
 
 TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
-#: FORMATS.md, "export --format json", written as a schema: these keys and no others.
+#: suites/README.md, `edgeward export --format json`, written as a schema: these keys and no others.
 FORMAT = exactly(
     schema={"const": 1},
     edgeward=TEXT,

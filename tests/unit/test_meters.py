@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 
 import psutil
 import pytest
+from harness.deploy.placing import Workspace
 
+from devices.virtual.waiting import soon
 from harness import agent, registry
 from harness.agent import energy
 from harness.agent.meters import command, hwmon, power_supply
-from harness.deploy.placing import Workspace
 from harness.deploy.wheels import Target
 from harness.errors import LabError
 from harness.measure import preflight
@@ -66,7 +66,7 @@ class Sensor:
             part.replace(self.folder / channel)
 
 
-#: Prints what a file holds, fifty times a second, and flushes.
+#: Prints what a file holds, fifty times a second, and flushes: the rate of a meter, which is what is read here.
 TELL = "import sys,time\nwhile True: print(open(sys.argv[1]).read().strip(), flush=True); time.sleep(0.02)"
 
 
@@ -163,8 +163,14 @@ def test_a_running_program_is_read_at_its_newest_line(tmp_path: Path) -> None:
     meter = command.Meter(options("command", argv=printing(TELL, str(file))))
     assert meter.read() == 4.25
     file.write_text("2.5")
-    time.sleep(0.5)  # it printed 25 lines meanwhile, and all but the last are history
-    assert meter.read() == 2.5
+    assert soon(lambda: meter.read() == 2.5)
+    meter.close()
+
+
+def test_of_a_programs_many_lines_all_but_the_newest_are_history() -> None:
+    meter = command.Meter(options("command", argv=["sh", "-c", "seq 1 100000; exec sleep 60"]))
+    # Whoever read a line a time would be minutes behind.
+    assert soon(lambda: meter.read() == 100_000)
     meter.close()
 
 
@@ -177,22 +183,19 @@ def test_a_line_that_is_no_number_of_watts_is_refused_by_name(line: str, mode: s
 
 
 def test_a_bad_line_in_the_middle_of_a_window_is_not_bridged() -> None:
+    # A meter's rate again: the bad line comes after half a second.
     script = "import time\nfor i in range(60): print('1.5' if i < 30 else 'ERR 7', flush=True); time.sleep(0.02)"
     assert "printed 'ERR 7', which is no number of watts" in refused(printing(script))
 
 
 def test_a_program_that_falls_silent_is_refused_at_its_deadline() -> None:
-    started = time.monotonic()
     says = refused(["sh", "-c", "echo 1.5; exec sleep 60"], deadline_s=0.5)
     assert "sh printed no line for 0.5 s; it must flush every line" in says
-    assert time.monotonic() - started < 10
 
 
 def test_a_program_that_never_speaks_is_refused_before_anything_runs() -> None:
-    started = time.monotonic()
     assert "printed no line for 0.3 s" in refused(["sleep", "60"], deadline_s=0.3)
     assert "did not end within 0.3 s" in refused(["sleep", "60"], mode="once", deadline_s=0.3)
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("mode", ["stream", "once"])

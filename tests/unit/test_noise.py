@@ -43,7 +43,8 @@ def bursty(rng: np.random.Generator) -> FloatArray:
 
 def drifting(rng: np.random.Generator) -> FloatArray:
     # Each model meets the same drift; which of the two leads within a launch is random.
-    return rng.normal(size=LAUNCHES) + np.linspace(0, 3, LAUNCHES) * rng.choice([-1.0, 1.0], LAUNCHES)
+    drift: FloatArray = np.linspace(0, 3, LAUNCHES) * rng.choice([-1.0, 1.0], LAUNCHES)
+    return rng.normal(size=LAUNCHES) + drift
 
 
 @pytest.mark.parametrize("noise", [normal, heavy, very_heavy, bursty, drifting])

@@ -50,7 +50,7 @@ def test_our_bound_is_the_very_sample_that_loadgen_reports(q: float, queries: in
     samples = found.samples_ns
     assert len(samples) == queries
     reported = found.number(rf"stopping {q * 100:.1f}th percentile estimate: (\d+)")
-    assert stats.percentile_bound(samples, q) == reported
+    assert stats.percentile_bound(samples.astype(np.float64), q) == reported
     above = found.number(r"Would discard (\d+) highest")
     assert samples[queries - 1 - above] == reported, "what LoadGen discards lies above what it reports"
     by_rank = stats.percentile_bound(np.arange(float(queries)), q)
@@ -62,7 +62,7 @@ def test_our_plain_percentile_lies_beside_loadgens_which_takes_the_next_sample_i
     q: float, tmp_path: Path
 ) -> None:
     found = told(tmp_path, 1000, q)
-    samples, ours = found.samples_ns, stats.percentile(found.samples_ns, q)
+    samples, ours = found.samples_ns, stats.percentile(found.samples_ns.astype(np.float64), q)
     theirs = found.percentiles_ns[q * 100]
     index = int(1000 * q)
     assert theirs == samples[index]

@@ -30,6 +30,7 @@ from harness.ports import Build
 from harness.recipes import _onnx_tools, prune_magnitude, quantize_int4, quantize_int8
 from harness.recipes._inputs import prepare
 from harness.variants.build import build_suite
+from tests import labs
 
 SUITES = Path(__file__).resolve().parents[2] / "suites"
 MODELS = SUITES / "models"
@@ -189,24 +190,11 @@ def test_a_damaged_parent_is_named_and_nothing_is_left_behind(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["broken.onnx"]
 
 
-LITTLE = """
-title = "Little"
-[data]
-source = "phantom"
-train = 30
-test = 9
-[data.input]
-layout = "NCHW"
-scale = 0.00392156862745098
-mean = [0.5]
-std = [0.25]
-[task]
-kind = "classification"
-positive = "solid"
-[baseline]
-id = "base"
-model = "base.onnx"
-source = "make.py"
+LITTLE = labs.suite_toml(
+    title="Little",
+    data='source = "phantom"\ntrain = 30\ntest = 9',
+    load="threads = 1",
+    more="""source = "make.py"
 [[variant]]
 id = "sparse"
 recipe = "prune_magnitude"
@@ -215,7 +203,8 @@ id = "small"
 recipe = "quantize_int4"
 [accept]
 latency_ratio = { max = 2.0 }
-"""
+""",
+)
 
 
 @pytest.fixture
