@@ -7,8 +7,9 @@ BIN := .venv/bin
 SYSTEM ?= yes
 # Most tests wait for a device, so two run side by side.
 PARALLEL := -n 2 --dist=loadfile
-# Tests that start no device, no server and no browser. test_house.py runs what `make lint` and `make type` run.
-PURE := tests/unit tests/lab_files --ignore=tests/unit/test_house.py
+# Tests that start no device, no server and no browser, but for two: test_house.py runs what `make lint` and `make type`
+# run, and test_noise.py counts errors of intervals in thousands of trials for more than a minute.
+PURE := tests/unit tests/lab_files --ignore=tests/unit/test_house.py --ignore=tests/unit/test_noise.py
 
 # Shown at the end of a campaign by pytest-benchmark, which knows more columns.
 COLUMNS_SHOWN := median,iqr,min,max,rounds

@@ -1,6 +1,6 @@
 """Whether a model's file is in the system's page cache, and how it gets there or out: neither needs root.
 
-A file of one's own may be dropped from the cache with posix_fadvise, and mincore tells which of its pages are there.
+A file of one's own may be dropped from the cache with posix_fadvise, and mincore shows which of its pages are there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def evict(path: str) -> dict[str, Any]:
         return {"page_cache": "unknown", "absent": f"the model file cannot be dropped from the page cache: {error}"}
     share = resident(path)
     if share is None:
-        return {"page_cache": "unknown", "absent": "the system does not tell what is in its page cache"}
+        return {"page_cache": "unknown", "absent": "the system does not show what is in its page cache"}
     if share > EVICTED:
         kept = f"the system keeps {100 * share:.0f} % of the model file in its page cache"
         return {"page_cache": "warm", "absent": f"{kept}: its file system lies in memory, or another process uses it"}
@@ -50,10 +50,10 @@ def evict(path: str) -> dict[str, Any]:
 
 
 def resident(path: str) -> float | None:
-    """Return the share of a file's pages that are in the page cache, or None where the system does not tell.
+    """Return the share of a file's pages that are in the page cache, or None where the system does not show it.
 
-    To look brings nothing in. Since Linux 5.2 mincore tells of files that one owns or may write; of others it says that
-    all is there, so that they never count as evicted.
+    To look brings nothing in. Since Linux 5.2 mincore is right about files that one owns or may write; of others it
+    says that all is there, so that they never count as evicted.
     """
     try:
         import ctypes

@@ -152,7 +152,7 @@ def main(arguments: list[str]) -> int:
         (folder / contract.CLAIM_FOLDER).mkdir()
     except FileExistsError:
         return 0  # Started twice: the answer to the first start was lost with the link.
-    # Written before anything that a follower waits for: it tells him whom to watch.
+    # Written before anything that a follower waits for: it names the process to watch.
     part = folder / "pid.part"
     part.write_text(str(os.getpid()))
     part.replace(folder / contract.PID_FILE)

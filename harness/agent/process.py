@@ -112,7 +112,7 @@ class Process:
         raise Lost("died", f"the process ended with code {code}: {tail}")
 
     def _killed(self, peak_bytes: int) -> Lost:
-        """Return who sent SIGKILL, as far as the kernel tells: itself for want of memory, or somebody else."""
+        """Return who sent SIGKILL, as far as the kernel shows: itself for want of memory, or somebody else."""
         now = limits.kills()
         if not now or not self._kills:
             return Lost("killed", "the process was killed by SIGKILL, perhaps for want of memory")

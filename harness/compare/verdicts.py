@@ -41,7 +41,7 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
 
 
 def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is_better: bool) -> Verdict:
-    """Return what an estimated change says; the four verdicts of runs that may be compared (METHOD.md).
+    """Return what an estimated change says; the four verdicts of runs that may be compared (reports/METHOD.md).
 
     Args:
         change: the ratio or difference with its interval.
@@ -111,7 +111,14 @@ def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
 def accuracy_change(
     info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]
 ) -> tuple[Estimate | None, list[Reason]]:
-    """Return run minus baseline in one accuracy, paired on the same images, and what must be said about it."""
+    """Return run minus baseline in one accuracy, paired on the same images, and what must be said about it.
+
+    Args:
+        info: the metric.
+        baseline: the run of the baseline.
+        run: the run of the variant.
+        suite: plain values as in `Campaign.suites`.
+    """
     for role, one in zip(ROLES, (baseline, run), strict=True):
         if one.outputs is None or one.labels is None or len(one.labels) == 0:
             return None, [Reason(f"the {role} has no stored outputs to pair with")]

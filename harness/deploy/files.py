@@ -20,7 +20,7 @@ from harness.ports import Handle, Workspace
 
 #: A file larger than this is sent in pieces.
 PIECE_BYTES = 16_000_000
-#: The first piece is small: it tells how fast the link is, and so whether the others go compressed.
+#: The first piece is small: it shows how fast the connection is, and so whether the others go compressed.
 FIRST_BYTES = 1_000_000
 
 #: How many files are on their way to a device at the same time.

@@ -30,12 +30,12 @@ class DeviceHandle:
     """What the house holds of a device: the device file's noun, its connection and its workspace.
 
     Commands and copies reconnect and are repeated when the connection is lost; so is a whole function that is marked
-    `persistent`, from its beginning. Only Transient errors are worth that. One thread uses a handle for steps; any
+    `persistent`, from its beginning. Only Transient errors are retried. One thread uses a handle for steps; any
     thread may `interrupt` it.
 
     Args:
         device: the noun.
-        say: is told when the connection is lost and made again.
+        say: called with a line when the connection is lost and made again, and with what is being done.
         timeout_s: longest time for opening the connection, s.
         patience_s: how long a lost connection is tried again, s.
 
@@ -59,7 +59,7 @@ class DeviceHandle:
         self._workspace: Workspace | None = None
         self._root = ""
         self._in_step = False
-        self._hopeless = False
+        self._gave_up = False
         self._interrupted = threading.Event()
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class DeviceHandle:
     def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
         """Run `argv` and wait, as `harness.ports.Connection.run` does; repeated when the connection is lost.
 
-        What must not be done twice belongs into a command that can tell, as every command of the harness can.
+        A command must therefore bear being run twice, as every command of the harness does.
         """
         return self.retry(lambda: self._connection.run(argv, timeout_s=timeout_s, stdin=stdin))
 
@@ -144,24 +144,24 @@ class DeviceHandle:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def reconnect(self) -> None:
-        """Open the connection again, trying for a while, but once only if that was in vain before.
+        """Open the connection again, trying for a while, but only once if that failed before.
 
         Raises:
             Transient: what the last try raised.
             Stable: the device is there and does not let us in any more; that is not tried again.
         """
         self._connection.close()
-        ends_at = time.monotonic() + (0.0 if self._hopeless else self._patience_s)
+        ends_at = time.monotonic() + (0.0 if self._gave_up else self._patience_s)
         while True:
             try:
                 self._connection = self._transport.connect(self.device, timeout_s=self._timeout_s)
             except Transient:
                 if self.interrupted or time.monotonic() >= ends_at:
-                    self._hopeless = True
+                    self._gave_up = True
                     raise
                 self._interrupted.wait(_RECONNECT_S)
             else:
-                self._hopeless = False
+                self._gave_up = False
                 return
 
     def ensure_connected(self) -> None:

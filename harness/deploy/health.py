@@ -10,7 +10,7 @@ from typing import Final
 
 from harness.deploy.handle import DeviceHandle
 
-#: Prints the kernel's boot id, and when its process 1 began, so that a container which is a device can be told from
+#: Prints the kernel's boot id, and when its process 1 began, so that a container which is a device differs from
 #: what it was before. What cannot be read is left out.
 _BOOT_ID: Final = """
 read -r boot < /proc/sys/kernel/random/boot_id

@@ -1,4 +1,4 @@
-"""How the cases that share a device, a suite and a runtime are measured: one job, every phase of METHOD, one baseline.
+"""How the cases of one device, suite and runtime are measured: one job, one baseline, every phase of reports/METHOD.md.
 
 All variants take turns with their baseline in one job, so the baseline is measured once. The host follows without
 polling and decides when a ratio is known. A case is given on as soon as its own measurement is complete, which with a
@@ -38,7 +38,7 @@ _LOSSES = 10
 class Found:
     """What a case gave: a Run, or the error that is this case's alone.
 
-    `final` is False for a run that was given before the job's end: it comes once more, with what only the end tells.
+    `final` is False for a run that was given before the job's end: it comes once more, with what only the end shows.
     """
 
     case: Case
@@ -260,7 +260,7 @@ def _ended(handle: DeviceHandle, log: JobLog, error: MeasurementError) -> Measur
 
 
 def _decide(group: Group, handle: DeviceHandle, folder: str, log: JobLog, decided: set[int]) -> None:
-    """Tell the conductor which models are known well enough; it takes note before the next launch."""
+    """Mark for the conductor which models are known well enough; it looks before the next launch."""
     launches = len(log.all(contract.Launch))
     fresh = {i for i in range(len(group.cases)) if i not in decided and known(group, log, i)}
     decided |= fresh

@@ -68,7 +68,7 @@ def is_read_here(device: Device) -> bool:
 
 
 def for_job(device: Device) -> dict[str, Any] | None:
-    """Return what a job is told of the device's meter."""
+    """Return what a job holds of the device's meter."""
     if device.meter is None:
         return None
     if is_read_here(device):

@@ -203,7 +203,10 @@ def _cut(outputs: Floats, names: Sequence[str], file: Path) -> dict[str, Floats]
     rows = outputs.reshape(len(outputs), -1)
     sizes = rows[:, : len(names)].astype(np.int64)
     if (sizes != sizes[0]).any() or sizes[0].sum() + len(names) != rows.shape[1]:
-        raise MeasurementError(f"{file.name}: the tensors' sizes differ between samples, they cannot be told apart")
+        raise MeasurementError(
+            f"{file.name}: the tensors' sizes differ between samples",
+            remedy="they cannot be compared: name another variant",
+        )
     ends = len(names) + np.cumsum(sizes[0])
     return {name: rows[:, end - size : end] for name, size, end in zip(names, sizes[0], ends, strict=True)}
 

@@ -2,7 +2,7 @@
 
 The host runs the very file with the same runtime, in a process of its own, as the local machine does as a device. It
 yields to everything else (`nice`), since a device that is measured at this moment may be this very machine. What came
-out is kept by the digests of model, images and code, so a night that changes nothing computes nothing.
+out is kept by the digests of model, images and code, so a campaign that changes nothing computes nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,13 @@ class Library:
             self._handle.interrupt()
 
     def references(self, group: Group, samples: Samples, say: Callable[[str], None]) -> dict[str, Reference]:
-        """Return model digest -> what the host says of the test split, for every model of a group that can be run."""
+        """Return model digest -> what the host says of the test split, for every model of a group that can be run.
+
+        Args:
+            group: whose models they are.
+            samples: the test split.
+            say: called with a line when something is computed.
+        """
         if not deploy.runner(group.device).OUTPUTS:
             return {}
         with inputs_file(samples) as inputs, self._turn:

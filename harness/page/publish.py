@@ -22,12 +22,12 @@ def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path) 
     Raises:
         StoreError: the folder cannot be written.
     """
-    report = page.Report(
-        campaign=campaign,
-        runs=tuple(store.runs(campaign=campaign.id)),
-        comparisons=tuple(store.comparisons(campaign.id)),
-        outcomes=tuple(store.outcomes(campaign.id)),
-    )
+    outcomes = store.outcomes(campaign.id)
+    named = {outcome.run for outcome in outcomes}
+    judged = {outcome.case for outcome in outcomes if outcome.run}
+    # A baseline that was measured again for what --resume found left is a second run of a case: the judged one counts.
+    runs = [run for run in store.runs(campaign=campaign.id) if run.id in named or run.case.id not in judged]
+    report = page.Report(campaign, tuple(runs), tuple(store.comparisons(campaign.id)), tuple(outcomes))
     html = page.render(report, overrides=overrides if overrides.is_dir() else None)
     target = folder / f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}.html"
     part = target.with_suffix(".part")

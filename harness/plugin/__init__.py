@@ -26,7 +26,7 @@ _STATE: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of FORMATS."""
+    """Add the options that measuring takes."""
     group = parser.getgroup("edgeward", "measuring model variants on devices")
     group.addoption("--device", action="append", default=[], metavar="ID", help="device id, tag:TAG or all; repeatable")
     group.addoption("--lab", metavar="DIR", help="folder with devices/ and suites/ (default: the nearest at or above)")

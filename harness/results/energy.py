@@ -33,7 +33,7 @@ from harness.units import NS_PER_S
 #: Blocks of a window, and the most that neighbouring blocks may be believed to agree.
 _BLOCKS = 10
 _MOST_CORRELATED = 0.7
-#: Updates of the meter that a window's beginning is left out for: a reading tells of the time before it.
+#: Updates of the meter that a window's beginning is left out for: a reading is about the time before it.
 _LAGS = 1
 #: The share of a window that must be left between its uncertain ends.
 _LEAST_LEFT = 0.7
@@ -130,7 +130,15 @@ class _Level:
 
     @classmethod
     def of(cls, window: EnergyWindow, quantity: str, lead_s: float, tail_s: float, step: float) -> _Level:
-        """Measure what is left of a window without its first `lead_s` and last `tail_s`; `step` is in J or W."""
+        """Measure what is left of a window without its first `lead_s` and last `tail_s`; `step` is in J or W.
+
+        Args:
+            window: with its readings.
+            quantity: "joules" or "watts".
+            lead_s: left out at its beginning.
+            tail_s: left out at its end.
+            step: of the meter, J or W.
+        """
         origin = window.begin_ns
         at = (np.array(window.at_ns, np.int64) - origin) / NS_PER_S
         readings = np.array(window.readings, np.float64)
@@ -197,7 +205,7 @@ def _windows(event: EnergyPass) -> Mapping[str, EnergyWindow]:
 
 
 def _resolution(event: EnergyPass) -> float:
-    """Return the step of the meter, J or W: what it is said to tell, or the smallest step that it was seen to take."""
+    """Return the step of the meter, J or W: what it claims, or the smallest step that it was seen to take."""
     readings = np.concatenate([np.array(window.readings, np.float64) for window in _windows(event).values()])
     steps = np.diff(np.unique(readings))
     seen = float(steps.min()) if len(steps) else 0.0

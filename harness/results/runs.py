@@ -251,7 +251,7 @@ def _notes(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, An
 
 
 def _spent(log: JobLog) -> dict[str, float]:
-    """Return what the whole job took: inferring, and the starts, loads, sentinels and pauses that METHOD mandates."""
+    """Return what the whole job took: inferring, and the starts, loads, sentinels and pauses of the method."""
     end, done = log.one(contract.TimedEnd), log.one(contract.Done)
     named = {key.removesuffix("_ns"): ns for key, ns in {**done.spent, "sentinel_ns": end.sentinel_ns}.items()}
     return {**{key: ns / NS_PER_S for key, ns in named.items()}, "pause": end.paused_s}

@@ -1,4 +1,4 @@
-"""What a job's arrays say, scenario by scenario (METHOD.md): the latency, and the figures that are each one's own.
+"""What a job's arrays say, scenario by scenario (reports/METHOD.md): the latency, and the figures that are its own.
 
 `latency_s` always is what the ratio with the baseline is made of: `single_stream` and `sustained`, one inference;
 `stream`, from the arrival of a frame to its answer; `offline`, one image of a batch.
@@ -70,7 +70,13 @@ def parts(rows: IntArray | None, runner: str) -> list[Measurement]:
 
 
 def mode(load: Load, timed: Timed, sustained: Sequence[Sustained]) -> str:
-    """Return how the models shared the device, in words."""
+    """Return how the models shared the device, in words.
+
+    Args:
+        load: how inferences were asked for.
+        timed: the event that began the pass.
+        sustained: the model's event of that name, if there is one.
+    """
     if sustained:
         one = sustained[0]
         order = f"number {one.place + 1} of {one.of} in random order, after {one.waited_s:.1f} s of cooling"

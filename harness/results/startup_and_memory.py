@@ -13,7 +13,7 @@ from harness.units import NS_PER_S
 
 _CLOCK: Final = "CLOCK_MONOTONIC on the device"
 _STARTS: Final = ("process_start", "load", "first_inference")
-#: Of these the state of the page cache is felt, and told apart: the process itself starts before the model is touched.
+#: The page cache matters for these, so they are also given without it: the process starts before the model is read.
 _EVICTED: Final = ("load", "first_inference")
 
 

@@ -1,4 +1,4 @@
-"""What a vendor's own tool tells of a model: a few averages of each start, and why everything else is absent."""
+"""What a vendor's own tool prints of a model: a few averages of each start, and why everything else is absent."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ REASON = Reason(
 )
 _ABSENT = {
     "process_start_s": ("s", "does not time its own start"),
-    "peak_memory_bytes": ("B", "does not tell the peak memory of its process"),
-    "peak_pss_bytes": ("B", "does not tell the proportional memory of its process"),
+    "peak_memory_bytes": ("B", "does not report the peak memory of its process"),
+    "peak_pss_bytes": ("B", "does not report the proportional memory of its process"),
     "energy_j": ("J", "reads no meter"),
     "energy_net_j": ("J", "reads no meter"),
 }
@@ -33,7 +33,7 @@ def measurements(events: Sequence[Tool]) -> dict[str, Measurement]:
     tool = events[0].tool
     means = np.array([event.mean_ns for event in events], np.float64) / NS_PER_S
     counts = sum(event.count or 0 for event in events)
-    reason = f"{tool} tells averages, not samples: no percentiles and no rounds to compare"
+    reason = f"{tool} reports averages, not samples: no percentiles and no rounds to compare"
     found = [
         Measurement("latency_s", "s", absent_reason=reason),
         Measurement("throughput_hz", "Hz", 1 / means, None, f"inverse of {tool}'s average, {counts} inferences in all"),
@@ -46,7 +46,7 @@ def measurements(events: Sequence[Tool]) -> dict[str, Measurement]:
 
 def _seconds(name: str, events: Sequence[Tool], tool: str) -> Measurement:
     values = np.array([getattr(event, f"{name}_ns") for event in events], np.float64) / NS_PER_S
-    return Measurement(f"{name}_s", "s", values, None, f"as {tool} tells it")
+    return Measurement(f"{name}_s", "s", values, None, f"as {tool} reports it")
 
 
 def notes(events: Sequence[Tool]) -> dict[str, Any]:

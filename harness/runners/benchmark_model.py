@@ -4,7 +4,7 @@ path = "/data/local/tmp/benchmark_model"      # on the device; default: found on
 arguments = ["--use_xnnpack=true"]            # optional; handed to the tool as they are
 
 The vendor's own tool for .tflite models, which is on the device already: LiteRT's `litert-benchmark`, or the older
-`benchmark_model` in C++. It tells averages: raw samples, percentiles, memory and accuracy are absent with the reason.
+`benchmark_model` in C++. It reports averages: raw samples, percentiles, memory and accuracy are absent with the reason.
 `litert-benchmark` is what the tests drive; of the one in C++ they read the output only.
 """
 
@@ -60,7 +60,7 @@ device say "$job" done ', "spent": {{}}' || exit 74
 """
 _DETACH: Final = 'setsid sh "$1/drive.sh" "$1" < /dev/null > "$1/agent.log" 2>&1 &'
 _DIGEST: Final = 'sha256sum < "$1" || busybox sha256sum < "$1" || toybox sha256sum < "$1"'
-#: Inferences of litert-benchmark, which counts them; the older tool is told a time.
+#: Inferences of litert-benchmark, which counts them; the older tool is given a time.
 _RUNS: Final = 100
 _MS, _US = 1e6, 1e3
 

@@ -1,7 +1,7 @@
 """Did the processor slow down while models took turns? Their own rounds say so, without root and without a sensor.
 
 A sentinel's short kernel sees a lower clock, but may slip through the gaps of a scheduler that lets processes run only
-part of the time. Inferences cannot: what a whole round took tells how fast the device worked.
+part of the time. Inferences cannot: what a whole round took shows how fast the device worked.
 """
 
 from __future__ import annotations

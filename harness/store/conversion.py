@@ -267,7 +267,7 @@ def plain(value: Any) -> Any:
 
 
 def restored(value: Any) -> Any:
-    """Return what `plain` was given, as far as JSON can tell: tuples stay lists."""
+    """Return what `plain` was given, as far as JSON keeps it: tuples stay lists."""
     if isinstance(value, list):
         return [restored(item) for item in value]
     if not isinstance(value, Mapping):

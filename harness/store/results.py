@@ -1,6 +1,7 @@
 """What the rest of the house sees of the store: nouns in, nouns out.
 
-Every case is committed the moment it is known, in one transaction, so that an interrupted night keeps what it measured.
+Every case is committed the moment it is known, in one transaction, so that an interrupted campaign keeps what it
+measured.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Store:
                 session.merge(outcome_row(campaign, outcome))
 
     def complete_run(self, run: Run) -> None:
-        """Keep a run that is stored already once more, with what only the end of its job tells."""
+        """Keep a run that is stored already once more, with what is known only at the end of its job."""
         with self._writing() as session:
             session.merge(run_row(run))
 

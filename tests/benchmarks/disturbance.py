@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -81,7 +82,7 @@ def bursts(seed: int) -> Iterator[None]:
     with ExitStack() as running:
         for number in range(2):
             order = random.Random(seed + number)
-            running.enter_context(_repeating(lambda stop, order=order: body(stop, order)))
+            running.enter_context(_repeating(partial(body, order=order)))
         yield
 
 

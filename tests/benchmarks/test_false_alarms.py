@@ -99,7 +99,7 @@ def edgelens() -> Path:
 def edgelens_alarms(folder: Path, count: int) -> int:
     """Return how often `edgelens compare` called the model slower than in the run before."""
     # The program's first line names the folder it was installed in, not the one it is in now.
-    command = [edgelens().with_name("python"), "-c", "from edgelens.cli import app; app()"]
+    command = [str(edgelens().with_name("python")), "-c", "from edgelens.cli import app; app()"]
     alarms = 0
     for turn in range(count + 1):
         subprocess.run(

@@ -16,10 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness import stats
+from harness import lab, stats
 from harness.agent import images
 from harness.agent.runtimes.onnxruntime import Session
 from harness.agent.worker import timed
+from harness.measure import reference
+from harness.measure.campaign import groups
+from harness.measure.jobs import load_samples
 from harness.model import FloatArray
 from harness.store import Store
 from tests import labs
@@ -84,13 +87,23 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     """
     folder = tmp_path_factory.mktemp("night")
     cases = () if "EDGEWARD_TRIALS" in os.environ else ("-k", "not litert")
-    measured(folder, "--quick", *cases)
+    brought()
     wall_s, peak_bytes = measured(folder, *cases)
     results = Store(f"sqlite:///{folder / 'results.sqlite'}")
     runs = results.runs(campaign=results.campaigns()[0].id)
     results.close()
     jobs = {run.case.runtime: run.notes["job_spent_s"] for run in runs}
     return Night(len(runs), wall_s, peak_bytes, tuple(jobs.values()))
+
+
+def brought() -> None:
+    """Bring what a later night finds: agent and runtimes on the device, and the host's own run of each model."""
+    check = [sys.executable, "-c", "from harness.cli import main; main()", "check", "local"]
+    # What it thinks of this machine is not asked here.
+    subprocess.run(check, cwd=ROOT, capture_output=True, check=False)
+    suite = lab.read_suite(ROOT / "suites" / "ultrasound.toml")
+    for group in groups(lab.cases(suite, lab.select(ROOT, ["local"]))):
+        reference.Library().references(group, load_samples(suite), print)
 
 
 def measured(folder: Path, *options: str) -> tuple[float, int]:
@@ -140,7 +153,7 @@ def test_a_thousand_cases_are_collected_about_as_fast_as_pytest_starts(tmp_path:
     ]
     bare = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
     seconds: dict[str, list[float]] = {"ours": [], "bare": []}
-    for _ in range(5):
+    for _ in range(3):
         for name, command, folder in (("ours", ours, lab), ("bare", bare, empty)):
             started = time.monotonic()
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

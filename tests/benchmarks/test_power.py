@@ -29,7 +29,8 @@ def test_a_slowdown_of_three_percent_is_found_at_default_settings(
     name: str, bar: float, tmp_path: Path, device_workdir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wanted = trials(3)
-    ratios, seconds, verdicts, launches = [], [], [], []
+    ratios, seconds, launches = [], [], []
+    verdicts: list[Verdict] = []
     fixed = 0.0
     with nothing() if name == "calm" else bursts(seed=5):
         while len(verdicts) < wanted:

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def night(openssh_server: Server, device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
+def night(openssh_server: Server, device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Night:
     """Measure one suite full of faults on a good device and on six bad ones, all at once."""
     folder = tmp_path_factory.mktemp("night")
     small.write_suite(folder, "faults", ("good", small.good), VARIANTS)

@@ -29,18 +29,26 @@ from harness.store import Store
 from tests import small_models as small
 
 
-def campaign_of(
+def conduct(
     folder: Path,
     suites: list[Path],
     say: Callable[[str, str], None],
     store: Store,
+    *,
     patience_s: float = PATIENCE_S,
 ) -> list[Result]:
-    """Measure all cases of some suites on all devices of a lab, in this process; return what each gave."""
+    """Measure all cases of some suites on all devices of a lab, in this process.
+
+    Args:
+        folder: of the lab.
+        suites: their files.
+        say: is given the device and what is said.
+        store: for the results.
+        patience_s: how long a lost device is looked for; s.
+    """
     devices = lab.select(folder, ["all"])
     cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), devices)]
-    settings = Settings(command="pytest", say=say, quick=True, patience_s=patience_s)
-    campaign = CampaignRunner(cases, store, settings)
+    campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True, patience_s=patience_s))
     try:
         return [campaign.future(case).result(180) for case in cases]
     finally:
@@ -116,7 +124,7 @@ def killings(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     # Other tests drive the conductor by hand on this workdir and leave their jobs there.
     shutil.rmtree(device_workdir / "jobs", ignore_errors=True)
     store = Store(f"sqlite:///{folder}/results.sqlite")
-    results = campaign_of(folder, suites, say, store)
+    results = conduct(folder, suites, say, store)
     assert killed == ["agent", "worker"]
     named = {f"{result.case.suite.id}/{result.case.variant.id}": result for result in results}
     return Killings(named, store, device_workdir, during)
@@ -170,7 +178,7 @@ def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
                 os.kill(pid, signal.SIGKILL)
 
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    (result,) = campaign_of(tmp_path, [suite], say, store, patience_s=0.0)
+    (result,) = conduct(tmp_path, [suite], say, store, patience_s=0.0)
     digest, _ = image_digests()
     assert isinstance(result.error, DeviceError)
     assert f"confidential images may be left at {device_workdir}/blobs/{digest}" in str(result.error)
@@ -205,7 +213,7 @@ def test_a_disk_that_fills_under_the_store_ends_in_an_error_and_keeps_what_was_s
                 fill(disk)
 
         with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*full; free some space"):
-            campaign_of(tmp_path, [suite], say, store)
+            conduct(tmp_path, [suite], say, store)
         assert store.runs() == []
         assert len(store.campaigns()) == 1
         store.close()

@@ -57,7 +57,7 @@ def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_wa
     with fleet.fleet(tmp_path / "hosts", ["h1"]) as (host,):
         file = host.server.write_device(tmp_path, id="h1", runtimes=RUNTIMES, workdir=device_workdir)
         file.write_text(file.read_text() + "keepalive_s = 1\n")
-        night = Night(tmp_path, patience_s=1.0)
+        night = Night(tmp_path)
         died: list[str] = []
 
         def when(text: str) -> None:
@@ -65,7 +65,7 @@ def test_a_machine_that_dies_in_the_middle_of_a_campaign_is_given_up_and_what_wa
                 died.append(text)
                 psutil.Process(host.machine.pid).children()[0].kill()
 
-        results = night.measure(suites, when)
+        results = night.measure(suites, when, patience_s=1.0)
     print(f"\n{results['b'].error}")
     assert results["a"].outcome.status == "passed"
     for name in ("b", "c"):

@@ -20,7 +20,7 @@ from tests.devices import job_bench
 from tests.devices.job_bench import Bench
 
 #: A job that only takes outputs: no timing.
-OUTPUTS_ONLY = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
+OUTPUTS_ONLY: dict[str, Any] = {"cold_starts": 1, "memory_starts": 0, "max_launches": 0}
 
 
 def checked_program(factory: pytest.TempPathFactory) -> Path:
@@ -33,7 +33,8 @@ def checked_program(factory: pytest.TempPathFactory) -> Path:
     if not program.exists():
         program.parent.mkdir()
         checks = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-        build.compile_program(["gcc", *build.FLAGS, *checks, "-DMIN_WINDOW_S=1.0", "-DMIN_UPDATES=10"], program)
+        brief = {"MIN_WINDOW_S": 1.0, "MIN_UPDATES": 10}
+        build.compile_program(["gcc", *build.FLAGS, *checks], program, changes=brief)
     return program
 
 
@@ -87,9 +88,12 @@ def assert_same_bits(left: Any, right: Any) -> None:
 
 
 def shape_of(value: Any) -> Any:
-    """Return the keys of what was said and the kinds of its values, so that two voices can be compared."""
+    """Return the keys of an event and the kinds of its values, so that two runners can be compared.
+
+    A field that is None is the same as one that is left out.
+    """
     if isinstance(value, Mapping):
-        return {key: shape_of(item) for key, item in value.items()}
+        return {key: shape_of(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
         return [shape_of(item) for item in value[:1]]
     return "number" if isinstance(value, (int, float)) and not isinstance(value, bool) else type(value).__name__

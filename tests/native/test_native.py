@@ -20,15 +20,13 @@ from harness.errors import DeviceError, MeasurementError
 from harness.measure import jobs
 from harness.model import Samples
 from tests import small_models as small
-from tests.devices import test_agent_jobs as agent_jobs
+from tests.devices.job_bench import Bench, of, processes_of, wait_for
 from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again here: one body for both device sides
-    Bench,
     finished,
-    of,
     test_a_decided_model_rests_while_the_others_go_on,
     test_a_follower_costs_no_processor_time_while_it_waits,
     test_a_follower_that_comes_late_sees_the_rest_from_where_it_wants,
-    test_a_killed_conductor_is_noticed_within_a_second_and_its_workers_go_too,
+    test_a_killed_conductor_is_noticed_at_once_and_its_workers_go_too,
     test_a_killed_worker_takes_only_its_own_model_out,
     test_a_model_with_more_to_do_takes_longer_and_its_cold_start_is_told_apart,
     test_arrays_have_the_promised_shapes_and_types,
@@ -40,9 +38,8 @@ from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again her
     test_stopping_a_job_leaves_no_process_and_a_stale_number_harms_nobody,
     test_the_stop_file_ends_the_timed_pass_early_and_the_job_well,
     test_two_followers_of_a_running_job_both_see_everything_at_once,
-    wait_for,
 )
-from tests.native.native_bench import assert_same_bits, change_job, checked_bench, outputs_of
+from tests.native.native_bench import assert_same_bits, change_job, checked_bench, outputs_of, shape_of
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "suites" / "models"
@@ -132,7 +129,7 @@ FAILURES: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def test_what_is_wrong_with_a_model_is_called_by_the_agents_names_and_harms_no_other(
+def test_what_is_wrong_with_a_model_is_of_the_kind_that_the_agent_gives_and_disturbs_no_other(
     bench: Bench, agent: Bench, tmp_path: Path
 ) -> None:
     models = {name: make(tmp_path / f"{name}.onnx") for name, make in FAILURES.items()}
@@ -153,19 +150,18 @@ def test_what_is_wrong_with_a_model_is_called_by_the_agents_names_and_harms_no_o
     for name in ("good", "uint8", "nan"):
         assert_same_bits(ours[names.index(name)], theirs[names.index(name)])
     (misfit,) = [e for e in of(events, "error") if names[e["model"]] == "three_channels"]
-    assert "the model takes (1, 3, 16, 16) but the data gives (1, 1, 16, 16); set layout" in misfit["message"]
+    assert all(word in misfit["message"] for word in ("(1, 3, 16, 16)", "(1, 1, 16, 16)", "set layout"))
     assert all(event["message"].isprintable() for event in of(events, "error"))
 
 
 def test_means_that_do_not_fit_the_channels_are_refused(bench: Bench, folder: Path) -> None:
     _, events = outputs_of(bench, {"good": folder / "good.onnx"}, input={"mean": [0.1, 0.2]})
     (error,) = of(events, "error")
-    assert (error["kind"], error["message"]) == (
-        "input", "2 means and 1 deviations do not fit images with 1 channels; give one, or one a channel",
-    )  # fmt: skip
+    assert error["kind"] == "input"
+    assert all(word in error["message"] for word in ("2 means", "1 channels", "give one"))
 
 
-def test_a_runtime_that_does_not_start_is_told_apart(bench: Bench, folder: Path, tmp_path: Path) -> None:
+def test_a_runtime_that_does_not_start_is_an_error_of_its_own_kind(bench: Bench, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "libonnxruntime.so").write_bytes(b"no library")
     broken = dataclasses.replace(bench, runtime=str(tmp_path))
     _, events = outputs_of(broken, {"good": folder / "good.onnx"})
@@ -176,21 +172,16 @@ def test_a_runtime_that_does_not_start_is_told_apart(bench: Bench, folder: Path,
 
 def test_the_events_hold_what_the_agents_hold(bench: Bench, agent: Bench) -> None:
     def shapes(one: Bench) -> dict[str, Any]:
-        return {event["event"]: shape(event) for event in one.run(one.job("good", "slower"))}
-
-    def shape(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: shape(item) for key, item in value.items()}
-        return [shape(item) for item in value[:1]] if isinstance(value, list) else isinstance(value, str)
+        return {event["event"]: shape_of(event) for event in one.run(one.job("good", "slower"))}
 
     ours, theirs = shapes(bench), shapes(agent)
-    assert ours["cold"]["facts"].pop("libc") is theirs["cold"]["facts"].pop("numpy") is True
-    assert theirs["start"]["fingerprint"].pop("python") is True
+    assert ours["cold"]["facts"].pop("libc") == theirs["cold"]["facts"].pop("numpy") == "str"
+    assert theirs["start"]["fingerprint"].pop("python") == "str"
     assert ours == theirs
 
 
 def test_the_survey_says_what_the_agents_says(bench: Bench, agent: Bench) -> None:
-    ours, theirs = (deploy.survey(one.connection) for one in (bench, agent))
+    ours, theirs = (deploy.survey(one.handle) for one in (bench, agent))
     theirs["fingerprint"].pop("python")
     assert ours["fingerprint"] == theirs["fingerprint"]
     assert ours["can"] == theirs["can"]
@@ -199,14 +190,14 @@ def test_the_survey_says_what_the_agents_says(bench: Bench, agent: Bench) -> Non
     assert ours["conditions"]["available_bytes"] == pytest.approx(theirs["conditions"]["available_bytes"], rel=0.2)
 
 
-def test_a_job_that_is_no_json_is_told_to_whoever_starts_it(bench: Bench) -> None:
+def test_who_starts_a_job_that_is_no_json_gets_the_place_of_the_error(bench: Bench) -> None:
     job = bench.job("good")
     (job / "job.json").write_text('{"schema": 1,')
-    with pytest.raises(DeviceError, match=r"did not start .*job\.json is not JSON at byte 13"):
+    with pytest.raises(DeviceError, match=r"job\.json.* byte 13"):
         bench.start(job)
     change_job(bench.job("good"))
     other = change_job(bench.job("good"), threads="many")
-    with pytest.raises(DeviceError, match=r"job\.json: threads must be a number"):
+    with pytest.raises(DeviceError, match=r"job\.json.*threads"):
         bench.start(other)
 
 
@@ -241,4 +232,4 @@ def test_a_conductor_without_followers_wakes_nobody_and_a_dead_follower_is_clear
     bench.start(job)
     wait_for(job, b'"event": "done"')
     assert not (job / "wake.999999").exists()
-    assert agent_jobs.processes_of(job, "work") == []
+    assert processes_of(job, "work") == []

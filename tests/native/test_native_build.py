@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
+import graphlib
 import hashlib
 import json
+import os
 import platform
 import re
+import shutil
 import struct
 import subprocess
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.virtual.requirements import require
+from harness.agent import contract
 from harness.cli import cli
 from harness.cli.settings import Settings
 from harness.errors import MissingTool, Unsupported
-from harness.measure import jobs
-from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, Variant
-from harness.native import build
-from harness.runners import native
+from harness.native import build, header
+from harness.results import events as reading
 from harness.stats import rounds
 from tests.native.native_bench import checked_program
 
@@ -52,8 +56,10 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return found
 
 
-def inventory(program: Path, text: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([program, "inventory"], input=text, capture_output=True, check=False)
+def inventory(
+    program: Path, text: bytes, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([program, "inventory"], input=text, capture_output=True, check=False, env=environment)
 
 
 NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
@@ -114,22 +120,82 @@ def test_json_that_python_refuses_is_refused_and_nothing_is_touched_that_is_not_
 def test_what_is_no_json_object_ends_with_a_line_that_says_so(checked: Path, text: str) -> None:
     done = inventory(checked, text.encode())
     assert done.returncode == 65
-    assert done.stderr.decode().splitlines() == ['inventory takes {"PATH": "SHA256"} as JSON on standard input']
+    (line,) = done.stderr.decode().splitlines()
+    assert '{"PATH": "SHA256"}' in line
 
 
-def test_digests_are_hashlibs_for_every_length_around_a_block(checked: Path, tmp_path: Path) -> None:
-    random = np.random.default_rng(4)
-    wanted = {}
-    for size in [*range(130), 4095, 65535, 65536, 65537, 300_001]:
-        path = tmp_path / f"{size}.bin"
-        path.write_bytes(random.bytes(size))
-        wanted[str(path)] = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert json.loads(inventory(checked, json.dumps(wanted).encode()).stdout) == []
-    damaged = list(wanted)[70]
-    Path(damaged).write_bytes(b"x" + Path(damaged).read_bytes()[1:])
-    gone = list(wanted)[3]
+#: Names that a shell, an option parser or a list of lines takes for something else.
+ODD_NAMES = (
+    "a b",
+    "it's",
+    'a "b"',
+    "two\nlines",
+    "back\\slash",
+    "-dash",
+    "é",
+    "return\r",
+    "  blanks",
+    " *star",
+    "$(id)",
+)
+
+
+def written(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Write a file of each name and return path -> digest."""
+    found = {}
+    for number, name in enumerate(names):
+        (folder / name).write_bytes(bytes([number % 256]) * number)
+        found[str(folder / name)] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return found
+
+
+def only(tmp_path: Path, tool: str) -> dict[str, str]:
+    """Return an environment whose PATH has one program."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in (tool, "perl") if tool == "shasum" else (tool,):
+        path = shutil.which(name)
+        assert path is not None
+        (folder / name).symlink_to(path)
+    return {"PATH": str(folder)}
+
+
+@pytest.mark.parametrize("tool", ["openssl", "sha256sum", "busybox", "shasum"])
+def test_the_devices_own_tool_digests_files_of_every_name(checked: Path, tmp_path: Path, tool: str) -> None:
+    if shutil.which(tool) is None:
+        require(f"package:{'busybox-static' if tool == 'busybox' else tool}={tool}")
+    (tmp_path / "files").mkdir()
+    wanted = written(tmp_path / "files", [*ODD_NAMES, *map(str, range(20))])
+    environment = only(tmp_path, tool)
+    assert json.loads(inventory(checked, json.dumps(wanted).encode(), environment).stdout) == []
+    damaged, gone = list(wanted)[3], list(wanted)[14]
+    Path(damaged).write_bytes(b"damaged")
     Path(gone).unlink()
-    assert json.loads(inventory(checked, json.dumps(wanted).encode()).stdout) == [gone, damaged]
+    folder, pipe = str(tmp_path / "files"), str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    wanted |= {folder: "", pipe: "", str(tmp_path / "never"): "e3b0"}
+    found = json.loads(inventory(checked, json.dumps(wanted).encode(), environment).stdout)
+    assert found == [damaged, gone, folder, pipe, str(tmp_path / "never")]
+
+
+def test_many_files_are_digested_with_few_processes(checked: Path, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    wanted = written(tmp_path / "files", (f"a file with a name that is not short, number {n}" for n in range(1400)))
+    environment = only(tmp_path, "sha256sum")
+    counting = Path(environment["PATH"]) / "sha256sum"
+    tool = counting.resolve()
+    counting.unlink()
+    counting.write_text(f'#!/bin/sh\necho >> "{tmp_path}/calls"\nexec "{tool}" "$@"\n')
+    counting.chmod(0o755)
+    assert json.loads(inventory(checked, json.dumps(wanted).encode(), environment).stdout) == []
+    assert len((tmp_path / "calls").read_text()) < 12
+
+
+def test_a_device_without_a_tool_for_digests_says_which_to_install(checked: Path, tmp_path: Path) -> None:
+    wanted = written(tmp_path, ["one"])
+    done = inventory(checked, json.dumps(wanted).encode(), {"PATH": "/nowhere"})
+    assert (done.returncode, done.stdout) == (69, b"")
+    assert "install sha256sum" in done.stderr.decode()
 
 
 def test_every_half_and_every_kind_of_float_is_converted_as_numpy_does(parts: ctypes.CDLL) -> None:
@@ -183,7 +249,8 @@ def test_a_runner_is_compiled_once_and_its_kit_holds_what_libonnxruntime_asks_fo
 def test_a_kit_runs_with_its_own_loader_and_libraries() -> None:
     require("package:gcc")
     kit = build.kit(HERE)
-    command = [kit.folder / build.LOADER, "--library-path", kit.folder, kit.folder / build.PROGRAM]
+    loader, program = (str(kit.folder / name) for name in (build.LOADER, build.PROGRAM))
+    command = [loader, "--library-path", str(kit.folder), program]
     maps = subprocess.run([*command[:1], "--list", *command[1:]], capture_output=True, text=True, check=True).stdout
     assert str(kit.folder / "libc.so.6") in maps
     assert not re.search(r"=> /(usr/)?lib", maps)
@@ -237,22 +304,164 @@ def test_a_source_file_is_short_and_so_are_its_functions(source: Path) -> None:
     assert all(end - start <= 40 for start, end in zip(starts, ends, strict=True))
 
 
-def keys_of(table: str) -> set[str]:
-    """Return the keys of a job that src/job.c knows."""
-    text = (build.SOURCES / "job.c").read_text()
-    return set(re.findall(r'"(\w+)"', text.partition(f"*const {table}[] = {{")[2].partition("};")[0]))
+# The contract --------------------------------------------------------------------------------------------------------
+
+PRINTING = """#include <stdio.h>
+#include "contract.h"
+#define SHOW(value) show(_Generic((value), char *: "%s", int: "%d", double: "%.17g"), value)
+#define show(format, value) printf(format, value), putchar(0)
+#define NAME(kind, name) printf(#kind " " #name), putchar(0);
+#define NAME_OF_OPTIONAL(kind, name, value) NAME(kind, name)
+int main(void)
+{
+"""
+#: For a program that ends with what it holds, and leaves the rest to the system.
+KEEPING = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+#: A job in which every optional key has its default.
+LEAST_JOB = contract.Job(
+    seed=1,
+    models=[contract.Model("m", "/m.onnx", "onnxruntime", "/nowhere")],
+    threads=1,
+    input=contract.Input("/images.npy", "NCHW", 1.0, [0.0], [1.0]),
+    plan=contract.Plan(1, 1, False, 1, 1, 10.0),
+)
 
 
-def test_the_runner_knows_every_key_that_a_job_may_have_and_no_other() -> None:
-    planned, job = {"hold"}, dict[str, Any]()  # `hold` is for tests: left out, the runner decides
-    for scenario in native.SCENARIOS:
-        suite = Suite("s", "", {}, InputSpec(), Task("classification"), Load(scenario=scenario), "b", (), ())
-        device = Device("unit", "ultrasound", Address("local"), runner="native")
-        case = Case(suite, Variant("b", "onnx", Path("b.onnx"), "", 0), device, "onnxruntime==1.31.1", "id")
-        job = jobs.job(jobs.Group(suite, device, case.runtime, (case,)), {"": "/b"}, "/data", "/runtime", quick=False)
-        planned |= job["plan"].keys()
-    assert keys_of("PLAN") == planned
-    assert keys_of("JOB") == job.keys()
+def printed(tmp_path: Path, body: str) -> list[str]:
+    """Compile a program that includes the header and return what it prints, piece by piece."""
+    require("package:gcc")
+    (tmp_path / header.NAME).write_text(header.text())
+    (tmp_path / "print.c").write_text(f"{PRINTING}{body}\n}}\n")
+    subprocess.run(["gcc", *build.FLAGS, f"-I{tmp_path}", "print.c", "-o", "print"], cwd=tmp_path, check=True)
+    return subprocess.run([tmp_path / "print"], capture_output=True, text=True, check=True).stdout.split("\0")[:-1]
+
+
+def test_the_header_holds_every_constant_of_the_contract_with_its_value(tmp_path: Path) -> None:
+    plain = {name: value for name, value in vars(contract).items() if isinstance(value, (int, float, str))}
+    wanted = {name: value for name, value in plain.items() if name.isupper()}
+    wanted |= {f"EVENT_{kind.upper()}": kind for kind in contract.EVENTS}
+    wanted |= {f"ERROR_{kind.upper()}": kind for kind in contract.REMEDIES}
+    found = printed(tmp_path, "\n".join(f"SHOW({name});" for name in wanted))
+    assert found == [str(value) if not isinstance(value, float) else f"{value:.17g}" for value in wanted.values()]
+    assert {"TIMED_INPUTS", "EVENT_DONE", "ERROR_MEMORY", "EVENTS_FILE"} <= wanted.keys()
+
+
+def test_the_header_holds_every_plain_value_of_a_job_with_its_kind(tmp_path: Path) -> None:
+    found = printed(tmp_path, "\n".join(f"{name}_FIELDS(NAME, NAME_OF_OPTIONAL)" for name in header.TABLES))
+    seen = [piece.split()[1] for piece in found]
+    assert "whole period_ns" in found
+    assert "truth_or_auto hold" in found
+    tables = {"models", "input", "plan", "meter"}
+    assert seen == [
+        one.name for table in header.TABLES.values() for one in dataclasses.fields(table) if one.name not in tables
+    ]
+
+
+def test_every_key_of_a_plan_changes_what_the_runner_does() -> None:
+    code = "".join(path.read_text() for path in SOURCES)
+    unused = [one.name for one in dataclasses.fields(contract.Plan) if not re.search(rf"plan(->|\.){one.name}\b", code)]
+    assert not unused, "a key that the contract has gained is taken and left out in silence"
+
+
+def test_events_and_errors_are_named_by_the_header_alone() -> None:
+    for path in SOURCES:
+        text = path.read_text()
+        assert not re.search(r'events_begin\([^()]*"', text), path.name
+        assert not re.search(r'(fail|runtime_good)\([^;"]*, "\w+",', text), path.name
+
+
+def job_tables() -> dict[str, list[str]]:
+    return {
+        where: [one.name for one in dataclasses.fields(table)]
+        for where, table in (
+            ("", contract.Job), ("models.0", contract.Model), ("input", contract.Input), ("plan", contract.Plan),
+        )
+    }  # fmt: skip
+
+
+def changed_job(where: str, key: str, value: Any) -> dict[str, Any]:
+    """Return LEAST_JOB with one key set, or taken out where `value` is None."""
+    job: dict[str, Any] = contract.plain(LEAST_JOB)
+    table = {"": job, "models.0": job["models"][0], "input": job["input"], "plan": job["plan"]}[where]
+    table.pop(key, None)
+    if value is not None:
+        table[key] = value
+    return job
+
+
+def answer_to(program: Path, folder: Path, job: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Start a worker on a job: what is wrong with the job ends it with code 65."""
+    (folder / contract.JOB_FILE).write_text(json.dumps(job))
+    return subprocess.run(
+        [program, "work", folder, "0"], input="", capture_output=True, text=True, check=False, env=KEEPING
+    )
+
+
+@pytest.mark.parametrize("where", job_tables())
+def test_a_job_is_refused_for_a_key_for_which_the_contract_refuses_it(
+    checked: Path, tmp_path: Path, where: str
+) -> None:
+    for key in (*job_tables()[where], "colour"):
+        job = changed_job(where, key, "blue" if key == "colour" else None)
+        done = answer_to(checked, tmp_path, job)
+        try:
+            contract.job(job)
+        except ValueError:
+            assert done.returncode == 65, key
+            assert key in done.stderr
+        else:
+            assert done.returncode == 0, (key, done.stderr)
+            assert json.loads(done.stdout)["error"] == "runtime", "it got as far as the runtime, which is not there"
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value"),
+    [
+        ("", "schema", contract.JOB_SCHEMA + 1), ("", "threads", "many"), ("", "batch", 0), ("", "meter", "hwmon"),
+        ("models.0", "path", 3), ("input", "mean", [1, "x"]), ("plan", "rounds", 1.5), ("plan", "hold", "maybe"),
+        ("plan", "accuracy", 1), ("plan", "frames", -1),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_wrong_kind_is_refused_with_its_key(
+    checked: Path, tmp_path: Path, where: str, key: str, value: Any
+) -> None:
+    done = answer_to(checked, tmp_path, changed_job(where, key, value))
+    assert done.returncode == 65
+    assert key in done.stderr
+
+
+def test_a_script_that_runs_a_vendors_tool_writes_events_of_the_contract(checked: Path, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    said.write_text("Inference: 3 ms\n")
+    named = '"model": 0, "turn": 1, "of": 4, "tool": "benchmark", "facts": {"runtime": "benchmark"}, "code": 0'
+    wanted = {"start": "", "conditions": ', "when": "before"', "tool": f", {named}", "done": ', "spent": {}'}
+    for kind, fields in wanted.items():
+        file = [str(said)] if kind == "tool" else []
+        subprocess.run([checked, "say", tmp_path, kind, fields, *file], check=True, env=KEEPING)
+    lines = (tmp_path / contract.EVENTS_FILE).read_bytes().splitlines()
+    assert [reading.parse(line, device="phone").event for line in lines] == list(wanted)
+    done = subprocess.run([checked, "say", tmp_path, "tools", ""], capture_output=True, check=False, env=KEEPING)
+    assert done.returncode == contract.NO_SUCH_COMMAND
+    assert len((tmp_path / contract.EVENTS_FILE).read_bytes().splitlines()) == len(wanted)
+
+
+def test_no_part_of_the_runner_needs_one_that_needs_it(tmp_path: Path) -> None:
+    require("package:gcc")
+    (tmp_path / header.NAME).write_text(header.text())
+    sources = [path for path in SOURCES if path.suffix == ".c"]
+    subprocess.run(["gcc", *build.FLAGS, "-O0", f"-I{tmp_path}", "-c", *sources], cwd=tmp_path, check=True)
+    wants: dict[str, set[str]] = {}
+    owner: dict[str, str] = {}
+    for path in sources:
+        listed = subprocess.run(
+            ["nm", tmp_path / f"{path.stem}.o"], capture_output=True, text=True, check=True
+        ).stdout.splitlines()
+        symbols = [(line.split()[-2], line.split()[-1]) for line in listed]
+        wants[path.stem] = {name for kind, name in symbols if kind == "U"}
+        owner |= {name: path.stem for kind, name in symbols if kind in "TDRB"}
+    needs = {part: {owner[name] for name in names if name in owner} - {part} for part, names in wants.items()}
+    order = list(graphlib.TopologicalSorter(needs).static_order())
+    assert order.index("conductor") < order.index("phases") < order.index("run") < order.index("main")
 
 
 def test_the_part_of_the_c_interface_that_is_used_lies_where_its_numbers_say() -> None:

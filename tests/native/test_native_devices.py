@@ -17,11 +17,12 @@ from devices.virtual.openssh import Server, openssh, small_disk
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import program, require
 from harness import lab
-from harness.deploy.wheels import Target, bundle
+from harness.deploy.wheels import bundle
 from harness.errors import MissingTool, OutOfSpace, Unsupported
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Device, Run
 from harness.native import build
+from harness.ports import Target
 from harness.runners import native
 from harness.store import Store
 from harness.transports import ssh
@@ -32,14 +33,14 @@ from tests.native.native_bench import bench_of, change_job, outputs_of
 
 def test_a_damaged_runner_is_brought_anew(bench: Bench, tmp_path: Path) -> None:
     own = bench_of("native", tmp_path / "work", bench.folder)
-    loader, binary = Path(own.place.command[0]), Path(own.place.command[-1])
+    loader, binary = Path(own.handle.workspace.command[0]), Path(own.handle.workspace.command[-1])
     whole = binary.read_bytes()
     for damage in (whole[:1000], whole.replace(b"inventory", b"inventori")):
         binary.write_bytes(damage)
-        assert bench_of("native", tmp_path / "work", bench.folder).place == own.place
+        assert bench_of("native", tmp_path / "work", bench.folder).handle.workspace == own.handle.workspace
         assert binary.read_bytes() == whole
     loader.unlink()
-    assert bench_of("native", tmp_path / "work", bench.folder).place == own.place
+    assert bench_of("native", tmp_path / "work", bench.folder).handle.workspace == own.handle.workspace
     library = Path(own.runtime) / "libonnxruntime.so"
     before = library.stat().st_mtime_ns
     bench_of("native", tmp_path / "work", bench.folder)
@@ -65,7 +66,7 @@ def test_a_disk_too_small_for_the_runtime_is_named_and_no_half_of_it_is_used(ben
 
 def test_a_runtime_for_other_formats_is_refused_with_the_remedy(bench: Bench) -> None:
     with pytest.raises(Unsupported, match=r'local: .*no ai-edge-litert==2\.3\.0, only onnxruntime.*runner = "python"'):
-        native.runtime(bench.connection, bench.device, bench.place, small.LITERT)
+        native.runtime(bench.handle, small.LITERT)
 
 
 @pytest.fixture
@@ -97,7 +98,9 @@ def run_campaign(folder: Path, device: Device, say: Callable[[str, str], None]) 
         assert run.fingerprint["libc"] == ".".join(map(str, build.kit("x86_64-linux-gnu").glibc))
         assert "python" not in run.fingerprint
         assert run.accuracy["accuracy"].point == 1.0
-        assert run.measurements["latency_s"].rounds[-1, 2] == len(run.measurements["latency_s"].values) > 100
+        latency = run.measurements["latency_s"]
+        assert latency.rounds is not None
+        assert latency.rounds[-1, 2] == len(latency.values) > 100
         assert run.measurements["load_growth_bytes"].values.min() > 0
     return runs
 
@@ -156,7 +159,7 @@ def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> No
     for name in ("good.onnx", "images.npy"):
         shutil.copy(bench.folder / name, root / name)
     enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" /run/ld.so --library-path /run /run/edgeward-native "$@"'
-    done = subprocess.run(["unshare", "--mount", "sh", "-c", enter, str(root), "conduct", "/job"], check=False)
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", enter, str(root), "run", "/job"], check=False)
     assert done.returncode == 0
     events = [json.loads(line) for line in (root / "job" / "events.jsonl").read_text().splitlines()]
     assert (events[-1]["event"], events[-1]["alive"]) == ("done", [0])
@@ -170,7 +173,7 @@ def test_the_runner_for_aarch64_answers_rightly_under_emulation(bench: Bench, tm
     )
     kit, emulator = build.kit("aarch64-linux-gnu"), program("qemu-aarch64-static")
     assert emulator is not None
-    # Not conduct: a worker that starts others would need this host's kernel to know the emulator. And no /proc or
+    # Not `run`: a worker that starts others would need this host's kernel to know the emulator. And no /proc or
     # /sys in there: this host's would mislead the library.
     made = bundle(small.ONNXRUNTIME, (), Target((3, 11), "aarch64", kit.glibc), device="emulated")
     root, job = tmp_path / "root", change_job(bench.job("good"), input={"path": "/images.npy"})

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import stored_runs
 
 from harness import page
 from harness.model import Comparison, Estimate, Measurement, Verdict
 from harness.page.sections.latency import DRAWN, thinned
+from tests.pages import stored_runs
 
 ORDER = [
     "verdict", "summary", "tradeoff", "latency", "ratio", "memory", "cold", "accuracy", "energy", "conditions",

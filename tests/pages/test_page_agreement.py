@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import stored_runs
 from playwright.sync_api import Browser
-from test_page_in_a_browser import opened
 
 from harness import compare, page
 from harness.model import Run
 from harness.results.agreement import Reference, held_against
+from tests.pages import stored_runs
+from tests.pages.test_page_in_a_browser import opened
 
 HOST = "onnxruntime 1.31.1 on x86_64"
 NO_WHEEL = "no reference on this host: there is no wheel of onnxruntime==1.31.1"

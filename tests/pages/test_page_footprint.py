@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import stored_runs
 
 from harness import page, stats, units
 from harness.model import Measurement, Run
 from harness.page import Report
 from harness.page.sections import cold
+from tests.pages import stored_runs
 
 SHARE = "CLOCK_MONOTONIC on the device, 0 % of the model file in the page cache before"
 KEPT = "the system keeps 100 % of the model file in its page cache: its file system lies in memory"

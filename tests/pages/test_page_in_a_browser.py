@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-import stored_runs
 from playwright.sync_api import Browser, Page
 
 from harness import page
+from tests.pages import stored_runs
 
 Scheme = Literal["light", "dark"]
 #: Section -> charts in it for the two runtimes of the stored runs.

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import stored_runs
 
 from harness import compare, page
 from harness.model import Load, Measurement, Run
 from harness.page.sections import scenario
 from harness.results import scenarios
+from tests.pages import stored_runs
 
 Made = Callable[[Run, int], Mapping[str, Measurement]]
 

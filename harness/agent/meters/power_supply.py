@@ -13,7 +13,7 @@ from pathlib import Path
 
 QUANTITY = "watts"
 #: What a machine that is awake may draw. Some drivers count in mA, or in steps of their own, against the rules of the
-#: kernel: 2.6 A at 3.8 V, told in mA, would pass for 0.0099 W.
+#: kernel: 2.6 A at 3.8 V, given in mA, would pass for 0.0099 W.
 PLAUSIBLE_W = (0.01, 200.0)
 
 

@@ -19,7 +19,7 @@ static const char DONE[] = "{\"event\": \"" EVENT_DONE "\"";
 
 static int gone(void)
 {
-    printf("{\"event\": \"" EVENT_GONE "\"}\n");
+    printf("{\"event\": \"" EVENT_GONE "\", \"t_ns\": %lld}\n", (long long)now_ns());
     return fflush(stdout) == 0 ? 0 : 74;
 }
 
@@ -35,7 +35,7 @@ static int is_ours(const char *pid, const char *folder)
     return size > 0 && memmem(words, (size_t)size, folder, strlen(folder)) != NULL;
 }
 
-/* Whether process `pid` runs and is the conductor; after a restart of the device another process may have the number. */
+/* Whether process `pid` runs and is the conductor; after a restart of the device another may have its number. */
 static int runs(const char *pid, const char *folder)
 {
     char *stat_path = formatted("/proc/%s/stat", pid), *stat = file_word(stat_path);

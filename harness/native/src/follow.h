@@ -2,7 +2,7 @@
 #ifndef EDGEWARD_FOLLOW_H
 #define EDGEWARD_FOLLOW_H
 
-/* Adds one line {"event": "gone"}, never part of the file, when the conductor is gone without a final `done`. */
+/* Adds one event `gone`, never part of the file, when the conductor is gone without a final `done`. */
 int follow_main(const char *folder, const char *offset);
 
 #endif
