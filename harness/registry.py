@@ -235,7 +235,14 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
 
 
 def blame(error: ValidationError, table: Mapping[str, Any], *, file: str, key: str = "") -> LabError:
-    """Return the first complaint of pydantic as a LabError that names file and key."""
+    """Return the first complaint of pydantic as a LabError that names file and key.
+
+    Args:
+        error: what pydantic found.
+        table: what was checked.
+        file: where the table stands, for the error.
+        key: its dotted path there.
+    """
     first = error.errors(include_url=False)[0]
     context = first.get("ctx", {})
     place = list(first["loc"]) + ([context["key"]] if "key" in context else [])

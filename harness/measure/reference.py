@@ -61,7 +61,13 @@ class Library:
             self._handle.interrupt()
 
     def references(self, group: Group, samples: Samples, say: Callable[[str], None]) -> dict[str, Reference]:
-        """Return model digest -> what the host says of the test split, for every model of a group that can be run."""
+        """Return model digest -> what the host says of the test split, for every model of a group that can be run.
+
+        Args:
+            group: whose models they are.
+            samples: the test split.
+            say: called with a line when something is computed.
+        """
         if not deploy.runner(group.device).OUTPUTS:
             return {}
         with inputs_file(samples) as inputs, self._turn:

@@ -53,7 +53,13 @@ def accuracies(group: Group) -> list[str]:
 
 
 def cells(entry: Entry, metrics: list[str], group: Group) -> list[wording.Cell]:
-    """Return the cells of one row; a run that is invalid, or missing, has none."""
+    """Return the cells of one row; a run that is invalid, or missing, has none.
+
+    Args:
+        entry: the row's case.
+        metrics: accuracies to show.
+        group: of the entry.
+    """
     run = entry.run
     if run is None or not entry.usable:
         return []
