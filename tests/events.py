@@ -19,14 +19,6 @@ _PLAIN = {
     "conditions": contract.Readings(),
     "paused_s": 0.0,
 }
-    "t_ns": 0,
-    "model": 0,
-    "turn": 0,
-    "of": 1,
-    "page_cache": "warm",
-    "conditions": contract.Readings(),
-    "paused_s": 0.0,
-}
 
 
 def event(kind: type[E], **given: Any) -> E:
