@@ -91,7 +91,13 @@ def points(difference: float | None) -> str:
 
 
 def span(low: float, high: float, unit: str) -> str:
-    """Return an interval with both ends in one unit: `span(0.00121, 0.00130, "s") == "1.21–1.30 ms"`."""
+    """Return an interval with both ends in one unit: `span(0.00121, 0.00130, "s") == "1.21–1.30 ms"`.
+
+    Args:
+        low: lower end, SI.
+        high: upper end, SI.
+        unit: as `human` takes it.
+    """
     if unit == "%":
         return f"{100 * low:.1f}–{100 * high:.1f} %"
     divisor, name = scale(unit, max(abs(low), abs(high)))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.metrics import classification
-from harness.model import Conditions, Measurement, Run, Samples, Task, Validity
+from harness.model import Conditions, MeasuredCase, Measurement, Run, Samples, Task, Validity, Variant
 
 NOISE = np.load(Path(__file__).parent / "unit" / "data" / "rounds_quiet.npy") * 1e-9
 CLASSES = ("normal", "cyst", "solid")
@@ -50,8 +50,8 @@ def a_run(name: str, levels: np.ndarray, **changes: Any) -> Run:
         id=name,
         campaign="c1",
         started_at=datetime(2026, 11, 21, tzinfo=UTC),
-        case={"suite": "us", "variant": name, "device": "pi5", "runtime": "onnxruntime==1.31.1", "threads": 1},
-        variant={"sha256": name, "size_bytes": 44_000_000},
+        case=MeasuredCase("", "us", name, "pi5", "onnxruntime==1.31.1"),
+        variant=Variant(name, "onnx", Path(), name, 44_000_000),
         measurements={m.metric: m for m in measurements},
         accuracy=evaluation.estimates,
         conditions=Conditions(),
@@ -70,6 +70,6 @@ def measured(run: Run, *measurements: Measurement) -> Run:
 
 BASELINE = a_run("fp32", NOISE[:72, 2], is_baseline=True)
 FASTER = measured(
-    a_run("int8", NOISE[:72, 3] / 2, variant={"size_bytes": 11_000_000}),
+    a_run("int8", NOISE[:72, 3] / 2, variant=Variant("int8", "onnx", Path(), "int8", 11_000_000)),
     Measurement("peak_memory_bytes", "B", np.array([90.0e6, 90.2e6, 90.1e6])),
 )

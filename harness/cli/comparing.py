@@ -42,6 +42,11 @@ Pair = Nights | Turns
 def pairs(store: Store, before: str, after: str) -> list[Pair]:
     """Return what the two ids mean, compared: one pair of runs, or every case that two campaigns share.
 
+    Args:
+        store: where the runs are.
+        before: the beginning of an id.
+        after: the beginning of an id.
+
     Raises:
         StoreError: an id is not there or not unique, both mean the same, or the two have nothing in common.
     """

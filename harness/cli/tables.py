@@ -36,6 +36,11 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
     """Return one row a metric: both numbers, the change with its interval, the verdict and why.
 
     What is said of every change stands once, below the table.
+
+    Args:
+        baseline: the run of the baseline.
+        run: the run of the variant.
+        comparisons: of the two.
     """
     shared = _shared([one for one in comparisons if one.change is not None])
     table = empty("metric", named(baseline), named(run), "change", "verdict", "reason")

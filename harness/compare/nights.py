@@ -113,7 +113,13 @@ def _latencies(
 
 
 def apart(before: Measurement, after: Measurement, q: float) -> Estimate | None:
-    """Return the ratio of a quantile, after over before, the launches of each night being independent samples."""
+    """Return the ratio of a quantile, after over before, the launches of each night being independent samples.
+
+    Args:
+        before: latencies of the earlier run.
+        after: latencies of the later run.
+        q: the quantile of a launch.
+    """
     change = stats.mean_ratio(levels(before, q), levels(after, q))
     return change and replace(change, method=f"each night's launches apart: {change.method}")
 

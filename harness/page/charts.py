@@ -225,7 +225,13 @@ def _guide(value: float, colour: str, scale: Any, *, dash: bool) -> Any:
 
 
 def padded(low: float, high: float, log: bool) -> tuple[float, float]:
-    """Return an axis' domain with some room at both ends."""
+    """Return an axis' domain with some room at both ends.
+
+    Args:
+        low: the smallest value.
+        high: the largest value.
+        log: whether the axis is logarithmic.
+    """
     if log:
         room = max(high / low, 1.2) ** 0.06
         return low / room, high * room
@@ -234,7 +240,13 @@ def padded(low: float, high: float, log: bool) -> tuple[float, float]:
 
 
 def bars(rows: Sequence[Row], *, title: str, heading: str = "") -> Draw:
-    """Return a drawing of one bar a row: variant, value (in the unit of `title`), state, text, hover."""
+    """Return a drawing of one bar a row: variant, value (in the unit of `title`), state, text, hover.
+
+    Args:
+        rows: one a bar.
+        title: of the axis.
+        heading: of the drawing, "" for none.
+    """
 
     def draw(wide: bool) -> Any:
         import altair as alt

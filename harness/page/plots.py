@@ -145,7 +145,13 @@ def _frame(rows: Sequence[Row], width: int, height: int) -> Frame:
 
 
 def placed(rows: Sequence[Row], frame: Frame, key: str) -> list[dict[str, Any]]:
-    """Return for each point the offset and alignment of its label that covers least of what is already there."""
+    """Return for each point the offset and alignment of its label that covers least of what is already there.
+
+    Args:
+        rows: the points.
+        frame: where they are drawn.
+        key: of a row, its label.
+    """
     points = [frame.pixel(float(row["x"]), float(row["y"])) for row in rows]
     taken = [(px - 7, py - 7, px + 7, py + 7) for px, py in points]
     chosen = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,18 +21,21 @@ from harness.model import (
     Conditions,
     Criterion,
     IntArray,
+    MeasuredCase,
     Measurement,
     Outcome,
+    Reason,
     Run,
     Samples,
     Task,
     Validity,
+    Variant,
 )
 from harness.page import Report
 
 TASK = Task("classification", "solid")
 DRIFTED = "the sentinel drifted by 14 % in 31 of 72 rounds"
-BROKEN = "models/resnet18_broken.onnx: not an ONNX file (bad magic); build it again with `edgeward build`"
+BROKEN = Reason("models/resnet18_broken.onnx: not an ONNX file (bad magic)", "build it again with `edgeward build`")
 XFAIL = "int4 kernels cost time on this kind of CPU"
 STARTED = datetime(2026, 11, 21, 20, 0, tzinfo=UTC)
 CLASSES = ("normal", "cyst", "solid")
@@ -138,14 +142,13 @@ def run_of(recipe: Recipe, runtime: str, format_: str, base_s: float, seed: int)
         id=f"{name}-{recipe.variant}",
         campaign="2026-11-21T20-00-00",
         started_at=STARTED + timedelta(seconds=seed),
-        case={
-            "suite": "ultrasound", "variant": recipe.variant, "device": "pi5", "runtime": runtime,
-            "scenario": "single_stream", "threads": 1, "id": f"suites/ultrasound.toml::{recipe.variant}[{name}]@pi5",
-        },
-        variant={
-            "sha256": hashlib.sha256(f"{name}{recipe.variant}".encode()).hexdigest(), "size_bytes": recipe.size_bytes,
-            "recipe": recipe.recipe, "format": format_, "parent": "" if baseline else "resnet18-fp32",
-        },
+        case=MeasuredCase(
+            f"suites/ultrasound.toml::{recipe.variant}[{name}]@pi5", "ultrasound", recipe.variant, "pi5", runtime
+        ),
+        variant=Variant(
+            recipe.variant, format_, Path(), hashlib.sha256(f"{name}{recipe.variant}".encode()).hexdigest(),
+            recipe.size_bytes, recipe.recipe, "" if baseline else "resnet18-fp32",
+        ),
         measurements=measurements(rng, base_s, recipe),
         accuracy=judged.estimates,
         conditions=Conditions(
@@ -173,8 +176,8 @@ def outcome_of(run: Run, changes: list[Comparison], xfail: str = "") -> Outcome:
     judgements = compare.judge(run, changes, [Criterion(**line) for line in ACCEPT])
     failed = [judgement.message for judgement in judgements if not judgement.passed]
     status = "xfailed" if failed and xfail else "failed" if failed else "passed"
-    message = xfail if status == "xfailed" else "; ".join(failed)
-    return Outcome(run.case.id, status, run.id, message, judgements)
+    reasons = (xfail,) if status == "xfailed" else failed
+    return Outcome(run.case.id, status, run.id, tuple(map(Reason, reasons)), judgements, run.case)
 
 
 @cache
@@ -192,7 +195,7 @@ def measured() -> Report:
         ]
         for run in group:
             if "int4" in run.id and format_ == "tflite":
-                run = replace(run, validity=Validity.INVALID, reasons=(DRIFTED,))
+                run = replace(run, validity=Validity.INVALID, reasons=(Reason(DRIFTED),))
             assert group[0].outputs is not None
             assert run.outputs is not None
             alike = classification.agreement(group[0].outputs, run.outputs)
@@ -201,7 +204,14 @@ def measured() -> Report:
             runs.append(run)
             comparisons += changes
             outcomes.append(outcome_of(run, changes, XFAIL if "int4" in run.id and format_ == "onnx" else ""))
-    outcomes.append(Outcome("suites/ultrasound.toml::resnet18-broken[onnxruntime]@pi5", "error", "", BROKEN))
+    broken = MeasuredCase(
+        "suites/ultrasound.toml::resnet18-broken[onnxruntime]@pi5",
+        "ultrasound",
+        "resnet18-broken",
+        "pi5",
+        "onnxruntime",
+    )
+    outcomes.append(Outcome(broken.id, "error", "", (BROKEN,), (), broken))
     return Report(campaign(), tuple(runs), tuple(comparisons), tuple(outcomes))
 
 
@@ -246,6 +256,9 @@ def campaign(*, quick: bool = False) -> Campaign:
 
 def nothing_but_an_error() -> Report:
     """Return a campaign whose only case never ran."""
-    message = "pi5: no answer from pi5.lab:22 within 15 s; check that the device is on and the address is right"
-    outcome = Outcome("suites/ultrasound.toml::resnet18-fp32@pi5", "error", "", message)
+    silent = Reason(
+        "pi5: no answer from pi5.lab:22 within 15 s", "check that the device is on and the address is right"
+    )
+    case = MeasuredCase("suites/ultrasound.toml::resnet18-fp32@pi5", "ultrasound", "resnet18-fp32", "pi5")
+    outcome = Outcome(case.id, "error", "", (silent,), (), case)
     return Report(campaign(), (), (), (outcome,))

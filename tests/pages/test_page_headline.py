@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.model import Campaign, Estimate, Judgement, Outcome, Validity, Verdict
+from harness.model import Campaign, Estimate, Judgement, Outcome, Reason, Validity, Verdict
 from harness.page import Report
 from harness.page.headline import Headline, overall
 from tests.pages import stored_runs
@@ -56,7 +56,7 @@ def test_without_a_faster_variant_the_baseline_is_kept() -> None:
 
 def test_an_invalid_baseline_leaves_nothing_to_say() -> None:
     report = stored_runs.report(runtime="onnxruntime")
-    runs = tuple(replace(run, validity=Validity.INVALID, reasons=("too hot",)) for run in report.runs)
+    runs = tuple(replace(run, validity=Validity.INVALID, reasons=(Reason("too hot"),)) for run in report.runs)
     head = sentence(replace(report, runs=runs, comparisons=()))
     assert head.tone == "bad"
     assert "no valid run" in head.sentence
@@ -92,7 +92,7 @@ def test_each_runtime_has_a_sentence_of_its_own() -> None:
 
 def test_degraded_and_invalid_runs_are_named() -> None:
     report = stored_runs.report()
-    runs = (replace(report.runs[0], validity=Validity.DEGRADED, reasons=("throttled",)), *report.runs[1:])
+    runs = (replace(report.runs[0], validity=Validity.DEGRADED, reasons=(Reason("throttled"),)), *report.runs[1:])
     caveats = sentence(replace(report, runs=runs)).caveats
     assert any(line.startswith("Degraded: resnet18-fp32 (pi5 · onnxruntime 1.31.1)") for line in caveats)
     assert any(line.startswith("Invalid: resnet18-int4 (pi5 · ai-edge-litert 2.3.0)") for line in caveats)
@@ -100,7 +100,7 @@ def test_degraded_and_invalid_runs_are_named() -> None:
 
 def test_places_and_reports_that_are_degraded_as_a_whole_are_not_told_run_by_run() -> None:
     report = stored_runs.report()
-    runs = tuple(replace(run, validity=Validity.DEGRADED, reasons=("throttled",)) for run in report.runs)
+    runs = tuple(replace(run, validity=Validity.DEGRADED, reasons=(Reason("throttled"),)) for run in report.runs)
     assert (
         f"Degraded: all {len(runs)} runs – read with its reasons below." in sentence(replace(report, runs=runs)).caveats
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness import compare as room
-from harness.model import Criterion, Run, Validity
+from harness.model import Criterion, Reason, Run, Validity
 from harness.results.agreement import Outputs, Reference, held_against
 from harness.store import export
 from tests.made_runs import BASELINE, LOGITS, NOISE, a_run
@@ -63,9 +63,10 @@ def test_one_other_label_of_a_float_model_degrades_the_run() -> None:
     run = held(flipped(1, 0.1))
     assert run.validity is Validity.DEGRADED
     (reason,) = run.reasons
-    assert reason == (
+    assert reason == Reason(
         "the device gives 1 of 600 samples another label than onnxruntime 1.31.1 on x86_64, the host, does, "
-        "and not by a tie; look where they part with `edgeward layers`"
+        "and not by a tie",
+        "look with `edgeward layers` where the two begin to differ",
     )
 
 
@@ -85,14 +86,14 @@ def test_a_quantised_model_may_round_and_may_not_be_broken() -> None:
     assert held(flipped(4, 0.1), quantised).validity is Validity.VALID
     broken = held(flipped(60, 0.1), quantised)
     assert broken.validity is Validity.DEGRADED
-    assert "agrees with onnxruntime 1.31.1 on x86_64, the host, in only 90.0% of the labels" in broken.reasons[0]
+    assert "agrees with onnxruntime 1.31.1 on x86_64, the host, in only 90.0% of the labels" in broken.reasons[0].text
 
 
 def test_scores_that_move_far_with_equal_labels_degrade_a_float_model() -> None:
     run = held(LOGITS * np.float32(1.2))
     assert run.accuracy["reference_agreement"].point == 1
     assert run.validity is Validity.DEGRADED
-    assert "of their spread" in run.reasons[0]
+    assert "of their spread" in run.reasons[0].text
 
 
 def test_a_reference_without_numbers_is_said() -> None:
@@ -100,12 +101,12 @@ def test_a_reference_without_numbers_is_said() -> None:
     theirs[0, 0] = np.nan
     run = held(LOGITS, replace(HOST, outputs=theirs))
     assert run.validity is Validity.DEGRADED
-    assert "are not numbers, the device does not" in run.reasons[0]
+    assert "are not numbers, the device does not" in run.reasons[0].text
     export.to_json([run], [])
 
 
 def test_an_invalid_run_stays_invalid() -> None:
-    invalid = replace(RUN, outputs=flipped(9, 1.0), validity=Validity.INVALID, reasons=("the clock jumped",))
+    invalid = replace(RUN, outputs=flipped(9, 1.0), validity=Validity.INVALID, reasons=(Reason("the clock jumped"),))
     run = held_against(invalid, HOST, same_machine=False)
     assert run.validity is Validity.INVALID
     assert len(run.reasons) == 2

@@ -21,7 +21,18 @@ from harness.cli import cli
 from harness.cli.fleet import probe_all
 from harness.cli.settings import Settings
 from harness.errors import LabError
-from harness.model import Address, Campaign, Conditions, Device, Estimate, Measurement, Run, Validity
+from harness.model import (
+    Address,
+    Campaign,
+    Conditions,
+    Device,
+    Estimate,
+    MeasuredCase,
+    Measurement,
+    Run,
+    Validity,
+    Variant,
+)
 from harness.store import Store
 
 Command = Callable[..., Result]
@@ -212,16 +223,8 @@ def run_of(variant: str, *, middle_s: float, campaign: str = "c-first") -> Run:
         id=f"{variant}-{campaign}",
         campaign=campaign,
         started_at=datetime(2026, 11, 21, 20, 0, tzinfo=UTC),
-        case={
-            "suite": "mymodel",
-            "variant": variant,
-            "device": "local",
-            "runtime": "onnxruntime==1.31.1",
-            "scenario": "single_stream",
-            "threads": 1,
-            "id": f"suites/mymodel.toml::{variant}@local",
-        },
-        variant={"sha256": "0" * 64, "size_bytes": 1000, "recipe": None, "format": "onnx", "parent": ""},
+        case=MeasuredCase(f"suites/mymodel.toml::{variant}@local", "mymodel", variant, "local", "onnxruntime==1.31.1"),
+        variant=Variant(variant, "onnx", Path(), "0" * 64, 1000),
         measurements={"latency_s": Measurement("latency_s", "s", latency, method="CLOCK_MONOTONIC")},
         accuracy={"accuracy": Estimate(0.9, 0.85, 0.93)},
         conditions=Conditions(),
@@ -254,14 +257,14 @@ def measured(folder: Path) -> Iterator[Store]:
             {"edgeward": "0.1.0", "python": "3.11"},
         )
     )
-    store.add_run(run_of("baseline", middle_s=0.010))
-    store.add_run(run_of("int8", middle_s=0.005))
+    store.add_case("c-first", run_of("baseline", middle_s=0.010), ())
+    store.add_case("c-first", run_of("int8", middle_s=0.005), ())
     yield store
     store.close()
 
 
 def test_history_lists_every_run_of_a_suite(measured: Store, edgeward: Command) -> None:
-    measured.add_run(replace(run_of("bad", middle_s=0.001), validity=Validity.INVALID))
+    measured.add_case("c-first", replace(run_of("bad", middle_s=0.001), validity=Validity.INVALID), ())
     shown = edgeward("history", "mymodel")
     assert shown.exit_code == 0
     rows = [line for line in shown.output.splitlines() if line.startswith("2026-11-21 20:00")]
@@ -279,7 +282,7 @@ def test_compare_puts_two_runs_side_by_side(measured: Store, edgeward: Command) 
     assert "0.50×" in latency
     assert "improved" in latency
     quick = replace(run_of("tiny", middle_s=0.002), quick=True)
-    measured.add_run(quick)
+    measured.add_case("c-first", quick, ())
     again = edgeward("compare", "baseline", "tiny").output
     assert again.count("quick") == 1, "what is said of every change stands once"
     assert "every change: quick" in again

@@ -10,7 +10,7 @@ import pytest
 
 from harness import compare as room
 from harness import stats
-from harness.model import Comparison, Criterion, Estimate, Measurement, Run, Validity, Verdict
+from harness.model import Comparison, Criterion, Estimate, Measurement, Reason, Run, Validity, Verdict
 from harness.vocabulary import METRICS
 from tests.made_runs import BASELINE, FASTER, LABELS, LOGITS, NOISE, SUITE, a_run, latency, measured, seconds
 
@@ -160,7 +160,10 @@ def test_an_interval_always_holds_the_ratio_of_all_samples_medians() -> None:
         ({"fingerprint": {**FASTER.fingerprint, "agent": {"version": "2"}}}, "agent.version not known -> 2"),
         ({"case": replace(FASTER.case, device="pi4")}, "device pi5 -> pi4"),
         ({"case": replace(FASTER.case, threads=4)}, "threads 1 -> 4"),
-        ({"validity": Validity.INVALID, "reasons": ("the clock jumped",)}, "the run is invalid: the clock jumped"),
+        (
+            {"validity": Validity.INVALID, "reasons": (Reason("the clock jumped"),)},
+            "the run is invalid: the clock jumped",
+        ),
     ],
 )
 def test_runs_that_were_not_measured_alike_are_incomparable_and_say_why(other: dict[str, Any], said: str) -> None:
@@ -200,7 +203,9 @@ def test_accuracies_on_other_images_are_not_compared() -> None:
 
 
 def test_quick_and_degraded_runs_carry_it_in_the_reason() -> None:
-    found = changes(BASELINE, replace(FASTER, quick=True, validity=Validity.DEGRADED, reasons=("it throttled",)))
+    found = changes(
+        BASELINE, replace(FASTER, quick=True, validity=Validity.DEGRADED, reasons=(Reason("it throttled"),))
+    )
     assert found["latency_ratio"].reason == "quick; run degraded: it throttled"
 
 
@@ -252,7 +257,7 @@ def test_an_incomparable_or_invalid_run_fails_what_is_asked_of_it() -> None:
     other = replace(FASTER, fingerprint={**FASTER.fingerprint, "kernel": "6.12"})
     passed, message = judged(other, "latency_ratio", "max", 1.0)
     assert (passed, message) == (False, "latency_ratio: incomparable: not measured alike: kernel 6.6 -> 6.12")
-    invalid = replace(FASTER, validity=Validity.INVALID, reasons=("the clock jumped",))
+    invalid = replace(FASTER, validity=Validity.INVALID, reasons=(Reason("the clock jumped"),))
     assert judged(invalid, "size_bytes", "max", 1e9) == (
         False,
         "size_bytes: the run is invalid: the clock jumped",

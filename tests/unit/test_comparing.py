@@ -19,7 +19,7 @@ from tests.made_runs import BASELINE, NOISE, SUITE, a_run, latency, measured
 
 Command = Callable[..., tuple[int, str]]
 BASE_CASE = replace(BASELINE.case, id="suites/us.toml::fp32@pi5")
-INT8_CASE = {**BASE_CASE, "variant": "int8", "id": "suites/us.toml::int8@pi5"}
+INT8_CASE = replace(BASE_CASE, variant="int8", id="suites/us.toml::int8@pi5")
 
 
 def night(campaign: str, rows: slice, **facts: str) -> list[Run]:
@@ -44,12 +44,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
     for name, runs in nights.items():
         made.add_campaign(Campaign(name, runs[0].started_at, "pytest suites --device pi5", {"us": dict(SUITE)}))
         for run in runs:
-            made.add_run(run)
-    other = replace(
-        BASELINE, id="d1", campaign="ee33", case={**BASE_CASE, "suite": "ct", "id": "suites/ct.toml::a@pi5"}
-    )
+            made.add_case(name, run, ())
+    other = replace(BASELINE, id="d1", campaign="ee33", case=replace(BASE_CASE, suite="ct", id="suites/ct.toml::a@pi5"))
     made.add_campaign(Campaign("ee33", other.started_at, "pytest suites --device pi5", {"ct": dict(SUITE)}))
-    made.add_run(other)
+    made.add_case("ee33", other, ())
     yield made
     made.close()
 

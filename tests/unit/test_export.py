@@ -15,7 +15,18 @@ import numpy as np
 import pytest
 
 from harness.errors import HarnessError
-from harness.model import Comparison, Conditions, Estimate, Measurement, Run, Validity, Verdict
+from harness.model import (
+    Comparison,
+    Conditions,
+    Estimate,
+    MeasuredCase,
+    Measurement,
+    Reason,
+    Run,
+    Validity,
+    Variant,
+    Verdict,
+)
 from harness.store import export
 
 NUMBER = {"type": ["number", "null"]}
@@ -103,16 +114,8 @@ RUN = Run(
     id="aaaa1111",
     campaign="c1",
     started_at=datetime(2026, 11, 21, 21, 0, tzinfo=timezone(timedelta(hours=1))),
-    case={
-        "suite": "lesions",
-        "variant": "int8",
-        "device": "pi5",
-        "runtime": "onnxruntime==1.31.1",
-        "scenario": "single_stream",
-        "threads": 1,
-        "id": "suites/lesions.toml::int8@pi5",
-    },
-    variant={"sha256": "0" * 64, "size_bytes": 4096, "recipe": "quantize_int8", "format": "onnx", "parent": "fp32"},
+    case=MeasuredCase("suites/lesions.toml::int8@pi5", "lesions", "int8", "pi5", "onnxruntime==1.31.1"),
+    variant=Variant("int8", "onnx", Path(), "0" * 64, 4096, "quantize_int8", "fp32"),
     measurements={
         "latency_s": Measurement("latency_s", "s", np.linspace(0.01, 0.02, 101), method="CLOCK_MONOTONIC"),
         "load_s": Measurement("load_s", "s", np.array([0.2, 0.1, 0.3]), method="CLOCK_MONOTONIC"),
@@ -124,11 +127,11 @@ RUN = Run(
     conditions=Conditions(before={"temperature_c": np.float64(40.5)}, during=({"at_s": 1.0},), after={}),
     fingerprint={"soc": "BCM2712", "cores": np.int64(4), "flags": ("a", "b"), "clock": float("inf")},
     validity=Validity.DEGRADED,
-    reasons=('hot, and "quoted"',),
+    reasons=(Reason('hot, and "quoted"'),),
     labels=np.zeros(500, np.int64),
 )
 CHANGE = Comparison("latency_ratio", "bbbb", "aaaa1111", Estimate(0.5, 0.48, 0.52), Verdict.IMPROVED)
-NOTHING = Comparison("energy_ratio", "bbbb", "aaaa1111", None, Verdict.INCONCLUSIVE, "no meter configured")
+NOTHING = Comparison("energy_ratio", "bbbb", "aaaa1111", None, Verdict.INCONCLUSIVE, (Reason("no meter configured"),))
 
 
 def exported(*runs: Run) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from harness import compare as room
 from harness import stats
 from harness.compare.nights import apart, relative
-from harness.model import Conditions, Measurement, Run, Validity, Verdict
+from harness.model import Conditions, Measurement, Reason, Run, Validity, Verdict
 from tests.made_runs import BASELINE, LABELS, LOGITS, NOISE, SUITE, a_run, latency, measured
 
 BEFORE = a_run("int8", NOISE[:72, 3] / 2, fingerprint={**BASELINE.fingerprint, "data_sha256": "d" * 64})
@@ -63,7 +63,7 @@ def test_what_can_matter_most_comes_first() -> None:
         variant=replace(AFTER.variant, sha256="b" * 64),
         conditions=Conditions(before={"temperature_c": 61.0, "load_average": 2.5}),
         validity=Validity.DEGRADED,
-        reasons=("it throttled",),
+        reasons=(Reason("it throttled"),),
         notes={"sentinel_cool_s": 0.0056},
     )
     early = replace(
@@ -152,7 +152,7 @@ def test_accuracies_on_other_images_are_incomparable_and_times_are_not() -> None
     [
         (replace(AFTER, case=replace(AFTER.case, threads=4)), "another question was asked: threads 1 -> 4"),
         (replace(AFTER, case=replace(AFTER.case, device="pi4")), "another question was asked: device pi5 -> pi4"),
-        (replace(AFTER, validity=Validity.INVALID, reasons=("the clock jumped",)), "the second run is invalid"),
+        (replace(AFTER, validity=Validity.INVALID, reasons=(Reason("the clock jumped"),)), "the second run is invalid"),
     ],
 )
 def test_what_answers_another_question_is_incomparable_and_says_why(after: Run, why: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from devices.virtual.openssh import small_disk
 from harness.errors import StoreError
-from harness.model import Comparison, Estimate, Measurement, Outcome, Run, Verdict
+from harness.model import Comparison, Estimate, Measurement, Outcome, Reason, Run, Verdict
 from harness.store import VERSION, Store, shown
 from tests.pages import stored_runs
 
@@ -54,10 +54,10 @@ def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: 
     run = replace(
         REPORT.runs[1],
         outputs=np.random.default_rng(1).standard_normal((900, 3)).astype(np.float32),
-        reasons=("hot", "noisy"),
+        reasons=(Reason("hot", "wait until it is cool"), Reason("noisy")),
         quick=True,
     )
-    store.add_run(run)
+    store.add_case(REPORT.campaign.id, run, ())
     store.close()
     (found,) = Store(url).runs(campaign=run.campaign)
     assert same(found, run)
@@ -70,10 +70,9 @@ def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: 
 
 def test_campaign_comparisons_and_outcomes_come_back(store: Store, url: str) -> None:
     for run in REPORT.runs:
-        store.add_run(run)
-    store.add_comparisons(REPORT.campaign.id, REPORT.comparisons)
-    for outcome in REPORT.outcomes:
-        store.add_outcome(REPORT.campaign.id, outcome)
+        own = [one for one in REPORT.comparisons if one.run == run.id]
+        store.add_case(REPORT.campaign.id, run, own, next(one for one in REPORT.outcomes if one.run == run.id))
+    store.add_outcome(REPORT.campaign.id, next(one for one in REPORT.outcomes if not one.run))
     store.close()
     again = Store(url)
     assert again.campaigns() == [REPORT.campaign]
@@ -96,9 +95,9 @@ def test_an_interval_without_an_end_survives_and_its_json_is_one_that_postgresql
         accuracy={"auroc": Estimate(0.9, 0.8, end)},
         fingerprint={"deep": [{"value": end}]},
     )
-    store.add_run(run)
     change = Estimate(1.2, 0.7, end, 0.95, "open to one side")
-    store.add_comparisons(run.campaign, [Comparison("latency_ratio", run.id, run.id, change, Verdict.INCONCLUSIVE)])
+    compared = Comparison("latency_ratio", run.id, run.id, change, Verdict.INCONCLUSIVE)
+    store.add_case(run.campaign, run, [compared])
     assert same(store.run(run.id[:9]).accuracy["auroc"].high, end)
     assert same(store.run(run.id).fingerprint["deep"][0]["value"], end)
     (found,) = store.comparisons(run.campaign)
@@ -111,15 +110,15 @@ def test_an_interval_without_an_end_survives_and_its_json_is_one_that_postgresql
 
 
 def test_a_name_with_a_nul_in_it_is_kept_without(store: Store) -> None:
-    store.add_run(replace(REPORT.runs[0], fingerprint={"soc": "Pi 5\x00"}))
-    store.add_outcome(REPORT.campaign.id, Outcome("case", "error", message="bad magic \x00\x01"))
+    store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], fingerprint={"soc": "Pi 5\x00"}), ())
+    store.add_outcome(REPORT.campaign.id, Outcome("case", "error", reasons=(Reason("bad magic \x00\x01"),)))
     assert store.run("").fingerprint["soc"] == "Pi 5"
     assert store.outcomes(REPORT.campaign.id)[0].message == "bad magic \x01"
 
 
 def test_a_moment_of_another_zone_is_the_same_moment_afterwards(store: Store) -> None:
     moment = stored_runs.STARTED.astimezone(timezone(timedelta(hours=9)))
-    store.add_run(replace(REPORT.runs[0], started_at=moment))
+    store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], started_at=moment), ())
     found = store.run(REPORT.runs[0].id)
     assert found.started_at == stored_runs.STARTED
     assert found.started_at.utcoffset() == timedelta(0)
@@ -128,8 +127,8 @@ def test_a_moment_of_another_zone_is_the_same_moment_afterwards(store: Store) ->
 def test_two_threads_write_at_once_and_nothing_is_lost(store: Store) -> None:
     def write(name: str) -> None:
         for number in range(40):
-            store.add_run(replace(REPORT.runs[0], id=f"{name}{number}"))
-            store.add_outcome(REPORT.campaign.id, Outcome(f"{name}{number}", "passed", f"{name}{number}"))
+            run = replace(REPORT.runs[0], id=f"{name}{number}")
+            store.add_case(REPORT.campaign.id, run, (), Outcome(run.id, "passed", run.id))
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(write, "a"), pool.submit(write, "b")]:
@@ -157,7 +156,7 @@ def test_two_processes_write_at_once_and_nothing_is_lost(store: Store, url: str)
 def test_a_run_that_cannot_be_kept_whole_is_not_kept_at_all(store: Store) -> None:
     twice = Measurement("load_s", "s", np.ones(3))
     with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*UNIQUE.*check --store"):
-        store.add_run(replace(REPORT.runs[0], measurements={"load_s": twice, "again": twice}))
+        store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], measurements={"load_s": twice, "again": twice}), ())
     assert store.runs() == []
 
 
@@ -169,7 +168,7 @@ def test_a_case_that_is_done_again_replaces_its_outcome(store: Store) -> None:
 
 def test_a_run_is_found_by_the_beginning_of_its_id_if_that_is_enough(store: Store) -> None:
     for name in ("abc1", "abc2", "a%_"):
-        store.add_run(replace(REPORT.runs[0], id=name))
+        store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], id=name), ())
     assert store.run("abc1").id == "abc1"
     assert store.run("a%").id == "a%_"
     with pytest.raises(StoreError, match=r"several runs have an id that begins with 'abc'; `edgeward export` lists"):
@@ -205,10 +204,10 @@ def test_a_full_disk_under_the_store_is_said_and_what_was_kept_stays(tmp_path: P
     with small_disk(tmp_path / "disk", size_bytes=400_000) as disk:
         store = Store(f"sqlite:///{disk}/night.sqlite")
         store.add_campaign(REPORT.campaign)
-        store.add_run(replace(REPORT.runs[0], outputs=None))
+        store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], outputs=None), ())
         big = {"latency_s": Measurement("latency_s", "s", np.frombuffer(os.urandom(4_000_000), np.float64))}
         with pytest.raises(StoreError, match=r"cannot write to .*full; free some space or check --store"):
-            store.add_run(replace(REPORT.runs[1], measurements=big))
+            store.add_case(REPORT.campaign.id, replace(REPORT.runs[1], measurements=big), ())
         assert [run.id for run in store.runs()] == [REPORT.runs[0].id]
         store.close()
 
