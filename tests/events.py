@@ -11,22 +11,8 @@ E = TypeVar("E", bound=contract.Event)
 
 #: What stands in an event where a test does not say: the first turn of the first model.
 _PLAIN = {
-    "t_ns": 0,
-    "model": 0,
-    "turn": 0,
-    "of": 1,
-    "page_cache": "warm",
-    "conditions": contract.Readings(),
-    "paused_s": 0.0,
-}
-    "t_ns": 0,
-    "model": 0,
-    "turn": 0,
-    "of": 1,
-    "page_cache": "warm",
-    "conditions": contract.Readings(),
-    "paused_s": 0.0,
-}
+    "t_ns": 0, "model": 0, "turn": 0, "of": 1, "page_cache": "warm", "conditions": contract.Readings(), "paused_s": 0.0,
+}  # fmt: skip
 
 
 def event(kind: type[E], **given: Any) -> E:

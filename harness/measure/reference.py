@@ -46,9 +46,14 @@ _KEPT_S: Final = 30 * 86_400
 
 
 class Library:
-    """The references of one campaign; safe to ask from several threads, which take turns."""
+    """The references of one campaign; safe to ask from several threads, which take turns.
 
-    def __init__(self) -> None:
+    Args:
+        folder: where they are kept; in the user's cache by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or cache_dir() / "reference"
         self._turn = threading.Lock()
         self._handle: DeviceHandle | None = None
         self._stopped = False
@@ -72,15 +77,15 @@ class Library:
             return {}
         with inputs_file(samples) as inputs, self._turn:
             ((digest, data),) = inputs.items()
-            keys = {case.variant.sha256: _key(group, case.variant.sha256, digest) for case in group.cases}
-            found = {sha: kept for sha, key in keys.items() if (kept := _kept(key)) is not None}
+            keys = {case.variant.sha256: key_of(group, case.variant.sha256, digest) for case in group.cases}
+            found = {sha: kept for sha, key in keys.items() if (kept := _kept(self._folder / f"{key}.npz")) is not None}
             if absent := [sha for sha in keys if sha not in found]:
                 say(f"host reference of {len(absent)} models with {group.runtime}")
                 found |= self._made(group, absent, data)
                 for sha in absent:
                     # Outputs on patients' images stay nowhere but in the store.
                     if found[sha].outputs is not None and not group.suite.confidential:
-                        _keep(keys[sha], found[sha])
+                        _keep(self._folder / f"{keys[sha]}.npz", found[sha])
         return found
 
     def _made(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
@@ -175,8 +180,14 @@ def _reference(answer: Answer, runtime: str) -> Reference:
     return Reference(answer.outputs, named, answer.accuracy.quantised)
 
 
-def _key(group: Group, model: str, data: str) -> str:
-    """Return the name under which a reference is kept: a digest of all that it depends on."""
+def key_of(group: Group, model: str, data: str) -> str:
+    """Return the name under which a reference is kept: a digest of all that it depends on.
+
+    Args:
+        group: the cases that the model is of.
+        model: the digest of its file.
+        data: the digest of the images.
+    """
     agent = Path(str(resources.files("harness"))) / "agent"
     parts = {part: (agent / part).read_bytes() for part in _CODE}
     parts |= registry.sources("agent.runtimes", registry.runtime_name(group.runtime))
@@ -186,9 +197,8 @@ def _key(group: Group, model: str, data: str) -> str:
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _kept(key: str) -> Reference | None:
+def _kept(path: Path) -> Reference | None:
     """Return a reference that was made before, None if there is none or its file is damaged."""
-    path = _folder() / f"{key}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Reference(file["outputs"], str(file["runtime"]), bool(file["quantised"]))
@@ -198,8 +208,8 @@ def _kept(key: str) -> Reference | None:
     return found
 
 
-def _keep(key: str, reference: Reference) -> None:
-    folder = _folder()
+def _keep(path: Path, reference: Reference) -> None:
+    folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.npz"):
         if old.stat().st_mtime < time.time() - _KEPT_S:
@@ -207,8 +217,4 @@ def _keep(key: str, reference: Reference) -> None:
     assert reference.outputs is not None
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
         np.savez(part, outputs=reference.outputs, runtime=reference.runtime, quantised=reference.quantised)
-    Path(part.name).replace(folder / f"{key}.npz")
-
-
-def _folder() -> Path:
-    return cache_dir() / "reference"
+    Path(part.name).replace(path)
