@@ -41,7 +41,7 @@ _PLAN: Final = contract.Plan(
     cold_starts=0, memory_starts=0, accuracy=True, min_launches=0, max_launches=0, deadline_s=1800.0
 )
 #: What decides how an image becomes an output, beside the runtime.
-_CODE: Final = ("images.py", "worker.py", "runtimes/{}.py")
+_CODE: Final = ("images.py", "worker.py")
 _KEPT_S: Final = 30 * 86_400
 
 
@@ -99,7 +99,7 @@ class Library:
         return {sha: Reference(absent=f"no reference on this host: {reason}") for sha in wanted}
 
     def _run(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
-        with DeviceHandle(HOST) as handle:
+        with DeviceHandle(replace(HOST, runtimes=(group.runtime,))) as handle:
             self._handle = handle
             try:
                 deploy.prepare(handle)
@@ -189,8 +189,9 @@ def key_of(group: Group, model: str, data: str) -> str:
         data: the digest of the images.
     """
     agent = Path(str(resources.files("harness"))) / "agent"
-    name = registry.runtime_name(group.runtime)
-    code = [hashlib.sha256((agent / part.format(name)).read_bytes()).hexdigest() for part in _CODE]
+    parts = {part: (agent / part).read_bytes() for part in _CODE}
+    parts |= registry.sources("agent.runtimes", registry.runtime_name(group.runtime))
+    code = {part: hashlib.sha256(content).hexdigest() for part, content in parts.items()}
     here = [*sys.version_info[:2], platform.machine(), group.runtime]
     whole = [model, data, asdict(group.suite.input), here, code]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import registry
@@ -76,9 +76,14 @@ def _moment(at: datetime) -> str:
 
 
 def _environment(overrides: Path | None) -> Environment:
+    own = {f"{name}.html": section.TEMPLATE for name, section in sections()}
     folders = [FileSystemLoader(folder) for folder in (overrides, _TEMPLATES) if folder is not None]
     environment = Environment(
-        loader=ChoiceLoader(folders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=ChoiceLoader([*folders, DictLoader(own)]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["moment"] = _moment
     known: dict[str, Any] = {"glyphs": wording.GLYPHS, "outcome_words": wording.OUTCOMES}

@@ -12,6 +12,21 @@ from harness.page.report import Entry, Group, Report
 
 ORDER = 50
 TITLE = "How much faster"
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("ratio", "How much faster") }}
+<p class="lead">Where baseline and variants take turns in short rounds, drift hits both alike and cancels in the ratio.</p>
+{% for one in figures %}
+{% call parts.place(one.group) %}
+{% if one.chart %}
+<figure>{{ one.chart }}
+<figcaption>Latency relative to the baseline with its interval.{% if one.margin %} The shaded band, ±{{ one.margin }}, holds changes too small to matter.{% endif %}{% if one.methods %} Intervals: {{ one.methods|join("; ") }}.{% endif %} {{ parts.badge("improved") }} {{ parts.badge("regressed") }} {{ parts.badge("equivalent") }} {{ parts.badge("inconclusive") }}</figcaption></figure>
+{% endif %}
+{% for variant, remark in one.remarks %}<p class="note">{{ variant }}: {{ remark }}.</p>{% endfor %}
+{% for variant, reason in one.without %}<p class="note">Not drawn, {{ variant }}: {{ reason }}.</p>{% endfor %}
+{% endcall %}
+{% endfor %}
+"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
