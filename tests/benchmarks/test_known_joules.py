@@ -33,8 +33,7 @@ from harness.deploy import DeviceHandle
 from harness.measure import host_meter
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Device, FloatArray, Run
-from harness.results import energy
-from harness.results import events as parsing
+from harness.results import energy, events
 from harness.store import Store
 from tests import power_traces
 from tests import small_models as small
@@ -156,14 +155,8 @@ def instrument(load: Load) -> Iterator[str]:
         server.shutdown()
 
 
-def energy_pass(event: contract.Event) -> contract.EnergyPass:
-    """Return an event that must be an energy pass."""
-    assert isinstance(event, contract.EnergyPass)
-    return event
-
-
-def passed(meter: dict[str, Any], load: Load) -> contract.EnergyPass:
-    """Return the energy pass of the agent with a meter."""
+def measured(meter: dict[str, Any], load: Load) -> contract.EnergyPass:
+    """Return the event of one energy pass of the agent."""
     return event(contract.EnergyPass, **agent.measure(meter, WINDOW_S, load.infer))
 
 
@@ -171,14 +164,14 @@ def by_hwmon(folder: Path, load: Load, tick_s: float = TICK_S) -> contract.Energ
     folder.mkdir()
     write = in_place(folder / "power1_input")
     with following(load, lambda _, watts: write(restless(watts)), tick_s):
-        return passed({"kind": "hwmon", "chip": str(folder)}, load)
+        return measured({"kind": "hwmon", "chip": str(folder)}, load)
 
 
 def by_powercap(folder: Path, load: Load) -> contract.EnergyPass:
     folder.mkdir()
     write = in_place(folder / "energy_uj")
     with following(load, lambda joules, _: write(joules)):
-        return passed({"kind": "powercap", "path": str(folder)}, load)
+        return measured({"kind": "powercap", "path": str(folder)}, load)
 
 
 TELL = "import sys,time\nwhile True: print(int(open(sys.argv[1]).read())*1e-6, flush=True); time.sleep(0.02)"
@@ -189,7 +182,7 @@ def by_command(folder: Path, load: Load) -> contract.EnergyPass:
     write = in_place(folder / "watts")
     with following(load, lambda _, watts: write(restless(watts))):
         argv = [sys.executable, "-S", "-c", TELL, str(folder / "watts")]
-        return passed({"kind": "command", "argv": argv}, load)
+        return measured({"kind": "command", "argv": argv}, load)
 
 
 #: On the device: one energy pass whose meter the host reads. To work is to make a file that is gone afterwards.
@@ -200,7 +193,7 @@ sys.path.insert(0, sys.argv[1])
 from harness.agent import contract, energy
 busy = Path(sys.argv[3])
 def say(kind, **fields):
-    event = kind(event=kind.KIND, t_ns=time.monotonic_ns(), model=0, **fields)
+    event = kind(kind.KIND, time.monotonic_ns(), model=0, **fields)
     print(json.dumps(contract.plain(event)), flush=True)
 def infer(seconds):
     busy.touch()
@@ -244,18 +237,24 @@ def by_scpi(folder: Path, load: Load, distant: Device) -> contract.EnergyPass:
         handle = stack.enter_context(DeviceHandle(device))
         stack.callback(done.set)
         threading.Thread(target=watch, args=(folder / "busy", load, done), daemon=True).start()
-        deploy.prepare(handle)
-        place = handle.workspace
-        handle.workspace = replace(place, command=(*SHIFTED, *place.command))
+        prepare(handle, SHIFTED)
         recorder = stack.enter_context(host_meter.recording(handle))
-        words = [place.folder, str(WINDOW_S), str(folder / "busy"), str(host_meter.LEAD_S)]
+        words = [handle.workspace.folder, str(WINDOW_S), str(folder / "busy"), str(host_meter.LEAD_S)]
         command = [*SHIFTED, sys.executable, "-I", "-S", "-c", PASS, *words]
-        events = []
+        heard = []
         for line in handle.stream(command, silence_s=90):
-            events.append(parsing.parse(line, device=device.id))
-            recorder.hear(events[-1])
+            heard.append(events.parse(line, device=device.id))
+            recorder.hear(heard[-1])
         recorder.compare()
-        return energy_pass(recorder.joined(events[-1]))
+        found = recorder.joined(heard[-1])
+        assert isinstance(found, contract.EnergyPass)
+        return found
+
+
+def prepare(handle: DeviceHandle, before: tuple[str, ...] = ()) -> None:
+    """Bring the agent to a device; `before` stands before every command of it."""
+    deploy.prepare(handle)
+    handle.workspace = replace(handle.workspace, command=(*before, *handle.workspace.command))
 
 
 def by_suite(folder: Path, workdir: Path) -> Run:
@@ -322,20 +321,20 @@ def recovered(distant: Device, device_workdir: Path, tmp_path_factory: pytest.Te
 def test_the_joules_of_a_known_course_are_recovered_within_two_percent(
     recovered: Recovered, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load, event = recovered.ways[name]
-    assert event.absent is None, event
-    assert event.windows is not None
-    busy = event.windows["busy"]
-    shift_s = SHIFT_S if event.clock_s is not None else 0
+    load, found = recovered.ways[name]
+    assert found.absent is None, found
+    assert found.windows is not None
+    busy = found.windows["busy"]
+    shift_s = SHIFT_S if found.clock_s is not None else 0
     begin, end = busy.begin_ns * 1e-9 + shift_s, busy.end_ns * 1e-9 + shift_s
     truth, added_j = load.between(begin, end, True), load.between(begin, end, True) - IDLE_W * (end - begin)
-    gross, net = (one.estimate for one in energy.measurements([event]))
+    gross, net = (one.estimate for one in energy.measurements([found]))
     assert gross is not None
     assert net is not None
     off, net_off = gross.point * 1000 / truth - 1, net.point * 1000 / added_j - 1
     within = (gross.high - gross.low) / 2 / gross.point
     with capsys.disabled():
-        clock = f", clock known to {event.clock_s * 1e3:.1f} ms" if event.clock_s is not None else ""
+        clock = f", clock known to {found.clock_s * 1e3:.1f} ms" if found.clock_s is not None else ""
         print(f"\n{name}: {truth:.2f} J played, found {off:+.2%} (net {net_off:+.2%}), interval ±{within:.1%}{clock}")
     assert abs(off) < 0.02
     assert gross.low * 1000 <= truth <= gross.high * 1000
@@ -363,9 +362,7 @@ def test_the_offset_between_two_clocks_is_found_within_what_is_said(
     distant: Device, shift_s: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with DeviceHandle(distant) as handle:
-        deploy.prepare(handle)
-        if shift_s:
-            handle.workspace = replace(handle.workspace, command=(*SHIFTED, *handle.workspace.command))
+        prepare(handle, SHIFTED if shift_s else ())
         found = host_meter.compare(handle)
     off_s = found.middle_ns * 1e-9 - shift_s
     with capsys.disabled():

@@ -46,8 +46,7 @@ def bare_loop(call: Callable[[object], object], inputs: list[object]) -> array[i
 def test_the_agents_median_is_that_of_a_bare_loop_over_the_same_session() -> None:
     session = Session(str(MODEL), 1)
     pixels = np.random.default_rng(1).integers(0, 255, (16, 64, 64, 1), dtype=np.uint8)
-    spec = contract.Input(path="", layout="NCHW", scale=1 / 255, mean=[0.5], std=[0.25])
-    x = images.prepare(pixels, spec)
+    x = images.prepare(pixels, contract.Input("", "NCHW", 1 / 255, [0.5], [0.25]))
     inputs = [session.bind(x[i : i + 1]) for i in range(len(x))]
     ways: dict[str, Callable[[], array[int]]] = {
         "agent": lambda: timed(session.call, inputs, 0, ROUND_NS, 5)[0],

@@ -18,8 +18,8 @@ from devices.virtual.fleet import Host
 from devices.virtual.openssh import Server
 from devices.virtual.requirements import require
 from harness import deploy
-from harness.deploy import files as deployed
-from harness.deploy.handle import DeviceHandle
+from harness.deploy import DeviceHandle
+from harness.deploy import files as on_device
 from harness.deploy.wheels import bundle
 from harness.ports import Connection, Target
 from harness.transports import ssh
@@ -90,7 +90,7 @@ def test_twenty_files_over_a_long_link_arrive_sooner_than_by_scp(host: Host, tmp
             started = time.monotonic()
             with DeviceHandle(server.device()) as handle:
                 handle.workspace = place
-                deployed.blobs(handle, wanted)
+                on_device.blobs(handle, wanted)
                 ours = time.monotonic() - started
             ratios.append(theirs / ours)
     ratio = statistics.median(ratios)
@@ -103,7 +103,7 @@ def everything(handle: DeviceHandle, wanted: dict[str, Path]) -> float:
     started = time.monotonic()
     deploy.prepare(handle)
     deploy.runtime(handle, RUNTIME)
-    deployed.blobs(handle, wanted)
+    on_device.blobs(handle, wanted)
     return time.monotonic() - started
 
 
