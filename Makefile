@@ -5,8 +5,9 @@ BIN := .venv/bin
 
 # SYSTEM=no: install no Debian package; tests that need one are then skipped and say so.
 SYSTEM ?= yes
-# Most tests wait for a device, so two run side by side.
-PARALLEL := -n 2 --dist=loadfile
+# Most tests wait for a device, so three run side by side on two processors. Files are begun in the order of the folders,
+# the longest ones early: the default, by the number of tests, leaves files of few and long ones for the end.
+PARALLEL := -n 3 --dist=loadfile --no-loadscope-reorder
 # Tests that start no device, no server and no browser, but for two: test_house.py runs what `make lint` and `make type`
 # run, and test_noise.py counts errors of intervals in thousands of trials for more than a minute.
 PURE := tests/unit tests/lab_files --ignore=tests/unit/test_house.py --ignore=tests/unit/test_noise.py
