@@ -33,7 +33,7 @@ from harness.deploy import DeviceHandle
 from harness.measure import host_meter
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Device, FloatArray, Run
-from harness.results import energy
+from harness.results import energy, events
 from harness.store import Store
 from tests import power_traces
 from tests import small_models as small
@@ -155,8 +155,8 @@ def instrument(load: Load) -> Iterator[str]:
         server.shutdown()
 
 
-def pass_over(meter: dict[str, Any], load: Load) -> contract.EnergyPass:
-    """Return the event of an energy pass of the agent's on this machine."""
+def measured(meter: dict[str, Any], load: Load) -> contract.EnergyPass:
+    """Return the event of one energy pass of the agent."""
     return event(contract.EnergyPass, **agent.measure(meter, WINDOW_S, load.infer))
 
 
@@ -164,14 +164,14 @@ def by_hwmon(folder: Path, load: Load, tick_s: float = TICK_S) -> contract.Energ
     folder.mkdir()
     write = in_place(folder / "power1_input")
     with following(load, lambda _, watts: write(restless(watts)), tick_s):
-        return pass_over({"kind": "hwmon", "chip": str(folder)}, load)
+        return measured({"kind": "hwmon", "chip": str(folder)}, load)
 
 
 def by_powercap(folder: Path, load: Load) -> contract.EnergyPass:
     folder.mkdir()
     write = in_place(folder / "energy_uj")
     with following(load, lambda joules, _: write(joules)):
-        return pass_over({"kind": "powercap", "path": str(folder)}, load)
+        return measured({"kind": "powercap", "path": str(folder)}, load)
 
 
 TELL = "import sys,time\nwhile True: print(int(open(sys.argv[1]).read())*1e-6, flush=True); time.sleep(0.02)"
@@ -182,7 +182,7 @@ def by_command(folder: Path, load: Load) -> contract.EnergyPass:
     write = in_place(folder / "watts")
     with following(load, lambda _, watts: write(restless(watts))):
         argv = [sys.executable, "-S", "-c", TELL, str(folder / "watts")]
-        return pass_over({"kind": "command", "argv": argv}, load)
+        return measured({"kind": "command", "argv": argv}, load)
 
 
 #: On the device: one energy pass whose meter the host reads. To work is to make a file that is gone afterwards.
@@ -192,15 +192,17 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from harness.agent import contract, energy
 busy = Path(sys.argv[3])
-def say(**event):
+def say(kind, **fields):
+    event = kind(kind.KIND, time.monotonic_ns(), model=0, **fields)
     print(json.dumps(contract.plain(event)), flush=True)
 def infer(seconds):
     busy.touch()
     time.sleep(seconds)
     busy.unlink()
     return {"count": 1000}
-say(event="energy_start")
-say(event="energy", **energy.measure({"kind": "host", "lead_s": float(sys.argv[4])}, float(sys.argv[2]), infer))
+say(contract.EnergyStart)
+found = energy.measure({"kind": "host", "lead_s": float(sys.argv[4])}, float(sys.argv[2]), infer)
+say(contract.EnergyPass, turn=0, of=1, **found)
 """
 
 
@@ -225,12 +227,6 @@ def distant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
         yield host.at(wire.address).device(workdir=folder / "work")
 
 
-def shift(handle: DeviceHandle) -> None:
-    """Bring the agent to a device, and let its clock be another one from now on."""
-    deploy.prepare(handle)
-    handle.workspace = replace(handle.workspace, command=(*SHIFTED, *handle.workspace.command))
-
-
 def by_scpi(folder: Path, load: Load, distant: Device) -> contract.EnergyPass:
     """Measure a device with another clock by an instrument that this host asks."""
     folder.mkdir()
@@ -241,23 +237,24 @@ def by_scpi(folder: Path, load: Load, distant: Device) -> contract.EnergyPass:
         handle = stack.enter_context(DeviceHandle(device))
         stack.callback(done.set)
         threading.Thread(target=watch, args=(folder / "busy", load, done), daemon=True).start()
-        shift(handle)
+        prepare(handle, SHIFTED)
         recorder = stack.enter_context(host_meter.recording(handle))
         words = [handle.workspace.folder, str(WINDOW_S), str(folder / "busy"), str(host_meter.LEAD_S)]
         command = [*SHIFTED, sys.executable, "-I", "-S", "-c", PASS, *words]
-        passed = None
+        heard = []
         for line in handle.stream(command, silence_s=90):
-            said = json.loads(line)
-            if said.pop("event") == contract.EnergyStart.KIND:
-                recorder.hear(event(contract.EnergyStart, **said))
-            else:
-                windows = {name: contract.EnergyWindow(**window) for name, window in said.pop("windows").items()}
-                passed = event(contract.EnergyPass, windows=windows, **said)
+            heard.append(events.parse(line, device=device.id))
+            recorder.hear(heard[-1])
         recorder.compare()
-        assert passed is not None
-        found = recorder.joined(passed)
+        found = recorder.joined(heard[-1])
         assert isinstance(found, contract.EnergyPass)
         return found
+
+
+def prepare(handle: DeviceHandle, before: tuple[str, ...] = ()) -> None:
+    """Bring the agent to a device; `before` stands before every command of it."""
+    deploy.prepare(handle)
+    handle.workspace = replace(handle.workspace, command=(*before, *handle.workspace.command))
 
 
 def by_suite(folder: Path, workdir: Path) -> Run:
@@ -325,9 +322,10 @@ def test_the_joules_of_a_known_course_are_recovered_within_two_percent(
     recovered: Recovered, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     load, found = recovered.ways[name]
-    assert found.windows is not None, found.absent
+    assert found.absent is None, found
+    assert found.windows is not None
     busy = found.windows["busy"]
-    shift_s = 0 if found.clock_s is None else SHIFT_S
+    shift_s = SHIFT_S if found.clock_s is not None else 0
     begin, end = busy.begin_ns * 1e-9 + shift_s, busy.end_ns * 1e-9 + shift_s
     truth, added_j = load.between(begin, end, True), load.between(begin, end, True) - IDLE_W * (end - begin)
     gross, net = (one.estimate for one in energy.measurements([found]))
@@ -336,7 +334,7 @@ def test_the_joules_of_a_known_course_are_recovered_within_two_percent(
     off, net_off = gross.point * 1000 / truth - 1, net.point * 1000 / added_j - 1
     within = (gross.high - gross.low) / 2 / gross.point
     with capsys.disabled():
-        clock = "" if found.clock_s is None else f", clock known to {found.clock_s * 1e3:.1f} ms"
+        clock = f", clock known to {found.clock_s * 1e3:.1f} ms" if found.clock_s is not None else ""
         print(f"\n{name}: {truth:.2f} J played, found {off:+.2%} (net {net_off:+.2%}), interval ±{within:.1%}{clock}")
     assert abs(off) < 0.02
     assert gross.low * 1000 <= truth <= gross.high * 1000
@@ -364,7 +362,7 @@ def test_the_offset_between_two_clocks_is_found_within_what_is_said(
     distant: Device, shift_s: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with DeviceHandle(distant) as handle:
-        (shift if shift_s else deploy.prepare)(handle)
+        prepare(handle, SHIFTED if shift_s else ())
         found = host_meter.compare(handle)
     off_s = found.middle_ns * 1e-9 - shift_s
     with capsys.disabled():

@@ -170,12 +170,12 @@ def test_a_steady_processor_and_one_that_recovers_are_not_throttled(windows: int
         assert throttling.throttled_at(np.arange(windows, dtype=np.float64), seconds) is None
 
 
-@given(st.floats(0.02, 0.12), st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
-def test_noise_alone_is_hardly_ever_taken_for_throttling_and_hides_no_halved_speed(noise: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize("noise", [0.02, 0.07, 0.12])
+def test_noise_alone_is_hardly_ever_taken_for_throttling_and_hides_no_halved_speed(noise: float) -> None:
+    # Rates of many trials: of a few, found by a search for the worst, chance would decide.
+    rng = np.random.default_rng(12)
     alarms = found = 0
-    for _ in range(20):
+    for _ in range(400):
         seconds = 0.01 * np.exp(noise * rng.standard_normal(60))
         # Of the last few windows nobody can say whether it stays so.
         at = throttling.throttled_at(np.arange(60, dtype=np.float64), seconds)
@@ -183,8 +183,8 @@ def test_noise_alone_is_hardly_ever_taken_for_throttling_and_hides_no_halved_spe
         seconds[30:] *= 2
         at = throttling.throttled_at(np.arange(60, dtype=np.float64), seconds)
         found += at is not None and abs(at - 30) <= 3
-    assert alarms <= 2
-    assert found >= 18
+    assert alarms / 400 <= 0.02
+    assert found / 400 >= 0.95
 
 
 def test_sustained_over_peak_speed_is_what_is_left_of_it() -> None:
