@@ -50,7 +50,7 @@ def test_a_key_withdrawn_while_a_job_runs_is_told_at_once_and_the_job_is_ended_b
     assert f"lets {own_server.user} in with none of the keys tried" in told
     assert "Add one to its ~/.ssh/authorized_keys there (ssh-copy-id)" in told
     assert f"its job may still run there, in {job}: the next campaign ends it" in told
-    assert told.count("link lost") == 1, "it was tried again"
+    assert told.count("connection lost") == 1, "it was tried again"
     allowed.write_text(keys)
     with begun(tmp_path, "--resume") as again:
         said, _ = again.communicate(timeout=300)
@@ -84,7 +84,7 @@ def test_an_authorisation_withdrawn_while_a_phone_measures_is_told_at_once(askin
     assert "has not authorised this computer; unlock it and allow USB debugging" in str(error)
     assert "its job may still run there, in /data/local/tmp/edgeward/jobs/" in str(error)
     assert night.store.runs() == []
-    assert len([text for text in night.said if "link lost" in text]) <= 1, "it was tried again"
+    assert len([text for text in night.said if "connection lost" in text]) <= 1, "it was tried again"
 
 
 def allow(phone: Phone) -> None:
