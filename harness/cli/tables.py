@@ -11,7 +11,7 @@ from rich.table import Table
 from harness.compare import Nights
 from harness.model import Circumstance, Comparison, Estimate, Run, Validity, Verdict, sentence
 from harness.stats import statistic
-from harness.units import ABSENT, human, points, significant, times
+from harness.units import ABSENT, full_change, human, times
 from harness.vocabulary import METRICS
 
 _COLOURS = {Verdict.IMPROVED: "green", Verdict.REGRESSED: "red"}
@@ -101,15 +101,7 @@ def quantity(run: Run, metric: str) -> str:
 
 def change(estimate: Estimate | None, metric: str) -> str:
     """Return a change with its interval: a ratio, points for shares, plain numbers otherwise."""
-    if estimate is None:
-        return ABSENT
-    info = METRICS[metric]
-    spell = times if info.kind in ("ratio", "cost") else points if info.unit == "%" else _signed
-    return f"{spell(estimate.point)} ({spell(estimate.low)} to {spell(estimate.high)})"
-
-
-def _signed(value: float) -> str:
-    return f"{'−' if value < 0 else '+'}{significant(abs(value))}"
+    return full_change(METRICS[metric].kind, METRICS[metric].unit, estimate)
 
 
 def history_table(runs: Sequence[Run]) -> Table:

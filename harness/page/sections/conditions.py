@@ -12,10 +12,6 @@ from harness.page.report import Group, Report
 
 ORDER = 100
 TITLE = "Conditions"
-#: The unit stands in a fact's name.
-UNITS: Final[Mapping[str, str]] = {
-    "_s": "s", "_bytes": "B", "_hz": "Hz", "_c": "°C", "_j": "J", "_w": "W", "_ratio": "%", "_share": "%"
-}  # fmt: skip
 #: When a reading was taken, which says nothing of the device.
 CLOCKS: Final = frozenset({"wall_s", "at_s"})
 #: Notes that programs read; people find what they say in words beside them.
@@ -26,6 +22,29 @@ TITLES: Final[Mapping[str, str]] = {
     "nodes_fell_back": "Nodes that fell back to the processor", "free_bytes": "Disk free",
     "data_sha256": "Data, SHA-256", "suite_sha256": "Suite, SHA-256",
 }  # fmt: skip
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("conditions", "Conditions and fingerprint") }}
+<p class="lead">What the numbers depend on, and whether they may be used.</p>
+{% for place in places %}
+{% call parts.place(place.group) %}
+<div class="scroll" tabindex="0" role="region" aria-label="Validity{% if several %}, {{ place.group.title }}{% endif %}">
+<table><caption><span>Validity of each run</span></caption>
+<thead><tr><th scope="col">Variant</th><th scope="col" class="text">Validity</th><th scope="col" class="text">Reasons and notes</th></tr></thead>
+<tbody>{% for row in place.validity %}<tr><th scope="row">{{ row.variant }}</th><td class="text">{{ parts.badge(row.validity) }}</td><td class="text">{% for reason in row.reasons %}<strong>{{ reason }}</strong>{{ "; " if not loop.last }}{% endfor %}{% if row.reasons and row.notes %} · {% endif %}<span class="muted">{{ row.notes|join(" · ") }}</span></td></tr>{% endfor %}</tbody></table></div>
+{% if place.conditions.titles %}
+<div class="scroll" tabindex="0" role="region" aria-label="Conditions{% if several %}, {{ place.group.title }}{% endif %}">
+<table><caption><span>State of the device before and after each run</span></caption>
+<thead><tr><th scope="col">Variant</th>{% for title in place.conditions.titles %}<th scope="col">{{ title }}</th>{% endfor %}</tr></thead>
+<tbody>{% for variant, cells in place.conditions.rows %}<tr><th scope="row">{{ variant }}</th>{% for cell in cells %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
+{% endif %}
+<dl class="facts">
+{% for title, text in place.fingerprint.shared %}<div><dt>{{ title }}</dt><dd>{{ text }}</dd></div>{% endfor %}
+{% for title, texts in place.fingerprint.differing %}<div class="long"><dt>{{ title }} <span class="muted">differs</span></dt><dd>{% for variant, text in texts %}<span class="pairing">{{ variant }}: {{ text }}</span>{% endfor %}</dd></div>{% endfor %}
+</dl>
+{% endcall %}
+{% endfor %}
+"""  # noqa: E501 - a line of markup is a line of the page
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -49,7 +68,7 @@ def shown(key: str, value: Any) -> str:
         return units.ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
-    unit = _unit(key)[1]
+    unit = units.named_unit(key)[1]
     if isinstance(value, float) or (unit and isinstance(value, int)):
         return units.human(float(value), unit)
     if isinstance(value, list | tuple):
@@ -59,13 +78,8 @@ def shown(key: str, value: Any) -> str:
     return str(value)
 
 
-def _unit(key: str) -> tuple[str, str]:
-    """Return the suffix of a fact's name that is its unit, and that unit."""
-    return next(((suffix, unit) for suffix, unit in UNITS.items() if key.endswith(suffix)), ("", ""))
-
-
 def _title(key: str) -> str:
-    text = TITLES.get(key) or key.removesuffix(_unit(key)[0]).replace("_", " ").replace(".", ", ")
+    text = TITLES.get(key) or key.removesuffix(units.named_unit(key)[0]).replace("_", " ").replace(".", ", ")
     return text[:1].upper() + text[1:]
 
 

@@ -13,6 +13,24 @@ from harness.page.report import Entry, Group, Report
 
 ORDER = 90
 TITLE = "Energy"
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("energy", "Energy") }}
+{% for one in figures %}
+{% call parts.place(one.group) %}
+<figure>{{ one.chart }}<figcaption>Energy of one inference, idle power included.</figcaption></figure>
+<div class="scroll" tabindex="0" role="region" aria-label="Energy"><table><caption><span>Energy per inference</span></caption>
+<thead><tr><th scope="col">Variant</th><th scope="col">Energy</th><th scope="col">Idle subtracted</th><th scope="col" class="text">Meter</th><th scope="col" class="text">Standard uncertainty</th></tr></thead>
+<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td><div class="cell">{{ parts.cell(row.cell, one.notes) }}</div></td><td><div class="cell">{{ parts.cell(row.net) }}</div></td><td class="text">{{ row.method }}{% if row.estimated %} <strong>estimated</strong>{% endif %}</td><td class="text">{{ row.budget }}</td></tr>{% endfor %}</tbody></table></div>
+{{ parts.notes(one.notes) }}
+{% for meter in one.meters if meter %}<p>Meter: {{ meter }}.</p>
+{% endfor %}
+{% endcall %}
+{% endfor %}
+{% for reason, places in absent %}
+<p>Not measured on {{ places }}: {{ reason }}.</p>
+{% endfor %}
+"""  # noqa: E501 - a line of markup is a line of the page
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

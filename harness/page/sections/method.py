@@ -11,6 +11,19 @@ from harness.page.report import Report
 
 ORDER = 110
 TITLE = "Method"
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("method", "How it was measured") }}
+<p class="prose">Every number was measured on the device itself, on its monotonic clock. The device was first brought inside its limits, then runner, models and data were put in place and verified by digest. Fresh processes gave process start, load and first inference. After a warm-up, baseline and variants took turns in short rounds of randomised order, over several launches of their processes, so that drift, throttling and noisy neighbours hit both alike; between rounds a fixed piece of work was timed, and rounds in which the processor had changed its speed are marked. The interval of a latency ratio is anytime-valid: looking at it while it was measured did not make a false alarm more likely. Memory was read from separate, fresh processes. Accuracy is that of the raw outputs of the device on the whole test split. A percentile is shown only with enough samples for it. A change is called improved or regressed only if its interval excludes “no change” and its point lies beyond the margin; what could not be measured is absent, with the reason, and never zero.</p>
+{% for suite in suites %}
+<h3>{{ suite.title }}</h3>
+<dl class="facts">{% for title, text in suite.facts %}<div{% if text|length > 60 %} class="long"{% endif %}><dt>{{ title }}</dt><dd>{{ text }}</dd></div>{% endfor %}</dl>
+{% if suite.accept %}
+<p class="note">A case passes if</p>
+<ul class="plain">{% for line in suite.accept %}<li>{{ line }}</li>{% endfor %}</ul>
+{% endif %}
+{% endfor %}
+"""  # noqa: E501 - a line of markup is a line of the page
 
 
 def context(report: Report) -> Mapping[str, Any]:

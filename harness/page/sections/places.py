@@ -10,6 +10,28 @@ from harness.page.report import Entry, Group, Report
 
 ORDER = 15
 TITLE = "Places"
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("places", "Every place at a glance") }}
+<p class="lead">The latency of each variant relative to the baseline of the same device and runtime, and how its case ended; the rest of this page goes through the places one by one.</p>
+{% for table in tables %}
+<div class="scroll" tabindex="0" role="region" aria-label="Latency by place">
+<table class="dense">
+<caption><span>{{ table.title }}: latency relative to the baseline of the place</span></caption>
+<thead><tr><th scope="col">Device and runtime</th><th scope="col">Baseline</th>{% for name in table.variants %}<th scope="col" class="head">{{ name }}</th>{% endfor %}</tr></thead>
+<tbody>
+{% for row in table.rows %}
+<tr><th scope="row">{{ row.group.device }} <span class="tag">{{ row.group.software }}</span></th><td><span class="value">{{ row.baseline }}</span></td>
+{% for cell in row.cells %}
+<td>{% if cell is none %}<span class="muted">not measured</span>{% else %}<div class="cell">{% if cell.change.change %}<span class="value">{{ cell.change.change }}</span><span class="interval">{{ cell.change.change_interval }}</span>{{ parts.badge(cell.change.verdict, cell.change.verdict) }}{% else %}<span class="muted">{{ "no comparison" if cell.usable else "no result" }}</span>{% endif %}{% if cell.status and cell.status != "passed" %} {{ parts.badge(cell.status, outcome_words[cell.status]) }}{% endif %}</div>{% endif %}</td>
+{% endfor %}
+</tr>
+{% endfor %}
+</tbody>
+</table>
+</div>
+{% endfor %}
+"""  # noqa: E501 - a line of markup is a line of the page
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

@@ -12,6 +12,21 @@ from harness.page.report import Entry, Group, Report
 
 ORDER = 50
 TITLE = "How much faster"
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("ratio", "How much faster") }}
+<p class="lead">Where baseline and variants take turns in short rounds, drift hits both alike and cancels in the ratio.</p>
+{% for one in figures %}
+{% call parts.place(one.group) %}
+{% if one.chart %}
+<figure>{{ one.chart }}
+<figcaption>Latency relative to the baseline with its interval.{% if one.margin %} The shaded band, ±{{ one.margin }}, holds changes too small to matter.{% endif %}{% if one.methods %} Intervals: {{ one.methods|join("; ") }}.{% endif %} {{ parts.badge("improved") }} {{ parts.badge("regressed") }} {{ parts.badge("equivalent") }} {{ parts.badge("inconclusive") }}</figcaption></figure>
+{% endif %}
+{% for variant, remark in one.remarks %}<p class="note">{{ variant }}: {{ remark }}.</p>{% endfor %}
+{% for variant, reason in one.without %}<p class="note">Not drawn, {{ variant }}: {{ reason }}.</p>{% endfor %}
+{% endcall %}
+{% endfor %}
+"""  # noqa: E501 - a line of markup is a line of the page
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -31,7 +46,7 @@ def _said(compared: Sequence[Entry]) -> Mapping[str, Any]:
     found = [(entry.variant, entry.comparisons["latency_ratio"]) for entry in compared]
     drawn = [(name, one, one.change) for name, one in found if wording.bounded(one.change)]
     return {
-        "without": [(name, one.reason or wording.UNBOUNDED) for name, one in found if not wording.bounded(one.change)],
+        "without": [(name, one.reason or units.UNBOUNDED) for name, one in found if not wording.bounded(one.change)],
         "remarks": [(name, wording.remark(one)) for name, one, _ in drawn if wording.remark(one)],
         "methods": list(dict.fromkeys(change.method for _, _, change in drawn if change.method)),
     }

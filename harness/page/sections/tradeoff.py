@@ -12,6 +12,18 @@ from harness.page.report import Entry, Group, Report
 
 ORDER = 30
 TITLE = "Accuracy against latency"
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("tradeoff", "Accuracy against latency") }}
+<p class="lead">Up and to the left is better. Bars are the intervals of both numbers; the vertical line is the baseline's latency.</p>
+{% for one in figures %}
+{% call parts.place(one.group) %}
+<figure>{{ one.chart }}
+<ol class="key narrow">{% for row in one.rows %}<li>{{ row.hover }}</li>{% endfor %}</ol>
+<figcaption>{{ one.metric }} on the test split against latency relative to the baseline{{ parts.synthetic(one.group) }}.</figcaption></figure>
+{% endcall %}
+{% endfor %}
+"""  # noqa: E501 - a line of markup is a line of the page
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

@@ -10,6 +10,24 @@ from harness.page.report import Report
 
 ORDER = 10
 TITLE = "Verdict"
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+<h2 id="verdict-title" class="quiet">Verdict</h2>
+<div class="verdict {{ head.tone }}">
+<p class="sentence"><span class="glyph" aria-hidden="true">{{ {"good": "✓", "unsure": "?", "bad": "✕"}[head.tone] }}</span> {{ head.sentence }}</p>
+{% if synthetic %}<p class="caveat"><strong>Synthetic data:</strong> {{ synthetic|join(" ") }}</p>{% endif %}
+{% for caveat in head.caveats %}
+<p class="caveat">{{ caveat }}</p>
+{% endfor %}
+</div>
+{% if details %}
+<dl class="details">
+{% for title, one in details %}
+<div><dt>{{ title }}</dt><dd><span class="glyph {{ one.tone }}" aria-hidden="true">{{ {"good": "✓", "unsure": "?", "bad": "✕"}[one.tone] }}</span> {{ one.sentence }}{% for caveat in one.caveats %} <span class="muted">{{ caveat }}</span>{% endfor %}</dd></div>
+{% endfor %}
+</dl>
+{% endif %}
+"""  # noqa: E501 - a line of markup is a line of the page
 
 
 def context(report: Report) -> Mapping[str, Any]:
