@@ -96,17 +96,16 @@ def human(value: float | None, unit: str) -> str:
     return f"{text} {name}".strip()
 
 
+def two_digits(value: float) -> str:
+    """Return a difference of outputs: exactly nothing, or two digits, with an exponent where it is tiny."""
+    if not math.isfinite(value):
+        return "no number"
+    return "0" if value == 0 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def times(ratio: float | None) -> str:
     """Return a ratio as people read it: `times(0.5) == "0.50×"`."""
     return ABSENT if ratio is None else f"{ratio:.2f}×"
-
-
-def percent_change(ratio: float | None) -> str:
-    """Return a ratio as a signed change: `percent_change(0.5) == "−50.0 %"`."""
-    if ratio is None:
-        return ABSENT
-    sign = "−" if ratio < 1 else "+"
-    return f"{sign}{abs(ratio - 1) * 100:.1f} %"
 
 
 def _signed(value: float, decimals: int) -> str:
@@ -125,7 +124,13 @@ def points(difference: float | None) -> str:
 
 
 def span(low: float, high: float, unit: str) -> str:
-    """Return an interval with both ends in one unit: `span(0.00121, 0.00130, "s") == "1.21–1.30 ms"`."""
+    """Return an interval with both ends in one unit: `span(0.00121, 0.00130, "s") == "1.21–1.30 ms"`.
+
+    Args:
+        low: the lower end (SI).
+        high: the upper end (SI).
+        unit: as for `human`.
+    """
     if unit == "%":
         return f"{100 * low:.1f}–{100 * high:.1f} %"
     divisor, name = scale(unit, max(abs(low), abs(high)))

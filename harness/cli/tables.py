@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.compare import Nights
+from harness.compare import CampaignChange
 from harness.model import Circumstance, Comparison, Estimate, Run, Validity, Verdict, sentence
 from harness.stats import statistic
 from harness.units import ABSENT, full_change, human, times
@@ -36,6 +36,11 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
     """Return one row a metric: both numbers, the change with its interval, the verdict and why.
 
     What is said of every change stands once, below the table.
+
+    Args:
+        baseline: the run of the baseline.
+        run: the run that was compared with it.
+        comparisons: what changed.
     """
     shared = _shared([one for one in comparisons if one.change is not None])
     table = empty("metric", named(baseline), named(run), "change", "verdict", "reason")
@@ -56,8 +61,8 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
     return table
 
 
-def nights_table(found: Nights) -> Table:
-    """Return one row a metric of two nights: both numbers, the change with its interval, the verdict and how."""
+def campaign_table(found: CampaignChange) -> Table:
+    """Return one row a metric of two campaigns: both numbers, the change with its interval, the verdict and how."""
     table = empty("metric", "before", "after", "change", "verdict", "how it was found")
     for one in found.changes:
         colour = _COLOURS.get(one.verdict, "default")
@@ -89,7 +94,7 @@ def _behind(metric: str) -> str:
 
 
 def named(run: Run) -> str:
-    """Return a run as people tell it from another."""
+    """Return a run as it is named above its column."""
     return escape(f"{run.case.variant}@{run.case.device} {run.id[:8]}")
 
 

@@ -10,7 +10,7 @@ from harness.model import Reason, Run, Validity, sentence
 from harness.units import human, named_unit
 
 #: What a fingerprint holds that differs between variants by nature, or changes no number. Anything else matters: a key
-#: that nobody thought of here makes runs incomparable rather than silently comparable.
+#: that is not named here makes runs incomparable rather than silently comparable.
 _FREE = frozenset(
     {"suite_sha256", "sha256", "model_sha256", "variant_sha256", "size_bytes", "nodes", "nodes_fell_back"}
 )

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict, TypeAdapter
 
-from harness import page, ports, registry
+from harness import ports, registry
 from harness.errors import LabError
 from harness.ports import ROOMS
 

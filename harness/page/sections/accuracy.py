@@ -140,7 +140,7 @@ def _chart(group: Group, metric: str) -> Mapping[str, Any]:
         rows.append({**row, "text": text, "hover": f"{entry.variant}: {text}, {found.verdict}"})
     limit = None if margin is None else worse * factor * margin
     side = "left" if worse < 0 else "right"
-    draw = charts.intervals(rows, title=f"difference, {unit} ({side} is worse)", reference=0, limit=limit)
+    draw = charts.intervals(rows, title=f"difference, {unit}", aside=f"{side} is worse", reference=0, limit=limit)
     said = ". ".join(str(row["hover"]) for row in rows)
     bound = "" if margin is None else units.bound(margin)
     chart = charts.figure(draw, alt=f"Differences in {name} against the baseline, {group.title}. {said}")

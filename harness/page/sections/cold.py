@@ -93,6 +93,6 @@ def _chart(entries: list[Entry], group: Group) -> Any:
             name, text = wording.title(part), units.human(number, "s")
             piece = {"variant": entry.variant, "part": name, "order": order, "value": number / divisor}
             parts.append({**piece, "hover": f"{entry.variant}: {name.lower()} {text}"})
-    draw = charts.stacked(rows, parts, title=f"time to the first answer, {unit} (sum of medians)")
+    draw = charts.stacked(rows, parts, title=f"time to the first answer, {unit}", aside="sum of medians")
     said = ". ".join(f"{row['variant']}: {row['text']}" for row in rows)
     return charts.figure(draw, alt=f"Time to the first answer, {group.title}. {said}")

@@ -70,7 +70,7 @@ def _row(entry: Entry) -> charts.Row | None:
 
 def _chart(rows: list[charts.Row], group: Group, margin: float | None) -> Any:
     draw = charts.intervals(
-        rows, title="latency relative to the baseline (logarithmic, left is faster)", reference=1.0, log=True,
+        rows, title="latency relative to the baseline", aside="logarithmic, left is faster", reference=1.0, log=True,
         band=None if margin is None else (1 - margin, 1 + margin),
     )  # fmt: skip
     return charts.figure(draw, alt=f"Latency ratios, {group.title}. " + ". ".join(str(row["hover"]) for row in rows))

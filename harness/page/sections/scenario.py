@@ -1,4 +1,4 @@
-"""What a scenario alone tells: frames dropped and late, images a second, speed kept over minutes."""
+"""What only one scenario has: frames dropped and late, images a second, speed kept over minutes."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ TEMPLATE = """\
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
-    """Return figures and a table for each group whose scenario has more to tell than latencies."""
+    """Return figures and a table for each group whose scenario gives more than latencies."""
     figures = []
     for group in report.groups():
         load = group.settings.get("load", {})
-        told = {"stream": _stream, "offline": _offline, "sustained": _sustained}.get(str(load.get("scenario", "")))
+        drawn_as = {"stream": _stream, "offline": _offline, "sustained": _sustained}.get(str(load.get("scenario", "")))
         entries = [entry for entry in group.measured if entry.run and wording.cost(entry.run, "latency_p50_s")]
-        if told is not None and entries:
-            figures.append({"group": group, "kind": load["scenario"], "load": load, **told(entries, group, load)})
+        if drawn_as is not None and entries:
+            figures.append({"group": group, "kind": load["scenario"], "load": load, **drawn_as(entries, group, load)})
     return {"figures": figures} if figures else None
 
 
@@ -122,7 +122,7 @@ def _offline(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Map
             continue
         found = entry.comparisons.get("latency_ratio")
         more = _inverse(found.change) if found and wording.bounded(found.change) else None
-        change = f"{units.times(more.point)} ({units.times_span(more.low, more.high)})" if more else ""
+        change = units.full_change("ratio", "", more) if more else ""
         text = f"{units.significant(rate)}/s"
         rows.append({"entry": entry, "rate": text, "change": change, "verdict": str(found.verdict) if found else ""})
         row = {"variant": entry.variant, "value": rate, "state": _state(entry, "latency_ratio"), "text": text}

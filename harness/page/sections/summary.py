@@ -17,7 +17,7 @@ ACCURACIES = ("sensitivity", "specificity", "accuracy", "dice", "iou", "hausdorf
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("summary", "Variants against their baseline") }}
-<p class="lead">Times, bytes and joules are compared as ratios (0.50× is half), accuracies as differences in percentage points (pp), paired on the same images. {% if confidence %}The small figures below a number are its {{ confidence }} interval. {% endif %} A verdict of <em>inconclusive</em> is an answer: the data cannot tell.</p>
+<p class="lead">Times, bytes and joules are compared as ratios (0.50× is half), accuracies as differences in percentage points (pp), paired on the same images. {% if confidence %}The small figures below a number are its {{ confidence }} interval. {% endif %} A verdict of <em>inconclusive</em> is an answer: the data does not decide.</p>
 {% for table in tables %}
 {% call parts.place(table.group, opened=table.group.failing) %}
 <table class="summary" role="table">
