@@ -30,7 +30,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
 
     Args:
         options: how many.
-        split: only told in the description.
+        split: only named in the description.
         base: unused, since nothing is read.
         cache: unused, since nothing is kept.
     """
