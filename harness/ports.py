@@ -169,10 +169,22 @@ class Runner(Protocol):
         """Bring a runtime and return its folder on the device; raises DeviceError."""
 
     def start(self, handle: Handle, job: str, *, low_priority: bool = False) -> None:
-        """Start the job directory `job`; returns at once, and needs no connection afterwards."""
+        """Start the job directory `job`; returns at once, and needs no connection afterwards.
+
+        Args:
+            handle: of the device.
+            job: its folder on the device.
+            low_priority: whether it yields to whatever else the device does.
+        """
 
     def follow(self, handle: Handle, job: str, *, offset: int) -> Iterator[tuple[int, Event]]:
-        """Yield (offset behind it, event) from byte `offset` to the final `done`; MeasurementError if it died."""
+        """Yield (offset behind it, event) from byte `offset` to the final `done`; MeasurementError if it died.
+
+        Args:
+            handle: of the device.
+            job: its folder on the device.
+            offset: byte of the events to go on from.
+        """
 
     def stop(self, handle: Handle, job: str) -> None:
         """End the job and everything it started."""
@@ -201,7 +213,14 @@ class DataSource(Protocol):
     Options: type[Any]
 
     def load(self, options: Any, *, split: str, base: Path, cache: Path) -> Samples:
-        """Return a split; paths in `options` are relative to `base`, `cache` is a folder to keep derived files in."""
+        """Return a split; paths in `options` are relative to `base`, `cache` is a folder to keep derived files in.
+
+        Args:
+            options: an `Options`.
+            split: name of the split.
+            base: folder that relative paths count from.
+            cache: folder for derived files.
+        """
 
     def example(self, folder: Path) -> Mapping[str, Any]:
         """Write a small labelled example into `folder` and return the keys of `[data]` that read its split `test`."""
@@ -239,7 +258,13 @@ class Metric(Protocol):
     """harness/metrics/TASK_KIND.py: predictions -> estimates, and the paired comparison of two models."""
 
     def evaluate(self, outputs: npt.NDArray[np.float32], samples: Samples, task: Task) -> Evaluation:
-        """Return what (N, ...) raw outputs are worth; raises MeasurementError if they do not fit the samples."""
+        """Return what (N, ...) raw outputs are worth; raises MeasurementError if they do not fit the samples.
+
+        Args:
+            outputs: (N, ...) float32, in the split's order.
+            samples: the split.
+            task: what the model is for.
+        """
 
     def compare(
         self,
@@ -250,7 +275,16 @@ class Metric(Protocol):
         task: Task,
         metric: str,
     ) -> Estimate | None:
-        """Return run minus baseline in one metric, paired on the same images, or None where it has none."""
+        """Return run minus baseline in one metric, paired on the same images, or None where it has none.
+
+        Args:
+            baseline: (N, ...) outputs of the baseline.
+            run: the same of the run, on the same images.
+            truth: labels or masks.
+            classes: their names.
+            task: what the models are for.
+            metric: a name of `harness.vocabulary.METRICS`.
+        """
 
     def agreement(self, baseline: npt.NDArray[np.float32], run: npt.NDArray[np.float32]) -> Estimate:
         """Return how far two models' outputs on the same images say the same, 0..1."""

@@ -149,16 +149,14 @@ def missing(room: str, module: ModuleType) -> list[str]:
 
 
 def sources(room: str, name: str) -> dict[str, bytes]:
-    """Return path relative to the room's folder -> content, of the files of a plug-in that is not the package's own.
+    """Return path relative to the room's folder -> content, of the files of a plug-in, wherever they come from.
 
-    A module gives NAME.py, a package all files below its folder; a plug-in of the package itself gives nothing.
+    A module gives NAME.py, whatever it is called where it lies; a package all files below its folder.
 
     Args:
         room: as for `load`.
         name: the plug-in's name.
     """
-    if name in _files(room):
-        return {}
     file = Path(str(load(room, name, file=f"entry point {name}", key=room).__file__))
     if file.name != "__init__.py":
         return {f"{name}.py": file.read_bytes()}
@@ -235,7 +233,14 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
 
 
 def blame(error: ValidationError, table: Mapping[str, Any], *, file: str, key: str = "") -> LabError:
-    """Return the first complaint of pydantic as a LabError that names file and key."""
+    """Return the first complaint of pydantic as a LabError that names file and key.
+
+    Args:
+        error: what pydantic found.
+        table: what was checked.
+        file: where the table stands, for the error.
+        key: its dotted path there.
+    """
     first = error.errors(include_url=False)[0]
     context = first.get("ctx", {})
     place = list(first["loc"]) + ([context["key"]] if "key" in context else [])

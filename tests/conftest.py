@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -14,13 +14,31 @@ from devices.virtual import adb_server, phone
 from devices.virtual.foreign_root import RootError
 from devices.virtual.openssh import Server, openssh
 from devices.virtual.phone import Phone
-from devices.virtual.requirements import give_up, require
+from devices.virtual.requirements import Lacking, give_up, require
 
 # What tests start is the same code hundreds of times: one compilation of it is enough.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What tests start are sessions of their own: pytest-benchmark measures nothing where it believes that it is not alone.
 for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
     del os.environ[_name]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """Skip a test whose device this machine cannot start, and say why; in CI it fails."""
+    try:
+        return (yield)
+    except Lacking as error:
+        give_up(str(error))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Do the same for a test that starts the device itself."""
+    try:
+        return (yield)
+    except Lacking as error:
+        give_up(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.agent import energy
+from harness.agent import contract, energy
 from harness.model import FloatArray
+from tests.events import event
 
 #: Of a course of power, s.
 STEP_S = 1e-3
@@ -51,7 +52,7 @@ class VirtualClock(energy.Clock):
         self._sample = None
 
     def _gap_s(self) -> float:
-        return energy.PERIOD_S * self._chance.uniform(*energy.GAPS)
+        return contract.PERIOD_S * self._chance.uniform(*contract.GAPS)
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def course(chance: np.random.Generator, kind: str) -> Course:
 class Played:
     """One simulated pass: the event that the agent made, and what was true of it, J of one inference."""
 
-    event: dict[str, Any]
+    event: contract.EnergyPass
     spent: float
     expected: float
     expected_net: float
@@ -183,8 +184,8 @@ def played(chance: np.random.Generator, kind: str) -> Played:
         clock.sleep(seconds)
         return {"count": INFERENCES}
 
-    event = {"meter": sort, **energy.watched(meter, meter.quantity, WINDOW_S, infer, clock)}
-    busy = event["windows"]["busy"]
-    each_s = (busy["end_ns"] - busy["begin_ns"]) * 1e-9 / INFERENCES
-    spent = made.spent(busy["begin_ns"], busy["end_ns"]) / INFERENCES
-    return Played(event, spent, made.mean_w * each_s, made.load_w * each_s)
+    found = energy.watched(meter, meter.quantity, WINDOW_S, infer, clock)
+    busy = found["windows"]["busy"]
+    each_s = (busy.end_ns - busy.begin_ns) * 1e-9 / INFERENCES
+    spent = made.spent(busy.begin_ns, busy.end_ns) / INFERENCES
+    return Played(event(contract.EnergyPass, meter=sort, **found), spent, made.mean_w * each_s, made.load_w * each_s)

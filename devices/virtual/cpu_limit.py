@@ -68,7 +68,7 @@ class Throttle:
 
 @contextlib.contextmanager
 def throttle(name: str, *, period_us: int, first: bool = False) -> Iterator[Throttle]:
-    """Make a group that runs at full speed until told otherwise; when the block is left its members are free again.
+    """Make a group that runs at full speed until it is slowed; when the block is left its members are free again.
 
     Args:
         name: of the group, unique among those of this process.

@@ -1,6 +1,6 @@
 """Keeps one virtual device running, apart from whoever asked for it: python -m devices.virtual.keeper NAME LAB STATE.
 
-It starts the device, writes devices/virtual/NAME.toml into the lab and STATE, and undoes both when it is told to end.
+It starts the device, writes devices/virtual/NAME.toml into the lab and STATE, and undoes both when it is asked to end.
 SIGUSR1 is the thumb of the user of a phone that asks: it allows the computer that asks now or in the next seconds.
 """
 
@@ -101,7 +101,7 @@ NEEDS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def keep(name: str, lab: Path, state: Path) -> None:
-    """Run a device until this process is told to end."""
+    """Run a device until this process is asked to end."""
     file = lab / "devices" / "virtual" / f"{name}.toml"
     with tempfile.TemporaryDirectory(prefix="edgeward-") as work, DEVICES[name](Path(work) / name) as toml:
         try:

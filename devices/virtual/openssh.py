@@ -14,11 +14,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
 
+from devices.virtual.requirements import Lacking, lacking, program
 from devices.virtual.waiting import soon, ssh_answers
 from harness.model import Address, Device
+
+#: What must be there.
+NEEDS: Final = ("package:openssh-server=sshd", "package:openssh-client=ssh-keygen")
 
 _CONFIG = """\
 ListenAddress {host}
@@ -152,17 +157,17 @@ def openssh(
         settings: more lines of its sshd_config, which win over what stands there already.
 
     Raises:
-        ServerError: sshd is not installed or did not start, with what it said.
+        Lacking: this machine has no sshd.
+        ServerError: it did not start, with what it said.
     """
-    program = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
-    if program is None:
-        raise ServerError("sshd is not installed; apt-get install openssh-server")
+    if missing := lacking(*NEEDS):
+        raise Lacking(f"this machine lacks {missing}")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, parents=True, exist_ok=True)  # its privilege separation wants it
     variables = {**login_environment(), **(environment or {})}
     server = prepared(folder, "127.0.0.1", port or free_port(), host_keys, variables, settings)
     with (folder / "sshd.log").open("wb") as log:
-        process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
+        process = subprocess.Popen([str(program("sshd")), "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
     try:
         server = dataclasses.replace(server, pid=process.pid)
         _await_banner(server, process)

@@ -29,7 +29,7 @@ _PACKAGES: Final = ("adbd", "mksh", "toybox", "libstdc++6", "zlib1g")
 _SUITE: Final = "trixie"
 _PORT: Final = 5555
 _WORKDIR: Final = "/data/local/tmp/edgeward"
-#: uid of Android's user `shell`, whom adbd runs as.
+#: uid of Android's user `shell`, as which adbd runs.
 _SHELL: Final = 2000
 #: What of toybox is on its PATH: what Android has, too.
 _APPLETS: Final = """

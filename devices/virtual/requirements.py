@@ -6,6 +6,11 @@ import os
 import shutil
 from typing import NoReturn
 
+
+class Lacking(RuntimeError):
+    """This machine lacks what a virtual device needs; its text says what, and how to get it."""
+
+
 #: Where programs of the system's own are, which a user's PATH may lack.
 _SYSTEM: str = "/usr/local/sbin:/usr/sbin:/sbin"
 

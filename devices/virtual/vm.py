@@ -53,7 +53,7 @@ for line in sys.stdin.read().splitlines():
 
 
 class VmError(RuntimeError):
-    """The machine did not start or did not do as told; its text ends with its console."""
+    """The machine did not start or did not do what it was asked; its text ends with its console."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Vm:
     """A running machine.
 
     Attributes:
-        folder: keys, console, the socket that qemu is told things by.
+        folder: keys, console, the socket that commands for qemu go through.
         pid: of qemu; killing it is pulling the plug for good.
     """
 
@@ -162,7 +162,7 @@ class Vm:
         self.run(" && ".join(set_))
 
     def cut(self) -> None:
-        """Pull its network cable: nothing arrives any more, and nobody is told."""
+        """Pull its network cable: nothing arrives any more, and nobody gets a message."""
         self.tell("set_link", name="net", up=False)
 
     def mend(self) -> None:

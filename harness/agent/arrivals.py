@@ -38,6 +38,13 @@ def stream(call: Callable[[Any], Any], inputs: list[Any], turn: int, period_ns: 
 
     The arrival behind the last one ends the block: a frame that still waits then is dropped, like any that is replaced.
 
+    Args:
+        call: runs one inference on a ready input.
+        inputs: ready inputs, taken in turn.
+        turn: of `inputs` to begin with.
+        period_ns: from one frame to the next.
+        frames: how many arrive.
+
     Returns:
         What became of the frames, and the next turn of `inputs`.
     """

@@ -34,7 +34,13 @@ class Conductor:
         return Process(self.folder, index, self.plan.deadline_s, self.accelerated.get(index, ""))
 
     def drop(self, index: int, phase: str, lost: Lost) -> None:
-        """Leave a model out from now on and say why."""
+        """Leave a model out from now on and say why.
+
+        Args:
+            index: the model's place in the job.
+            phase: in which it failed.
+            lost: what happened.
+        """
         self.alive.remove(index)
         self.events.say(contract.Error, model=index, phase=phase, kind=lost.kind, message=lost.message)
 
@@ -52,5 +58,12 @@ class Conductor:
 
 
 def asked(process: Process, kind: Any, verb: str, **fields: Any) -> Any:
-    """Return a worker's answer as a type of the contract."""
+    """Return a worker's answer as a type of the contract.
+
+    Args:
+        process: the worker.
+        kind: of the contract.
+        verb: what is asked.
+        fields: what goes with it.
+    """
     return kind(**process.ask(verb, **fields))

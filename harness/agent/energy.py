@@ -37,7 +37,13 @@ class Clock:
         time.sleep(seconds)
 
     def beside(self, during: Callable[[], Any], sample: Callable[[], None], gap: Callable[[], float]) -> None:
-        """Call `sample` every `gap()` seconds while `during` runs; raises what either raises."""
+        """Call `sample` every `gap()` seconds while `during` runs; raises what either raises.
+
+        Args:
+            during: runs once.
+            sample: takes a reading.
+            gap: returns the time to the next one, s.
+        """
         stop, failures = threading.Event(), []
 
         def run() -> None:
@@ -109,7 +115,15 @@ def reading(module: Any, settings: dict[str, Any]) -> Iterator[tuple[Any, str]]:
 def watched(
     reader: Any, quantity: str, window_s: float, infer: Callable[[float], dict[str, Any]], clock: Clock
 ) -> dict[str, Any]:
-    """Return what an open meter says of the three windows, and the inferences of the middle one; raises Refused."""
+    """Return what an open meter says of the three windows, and the inferences of the middle one; raises Refused.
+
+    Args:
+        reader: the open meter.
+        quantity: "joules" or "watts".
+        window_s: length of each window.
+        infer: runs inferences for that long and returns count and ns.
+        clock: by which time passes.
+    """
     if reader.charging():
         raise Refused("the battery is charging, which hides what the device draws; unplug it")
     answer: dict[str, Any] = {}
@@ -180,7 +194,13 @@ def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock)
 
 
 def sums(at_ns: list[int], readings: list[float], quantity: str) -> dict[str, Any]:
-    """Return joules, seconds and updates of samples, from the first to the last; power is joined by straight lines."""
+    """Return joules, seconds and updates of samples, from the first to the last; power is joined by straight lines.
+
+    Args:
+        at_ns: (N,) moments of the samples, ns.
+        readings: (N,) J or W.
+        quantity: "joules" or "watts".
+    """
     pairs = list(zip(at_ns, readings, at_ns[1:], readings[1:]))
     if quantity == "joules":
         joules = readings[-1] - readings[0]

@@ -31,6 +31,14 @@ def prepare(images: Any, spec: Input) -> Any:
 def quantize(x: Any, images: Any, spec: Input, dtype: str, scale: float, zero_point: int) -> Any:
     """Return `x` in the integer type a model takes; a uint8 model without quantisation parameters takes the pixels.
 
+    Args:
+        x: (N, ...) float32, prepared.
+        images: the pixels it was made of.
+        spec: how it was made.
+        dtype: numpy's name of the type the model takes.
+        scale: of the input; 0 where the model has none.
+        zero_point: of the input.
+
     Raises:
         Misfit: the model has no such parameters, and pixels are not what it takes or are not what there is.
     """

@@ -15,7 +15,14 @@ def header(descr: str, shape: tuple[int, ...]) -> bytes:
 
 
 def write(path: Path, descr: str, shape: tuple[int, ...], raw: bytes) -> None:
-    """Write `raw` as an array; it appears under its name whole or not at all."""
+    """Write `raw` as an array; it appears under its name whole or not at all.
+
+    Args:
+        path: of the file.
+        descr: numpy's name of the type, with its byte order.
+        shape: of the array.
+        raw: its bytes in C order.
+    """
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
         file.write(header(descr, shape))

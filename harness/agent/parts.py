@@ -17,6 +17,14 @@ def chained(
 ) -> array[int]:  # fmt: skip
     """Take `frames` in turn through all three parts for `duration_ns`, at least `minimum` times.
 
+    Args:
+        prepare: makes an image an input.
+        call: runs one inference.
+        finish: makes outputs an answer.
+        frames: images, taken in turn.
+        duration_ns: of the pass.
+        minimum: fewest images.
+
     Returns:
         Flat rows of three, ns by the monotonic clock: preparing, inferring, finishing; their sum is end to end.
     """

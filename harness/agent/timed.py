@@ -146,14 +146,28 @@ class TimedPass:
 
 
 def write(folder: Path, index: int, taken: int, rows: array[int]) -> None:
-    """Give a model's raw samples their header: int64 ns, and int64 (R, 4) rows of launch, start, stop, drift."""
+    """Give a model's raw samples their header: int64 ns, and int64 (R, 4) rows of launch, start, stop, drift.
+
+    Args:
+        folder: of the job.
+        index: the model's place in it.
+        taken: samples that finished rounds counted.
+        rows: flat rows of four: launch, start, stop, drift in 1e-4.
+    """
     stem = folder / f"m{index}"
     close(stem, "latency", taken, 1)
     npy.write(stem.with_suffix(".rounds.npy"), "<i8", (len(rows) // 4, 4), rows.tobytes())
 
 
 def close(stem: Path, name: str, taken: int, columns: int) -> None:
-    """Make an array of what a model kept of `taken` rows; one column makes it flat."""
+    """Make an array of what a model kept of `taken` rows; one column makes it flat.
+
+    Args:
+        stem: of the model's files.
+        name: of the array.
+        taken: rows that finished rounds counted.
+        columns: of a row.
+    """
     raw = stem.with_suffix(f".{name}.raw")
     if raw.exists():
         # Only what a finished round counted: a worker killed while writing may have left a piece behind.

@@ -29,7 +29,13 @@ def meter(arguments: list[str]) -> int:
 
 
 def tried(reader: Any, quantity: str, *, load: bool = True) -> dict[str, Any]:
-    """Return what a meter did in two seconds; the second half is under load, unless the meter reads another machine."""
+    """Return what a meter did in two seconds; the second half is under load, unless the meter reads another machine.
+
+    Args:
+        reader: the open meter.
+        quantity: "joules" or "watts".
+        load: whether this machine works in the second half.
+    """
     if reader.charging():
         return {"charging": True}
     samples = {"rest": _sampled(reader, load=False), "load": _sampled(reader, load=load)}

@@ -81,7 +81,13 @@ class Worker:
         return {"count": len(taken), "ns": sum(taken), "steady": False}
 
     def round(self, duration_s: float, minimum: int, keep: bool) -> dict[str, Any]:
-        """Infer for `duration_s` and at least `minimum` times; samples to keep go to the model's own file."""
+        """Infer for `duration_s` and at least `minimum` times; samples to keep go to the model's own file.
+
+        Args:
+            duration_s: of the round.
+            minimum: fewest inferences.
+            keep: whether the samples are kept.
+        """
         samples = self._timed(int(duration_s * 1e9), minimum)
         if keep:
             self._keep("latency", samples)
@@ -189,6 +195,13 @@ def timed(
 
     Returns the durations, in ns by the monotonic clock, and the next turn. The loop holds nothing but the call, two
     clock readings and an append; the garbage collector rests meanwhile.
+
+    Args:
+        call: runs one inference on a ready input.
+        inputs: ready inputs.
+        turn: of `inputs` to begin with.
+        duration_ns: of the round.
+        minimum: fewest inferences.
     """
     clock, samples, size = time.monotonic_ns, array("q"), len(inputs)
     append = samples.append

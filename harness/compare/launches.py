@@ -22,7 +22,13 @@ def launch_quantiles(measurement: Measurement, q: float) -> dict[int, float]:
 
 
 def ratio_of_launches(measurement: Measurement, base: Measurement, q: float) -> FloatArray:
-    """Return (L,) the quantile `q` of each launch over that of the same launch of `base`."""
+    """Return (L,) the quantile `q` of each launch over that of the same launch of `base`.
+
+    Args:
+        measurement: latencies of the run.
+        base: latencies of its baseline.
+        q: the quantile of a launch.
+    """
     own, theirs = launch_quantiles(measurement, q), launch_quantiles(base, q)
     return np.array([own[launch] / theirs[launch] for launch in own if launch in theirs], np.float64)
 

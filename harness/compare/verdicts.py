@@ -111,7 +111,14 @@ def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
 def accuracy_change(
     info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]
 ) -> tuple[Estimate | None, list[Reason]]:
-    """Return run minus baseline in one accuracy, paired on the same images, and what must be said about it."""
+    """Return run minus baseline in one accuracy, paired on the same images, and what must be said about it.
+
+    Args:
+        info: the metric.
+        baseline: the run of the baseline.
+        run: the run of the variant.
+        suite: plain values as in `Campaign.suites`.
+    """
     for role, one in zip(ROLES, (baseline, run), strict=True):
         if one.outputs is None or one.labels is None or len(one.labels) == 0:
             return None, [Reason(f"the {role} has no stored outputs to pair with")]

@@ -128,7 +128,13 @@ class _Tissue:
 
 
 def draw(seed: int, split: str, index: int) -> tuple[Bytes, Bytes]:
-    """Return image and mask, each (64, 64) uint8, of one sample; its class is `index` modulo the number of classes."""
+    """Return image and mask, each (64, 64) uint8, of one sample; its class is `index` modulo the number of classes.
+
+    Args:
+        seed: of the whole phantom.
+        split: name of the split.
+        index: of the sample in it.
+    """
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     label = index % len(CLASSES)
     depth, width = _grid()

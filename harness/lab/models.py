@@ -147,9 +147,9 @@ class Models:
     def _format(self, path: Path, *, key: str) -> str:
         known = sorted({one for runtime in registry.runtimes().values() for one in runtime.formats})
         if (suffix := path.suffix.removeprefix(".")) not in known:
-            endings = ", ".join(f".{one}" for one in known)
+            suffixes = ", ".join(f".{one}" for one in known)
             raise LabError(
-                f"{path.name!r} has no format that a runtime takes", remedy=f"use {endings}", file=self.name, key=key
+                f"{path.name!r} has no format that a runtime takes", remedy=f"use {suffixes}", file=self.name, key=key
             )
         return suffix
 

@@ -76,7 +76,13 @@ def check_name(path: Path, noun: str) -> None:
 
 
 def check(kind: type[T], raw: Mapping[str, Any], *, file: str) -> T:
-    """Return the table as `kind`; raises LabError naming the first key that is wrong."""
+    """Return the table as `kind`; raises LabError naming the first key that is wrong.
+
+    Args:
+        kind: of the table.
+        raw: what TOML holds.
+        file: its file, for the error.
+    """
     try:
         return kind.model_validate(raw)
     except ValidationError as error:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -123,6 +123,52 @@ def compare(handle: DeviceHandle, *, within_s: float = _COMPARE_S) -> Offset:
     return Offset(time.monotonic_ns(), max(lows), min(highs))
 
 
+@dataclass(slots=True)
+class Readings:
+    """What the host read of a meter during a job, by its own clock.
+
+    Attributes:
+        at_ns: the moment of each reading.
+        values: the readings, J or W.
+        offsets: every comparison of the clocks, in order.
+        facts: what an event says of the meter.
+        fault: why there are no more readings, "" if there is no reason.
+    """
+
+    at_ns: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    offsets: list[Offset] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    fault: str = ""
+
+    def joined(self, event: contract.Event) -> contract.Event:
+        """Return an event; an energy pass that leaves the meter to the host with its readings, or why not."""
+        if not isinstance(event, contract.EnergyPass) or event.meter != contract.HOST_METER:
+            return event
+        try:
+            return self._with_readings(event)
+        except (energy.Refused, MeasurementError) as error:
+            return contract.EnergyPass(event.event, event.t_ns, event.model, event.turn, event.of, absent=str(error))
+
+    def _with_readings(self, event: contract.EnergyPass) -> contract.EnergyPass:
+        edges = event.windows or {}
+        if self.fault or not self.at_ns:
+            raise MeasurementError(self.fault or "the host's meter was not read: connection lost before the pass")
+        at, clock_s = on_device(np.array(self.at_ns, np.int64), edges, self.offsets)
+        windows = {name: self._window(window, at) for name, window in edges.items()}
+        energy.judge(windows)
+        return replace(event, **self.facts, clock_s=clock_s, windows=windows)
+
+    def _window(self, window: contract.EnergyWindow, at: IntArray) -> contract.EnergyWindow:
+        first = int(np.searchsorted(at, window.begin_ns, side="right")) - 1
+        last = int(np.searchsorted(at, window.end_ns)) + 1
+        if first < 0 or last > len(at):
+            raise MeasurementError("the host's meter was not read over the whole pass: connection lost meanwhile")
+        at_ns, readings = [int(one) for one in at[first:last]], self.values[first:last]
+        sums = energy.sums(at_ns, readings, self.facts["quantity"])
+        return replace(window, at_ns=at_ns, readings=readings, **sums)
+
+
 class Recorder:
     """Reads the meter from the first `energy_start` on, and puts its readings into the device's windows.
 
@@ -133,11 +179,7 @@ class Recorder:
     def __init__(self, handle: DeviceHandle) -> None:
         self._handle, self._device = handle, handle.device
         device = handle.device
-        self._at: list[int] = []
-        self._readings: list[float] = []
-        self._offsets: list[Offset] = []
-        self._facts: dict[str, Any] = {}
-        self._fault = ""
+        self._readings = Readings()
         self._opened, self._begun, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         if is_read_here(device) and not device.address.here:
@@ -154,14 +196,14 @@ class Recorder:
 
     def compare(self) -> None:
         """Compare the clocks, if the meter is being read."""
-        if not self._begun.is_set() or self._fault:
+        if not self._begun.is_set() or self._readings.fault:
             return
         try:
-            self._offsets.append(compare(self._handle))
+            self._readings.offsets.append(compare(self._handle))
         except Transient:
             raise
         except HarnessError as error:
-            self._fault = str(error)
+            self._readings.fault = str(error)
 
     def _open(self) -> None:
         self._thread = threading.Thread(target=self._record, daemon=True)
@@ -176,53 +218,30 @@ class Recorder:
             self._thread.join()
 
     def joined(self, event: contract.Event) -> contract.Event:
-        """Return an event; an energy pass that leaves the meter to the host with its readings, or why not."""
-        if not isinstance(event, contract.EnergyPass) or event.meter != contract.HOST_METER:
-            return event
-        try:
-            return self._with_readings(event)
-        except (energy.Refused, MeasurementError) as error:
-            return contract.EnergyPass(event.event, event.t_ns, event.model, event.turn, event.of, absent=str(error))
-
-    def _with_readings(self, event: contract.EnergyPass) -> contract.EnergyPass:
-        edges = event.windows or {}
-        if self._fault or not self._at:
-            raise MeasurementError(self._fault or "the host's meter was not read: connection lost before the pass")
-        at, clock_s = on_device(np.array(self._at, np.int64), edges, self._offsets)
-        windows = {name: self._window(window, at) for name, window in edges.items()}
-        energy.judge(windows)
-        return replace(event, **self._facts, clock_s=clock_s, windows=windows)
-
-    def _window(self, window: contract.EnergyWindow, at: IntArray) -> contract.EnergyWindow:
-        first = int(np.searchsorted(at, window.begin_ns, side="right")) - 1
-        last = int(np.searchsorted(at, window.end_ns)) + 1
-        if first < 0 or last > len(at):
-            raise MeasurementError("the host's meter was not read over the whole pass: connection lost meanwhile")
-        at_ns, readings = [int(one) for one in at[first:last]], self._readings[first:last]
-        sums = energy.sums(at_ns, readings, self._facts["quantity"])
-        return replace(window, at_ns=at_ns, readings=readings, **sums)
+        """Return an event as `Readings.joined` does, with what was read until now."""
+        return self._readings.joined(event)
 
     def _record(self) -> None:
         chance, clock = random.Random(), energy.Clock()
         try:
             with opened(self._device) as (reader, facts):
-                self._facts = facts
+                self._readings.facts = facts
                 self._opened.set()
                 self._begun.wait()
 
                 def sample() -> None:
                     asked = clock.now_ns()
                     # The reading first: whoever counts the moments finds one for each.
-                    self._readings.append(reader.read())
-                    self._at.append((asked + clock.now_ns()) // 2)
+                    self._readings.values.append(reader.read())
+                    self._readings.at_ns.append((asked + clock.now_ns()) // 2)
                     # It may follow what the instrument answers.
-                    self._facts["resolution"] = reader.resolution
+                    self._readings.facts["resolution"] = reader.resolution
                     if reader.charging():
                         raise energy.Refused("the battery began to charge during the pass; unplug it")
 
                 clock.beside(self._ended.wait, sample, lambda: PERIOD_S * chance.uniform(*contract.GAPS))
         except energy.Refused as refused:
-            self._fault = str(refused)
+            self._readings.fault = str(refused)
         finally:
             self._opened.set()
 

@@ -91,7 +91,7 @@ def survey(handle: DeviceHandle) -> list[Finding]:
     ]
     runtimes = [_runtime(handle, requirement) for requirement in device.runtimes]
     missing = Finding("runtimes", False, "none named", f'add runtimes = ["onnxruntime==VERSION"] to {device.file.name}')
-    return [*found, *(runtimes or [missing]), *_limits(device, now), _meter(handle)]
+    return [*found, *(runtimes or [missing]), *_limits(device, now), meter(handle)]
 
 
 def _failed(topic: str, error: DeviceError, otherwise: str) -> Finding:
@@ -186,7 +186,7 @@ def _runtime(handle: DeviceHandle, requirement: str) -> Finding:
     return Finding(requirement, True, f"starts{beside}; accelerators: {', '.join(tried['offers']) or 'none'}")
 
 
-def _meter(handle: DeviceHandle) -> Finding:
+def meter(handle: DeviceHandle) -> Finding:
     """Read the meter at rest and under load, and say whether it moves as a meter must."""
     device, file = handle.device, handle.device.file.name
     if device.meter is None:

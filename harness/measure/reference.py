@@ -41,14 +41,19 @@ _PLAN: Final = contract.Plan(
     cold_starts=0, memory_starts=0, accuracy=True, min_launches=0, max_launches=0, deadline_s=1800.0
 )
 #: What decides how an image becomes an output, beside the runtime.
-_CODE: Final = ("images.py", "worker.py", "runtimes/{}.py")
+_CODE: Final = ("images.py", "worker.py")
 _KEPT_S: Final = 30 * 86_400
 
 
 class Library:
-    """The references of one campaign; safe to ask from several threads, which take turns."""
+    """The references of one campaign; safe to ask from several threads, which take turns.
 
-    def __init__(self) -> None:
+    Args:
+        folder: where they are kept; in the user's cache by default.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder or cache_dir() / "reference"
         self._turn = threading.Lock()
         self._handle: DeviceHandle | None = None
         self._stopped = False
@@ -61,20 +66,26 @@ class Library:
             self._handle.interrupt()
 
     def references(self, group: Group, samples: Samples, say: Callable[[str], None]) -> dict[str, Reference]:
-        """Return model digest -> what the host says of the test split, for every model of a group that can be run."""
+        """Return model digest -> what the host says of the test split, for every model of a group that can be run.
+
+        Args:
+            group: whose models they are.
+            samples: the test split.
+            say: called with a line when something is computed.
+        """
         if not deploy.runner(group.device).OUTPUTS:
             return {}
         with inputs_file(samples) as inputs, self._turn:
             ((digest, data),) = inputs.items()
-            keys = {case.variant.sha256: _key(group, case.variant.sha256, digest) for case in group.cases}
-            found = {sha: kept for sha, key in keys.items() if (kept := _kept(key)) is not None}
+            keys = {case.variant.sha256: key_of(group, case.variant.sha256, digest) for case in group.cases}
+            found = {sha: kept for sha, key in keys.items() if (kept := _kept(self._folder / f"{key}.npz")) is not None}
             if absent := [sha for sha in keys if sha not in found]:
                 say(f"host reference of {len(absent)} models with {group.runtime}")
                 found |= self._made(group, absent, data)
                 for sha in absent:
                     # Outputs on patients' images stay nowhere but in the store.
                     if found[sha].outputs is not None and not group.suite.confidential:
-                        _keep(keys[sha], found[sha])
+                        _keep(self._folder / f"{keys[sha]}.npz", found[sha])
         return found
 
     def _made(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
@@ -88,7 +99,7 @@ class Library:
         return {sha: Reference(absent=f"no reference on this host: {reason}") for sha in wanted}
 
     def _run(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
-        with DeviceHandle(HOST) as handle:
+        with DeviceHandle(replace(HOST, runtimes=(group.runtime,))) as handle:
             self._handle = handle
             try:
                 deploy.prepare(handle)
@@ -169,19 +180,25 @@ def _reference(answer: Answer, runtime: str) -> Reference:
     return Reference(answer.outputs, named, answer.accuracy.quantised)
 
 
-def _key(group: Group, model: str, data: str) -> str:
-    """Return the name under which a reference is kept: a digest of all that it depends on."""
+def key_of(group: Group, model: str, data: str) -> str:
+    """Return the name under which a reference is kept: a digest of all that it depends on.
+
+    Args:
+        group: the cases that the model is of.
+        model: the digest of its file.
+        data: the digest of the images.
+    """
     agent = Path(str(resources.files("harness"))) / "agent"
-    name = registry.runtime_name(group.runtime)
-    code = [hashlib.sha256((agent / part.format(name)).read_bytes()).hexdigest() for part in _CODE]
+    parts = {part: (agent / part).read_bytes() for part in _CODE}
+    parts |= registry.sources("agent.runtimes", registry.runtime_name(group.runtime))
+    code = {part: hashlib.sha256(content).hexdigest() for part, content in parts.items()}
     here = [*sys.version_info[:2], platform.machine(), group.runtime]
     whole = [model, data, asdict(group.suite.input), here, code]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _kept(key: str) -> Reference | None:
+def _kept(path: Path) -> Reference | None:
     """Return a reference that was made before, None if there is none or its file is damaged."""
-    path = _folder() / f"{key}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             found = Reference(file["outputs"], str(file["runtime"]), bool(file["quantised"]))
@@ -191,8 +208,8 @@ def _kept(key: str) -> Reference | None:
     return found
 
 
-def _keep(key: str, reference: Reference) -> None:
-    folder = _folder()
+def _keep(path: Path, reference: Reference) -> None:
+    folder = path.parent
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.npz"):
         if old.stat().st_mtime < time.time() - _KEPT_S:
@@ -200,8 +217,4 @@ def _keep(key: str, reference: Reference) -> None:
     assert reference.outputs is not None
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as part:
         np.savez(part, outputs=reference.outputs, runtime=reference.runtime, quantised=reference.quantised)
-    Path(part.name).replace(folder / f"{key}.npz")
-
-
-def _folder() -> Path:
-    return cache_dir() / "reference"
+    Path(part.name).replace(path)

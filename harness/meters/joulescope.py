@@ -65,7 +65,7 @@ class Meter:
             self._fresh.wait_for(lambda: self._at, timeout=_SILENCE_S)
             # A counter that stands still because nobody tells it on must not pass for a device that draws nothing.
             if not self._at or time.monotonic() - self._at > _SILENCE_S:
-                raise OSError(f"the Joulescope told nothing for {_SILENCE_S:g} s; look at its plug")
+                raise OSError(f"the Joulescope sent nothing for {_SILENCE_S:g} s; look at its plug")
             return self._joules
 
     def charging(self) -> bool:

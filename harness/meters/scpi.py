@@ -5,7 +5,7 @@ power = "MEAS:POW? (@{channel})"            # the question for watts; or leave i
 voltage = "MEAS:VOLT? (@{channel})"         # volts
 current = "MEAS:CURR? (@{channel})"         # and amperes
 channel = 1                                 # what stands for {channel} in a question
-setup = ["SENS:CURR:RANG:AUTO ON"]          # told once at the beginning
+setup = ["SENS:CURR:RANG:AUTO ON"]          # sent once at the beginning
 backend = "@py"                             # which VISA library; "" for the vendor's
 timeout_s = 2.0                             # longest time for an answer
 

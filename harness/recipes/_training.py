@@ -134,7 +134,13 @@ def _loss(logits: torch.Tensor, labels: torch.Tensor, target: torch.Tensor | Non
 
 
 def augmented(batch: Inputs, rng: np.random.Generator, layout: str) -> Inputs:
-    """Return a changed copy: mirrored left to right or not, shifted by up to 4 pixels, and with another gain."""
+    """Return a changed copy: mirrored left to right or not, shifted by up to 4 pixels, and with another gain.
+
+    Args:
+        batch: (N, ...) prepared inputs.
+        rng: of the changes.
+        layout: NCHW or NHWC.
+    """
     rows, columns = (2, 3) if layout == "NCHW" else (1, 2)
     changed = np.empty_like(batch)
     for index, image in enumerate(batch):

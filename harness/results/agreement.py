@@ -88,6 +88,11 @@ def doubts(facts: Mapping[str, Any], labels: Estimate, reference: Reference) -> 
 
     A float model's labels must be the host's but for ties, and its outputs within a twentieth of their spread. A model
     of integers may differ more: kernels of different processors round, and saturate, in their own ways.
+
+    Args:
+        facts: the differences as plain values, see `_facts`.
+        labels: share of equal labels.
+        reference: the host's outputs.
     """
     named = f"{reference.runtime}, the host,"
     if not facts["finite"]:

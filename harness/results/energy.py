@@ -130,7 +130,15 @@ class _Level:
 
     @classmethod
     def of(cls, window: EnergyWindow, quantity: str, lead_s: float, tail_s: float, step: float) -> _Level:
-        """Measure what is left of a window without its first `lead_s` and last `tail_s`; `step` is in J or W."""
+        """Measure what is left of a window without its first `lead_s` and last `tail_s`; `step` is in J or W.
+
+        Args:
+            window: with its readings.
+            quantity: "joules" or "watts".
+            lead_s: left out at its beginning.
+            tail_s: left out at its end.
+            step: of the meter, J or W.
+        """
         origin = window.begin_ns
         at = (np.array(window.at_ns, np.int64) - origin) / NS_PER_S
         readings = np.array(window.readings, np.float64)

@@ -88,7 +88,7 @@ def run_of(
     table = log.array(index, "rounds")
     placement = next(iter(log.of(contract.Placement, index)), None)
     unaccelerated = accelerators.shortfall(case, placement)
-    validity, reasons = _validity(table, unaccelerated, log.of(contract.Sustained, index), log.slowdowns())
+    validity, reasons = validity_of(table, unaccelerated, log.of(contract.Sustained, index), log.slowdowns())
     return Run(
         id=uuid.uuid4().hex,
         campaign=campaign,
@@ -177,9 +177,17 @@ def _measurements(case: Case, index: int, log: JobLog, table: IntArray) -> dict[
     return {m.metric: m for m in found}
 
 
-def _validity(
+def validity_of(
     table: IntArray, unaccelerated: Reason | None, sustained: Sequence[contract.Sustained], slowdowns: FloatArray
 ) -> tuple[Validity, tuple[Reason, ...]]:
+    """Return whether a run's numbers may be used, and why not.
+
+    Args:
+        table: (R, 4) launch, start and stop index into the latencies of each round, drift of the sentinel in 1e-4.
+        unaccelerated: why the run did not have the accelerator that it was asked for, None if it had.
+        sustained: the model's event of that name, in that scenario.
+        slowdowns: (L,) by how much the device slowed down in each launch.
+    """
     if unaccelerated:
         return Validity.INVALID, (unaccelerated,)
     if sustained:

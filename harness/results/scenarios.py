@@ -70,7 +70,13 @@ def parts(rows: IntArray | None, runner: str) -> list[Measurement]:
 
 
 def mode(load: Load, timed: Timed, sustained: Sequence[Sustained]) -> str:
-    """Return how the models shared the device, in words."""
+    """Return how the models shared the device, in words.
+
+    Args:
+        load: how inferences were asked for.
+        timed: the event that began the pass.
+        sustained: the model's event of that name, if there is one.
+    """
     if sustained:
         one = sustained[0]
         order = f"number {one.place + 1} of {one.of} in random order, after {one.waited_s:.1f} s of cooling"

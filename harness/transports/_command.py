@@ -17,7 +17,7 @@ from typing import IO, Final
 
 from harness.errors import DeviceError, Transient
 
-#: Printed first, so that what a login shell's start-up files print is told apart, and the process can be killed. The
+#: Printed first, so that what a login shell's start-up files print can be left out, and the process can be killed. The
 #: command is not exec'ed: a shell that outlives it tells a kill (128 + signal) from a lost connection (no code at all).
 START: Final = 'echo "edgeward-start $$"; "$@"; exit $?'
 _STARTED: Final = re.compile(rb"edgeward-start (\d+)\n")
@@ -28,7 +28,14 @@ _KILLED: Final = (137, 143)
 
 
 def ended(name: str, code: int, err: bytes, *, device: str) -> DeviceError:
-    """Return the error for a command that ended with another code than 0: Transient if somebody killed it."""
+    """Return the error for a command that ended with another code than 0: Transient if somebody killed it.
+
+    Args:
+        name: of the command.
+        code: its exit code.
+        err: what it wrote to standard error.
+        device: the device's id.
+    """
     said = err.decode("utf-8", "replace").strip()[-300:]
     kind = Transient if code in _KILLED else DeviceError
     return kind(f"`{name}` ended with code {code}: {said or 'it said nothing'}", device=device)
@@ -147,7 +154,7 @@ class Command(ABC):
         self.moved_at = time.monotonic()
 
     def _feed(self) -> None:
-        """Send stdin, then its end; not if it broke off, lest the command take it for whole before it is killed."""
+        """Send stdin, then its end; not if it broke off: the command would take it for whole before it is killed."""
         with self._carried():
             while chunk := self._stdin.read(self._chunk):
                 if not self._send(chunk):

@@ -57,7 +57,7 @@ class Session(ABC):
         self._table = table
         self._stall_s = stall_s
         self._grace_s = min(_GRACE_S, stall_s)
-        #: what the copies so far have told of the link
+        #: what the copies so far have shown of the connection
         self.pace = Pace()
 
     @abstractmethod

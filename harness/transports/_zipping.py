@@ -26,7 +26,7 @@ _GZIP: Final = 31
 
 
 class Pace:
-    """What the copies over one connection have told of it.
+    """What the copies over one connection have shown of it.
 
     Attributes:
         bytes_per_s: of the content of the last telling copy that went as it is, 0 before there was one.
@@ -37,7 +37,13 @@ class Pace:
         self._never = False
 
     def learn(self, size: int, seconds: float, *, zipped: bool) -> None:
-        """Take note of a copy: `size` bytes of content in so many seconds, verification included."""
+        """Take note of a copy: `size` bytes of content in so many seconds, verification included.
+
+        Args:
+            size: bytes of content.
+            seconds: how long the copy took, verification included, s.
+            zipped: whether it went compressed.
+        """
         if size < TELLING:
             return
         if not zipped:

@@ -27,7 +27,7 @@ from harness.ports import Completed, Connection
 from harness.transports._command import ended
 from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
 
-#: What the host's own Python was told is no business of the Python that is measured.
+#: Settings of the host's own Python, which must not reach the Python that is measured.
 _PRIVATE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
 
 
@@ -220,7 +220,7 @@ def _feed(
         while chunk := _read(source, unread):
             pipe.write(chunk)
         if unread:
-            _kill(process)  # before the pipe ends, lest it take its input for whole
+            _kill(process)  # before the pipe ends, so that it does not take its input for whole
 
 
 def _read(source: IO[bytes], unread: list[OSError]) -> bytes:

@@ -81,11 +81,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench_of(requirement: str, model: Path, workdir: Path, folder: Path, **kind: str) -> OfModel:
     """Bring the agent and a runtime to this machine."""
     device = Device("local", "workstation", Address("local"), workdir=str(workdir))
-    connection = DeviceHandle(device)
-    deploy.prepare(connection)
-    runtime = deploy.runtime(connection, requirement)
-    place = replace(place, command=(*FIRST, *place.command))
-    return OfModel(connection, device, place, runtime, folder, str(model), **kind)
+    handle = DeviceHandle(device)
+    deploy.prepare(handle)
+    runtime = deploy.runtime(handle, requirement)
+    handle.workspace = replace(handle.workspace, command=(*FIRST, *handle.workspace.command))
+    return OfModel(handle, runtime, folder, str(model), **kind)
 
 
 class LoadGen:

@@ -13,11 +13,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from harness import deploy, stats
-from harness.deploy import DeviceHandle
+from harness import stats
 from harness.model import Address, Device
-from tests import small_models as small
-from tests.devices.test_agent_jobs import Bench
+from tests.devices.job_bench import Bench, bench_of
 
 SUITE_MODEL = Path(__file__).parents[2] / "suites" / "models" / "resnet18.onnx"
 #: Medians of one launch differ by some percent from those of the next, in either runner: many launches, few rounds.
@@ -49,10 +47,7 @@ def benches(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> d
     found = {}
     for runner in ("native", "python"):
         device = Device("local", "workstation", Address("local"), workdir=str(device_workdir), runner=runner)
-        connection = DeviceHandle(device)
-        deploy.prepare(connection)
-        runtime = deploy.runtime(connection, small.ONNXRUNTIME)
-        found[runner] = Bench(connection, device, place, runtime, folder)
+        found[runner] = bench_of(device, folder)
     return found
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from harness import lab, stats
-from harness.agent import images
+from harness.agent import contract, images
 from harness.agent.runtimes.onnxruntime import Session
 from harness.agent.worker import timed
 from harness.measure import reference
@@ -46,7 +46,7 @@ def bare_loop(call: Callable[[object], object], inputs: list[object]) -> array[i
 def test_the_agents_median_is_that_of_a_bare_loop_over_the_same_session() -> None:
     session = Session(str(MODEL), 1)
     pixels = np.random.default_rng(1).integers(0, 255, (16, 64, 64, 1), dtype=np.uint8)
-    x = images.prepare(pixels, {"mean": [0.5], "std": [0.25], "scale": 1 / 255, "layout": "NCHW"})
+    x = images.prepare(pixels, contract.Input("", "NCHW", 1 / 255, [0.5], [0.25]))
     inputs = [session.bind(x[i : i + 1]) for i in range(len(x))]
     ways: dict[str, Callable[[], array[int]]] = {
         "agent": lambda: timed(session.call, inputs, 0, ROUND_NS, 5)[0],

@@ -18,10 +18,10 @@ from devices.virtual.fleet import Host
 from devices.virtual.openssh import Server
 from devices.virtual.requirements import require
 from harness import deploy
-from harness.deploy import placing, provision
-from harness.deploy.wheels import Target, bundle
-from harness.model import Device
-from harness.ports import Connection
+from harness.deploy import DeviceHandle
+from harness.deploy import files as on_device
+from harness.deploy.wheels import bundle
+from harness.ports import Connection, Target
 from harness.transports import ssh
 from harness.transports._zipping import Pace
 from harness.transports.ssh._session import SshSession
@@ -84,41 +84,40 @@ def test_twenty_files_over_a_long_link_arrive_sooner_than_by_scp(host: Host, tmp
             (tmp_path / str(turn)).mkdir()
             wanted = files(tmp_path / str(turn), 20, 200_000)
             theirs = scp(server, tmp_path / "known", *wanted.values(), target=f"{there}/")
-            connection = ssh.connect(server.device())
-            place = provision.workspace(connection, server.device())
-            connection.close()
+            with DeviceHandle(server.device()) as handle:
+                deploy.prepare(handle)
+                place = handle.workspace
             started = time.monotonic()
-            connection = ssh.connect(server.device())
-            placing.blobs(connection, server.device(), place, wanted)
-            ours = time.monotonic() - started
-            connection.close()
+            with DeviceHandle(server.device()) as handle:
+                handle.workspace = place
+                on_device.blobs(handle, wanted)
+                ours = time.monotonic() - started
             ratios.append(theirs / ours)
     ratio = statistics.median(ratios)
     print(f"\npush / scp, twenty files of 200 kB over 50 ms: {ratio:.2f} times as fast (bar: 1.5)")
     assert ratio >= 1.5
 
 
-def everything(connection: Connection, device: Device, wanted: dict[str, Path]) -> float:
+def everything(handle: DeviceHandle, wanted: dict[str, Path]) -> float:
     """Return how long it takes until a device has all that a case needs; s."""
     started = time.monotonic()
-    place = provision.workspace(connection, device)
-    deploy.runtime(connection, RUNTIME)
-    placing.blobs(connection, device, place, wanted)
+    deploy.prepare(handle)
+    deploy.runtime(handle, RUNTIME)
+    on_device.blobs(handle, wanted)
     return time.monotonic() - started
 
 
 def test_a_device_that_has_everything_is_found_so_in_few_round_trips(host: Host, tmp_path: Path) -> None:
     wanted = files(tmp_path, 20, 20_000)
-    near = ssh.connect(host.server.device())
-    everything(near, host.server.device(), wanted)
+    near = DeviceHandle(host.server.device())
+    everything(near, wanted)
     with far.far(host.machine, round_trip_s=0.2) as wire:
-        device = host.at(wire.address).device()
-        distant = ssh.connect(device)
+        distant = DeviceHandle(host.at(wire.address).device())
         distant.run(["sleep", "0.5"])
         trips = []
         for _ in range(5):
-            without = everything(near, host.server.device(), wanted)
-            trips.append((everything(distant, device, wanted) - without) / 0.2)
+            without = everything(near, wanted)
+            trips.append((everything(distant, wanted) - without) / 0.2)
         distant.close()
     near.close()
     count = statistics.median(trips)

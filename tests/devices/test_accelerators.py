@@ -141,7 +141,7 @@ def test_a_case_without_the_accelerator_it_asked_for_is_invalid_and_fails(
     (run,) = found.runs.values()
     assert run.validity is Validity.INVALID
     assert len(run.reasons) == 1
-    assert re.match(reason, run.reasons[0])
+    assert re.match(reason, str(run.reasons[0]))
     assert run.fingerprint["accelerator_wanted"] == accelerator
     assert run.fingerprint["accelerator"] == "CPUExecutionProvider"
     assert run.fingerprint["nodes_fell_back"] == run.fingerprint["nodes"] > 0

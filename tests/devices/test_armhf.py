@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness.deploy.placing import Workspace
 
 from devices.virtual import armhf
 from devices.virtual.requirements import require
 from harness import deploy
-from harness.deploy import provision, wheels
-from harness.deploy.wheels import NoWheel, Target
+from harness.deploy import DeviceHandle, wheels
+from harness.deploy.wheels import NoWheel
 from harness.errors import Unsupported
 from harness.measure import preflight
-from harness.model import Device
-from harness.ports import Connection
-from harness.transports import ssh
+from harness.ports import Target
 from tests import small_models as small
 
 BOARD = Target((3, 11), "armv7l", (2, 36))
@@ -27,50 +23,42 @@ BOARD = Target((3, 11), "armv7l", (2, 36))
 NUMPY = "/usr/lib/python3/dist-packages/numpy"
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A board with the agent on it."""
-
-    connection: Connection
-    device: Device
-    place: Workspace
-
-
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeviceHandle]:
+    """Give a board with the agent on it."""
     require(*armhf.NEEDS)
-    with armhf.armhf(tmp_path_factory.mktemp("armhf") / "board") as board:
-        device = board.server.device(id="armhf", workdir=armhf.WORKDIR)
+    with armhf.armhf(tmp_path_factory.mktemp("armhf") / "board") as running:
+        device = running.server.device(id="armhf", workdir=armhf.WORKDIR)
         device = dataclasses.replace(device, runtimes=(small.TFLITE,))
-        connection = ssh.connect(device)
-        yield Bench(connection, device, provision.workspace(connection, device))
-        connection.close()
+        with DeviceHandle(device) as handle:
+            deploy.prepare(handle)
+            yield handle
 
 
 @pytest.mark.slow_device
-def test_a_32_bit_board_is_known_by_its_abi_and_runs_the_agent(bench: Bench) -> None:
-    report = deploy.survey(bench.handle)
-    assert bench.handle.workspace.target == BOARD
-    assert str(bench.handle.workspace.target) == "cp311 on armv7l with glibc 2.36"
-    assert "manylinux2014_armv7l" in bench.handle.workspace.target.platforms
+def test_a_32_bit_board_is_known_by_its_abi_and_runs_the_agent(board: DeviceHandle) -> None:
+    report = deploy.survey(board)
+    assert board.workspace.target == BOARD
+    assert str(board.workspace.target) == "cp311 on armv7l with glibc 2.36"
+    assert "manylinux2014_armv7l" in board.workspace.target.platforms
     assert report["fingerprint"]["architecture"] == "armv7l"
     assert report["fingerprint"]["soc"] == "ARMv7, emulated by qemu-arm"
 
 
 @pytest.mark.slow_device
-def test_a_runtime_starts_with_the_boards_own_numpy_and_check_says_so(bench: Bench) -> None:
-    found = {one.topic: one for one in preflight.survey(bench.handle)}
+def test_a_runtime_starts_with_the_boards_own_numpy_and_check_says_so(board: DeviceHandle) -> None:
+    found = {one.topic: one for one in preflight.survey(board)}
     assert found[small.TFLITE].says == "starts with numpy 1.24.2 (the device's own); accelerators: xnnpack"
 
 
 @pytest.mark.slow_device
-def test_a_board_without_numpy_is_told_where_it_comes_from(bench: Bench) -> None:
-    assert bench.handle.run(["mv", NUMPY, f"{NUMPY}.away"]).code == 0
+def test_a_board_without_numpy_is_told_where_it_comes_from(board: DeviceHandle) -> None:
+    assert board.run(["mv", NUMPY, f"{NUMPY}.away"]).code == 0
     try:
         with pytest.raises(Unsupported) as caught:
-            provision.runtime(bench.connection, bench.device, bench.place, small.TFLITE)
+            deploy.runtime(board, small.TFLITE)
     finally:
-        assert bench.handle.run(["mv", f"{NUMPY}.away", NUMPY]).code == 0
+        assert board.run(["mv", f"{NUMPY}.away", NUMPY]).code == 0
     assert str(caught.value) == (
         f"armhf: {small.TFLITE} needs numpy, of which there is no wheel for {BOARD}, and the device's Python has none "
         "of its own; run `apt install python3-numpy` there"

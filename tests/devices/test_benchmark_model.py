@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 
 from harness import deploy, lab
-from harness.deploy import DeviceHandle, provision
+from harness.deploy import DeviceHandle
 from harness.errors import LabError, MissingTool, Unsupported
 from harness.lab.devices import read_device
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Address, Device, Run, Validity
 from harness.runners import benchmark_model
 from harness.store import Store
-from harness.transports import local
 from tests import small_models as small
 
 #: What benchmark_model of TensorFlow 2.17 prints, shortened.
@@ -34,8 +33,9 @@ INFO: Inference timings in us: Init: 12750, First inference: 14744, Warmup (avg)
 def tool(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give `litert-benchmark` as the wheel holds it, started as its own start script would."""
     device = Device("local", "workstation", Address("local"), workdir=str(device_workdir))
-    connection = local.connect(device)
-    folder = provision.runtime(connection, device, provision.workspace(connection, device), small.LITERT)
+    with DeviceHandle(device) as handle:
+        deploy.prepare(handle)
+        folder = deploy.runtime(handle, small.LITERT)
     path = tmp_path_factory.mktemp("tool") / "litert-benchmark"
     python = Path(sys.executable).resolve()
     start = f'PYTHONPATH="{folder}" exec "{python}" -S -m ai_edge_litert.tools.benchmark_litert_model "$@"'
@@ -91,7 +91,7 @@ def test_the_tool_is_driven_and_what_it_tells_becomes_a_run(tool: Path, tmp_path
         assert load.method == "as litert-benchmark tells it"
         assert (run.outputs, run.accuracy) == (None, {})
         assert run.validity is Validity.DEGRADED
-        assert "no raw samples, no percentiles" in run.reasons[0]
+        assert "no raw samples, no percentiles" in run.reasons[0].text
         assert len(run.fingerprint["runtime_sha256"]) == 64
     assert len(store.runs()) == 2
     store.close()
@@ -121,7 +121,8 @@ def test_a_tool_that_does_not_say_what_ran_the_model_makes_the_case_invalid(
     (run,) = store.runs()
     store.close()
     assert run.validity is Validity.INVALID
-    assert run.reasons[0].startswith("xnnpack was asked for, and the benchmark_model runner has no accelerators; ")
+    assert run.reasons[0].text == "xnnpack was asked for, and the benchmark_model runner has no accelerators"
+    assert "take accelerator out of [load]" in run.reasons[0].remedy
     assert status == "failed"
     assert "the run is invalid" in message
 
@@ -164,11 +165,11 @@ def test_a_tool_that_is_not_there_is_named(tmp_path: Path, device_workdir: Path)
 
 def test_a_runtime_for_other_formats_is_refused(tool: Path, tmp_path: Path, device_workdir: Path) -> None:
     device = read_device(write_device(tmp_path, tool, workdir=device_workdir))
-    connection = DeviceHandle(device)
-    deploy.prepare(connection)
-    assert deploy.runtime(connection, small.LITERT) == ""
-    with pytest.raises(Unsupported, match=r"vendor's tool runs \.tflite models and onnxruntime==1\.31\.1 others"):
-        deploy.runtime(connection, small.ONNXRUNTIME)
+    with DeviceHandle(device) as handle:
+        deploy.prepare(handle)
+        assert deploy.runtime(handle, small.LITERT) == ""
+        with pytest.raises(Unsupported, match=r"vendor's tool runs \.tflite models and onnxruntime==1\.31\.1 others"):
+            deploy.runtime(handle, small.ONNXRUNTIME)
 
 
 def test_a_misspelled_setting_is_answered_with_the_right_one(tmp_path: Path) -> None:

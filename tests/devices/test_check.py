@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from harness.deploy import DeviceHandle
 from harness.measure import preflight
 from harness.model import Address, Device, Limits
-from harness.transports import local
 
 GOOD = "onnxruntime==1.31.1"
 NOT_MADE = "onnxruntime==0.0.1"
 
 
 def found(device: Device) -> dict[str, preflight.Finding]:
-    return {one.topic: one for one in preflight.survey(local.connect(device), device)}
+    with DeviceHandle(device) as handle:
+        return {one.topic: one for one in preflight.survey(handle)}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def test_a_device_file_without_runtimes_or_meter_says_what_to_add(here: Device) 
 
 
 def test_a_runner_that_cannot_be_brought_is_the_one_line_there_is(here: Device) -> None:
-    (only,) = preflight.survey(local.connect(here), dataclasses.replace(here, workdir="/proc/edgeward"))
+    (only,) = found(dataclasses.replace(here, workdir="/proc/edgeward")).values()
     assert (only.topic, only.ok) == ("python runner", False)
     assert "to /proc/edgeward/agent: No such file or directory" in only.says
     assert only.remedy

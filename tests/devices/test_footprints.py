@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,13 +18,13 @@ from devices.virtual import fleet
 from devices.virtual.phone import Phone
 from devices.virtual.requirements import give_up, require
 from harness import deploy, lab
-from harness.deploy import provision
+from harness.agent import contract
+from harness.deploy import DeviceHandle
 from harness.model import Device, Measurement
-from harness.results import footprint
-from harness.runners import python
-from harness.transports import adb, ssh
+from harness.results import startup_and_memory
+from harness.results.job_log import JobLog
 from tests import small_models as small
-from tests.devices.job_bench import PLAN, of
+from tests.devices.job_bench import PLAN
 
 MB = 1_000_000
 SMALL, LARGE = 8 * MB, 40 * MB
@@ -55,38 +54,35 @@ Metrics = dict[str, Measurement]
 
 def measured(folder: Path, device: Device) -> tuple[Metrics, Metrics]:
     """Return what the cold and the memory passes say of the light and of the heavy model on a device."""
-    connection = (adb if device.address.scheme == "adb" else ssh).connect(device)
-    try:
-        place = provision.workspace(connection, device)
-        runtime = deploy.runtime(connection, small.ONNXRUNTIME)
-        job = f"{place.root}/jobs/weights"
+    with DeviceHandle(device) as handle:
+        deploy.prepare(handle)
+        runtime = deploy.runtime(handle, small.ONNXRUNTIME)
+        job = f"{handle.root}/jobs/weights"
         models = []
-        connection.run(["mkdir", "-p", job])
+        handle.run(["mkdir", "-p", job])
         for name, size in (("light", SMALL), ("heavy", LARGE)):
-            connection.push(weighing(folder / f"{name}.onnx", size), f"{job}/{name}.onnx")
+            handle.push(weighing(folder / f"{name}.onnx", size), f"{job}/{name}.onnx")
             path = {"path": f"{job}/{name}.onnx", "runtime": "onnxruntime", "runtime_path": runtime}
             models.append({"id": name, **path})
         np.save(folder / "images.npy", small.samples()[0])
-        connection.push(folder / "images.npy", f"{job}/images.npy")
+        handle.push(folder / "images.npy", f"{job}/images.npy")
         spec = {"path": f"{job}/images.npy", "layout": "NCHW", "scale": 1 / 255, "mean": [0], "std": [1]}
         what = {"schema": 1, "seed": 3, "models": models, "threads": 1, "input": spec, "meter": None, "plan": PASSES}
         (folder / "job.json").write_text(json.dumps(what))
-        connection.push(folder / "job.json", f"{job}/job.json")
-        python.start(connection, device, place.command, job)
-        events = [event for _, event in python.follow(connection, device, place.command, job, offset=0)]
-    finally:
-        connection.close()
-    assert events[-1]["alive"] == [0, 1], of(events, "error")
-    return told(events, 0), told(events, 1)
+        handle.push(folder / "job.json", f"{job}/job.json")
+        runner = deploy.runner(device)
+        runner.start(handle, job)
+        log = JobLog(events=[event for _, event in runner.follow(handle, job, offset=0)])
+    assert log.one(contract.Done).alive == [0, 1], log.all(contract.Error)
+    return told(log, 0), told(log, 1)
 
 
-def told(events: list[Mapping[str, Any]], model: int) -> Metrics:
+def told(log: JobLog, model: int) -> Metrics:
     """Return the measurements that the host makes of a model's events."""
-    cold, evicted, memory = (
-        [event for event in of(events, kind) if event["model"] == model] for kind in ("cold", "evicted", "memory")
-    )
-    assert footprint.cache(cold, evicted) == {"page_cache": "warm, evicted"}
-    return {one.metric: one for one in (*footprint.starts(cold, evicted), *footprint.memory(memory))}
+    cold, evicted = log.of(contract.Cold, model), log.of(contract.Evicted, model)
+    assert startup_and_memory.cache(cold, evicted) == {"page_cache": "warm, evicted"}
+    memory = startup_and_memory.memory(log.of(contract.Memory, model))
+    return {one.metric: one for one in (*startup_and_memory.starts(cold, evicted), *memory)}
 
 
 def median(found: Metrics, metric: str) -> float:

@@ -13,18 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness.deploy.link import Link, leased
 
 from devices.virtual.openssh import Server
 from harness import lab
+from harness.deploy import DeviceHandle, leased
 from harness.errors import Busy
 from harness.leases import file as lease
 from harness.model import Address, Device
 
 
 @pytest.fixture(params=["local", "ssh"])
-def link(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Link]:
-    """Give a way onto this machine and onto the OpenSSH server."""
+def handle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DeviceHandle]:
+    """Give this machine as a device, and the OpenSSH server, with a workdir of the test's own."""
     if request.param == "local":
         device = Device("here", "workstation", Address("local"))
     else:
@@ -33,80 +33,72 @@ def link(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Link]:
         (tmp_path / "lab" / "suites").mkdir()
         server.write_device(tmp_path / "lab")
         device = lab.select(tmp_path / "lab", ["all"])[0]
-    opened = Link(device)
-    yield opened
-    opened.close()
+    with DeviceHandle(replace(device, workdir=str(tmp_path / "work"))) as opened:
+        yield opened
 
 
-def test_the_second_measurer_is_told_who_the_first_is(link: Link, tmp_path: Path) -> None:
-    root = str(tmp_path / "work")
-    lease.take(link.connection, link.device, root, "ada@clinic")
+def test_the_second_measurer_is_told_who_the_first_is(handle: DeviceHandle) -> None:
+    lease.take(handle, "ada@clinic")
     with pytest.raises(Busy, match=r"ada@clinic is measuring on it; wait, or remove .*/lease"):
-        lease.take(link.connection, link.device, root, "grace@lab")
-    assert lease.holder(link.connection, root) == "ada@clinic"
-    lease.free(link.connection, root)
-    assert lease.holder(link.connection, root) == ""
-    lease.take(link.connection, link.device, root, "grace@lab")
-    assert lease.holder(link.connection, root) == "grace@lab"
+        lease.take(handle, "grace@lab")
+    assert lease.holder(handle) == "ada@clinic"
+    lease.free(handle)
+    assert lease.holder(handle) == ""
+    lease.take(handle, "grace@lab")
+    assert lease.holder(handle) == "grace@lab"
 
 
-def test_a_lease_whose_holder_is_gone_is_taken_over(link: Link, tmp_path: Path) -> None:
+def test_a_lease_whose_holder_is_gone_is_taken_over(handle: DeviceHandle, tmp_path: Path) -> None:
     root = tmp_path / "work"
-    lease.take(link.connection, link.device, str(root), "ada@clinic")
+    lease.take(handle, "ada@clinic")
     long_ago = time.time() - (lease.EXPIRY_MIN + 1) * 60
     os.utime(root / "lease" / "beat", (long_ago, long_ago))
-    lease.take(link.connection, link.device, str(root), "grace@lab")
+    lease.take(handle, "grace@lab")
     assert (root / "lease" / "owner").read_text() == "grace@lab"
     assert [path.name for path in root.iterdir()] == ["lease"]
 
 
-def test_a_lease_of_a_process_that_was_killed_is_taken_at_once(link: Link, tmp_path: Path) -> None:
-    link.device = replace(link.device, workdir=str(tmp_path / "work"))
+def test_a_lease_of_a_process_that_was_killed_is_taken_at_once(handle: DeviceHandle, tmp_path: Path) -> None:
     script = f"""
 import os
-from harness.deploy.link import Link, leased
+from harness.deploy import DeviceHandle, leased
 from harness.model import Address, Device
-link = Link(Device("here", "workstation", Address("local"), workdir={str(tmp_path / "work")!r}))
-with leased(link, print):
+with leased(DeviceHandle(Device("here", "workstation", Address("local"), workdir={str(tmp_path / "work")!r}))):
     os.kill(os.getpid(), 9)
 """
     killed = subprocess.run([sys.executable, "-c", script], check=False)
     assert killed.returncode == -9
     assert (tmp_path / "work" / "lease").exists()
     said: list[str] = []
-    with leased(link, said.append):
+    handle.say = said.append
+    with leased(handle):
         assert str(os.getpid()) in (tmp_path / "work" / "lease" / "owner").read_text()
     assert said == []
     assert not (tmp_path / "work" / "lease").exists()
 
 
-def test_a_measurer_waits_for_the_one_before(link: Link, tmp_path: Path) -> None:
-    link.device = replace(link.device, workdir=str(tmp_path / "work"))
+def test_a_measurer_waits_for_the_one_before(handle: DeviceHandle) -> None:
     said: list[str] = []
 
-    def free_the_way(text: str) -> None:
+    def free_it(text: str) -> None:
         said.append(text)
-        lease.free(link.connection, str(tmp_path / "work"))
+        lease.free(handle)
 
-    lease.take(link.connection, link.device, str(tmp_path / "work"), "ada@clinic")
-    with leased(link, free_the_way):
+    handle.say = free_it
+    lease.take(handle, "ada@clinic")
+    with leased(handle):
         assert "ada@clinic is measuring on it" in said[0]
 
 
-def test_a_link_that_dies_before_the_end_does_not_leave_the_device_held(own_server: Server) -> None:
-    link = Link(own_server.device())
-    said: list[str] = []
-    with leased(link, said.append):
+def test_a_connection_that_dies_before_the_end_does_not_leave_the_device_held(own_server: Server) -> None:
+    with DeviceHandle(own_server.device()) as handle, leased(handle):
         assert (own_server.workdir / "lease" / "owner").exists()
         own_server.signal_sessions(signal.SIGKILL)
-    link.close()
     assert not (own_server.workdir / "lease").exists()
 
 
-def test_a_link_given_up_while_the_device_is_let_go_does_not_leave_it_held(own_server: Server) -> None:
+def test_an_interrupt_while_the_device_is_let_go_does_not_leave_it_held(own_server: Server) -> None:
     for _ in range(5):
-        link = Link(own_server.device())
-        with leased(link, print):
-            threading.Timer(0.01, link.give_up).start()
-        link.close()
+        with DeviceHandle(own_server.device()) as handle, leased(handle):
+            threading.Timer(0.01, handle.interrupt).start()
         assert not (own_server.workdir / "lease").exists()

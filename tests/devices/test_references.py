@@ -11,18 +11,18 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
-from harness.deploy.link import Link
 from onnx import numpy_helper
 
 from devices.virtual.openssh import Server
 from harness import lab
 from harness.cli import cli
 from harness.cli.settings import Settings as CommandSettings
+from harness.deploy import DeviceHandle
 from harness.errors import RecipeError, Unsupported
 from harness.measure import reference
 from harness.measure.campaign import CampaignRunner, Settings, groups
 from harness.measure.jobs import Group, load_samples
-from harness.measure.layers import Parting, compare_layers
+from harness.measure.layers import LayerComparison, compare_layers
 from harness.model import Address, Case
 from harness.results.agreement import Reference
 from harness.store import Store
@@ -31,10 +31,10 @@ from tests import small_models as small
 pytestmark = pytest.mark.usefixtures("no_jobs")
 
 
-@pytest.fixture(autouse=True)
-def _kept_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep references where the test begins with none."""
-    monkeypatch.setattr(reference, "_folder", lambda: tmp_path / "references")
+@pytest.fixture
+def library(tmp_path: Path) -> reference.Library:
+    """Give a library that begins with no reference."""
+    return reference.Library(tmp_path / "references")
 
 
 def cases(tmp_path: Path, device_workdir: Path, *, confidential: bool = False) -> list[Case]:
@@ -49,16 +49,18 @@ def group_of(found: Sequence[Case]) -> Group:
     return group
 
 
-def asked(group: Group, library: reference.Library | None = None) -> tuple[dict[str, Reference], list[str]]:
+def asked(group: Group, library: reference.Library) -> tuple[dict[str, Reference], list[str]]:
     """Return variant -> reference, and what was said meanwhile."""
     said: list[str] = []
-    found = (library or reference.Library()).references(group, load_samples(group.suite), said.append)
+    found = library.references(group, load_samples(group.suite), said.append)
     return {case.variant.id: found[case.variant.sha256] for case in group.cases}, said
 
 
-def test_the_host_runs_each_model_once_and_keeps_what_it_gave(tmp_path: Path, device_workdir: Path) -> None:
+def test_the_host_runs_each_model_once_and_keeps_what_it_gave(
+    tmp_path: Path, device_workdir: Path, library: reference.Library
+) -> None:
     group = group_of(cases(tmp_path, device_workdir))
-    first, said = asked(group)
+    first, said = asked(group, library)
     assert said == ["host reference of 3 models with onnxruntime==1.31.1"]
     for name in ("good", "slower"):
         outputs = first[name].outputs
@@ -67,38 +69,43 @@ def test_the_host_runs_each_model_once_and_keeps_what_it_gave(tmp_path: Path, de
     assert first["half"].outputs is None
     assert "does not run this file here: InvalidProtobuf" in first["half"].absent
 
-    again, said = asked(group)
+    again, said = asked(group, library)
     assert said == ["host reference of 1 models with onnxruntime==1.31.1"]  # the one that gave nothing
     assert np.array_equal(again["good"].outputs, first["good"].outputs)  # type: ignore[arg-type]
     assert again["good"].runtime == first["good"].runtime
 
     damaged = next((tmp_path / "references").glob("*.npz"))
     damaged.write_bytes(damaged.read_bytes()[:100])
-    assert asked(group)[1] == ["host reference of 2 models with onnxruntime==1.31.1"]
+    assert asked(group, library)[1] == ["host reference of 2 models with onnxruntime==1.31.1"]
 
 
 def test_images_made_ready_in_another_way_are_another_reference(tmp_path: Path, device_workdir: Path) -> None:
     group = group_of(cases(tmp_path, device_workdir))
     scaled = replace(group, suite=replace(group.suite, input=replace(group.suite.input, scale=0.5)))
     newer = replace(group, runtime="onnxruntime==1.23.2")
-    names = {reference._key(one, model, data) for one in (group, scaled, newer) for model in "ab" for data in "cd"}
+    names = {reference.key_of(one, model, data) for one in (group, scaled, newer) for model in "ab" for data in "cd"}
     assert len(names) == 12
 
 
-def test_outputs_on_confidential_images_are_not_kept(tmp_path: Path, device_workdir: Path) -> None:
+def test_outputs_on_confidential_images_are_not_kept(
+    tmp_path: Path, device_workdir: Path, library: reference.Library
+) -> None:
     group = group_of(cases(tmp_path, device_workdir, confidential=True))
-    assert asked(group)[0]["good"].outputs is not None
+    assert asked(group, library)[0]["good"].outputs is not None
     assert not (tmp_path / "references").exists()
 
 
-def test_a_runtime_that_this_host_cannot_have_is_absent_with_the_reason(tmp_path: Path, device_workdir: Path) -> None:
+def test_a_runtime_that_this_host_cannot_have_is_absent_with_the_reason(
+    tmp_path: Path, device_workdir: Path, library: reference.Library
+) -> None:
     group = replace(group_of(cases(tmp_path, device_workdir)), runtime="onnxruntime==0.0.1")
-    found, _ = asked(group)
+    found, _ = asked(group, library)
     assert found["good"].absent.startswith("no reference on this host: there is no wheel of onnxruntime==0.0.1")
 
 
-def test_an_interrupted_campaign_waits_for_no_reference(tmp_path: Path, device_workdir: Path) -> None:
-    library = reference.Library()
+def test_an_interrupted_campaign_waits_for_no_reference(
+    tmp_path: Path, device_workdir: Path, library: reference.Library
+) -> None:
     library.stop()
     found, _ = asked(group_of(cases(tmp_path, device_workdir)), library)
     assert found["good"].absent == "no reference on this host: interrupted"
@@ -137,14 +144,11 @@ def with_other_weights(path: Path, layer: str) -> Path:
     return path
 
 
-def parted(case: Case, against: Path | str, tolerance: float = 1e-3) -> Parting:
+def compared(case: Case, against: Path | str, tolerance: float = 1e-3) -> LayerComparison:
     samples = load_samples(case.suite)
-    link = Link(case.device)
-    try:
-        few = replace(samples, images=samples.images[:3])
-        return compare_layers(case, few, link, against=against, tolerance=tolerance, say=lambda _: None)
-    finally:
-        link.close()
+    few = replace(samples, images=samples.images[:3])
+    with DeviceHandle(case.device) as handle:
+        return compare_layers(case, few, handle, against=against, tolerance=tolerance)
 
 
 def test_the_first_layer_whose_weights_differ_is_found_over_ssh(
@@ -155,7 +159,7 @@ def test_the_first_layer_whose_weights_differ_is_found_over_ssh(
     (case,) = lab.cases(lab.read_suite(suite), lab.select(tmp_path, ["far"]))
     before = set((device_workdir / "blobs").glob("*"))
     for layer in ("c0", "c7"):
-        found = parted(case, with_other_weights(tmp_path / "changed.onnx", layer))
+        found = compared(case, with_other_weights(tmp_path / "changed.onnx", layer))
         assert found.first is not None
         assert (found.layers[found.first].name, found.layers[found.first].operator) == (layer, "Conv")
         assert all(one.largest == 0 for one in found.layers[: found.first])
@@ -168,7 +172,7 @@ def test_two_versions_of_a_runtime_are_held_against_each_other_layer_by_layer(
     tmp_path: Path, device_workdir: Path
 ) -> None:
     case = next(one for one in cases(tmp_path, device_workdir) if one.variant.id == "slower")
-    found = parted(case, "onnxruntime==1.23.2")
+    found = compared(case, "onnxruntime==1.23.2")
     assert found.first is None
     assert [one.operator for one in found.layers[:3]] == ["Conv", "Flatten", "MatMul"]
     assert {one.name for one in found.layers} >= {"halves", "c11", "zero", "logits"}
@@ -180,17 +184,18 @@ def test_what_has_no_layers_to_look_at_is_refused(
 ) -> None:
     case = cases(tmp_path, device_workdir)[0]
     with pytest.raises(Unsupported, match=r"layers are looked at in .onnx files, good.onnx is none"):
-        parted(replace(case, variant=replace(case.variant, format="tflite")), small.ONNXRUNTIME)
+        compared(replace(case, variant=replace(case.variant, format="tflite")), small.ONNXRUNTIME)
     secret = replace(case.suite, confidential=True)
     phone = replace(case.device, address=Address("adb", serial="x"))
-    with pytest.raises(Unsupported, match="is confidential and adb:// is not encrypted"):
+    refused = pytest.raises(Unsupported, match="is confidential and adb:// is not encrypted")
+    with DeviceHandle(case.device) as here, refused:
         compare_layers(
-            replace(case, suite=secret, device=phone), load_samples(case.suite), Link(case.device),
-            against=small.ONNXRUNTIME, tolerance=0, say=lambda _: None,
+            replace(case, suite=secret, device=phone), load_samples(case.suite), here,
+            against=small.ONNXRUNTIME, tolerance=0,
         )  # fmt: skip
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(RecipeError, match=r"pip install 'edgeward\[build\]'"):
-        parted(case, small.ONNXRUNTIME)
+        compared(case, small.ONNXRUNTIME)
 
 
 def test_the_command_shows_the_layers_around_the_first_that_parts(tmp_path: Path, device_workdir: Path) -> None:

@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.deploy.placing import Workspace
 
 from devices.virtual.openssh import Server
 from harness import deploy, lab, registry
-from harness.deploy import DeviceHandle, provision, wheels
-from harness.deploy.wheels import Target
+from harness.agent import contract
+from harness.deploy import DeviceHandle, wheels
 from harness.errors import MissingTool, Unsupported
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports import Target
 from harness.runners import python
 from harness.store import Store
 from tests import small_models as small
@@ -37,19 +36,16 @@ HERE = Target((3, 11), "x86_64", (2, 36))
 class Bench:
     """This machine with the agent and every runtime brought there."""
 
-    connection: Connection
-    device: Device
-    place: Workspace
+    handle: DeviceHandle
     folders: Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
 def bench(device_workdir: Path) -> Bench:
     device = Device("local", "workstation", Address("local"), workdir=str(device_workdir))
-    connection = DeviceHandle(device)
-    deploy.prepare(connection)
-    folders = {one: deploy.runtime(connection, one) for one in RUNTIMES}
-    return Bench(connection, device, place, folders)
+    handle = DeviceHandle(device)
+    deploy.prepare(handle)
+    return Bench(handle, {one: deploy.runtime(handle, one) for one in RUNTIMES})
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +63,16 @@ def answers(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Mapping[s
     ]
     spec = {"path": str(poison / "images.npy"), "layout": "NCHW", "scale": 1 / 255, "mean": [0.5], "std": [0.25]}
     plan = {"cold_starts": 1, "memory_starts": 0, "accuracy": True, "max_launches": 0, "deadline_s": 120}
-    job = Path(bench.handle.workspace.root) / "jobs" / uuid.uuid4().hex[:12]
+    job = Path(bench.handle.root) / "jobs" / uuid.uuid4().hex[:12]
     job.mkdir(parents=True)
     what = {"schema": 1, "seed": 1, "models": models, "threads": 1, "input": spec, "meter": None, "plan": plan}
     (job / "job.json").write_text(json.dumps(what))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(poison))
-        python.start(bench.connection, bench.device, bench.handle.workspace.command, str(job))
-        followed = python.follow(bench.connection, bench.device, bench.handle.workspace.command, str(job), offset=0)
-        events = [event for _, event in followed]
-    assert not [event for event in events if event["event"] == "error"]
-    facts = {event["model"]: event["facts"] for event in events if event["event"] == "cold"}
+        python.start(bench.handle, str(job))
+        events = [event for _, event in python.follow(bench.handle, str(job), offset=0)]
+    assert not [event for event in events if isinstance(event, contract.Error)]
+    facts = {event.model: event.facts or {} for event in events if isinstance(event, contract.Cold)}
     return {one: (facts[i], np.load(job / f"m{i}.outputs.npy")) for i, one in enumerate(RUNTIMES)}
 
 
@@ -109,7 +104,7 @@ def test_numpy_1_and_numpy_2_work_side_by_side_and_neither_is_the_hosts(answers:
 
 def test_a_version_that_does_not_exist_is_unsupported_with_the_remedy(bench: Bench) -> None:
     with pytest.raises(Unsupported) as caught:
-        provision.runtime(bench.connection, bench.device, bench.place, "onnxruntime==99.1")
+        deploy.runtime(bench.handle, "onnxruntime==99.1")
     assert str(caught.value) == (
         f"local: there is no wheel of onnxruntime==99.1 for {bench.handle.workspace.target}; "
         "name another version or runtime under runtimes"
@@ -163,10 +158,10 @@ def test_a_damaged_file_of_an_installed_runtime_is_noticed_and_mended(bench: Ben
     path = Path(bench.folders[small.TFLITE]) / "tflite_runtime" / "interpreter.py"
     good = digest(path)
     path.write_text("raise SystemExit('damaged')")
-    assert provision.runtime(bench.connection, bench.device, bench.place, small.TFLITE) == bench.folders[small.TFLITE]
+    assert deploy.runtime(bench.handle, small.TFLITE) == bench.folders[small.TFLITE]
     assert digest(path) == good
     path.unlink()
-    provision.runtime(bench.connection, bench.device, bench.place, small.TFLITE)
+    deploy.runtime(bench.handle, small.TFLITE)
     assert digest(path) == good
 
 
@@ -175,7 +170,9 @@ def test_a_damaged_file_of_the_agent_is_noticed_and_mended(bench: Bench, name: s
     path = Path(bench.handle.workspace.command[-1]).with_name(name)
     good = digest(path)
     path.write_text("this is no Python")
-    assert provision.workspace(bench.connection, bench.device).command == bench.handle.workspace.command
+    command = bench.handle.workspace.command
+    deploy.prepare(bench.handle)
+    assert bench.handle.workspace.command == command
     assert digest(path) == good
 
 

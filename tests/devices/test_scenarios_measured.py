@@ -112,7 +112,7 @@ def test_at_a_low_rate_the_latency_is_that_of_one_inference_and_nothing_queues(
 def throttled(bench: Bench) -> tuple[int, int]:
     """Slow a job's processor down halfway; return the windows of that and of where it was found, -1 if nowhere."""
     seconds = 5.0
-    plan = {"sustained_s": seconds, "window_s": 0.1, "cooldown_s": 0.2, "warmup_s": 0.05}
+    plan: dict[str, Any] = {"sustained_s": seconds, "window_s": 0.1, "cooldown_s": 0.2, "warmup_s": 0.05}
     job = bench.job("heavy", memory_starts=0, accuracy=False, **plan)
     with cpu_limit.throttle(job.name, period_us=2000, first=True) as limit:
         bench.start(job)

@@ -15,6 +15,7 @@ from devices.virtual.openssh import alive
 from devices.virtual.requirements import require
 from devices.virtual.unit import Unit
 from devices.virtual.waiting import soon
+from harness.deploy import DeviceHandle
 from harness.errors import MissingTool
 from harness.lab.devices import read_device
 from harness.ports import Connection
@@ -78,9 +79,10 @@ def test_the_device_file_it_writes_is_read_by_the_lab_and_connects(closed: Unit,
     opened.close()
 
 
-def test_the_python_runner_says_that_there_is_no_python(connection: Connection, closed: Unit) -> None:
-    with pytest.raises(MissingTool, match="needs python3 on the device"):
-        python.install(connection, closed.device(), "/data/edgeward")
+def test_the_python_runner_says_that_there_is_no_python(closed: Unit) -> None:
+    refused = pytest.raises(MissingTool, match="needs python3 on the device")
+    with DeviceHandle(closed.device()) as handle, refused:
+        python.install(handle)
 
 
 def test_dropbear_is_given_a_connection_for_each_command_at_a_time_and_all_are_closed(closed: Unit) -> None:

@@ -12,12 +12,13 @@ from devices.virtual import vm
 from devices.virtual.requirements import require
 from devices.virtual.vm import Vm
 from devices.virtual.waiting import soon, ssh_answers
+from harness import deploy
+from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, Refused, TimedOut, Transient
 from harness.lab.devices import read_device
 from harness.measure import preflight
 from harness.model import Limits
 from harness.ports import Connection
-from harness.runners import python
 from harness.transports import ssh
 
 pytestmark = pytest.mark.slow_device
@@ -51,9 +52,10 @@ def test_the_device_file_it_writes_is_read_by_the_lab(machine: Vm, tmp_path: Pat
     assert device.meter["channel"] == "power1_input"
 
 
-def test_the_python_runner_finds_out_what_wheels_fit_it(connection: Connection, machine: Vm) -> None:
-    place = python.install(connection, machine.device(), "/var/lib/edgeward")
-    assert str(place.target) == "cp311 on aarch64 with glibc 2.36"
+def test_the_python_runner_finds_out_what_wheels_fit_it(machine: Vm) -> None:
+    with DeviceHandle(machine.device()) as handle:
+        deploy.prepare(handle)
+        assert str(handle.workspace.target) == "cp311 on aarch64 with glibc 2.36"
 
 
 def test_the_sensor_shows_what_is_played_to_the_microwatt(machine: Vm) -> None:
@@ -75,7 +77,7 @@ def test_the_battery_says_what_it_is_told(machine: Vm) -> None:
     assert machine.run(f"cat {battery}/capacity {battery}/status").split() == ["90", "Charging"]
 
 
-def test_a_low_battery_is_waited_for_until_the_time_is_up(connection: Connection, machine: Vm) -> None:
+def test_a_low_battery_is_waited_for_until_the_time_is_up(machine: Vm) -> None:
     def charge(text: str) -> None:
         said.append(text)
         machine.battery(ratio=0.8, charging=False)
@@ -83,12 +85,18 @@ def test_a_low_battery_is_waited_for_until_the_time_is_up(connection: Connection
     machine.battery(ratio=0.1, charging=False)
     said: list[str] = []
     device = machine.device()
-    place = python.install(connection, device, "/var/lib/edgeward")
     hasty, patient = (replace(device, limits=Limits(min_battery_ratio=0.3, cooldown_s=s)) for s in (0.0, 600.0))
-    with pytest.raises(Refused, match=r"not fit to be measured: after 0.*its battery is at 10.*; cool or charge it"):
-        preflight.wait_until_fit(connection, hasty, place, said.append)
+    refused = pytest.raises(
+        Refused, match=r"not fit to be measured: after 0.*its battery is at 10.*; cool or charge it"
+    )
+    with DeviceHandle(hasty, said.append) as handle:
+        deploy.prepare(handle)
+        with refused:
+            preflight.wait_until_fit(handle)
     assert said == [], "who may not wait does not say that he waits"
-    seen = preflight.wait_until_fit(connection, patient, place, charge)
+    with DeviceHandle(patient, charge) as handle:
+        deploy.prepare(handle)
+        seen = preflight.wait_until_fit(handle)
     assert seen["conditions"]["battery_ratio"] == 0.8
     assert len(said) == 1
     assert said[0].startswith("waiting at most ")

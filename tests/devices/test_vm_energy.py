@@ -12,9 +12,10 @@ import pytest
 from devices.virtual import vm
 from devices.virtual.requirements import require
 from devices.virtual.vm import Vm
-from harness.results import energy
-from harness.runners import python
-from harness.transports import ssh
+from harness import deploy
+from harness.agent import contract
+from harness.deploy import DeviceHandle
+from harness.results import energy, events
 
 pytestmark = pytest.mark.slow_device
 
@@ -25,7 +26,7 @@ PLAYED_WITHIN = 0.001
 PASS = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
-from harness.agent import energy
+from harness.agent import contract, energy
 now = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
 span = []
 def infer(seconds):
@@ -33,7 +34,10 @@ def infer(seconds):
     time.sleep(seconds)  # the work: the board's power is played, not made by it
     span.append(now())
     return {"count": 100, "ns": int(seconds * 1e9)}
-print(json.dumps({**energy.measure({"kind": "hwmon", "chip": "ina226"}, float(sys.argv[2]), infer), "span": span}))
+found = energy.measure({"kind": "hwmon", "chip": "ina226"}, float(sys.argv[2]), infer)
+event = contract.EnergyPass("energy", time.monotonic_ns(), model=0, turn=0, of=1, **found)
+print(json.dumps(contract.plain(event)))
+print(json.dumps(span))
 """
 #: Of the sensor, W, and how long it shows a power before it moves by that: one that stands still is refused.
 STEP_W, MOVES_S = 0.00625, 0.05
@@ -60,24 +64,26 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vm]:
 
 @pytest.mark.parametrize("name", TRACES)
 def test_the_joules_of_a_known_trace_are_recovered_within_two_percent(machine: Vm, name: str) -> None:
-    connection = ssh.connect(machine.device())
-    place = python.install(connection, machine.device(), "/var/lib/edgeward")
     played: list[tuple[float, float]] = []
     player = threading.Thread(target=lambda: played.extend(machine.play(TRACES[name])))
-    player.start()
-    argv = ["python3", "-I", "-S", "-c", PASS, place.folder, str(WINDOW_S)]
-    done = connection.run(argv, timeout_s=120)
-    connection.close()
+    with DeviceHandle(machine.device()) as handle:
+        deploy.prepare(handle)
+        player.start()
+        argv = ["python3", "-I", "-S", "-c", PASS, handle.workspace.folder, str(WINDOW_S)]
+        done = handle.run(argv, timeout_s=120)
     player.join()
     assert done.code == 0, done.err
-    found = json.loads(done.text)
-    begin, end = found["span"]
+    line, span = done.out.splitlines()
+    found = events.parse(line, device="vm")
+    assert isinstance(found, contract.EnergyPass)
+    begin, end = json.loads(span)
     truth = joules(played, begin, end)
+    inferences = found.inferences or 0
     gross = energy.per_inference(found).gross
-    off, within = gross.point * found["inferences"] / truth - 1, (gross.high - gross.low) / 2 / gross.point
+    off, within = gross.point * inferences / truth - 1, (gross.high - gross.low) / 2 / gross.point
     print(f"\n{name}: {truth:.3f} J played, found {off:+.2%}, interval ±{within:.2%}")
     assert abs(off) < 0.02
-    low, high = (end * found["inferences"] / truth for end in (gross.low, gross.high))
+    low, high = (end * inferences / truth for end in (gross.low, gross.high))
     assert low - PLAYED_WITHIN <= 1 <= high + PLAYED_WITHIN
 
 

@@ -52,7 +52,7 @@ def night(own_phone: Phone, tmp_path: Path) -> Night:
 def test_adbd_killed_while_a_suite_is_measured_costs_no_result(night: Night, tmp_path: Path) -> None:
     suite = small.write_suite(tmp_path, "phantom", ("good", small.good), {"slower": small.slower})
     results = night.measure(suite, disturbed=True)
-    lost = [text for text in night.said if "link lost" in text]
+    lost = [text for text in night.said if "connection lost" in text]
     assert len(lost) >= 1, "adbd was not killed: the test is void"
     assert [result.error for result in results] == [None, None]
     runs = night.store.runs()

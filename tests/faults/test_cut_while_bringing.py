@@ -34,7 +34,7 @@ def test_a_link_cut_while_a_runtime_is_pushed_is_made_again(tmp_path: Path, own_
     knife.join()
     assert len(cuts) == 2
     assert result.outcome.status == "passed", result.outcome.message
-    assert any(text.startswith("far: link lost") for text in night.said)
+    assert any(text.startswith("far: connection lost") for text in night.said)
     (run,) = night.store.runs()
     assert run.validity.value in ("valid", "degraded")
     assert run.fingerprint["runtime_version"] == "1.31.1"

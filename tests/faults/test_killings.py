@@ -19,13 +19,13 @@ import pytest
 from devices.virtual.openssh import Server, small_disk
 from devices.virtual.waiting import soon
 from harness import lab
+from harness.deploy import DeviceHandle
 from harness.deploy.handle import PATIENCE_S
 from harness.errors import DeviceError, MeasurementError, StoreError
 from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Address, Device
 from harness.runners import python
 from harness.store import Store
-from harness.transports import local
 from tests import small_models as small
 
 
@@ -161,7 +161,7 @@ def test_confidential_images_are_gone_after_a_run_and_after_a_failure(killings: 
     assert [path.name for path in killings.during] == [digest], "the search finds them while they are there"
     assert files_with_images(killings.workdir) == []
     assert list((killings.workdir / "jobs").iterdir()) == []
-    assert agents("work", killings.workdir) == agents("conduct", killings.workdir) == []
+    assert agents("work", killings.workdir) == agents("run", killings.workdir) == []
 
 
 def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
@@ -184,9 +184,10 @@ def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
     assert f"confidential images may be left at {device_workdir}/blobs/{digest}" in str(result.error)
     assert str(result.error).endswith("remove them by hand")
     assert store.runs() == []
-    for job in (device_workdir / "jobs").iterdir():
-        python.stop(local.connect(here), str(job))
-        shutil.rmtree(job)
+    with DeviceHandle(here) as handle:
+        for job in (device_workdir / "jobs").iterdir():
+            python.stop(handle, str(job))
+            shutil.rmtree(job)
     (device_workdir / "blobs" / digest).unlink()
     shutil.rmtree(device_workdir / "lease")  # it would have expired
 

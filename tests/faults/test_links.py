@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_server_killed_during_a_run_is_unreachable_at_once(own_server: Server)
 
 
 def silent(
-    server: Server, use: Callable[[Connection], object], begun: Callable[[], object], **options: float
+    server: Server, use: Callable[[Connection], object], begun: Callable[[], object], **options: Any
 ) -> TimedOut:
     """Stop the server's processes without a word once the use of a connection has begun; return how that ended."""
     connection = ssh.connect(server.device(**options))

@@ -38,13 +38,13 @@ def test_a_link_cut_in_the_middle_of_a_run_costs_nothing(tmp_path: Path, device_
                 cut.append(text)
                 host.server.signal_sessions(signal.SIGKILL)
                 host.cable.cut()
-            elif text.startswith("link lost"):
+            elif text.startswith("connection lost"):
                 # It has been missed, and the first who connects again may find it cut or mended.
                 threading.Timer(2, host.cable.mend).start()
 
         results = night.measure([suite], when)
     assert cut
-    assert any("link lost" in text for text in night.said), "nobody noticed: the test is void"
+    assert any("connection lost" in text for text in night.said), "nobody noticed: the test is void"
     assert {name: result.outcome.status for name, result in results.items()} == {"good": "passed", "slower": "passed"}
     assert sorted(run.case.variant for run in night.store.runs()) == ["good", "slower"]
 

@@ -29,7 +29,7 @@ class Moving:
 
 @contextmanager
 def moved(folder: Path) -> Iterator[Moving]:
-    """Give a folder whose files a thread moves as the kernel moves its own: WATTS, whichever way they are told."""
+    """Give a folder whose files a thread moves as the kernel moves its own: WATTS, in whatever unit a kind reads."""
     done, own = threading.Event(), Moving(folder)
 
     def show(turn: int, spent_j: float) -> None:

@@ -127,6 +127,7 @@ def test_the_whole_of_every_scenario_runs_clean_under_checks(
         assert "runtime error" not in logs, name
         expected = [] if name == "fixed batch" else [0]
         assert events[-1]["alive"] == expected, name
+        assert bool(of(events, "sustaining")) == (name == "sustained")
 
 
 # Frames ---------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.agent import images, memory, npy, sentinel, survey, worker
+from harness.agent import contract, images, memory, npy, survey, worker
 from harness.model import InputSpec
 from harness.recipes import _inputs
 
@@ -74,10 +74,14 @@ def _cases(draw: st.DrawFn) -> tuple[Any, InputSpec]:
     return (pixels if draw(st.booleans()) else (pixels / np.float32(3)).astype(np.float32)), spec
 
 
-def _table(spec: InputSpec) -> dict[str, Any]:
-    """Return a spec as it stands in job.json."""
+def _table(spec: InputSpec) -> contract.Input:
+    """Return a spec as a device reads it from job.json."""
     table = {"layout": spec.layout, "scale": spec.scale, "mean": list(spec.mean), "std": list(spec.std)}
-    return json.loads(json.dumps(table))  # type: ignore[no-any-return]
+    return contract.Input(path="images.npy", **json.loads(json.dumps(table)))
+
+
+def _layout(layout: str) -> contract.Input:
+    return _table(InputSpec(layout))
 
 
 @given(_cases())
@@ -103,7 +107,7 @@ def test_means_that_do_not_fit_the_channels_are_an_error_on_host_and_device() ->
 def test_a_quantised_input_is_the_nearest_of_the_models_steps(dtype: str) -> None:
     x = np.linspace(-3, 3, 97, dtype=np.float32).reshape(1, 1, 97, 1)
     scale, zero = 0.02, (128 if dtype == "uint8" else 0)
-    found = images.quantize(x, x, {"layout": "NCHW"}, dtype, scale, zero)
+    found = images.quantize(x, x, _layout("NCHW"), dtype, scale, zero)
     assert found.dtype == dtype
     back = (found.astype(np.float64) - zero) * scale
     limits = np.iinfo(dtype)
@@ -113,17 +117,17 @@ def test_a_quantised_input_is_the_nearest_of_the_models_steps(dtype: str) -> Non
 
 def test_a_uint8_model_without_parameters_is_given_the_pixels() -> None:
     pixels = np.arange(2 * 3 * 4 * 2, dtype=np.uint8).reshape(2, 3, 4, 2)
-    first = images.quantize(None, pixels, {"layout": "NCHW"}, "uint8", 0.0, 0)
+    first = images.quantize(None, pixels, _layout("NCHW"), "uint8", 0.0, 0)
     np.testing.assert_array_equal(first, np.moveaxis(pixels, -1, 1))
     assert first.flags.c_contiguous
-    np.testing.assert_array_equal(images.quantize(None, pixels, {"layout": "NHWC"}, "uint8", 0.0, 0), pixels)
+    np.testing.assert_array_equal(images.quantize(None, pixels, _layout("NHWC"), "uint8", 0.0, 0), pixels)
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [("int8", np.uint8), ("uint8", np.float32)])
 def test_an_integer_model_is_never_given_clipped_or_truncated_pixels(dtype: str, kind: Any) -> None:
     pixels = np.full((1, 2, 2, 1), 200, kind)
     with pytest.raises(images.Misfit, match=f"the model takes {dtype} without saying .*; export it with quantisation"):
-        images.quantize(None, pixels, {"layout": "NCHW"}, dtype, 0.0, 0)
+        images.quantize(None, pixels, _layout("NCHW"), dtype, 0.0, 0)
 
 
 @pytest.mark.parametrize(
@@ -225,9 +229,9 @@ def test_the_sentinel_sees_a_slowed_processor_and_its_recovery() -> None:
             seen = [ask("0.3")[1] for _ in range(8)]
         settled, _ = ask("10")
         p.stdin.close()
-    assert slow - cool > 4 * sentinel.DRIFT
+    assert slow - cool > 4 * contract.DRIFT
     assert 0 < max(seen) <= 0.3, "it waits for the processor to cool, within its budget"
-    assert settled < slow - 2 * sentinel.DRIFT
+    assert settled < slow - 2 * contract.DRIFT
 
 
 def test_memory_is_what_the_kernel_tells_others_of_this_process() -> None:
@@ -298,8 +302,8 @@ def test_the_agent_is_python_3_9_and_needs_nothing_but_the_standard_library_to_s
             names = [node.module or ""]
         for name in names:
             assert name.split(".")[0] in sys.stdlib_module_names or name.startswith("harness.agent"), name
-    for node in ast.walk(tree):
-        assert not isinstance(node, ast.Match), "match came with Python 3.10"
+    matched = [node for node in ast.walk(tree) if isinstance(node, ast.Match)]
+    assert not matched, "match came with Python 3.10"
     future = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
     annotated = any(isinstance(node, (ast.FunctionDef, ast.AnnAssign)) for node in ast.walk(tree))
     assert future or not annotated, "X | Y in an annotation is evaluated on 3.9 without `from __future__`"

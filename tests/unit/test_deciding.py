@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 
 from harness import lab
-from harness.measure import protocol
+from harness.agent import contract
+from harness.measure import group as measuring
 from harness.measure.campaign import groups
 from harness.measure.jobs import Group
-from harness.model import FloatArray, Validity
-from harness.results import record
+from harness.model import FloatArray, Validity, sentence
+from harness.results import runs
+from harness.results.job_log import JobLog
 from tests import small_models as small
+from tests.events import event
 
 ROUNDS, COUNT = 8, 40
 
@@ -26,42 +29,40 @@ def group(tmp_path: Path) -> Group:
     return found
 
 
-def account(ratio: float, launches: int, *, noise: float = 0.002, pace: FloatArray | None = None) -> record.Account:
+def log_of(ratio: float, launches: int, *, noise: float = 0.002, pace: FloatArray | None = None) -> JobLog:
     """Return what a job has said after `launches` of a baseline of 1 ms and a model `ratio` times as slow."""
     rng = np.random.default_rng(launches)
     paces = np.ones(launches) if pace is None else pace
-    said = record.Account()
+    said = JobLog()
     for launch in range(launches):
         levels = 1e6 * np.array([1.0, ratio]) * rng.lognormal(0, noise, (ROUNDS, 2))
         rounds = [
-            {"model": m, "turn": t, "drift": 0.0, "count": COUNT, "level_ns": levels[t, m], "ns": levels[t, m] * COUNT}
+            contract.Round(m, t, 0.0, COUNT, float(levels[t, m]), int(levels[t, m] * COUNT * paces[launch]))
             for t in range(ROUNDS)
             for m in (0, 1)
         ]
-        for one in rounds:
-            one["ns"] *= paces[launch]
-        said.events.append({"event": "launch", "launch": launch, "rounds": rounds})
+        said.events.append(event(contract.Launch, launch=launch, rounds=rounds))
     return said
 
 
 def test_nothing_is_known_before_the_launches_show_their_variance(group: Group) -> None:
-    assert not any(protocol.known(group, account(2.0, launches), 1) for launches in (1, 2, 3))
+    assert not any(measuring.known(group, log_of(2.0, launches), 1) for launches in (1, 2, 3))
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 1.03, 2.0])
 def test_a_verdict_ends_the_measuring(group: Group, ratio: float) -> None:
-    assert protocol.known(group, account(ratio, 6), 1)
+    assert measuring.known(group, log_of(ratio, 6), 1)
 
 
 def test_a_ratio_that_is_narrow_but_leaves_the_verdict_open_is_measured_on(group: Group) -> None:
     # At 1.5 % the interval excludes 1, the point is inside the margin, and the end of the interval may not be.
-    said = account(1.015, 6, noise=0.008)
-    assert not protocol.known(group, said, 1)
-    assert protocol.known(group, account(1.015, 40, noise=0.008), 1)
+    said = log_of(1.015, 6, noise=0.008)
+    assert not measuring.known(group, said, 1)
+    assert measuring.known(group, log_of(1.015, 40, noise=0.008), 1)
 
 
 def test_a_ratio_that_scatters_is_measured_on(group: Group) -> None:
-    assert not protocol.known(group, account(1.03, 5, noise=0.2), 1)
+    assert not measuring.known(group, log_of(1.03, 5, noise=0.2), 1)
 
 
 def rows(drift: float) -> np.ndarray:
@@ -85,7 +86,7 @@ def rows(drift: float) -> np.ndarray:
 def test_a_device_that_was_slowed_down_is_said_to_have_been(
     drift: float, pace: list[float], validity: Validity, said: str
 ) -> None:
-    told = account(1.0, 8, noise=1e-4, pace=np.array(pace))
-    found, reasons = record._validity(rows(drift), "", (), told.slowdowns())
+    told = log_of(1.0, 8, noise=1e-4, pace=np.array(pace))
+    found, reasons = runs.validity_of(rows(drift), None, (), told.slowdowns())
     assert found is validity
-    assert said in "; ".join(reasons)
+    assert said in sentence(reasons)

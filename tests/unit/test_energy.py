@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 
 from harness import compare
-from harness.agent import energy
+from harness.agent import contract, energy
 from harness.agent.meters import hwmon, power_supply, powercap
 from harness.errors import MeasurementError
-from harness.model import Conditions, Estimate, Measurement, Run, Validity
+from harness.model import Conditions, Estimate, MeasuredCase, Measurement, Run, Validity, Variant
 from harness.results import energy as host
+from tests.events import event
 from tests.power_traces import VirtualClock, played
 
 IDLE_W, BUSY_W = 2.0, 5.0
@@ -128,15 +130,16 @@ class Slow(Counter):
             super().show()
 
 
-def measured(module: ModuleType, supply: Supply, *, window_s: float = WINDOW_S, **settings: Any) -> dict[str, Any]:
+def measured(module: ModuleType, supply: Supply, *, window_s: float = WINDOW_S, **settings: Any) -> contract.EnergyPass:
     """Return the event of one pass."""
     supply.show()
     place = {"chip": str(supply.folder)} if module is hwmon else {"path": str(supply.folder)}
     with energy.reading(module, {**place, **settings}) as (reader, quantity):
-        return {"meter": "known", **energy.watched(reader, quantity, window_s, supply.infer, supply)}
+        found = energy.watched(reader, quantity, window_s, supply.infer, supply)
+    return event(contract.EnergyPass, meter="known", **found)
 
 
-METERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+METERS: dict[str, Callable[[Path], contract.EnergyPass]] = {
     "counter": lambda folder: measured(powercap, Counter(folder)),
     "battery": lambda folder: measured(power_supply, Battery(folder)),
     "sensor": lambda folder: measured(hwmon, Sensor(folder)),
@@ -146,12 +149,15 @@ METERS: dict[str, Callable[[Path], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", METERS)
 def test_a_known_power_is_found_in_every_window_also_over_a_turn_of_the_counter(tmp_path: Path, name: str) -> None:
-    event = METERS[name](tmp_path / "meter")
+    windows = METERS[name](tmp_path / "meter").windows
+    assert windows is not None
     for window, watts in (("idle_before", IDLE_W), ("busy", BUSY_W), ("idle_after", IDLE_W)):
-        found = event["windows"][window]
-        assert found["seconds"] >= WINDOW_S
-        assert found["joules"] / found["seconds"] == pytest.approx(watts, rel=0.02), window
-    assert event["windows"]["busy"]["updates"] > 80
+        found = windows[window]
+        assert found.seconds is not None
+        assert found.joules is not None
+        assert found.seconds >= WINDOW_S
+        assert found.joules / found.seconds == pytest.approx(watts, rel=0.02), window
+    assert (windows["busy"].updates or 0) > 80
 
 
 @pytest.mark.parametrize("name", METERS)
@@ -244,12 +250,14 @@ def test_power_now_is_taken_where_there_is_one(tmp_path: Path) -> None:
 
 
 def test_an_absent_energy_keeps_its_reason() -> None:
-    old = {"event": "energy", "windows": {"busy": {"joules": 1.0}}}
-    for events, reason in (
+    old = event(contract.EnergyPass, windows={"busy": contract.EnergyWindow(0, 1, joules=1.0)})
+    refused = event(contract.EnergyPass, absent="charging")
+    cases: tuple[tuple[list[contract.EnergyPass], str], ...] = (
         ([], "no meter configured"),
-        ([{"event": "energy", "absent": "charging"}], "charging"),
+        ([refused], "charging"),
         ([old], "the runner sent no readings of the meter; bring the runner of this version"),
-    ):
+    )
+    for events, reason in cases:
         found: list[Measurement] = host.measurements(events)
         assert [m.metric for m in found] == ["energy_j", "energy_net_j"]
         assert all(m.absent_reason == reason and len(m.values) == 0 for m in found)
@@ -259,7 +267,7 @@ def test_an_absent_energy_keeps_its_reason() -> None:
 # the interval ---------------------------------------------------------------------------------------------------------
 
 
-def an_event(seed: int = 3) -> dict[str, Any]:
+def a_pass(seed: int = 3) -> contract.EnergyPass:
     return played(np.random.default_rng(seed), "constant").event
 
 
@@ -268,16 +276,16 @@ def width(estimate: Estimate) -> float:
 
 
 def test_a_coarser_meter_has_a_wider_interval() -> None:
-    event = an_event()
-    plain = host.per_inference(event).gross
-    coarse = host.per_inference({**event, "resolution": event["resolution"] + 2.0}).gross
+    energy_pass = a_pass()
+    plain = host.per_inference(energy_pass).gross
+    coarse = host.per_inference(replace(energy_pass, resolution=(energy_pass.resolution or 0) + 2.0)).gross
     assert coarse.point == plain.point
     assert width(coarse) > 1.5 * width(plain)
 
 
 def test_an_uncertain_clock_widens_the_interval_by_the_step_in_power() -> None:
-    event = an_event()
-    sharp, blurred = (host.per_inference({**event, "clock_s": clock_s}) for clock_s in (0.0, 0.5))
+    energy_pass = a_pass()
+    sharp, blurred = (host.per_inference(replace(energy_pass, clock_s=clock_s)) for clock_s in (0.0, 0.5))
     step_w = sharp.notes["busy_w"] - np.mean(sharp.notes["idle_w"])
     each_s = sharp.notes["window_s"] / sharp.notes["inferences"]
     expected = np.sqrt(2 / 3) * 0.5 * step_w / (sharp.notes["window_s"] - 1.0) * each_s
@@ -287,34 +295,31 @@ def test_an_uncertain_clock_widens_the_interval_by_the_step_in_power() -> None:
 
 def test_clocks_too_uncertain_for_the_window_give_no_number() -> None:
     with pytest.raises(MeasurementError, match="of a window of 12 s are uncertain; take a faster meter or a nearer"):
-        host.per_inference({**an_event(), "clock_s": 3.0})
+        host.per_inference(replace(a_pass(), clock_s=3.0))
 
 
 def test_an_idle_power_that_drifts_widens_the_net_interval_alone() -> None:
-    event = an_event()
-    windows = dict(event["windows"])
-    before = host.per_inference(event)
-    windows["idle_after"] = (
-        {
-            **windows["idle_after"],
-            "readings": [reading + 0.5 for reading in windows["idle_after"]["readings"]],
-        }
-        if event["quantity"] == "watts"
-        else {
-            **windows["idle_after"],
-            "readings": [
-                reading + 0.5 * (at - windows["idle_after"]["at_ns"][0]) * 1e-9
-                for at, reading in zip(windows["idle_after"]["at_ns"], windows["idle_after"]["readings"], strict=True)
-            ],
-        }
-    )
-    drifted = host.per_inference({**event, "windows": windows})
+    energy_pass = a_pass()
+    windows = dict(energy_pass.windows or {})
+    before = host.per_inference(energy_pass)
+    after = windows["idle_after"]
+    assert after.at_ns is not None
+    assert after.readings is not None
+    if energy_pass.quantity == "watts":
+        readings = [reading + 0.5 for reading in after.readings]
+    else:
+        first_ns = after.at_ns[0]
+        readings = [
+            reading + 0.5 * (at - first_ns) * 1e-9 for at, reading in zip(after.at_ns, after.readings, strict=True)
+        ]
+    windows["idle_after"] = replace(after, readings=readings)
+    drifted = host.per_inference(replace(energy_pass, windows=windows))
     assert width(drifted.net) > width(before.net)
     assert width(drifted.gross) == pytest.approx(width(before.gross), rel=0.2)
 
 
 def test_the_budget_of_the_interval_adds_up_to_it() -> None:
-    found = host.per_inference(an_event())
+    found = host.per_inference(a_pass())
     total = np.sqrt(sum(size**2 for size in found.notes["budget"].values()))
     assert 1.9 * total < width(found.gross) / 2 < 4.4 * total  # Student's t of 2 degrees of freedom at the most
 
@@ -329,7 +334,8 @@ def compared(base: Estimate, own: Estimate, idle_w: float = 2.0) -> tuple[Estima
     def run(name: str, estimate: Estimate, idle: float) -> Run:
         measurement = Measurement("energy_j", "J", np.full(10, estimate.point), estimate=estimate)
         return Run(
-            name, "c", datetime(2026, 11, 22, tzinfo=UTC), {"device": "pi5", "variant": name}, {},
+            name, "c", datetime(2026, 11, 22, tzinfo=UTC), MeasuredCase(name, "us", name, "pi5"),
+            Variant(name, "onnx", Path(f"{name}.onnx"), "", 1),
             {"energy_j": measurement}, {}, Conditions(), {}, Validity.VALID,
             notes={"energy": {"idle_w": [idle, idle], "busy_w": 5.0}},
         )  # fmt: skip

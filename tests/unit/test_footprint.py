@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from devices.virtual.requirements import give_up
-from harness.agent import memory, pagecache
-from harness.results import footprint
+from harness.agent import contract, memory, pagecache
+from harness.results import startup_and_memory
+from tests.events import event
 
 
 def test_a_file_is_evicted_without_root_and_mincore_sees_it_gone_and_back(tmp_path: Path) -> None:
@@ -49,31 +50,36 @@ def test_what_is_not_known_of_a_file_is_unknown(tmp_path: Path) -> None:
     assert pagecache.resident(str(tmp_path / "empty")) is None
 
 
-def event(**fields: Any) -> dict[str, Any]:
-    return {"process_start_ns": 5e8, "load_ns": 2e7, "first_inference_ns": 1e6, **fields}
+def cold(**fields: Any) -> contract.Cold:
+    times = {"process_start_ns": 500_000_000, "load_ns": 20_000_000, "first_inference_ns": 1_000_000}
+    return event(contract.Cold, **{**times, **fields})
+
+
+def evicted(**fields: Any) -> contract.Evicted:
+    return event(contract.Evicted, **fields)
 
 
 def test_warm_and_evicted_starts_are_reported_apart() -> None:
-    cold = [event(page_cache="warm", resident=1.0), event(page_cache="warm", resident=1.0)]
-    evicted = [event(page_cache="evicted", resident=0.01, load_ns=9e7)]
-    found = {one.metric: one for one in footprint.starts(cold, evicted)}
+    warm = [cold(resident=1.0), cold(resident=1.0)]
+    gone = [evicted(page_cache="evicted", resident=0.01, load_ns=90_000_000)]
+    found = {one.metric: one for one in startup_and_memory.starts(warm, gone)}
     assert found["load_s"].values.tolist() == [0.02, 0.02]
     assert found["load_evicted_s"].values.tolist() == [0.09]
     assert found["load_evicted_s"].method.endswith(", 1 % of the model file in the page cache before")
-    assert footprint.cache(cold, evicted) == {"page_cache": "warm, evicted"}
+    assert startup_and_memory.cache(warm, gone) == {"page_cache": "warm, evicted"}
 
 
 def test_starts_that_could_not_be_evicted_are_absent_with_the_reason() -> None:
-    found = {one.metric: one for one in footprint.starts([event(page_cache="warm")], [{"absent": "it lies in memory"}])}
+    in_memory = [evicted(absent="it lies in memory")]
+    found = {one.metric: one for one in startup_and_memory.starts([cold()], in_memory)}
     assert found["load_evicted_s"].absent_reason == "it lies in memory"
-    assert footprint.cache([event(page_cache="warm")], [{"absent": "x"}]) == {"page_cache": "warm"}
-    none = {one.metric: one for one in footprint.starts([event(page_cache="unknown")], [])}
+    assert startup_and_memory.cache([cold()], in_memory) == {"page_cache": "warm"}
+    none = {one.metric: one for one in startup_and_memory.starts([cold(page_cache="unknown")], [])}
     assert none["first_inference_evicted_s"].absent_reason == "no such starts were asked for"
 
 
-def reading(rss: int, swap: int | None = 0, **more: Any) -> dict[str, Any]:
-    known = {"peak_rss_bytes": rss + 5, "rss_bytes": rss, "pss_bytes": rss - 3, "swap_pss_bytes": 0}
-    return {**known, **({} if swap is None else {"swap_bytes": swap}), **more}
+def reading(rss: int, swap: int | None = 0) -> contract.MemoryReading:
+    return contract.MemoryReading(rss + 5, rss, swap, pss_bytes=rss - 3, swap_pss_bytes=0)
 
 
 def test_what_was_swapped_out_is_held_too() -> None:
@@ -83,7 +89,7 @@ def test_what_was_swapped_out_is_held_too() -> None:
         "inferred": reading(155, 60),
         "after": reading(155, 70),
     }
-    found = {one.metric: one for one in footprint.memory([moments])}
+    found = {one.metric: one for one in startup_and_memory.memory([event(contract.Memory, **moments)])}
     assert found["peak_memory_bytes"].values.tolist() == [160 + 70]
     assert found["load_growth_bytes"].values.tolist() == [50 + 40]
     assert found["inference_growth_bytes"].values.tolist() == [5 + 20]
@@ -94,13 +100,12 @@ def test_what_was_swapped_out_is_held_too() -> None:
 
 def test_a_kernel_that_does_not_tell_of_swap_or_shares_is_named() -> None:
     reason = "/proc/self/smaps_rollup: No such file or directory"
-    plain = {key: value for key, value in reading(100, None, unread=reason).items() if "pss" not in key}
-    found = {
-        one.metric: one for one in footprint.memory([dict.fromkeys(("before", "loaded", "inferred", "after"), plain)])
-    }
+    plain = contract.MemoryReading(105, 100, unread=reason)
+    told = event(contract.Memory, before=plain, loaded=plain, inferred=plain, after=plain)
+    found = {one.metric: one for one in startup_and_memory.memory([told])}
     assert found["peak_memory_bytes"].method == "VmHWM"
     assert found["peak_memory_bytes"].values.tolist() == [105]
-    assert found["peak_pss_bytes"].absent_reason == f"the device's kernel does not tell Pss ({reason})"
+    assert found["peak_pss_bytes"].absent_reason == f"the device's kernel does not show Pss ({reason})"
     assert "VmSwap" in found["swap_bytes"].absent_reason
 
 

@@ -17,17 +17,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.measure.metering import Offset, Recorder
 
 from devices.virtual.waiting import soon
 from harness import registry
-from harness.agent import energy
+from harness.agent import contract, energy
+from harness.deploy import DeviceHandle
 from harness.errors import LabError, MeasurementError
 from harness.lab import read_device
-from harness.measure import metering
+from harness.measure import host_meter
+from harness.measure.host_meter import Offset, Readings
 from harness.meters import joulescope, ppk2, scpi
 from harness.model import Address, Device
-from harness.transports import local
+from harness.ports import Target, Workspace
+from tests.events import event
 
 SIMULATED = f"{Path(__file__).with_name('instrument.yaml')}@sim"
 SUPPLY = "TCPIP0::supply.lab::5025::SOCKET"
@@ -260,21 +262,21 @@ def device_file(folder: Path, meter: str) -> Path:
 
 def test_the_file_says_who_reads_a_meter_and_the_job_is_told_only_what_concerns_it(tmp_path: Path) -> None:
     found = read_device(device_file(tmp_path, f'kind = "scpi"\nresource = "{SUPPLY}"'))
-    assert metering.is_read_here(found)
-    assert metering.for_job(found) == {"kind": "host", "lead_s": metering.LEAD_S}
+    assert host_meter.is_read_here(found)
+    assert host_meter.for_job(found) == {"kind": "host", "lead_s": host_meter.LEAD_S}
     found = read_device(device_file(tmp_path, 'kind = "command"\nargv = ["watts"]\nside = "host"'))
-    assert metering.is_read_here(found)
+    assert host_meter.is_read_here(found)
     found = read_device(device_file(tmp_path, 'kind = "command"\nargv = ["watts"]\nside = "device"'))
-    assert not metering.is_read_here(found)
-    assert metering.for_job(found) == {"kind": "command", "argv": ["watts"]}
+    assert not host_meter.is_read_here(found)
+    assert host_meter.for_job(found) == {"kind": "command", "argv": ["watts"]}
 
 
 def test_the_trial_of_a_meter_on_this_host_tells_what_it_does(tmp_path: Path) -> None:
     (tmp_path / "watts").write_text("2.5")
     table = {"kind": "command", "side": "host", "argv": ["cat", str(tmp_path / "watts")], "mode": "once"}
-    answer = metering.tried(Device("pi5", "sbc", Address("local"), meter=table))
+    answer = host_meter.tried(Device("pi5", "sbc", Address("local"), meter=table))
     assert (answer["rest_w"], answer["load_w"], answer["changes"]) == (2.5, 2.5, 0)
-    refused = metering.tried(Device("pi5", "sbc", Address("local"), meter={**table, "argv": ["/nowhere/watts"]}))
+    refused = host_meter.tried(Device("pi5", "sbc", Address("local"), meter={**table, "argv": ["/nowhere/watts"]}))
     assert refused["refused"].startswith("the meter cannot be read: ")
 
 
@@ -282,7 +284,8 @@ def test_the_trial_of_a_meter_on_this_host_tells_what_it_does(tmp_path: Path) ->
 
 S = 1_000_000_000
 WINDOWS = {
-    name: {"begin_ns": (10 + 12 * turn) * S, "end_ns": (22 + 12 * turn) * S} for turn, name in enumerate(energy.WINDOWS)
+    name: contract.EnergyWindow((10 + 12 * turn) * S, (22 + 12 * turn) * S)
+    for turn, name in enumerate(contract.WINDOWS)
 }
 
 
@@ -293,7 +296,7 @@ def test_a_clock_that_drifts_evenly_is_followed() -> None:
         Offset(at_ns, int(95e9 + (at_ns - 100 * S) * 1e-3 - 2e6), int(95e9 + (at_ns - 100 * S) * 1e-3 + 4e6))
         for at_ns in (100 * S, 150 * S)
     ]
-    moments, uncertain_s = metering.on_device(at, WINDOWS, offsets)
+    moments, uncertain_s = host_meter.on_device(at, WINDOWS, offsets)
     assert moments == pytest.approx(at - 95e9 - (at - 100 * S) * 1e-3 - 1e6, abs=2)
     assert uncertain_s == pytest.approx(3e-3)
 
@@ -302,43 +305,54 @@ def test_a_clock_that_drifts_evenly_is_followed() -> None:
 def test_clocks_compared_on_one_side_alone_give_no_number(at_s: int) -> None:
     offset = Offset(at_s * S, 95 * S, 95 * S)
     with pytest.raises(MeasurementError, match="not compared on both sides of the pass"):
-        metering.on_device(np.arange(100, 150) * S, WINDOWS, [offset])
+        host_meter.on_device(np.arange(100, 150) * S, WINDOWS, [offset])
 
 
-def recorder_with(samples: range, **facts: Any) -> Recorder:
-    """Return a recorder that read a meter once in 50 ms over some seconds of this host's clock, 95 s ahead."""
-    made = Recorder(Device("pi5", "sbc", Address("local"), meter={"kind": "command", "side": "host"}), ["agent"])
-    made._at = [at_s * S + part * 50_000_000 for at_s in samples for part in range(20)]
-    made._readings = [2.0 + 0.001 * (place % 7) for place in range(len(made._at))]
-    made._facts = {"meter": "command", "quantity": "watts", "resolution": 1e-6, **facts}
-    made._offsets = [Offset(at_s * S, 95 * S - 1_000_000, 95 * S + 1_000_000) for at_s in (101, 145)]
-    return made
+def read_over(samples: range, **facts: Any) -> Readings:
+    """Return what was read of a meter once in 50 ms over some seconds of this host's clock, 95 s ahead."""
+    at_ns = [at_s * S + part * 50_000_000 for at_s in samples for part in range(20)]
+    values = [2.0 + 0.001 * (place % 7) for place in range(len(at_ns))]
+    offsets = [Offset(at_s * S, 95 * S - 1_000_000, 95 * S + 1_000_000) for at_s in (101, 145)]
+    return Readings(at_ns, values, offsets, {"meter": "command", "quantity": "watts", "resolution": 1e-6, **facts})
 
 
-EVENT = {"event": "energy", "model": 0, "meter": "host", "inferences": 100, "windows": WINDOWS}
+EVENT = event(contract.EnergyPass, meter="host", inferences=100, windows=WINDOWS)
+BEGINS = event(contract.EnergyStart)
+
+
+def joined(readings: Readings | host_meter.Recorder) -> contract.EnergyPass:
+    found = readings.joined(EVENT)
+    assert isinstance(found, contract.EnergyPass)
+    return found
 
 
 def test_the_hosts_readings_are_put_into_the_devices_windows() -> None:
-    (found,) = recorder_with(range(100, 150), untested="never tried").joined([EVENT])
-    assert found["windows"]["busy"]["seconds"] == pytest.approx(12, abs=0.11)
-    assert found["windows"]["busy"]["at_ns"][0] <= 22 * S < found["windows"]["busy"]["at_ns"][1]
-    assert (found["clock_s"], found["untested"], found["meter"]) == (1e-3, "never tried", "command")
+    found = joined(read_over(range(100, 150), untested="never tried"))
+    assert found.windows is not None
+    busy = found.windows["busy"]
+    assert busy.seconds == pytest.approx(12, abs=0.11)
+    assert busy.at_ns is not None
+    assert busy.at_ns[0] <= 22 * S < busy.at_ns[1]
+    assert (found.clock_s, found.untested, found.meter) == (1e-3, "never tried", "command")
 
 
 def test_a_meter_of_the_host_that_missed_a_part_of_the_pass_is_not_bridged() -> None:
-    (found,) = recorder_with(range(108, 150)).joined([EVENT])
-    assert found["absent"] == "the host's meter was not read over the whole pass; the link was lost meanwhile"
-    assert found["model"] == 0
-    (found,) = recorder_with(range(0)).joined([EVENT])
-    assert found["absent"].startswith("the host's meter was not read; the link was lost before the pass")
+    found = joined(read_over(range(108, 150)))
+    assert found.absent == "the host's meter was not read over the whole pass: connection lost meanwhile"
+    assert found.model == 0
+    found = joined(read_over(range(0)))
+    assert (found.absent or "").startswith("the host's meter was not read: connection lost before the pass")
 
 
 def test_a_meter_of_the_host_that_fails_says_so_in_the_event() -> None:
-    device = Device("pi5", "sbc", Address("local"), meter={"kind": "command", "side": "host", "argv": ["/nowhere"]})
-    with metering.recording(device, ["agent"]) as recorder:
-        recorder.hear({"event": "energy_start"}, local.connect(device))
-        (found,) = recorder.joined([EVENT])
-    assert found["absent"].startswith("the meter cannot be read: [Errno 2]")
+    table = {"kind": "command", "side": "host", "argv": ["/nowhere"]}
+    with (
+        DeviceHandle(Device("pi5", "sbc", Address("local"), meter=table)) as handle,
+        host_meter.recording(handle) as recorder,
+    ):
+        recorder.hear(BEGINS)
+        found = joined(recorder)
+    assert (found.absent or "").startswith("the meter cannot be read: [Errno 2]")
 
 
 def test_the_agents_clock_is_the_one_that_its_events_are_stamped_with() -> None:
@@ -354,18 +368,20 @@ def test_a_meter_of_another_machine_is_open_before_its_job_begins_and_read_from_
     argv = ["sh", "-c", 'echo >> "$1"; echo 2.5', "sh", str(tmp_path / "asked")]
     table = {"kind": "command", "side": "host", "mode": "once", "argv": argv}
     device = Device("pi5", "sbc", Address("ssh", host="pi5.lab"), meter=table)
-    clock = [sys.executable, "-I", "-S", str(Path(energy.__file__).with_name("__main__.py"))]
+    clock = (sys.executable, "-I", "-S", str(Path(energy.__file__).with_name("__main__.py")))
 
     def asked() -> int:
         return (tmp_path / "asked").stat().st_size
 
-    with metering.recording(device, clock) as recorder:
-        opened = asked()
-        assert opened > 0, "it was not tried before the job begins"
-        (found,) = recorder.joined([EVENT])
-        assert found["absent"].startswith("the host's meter was not read; ")
-        recorder.hear({"event": "energy_start"}, local.connect(Device("here", "workstation", Address("local"))))
-        assert soon(lambda: asked() > opened + 2)
-        (found,) = recorder.joined([EVENT])
-        assert "was not read; " not in found["absent"]
+    with DeviceHandle(Device("here", "workstation", Address("local"))) as handle:
+        # Another machine's device file over a connection to this one: only whose meter it is matters here.
+        handle.device = device
+        handle.workspace = Workspace("/", clock, Target((3, 11), "x86_64", (2, 36)), lambda *_: ())
+        with host_meter.recording(handle) as recorder:
+            opened = asked()
+            assert opened > 0, "it was not tried before the job begins"
+            assert (joined(recorder).absent or "").startswith("the host's meter was not read: ")
+            recorder.hear(BEGINS)
+            assert soon(lambda: asked() > opened + 2)
+            assert "was not read: " not in (joined(recorder).absent or "")
     assert not any(thread.name.startswith("Thread") and "_record" in thread.name for thread in threading.enumerate())

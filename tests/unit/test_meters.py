@@ -13,17 +13,16 @@ from typing import Any
 
 import psutil
 import pytest
-from harness.deploy.placing import Workspace
 
 from devices.virtual.waiting import soon
 from harness import agent, registry
 from harness.agent import energy
 from harness.agent.meters import command, hwmon, power_supply
-from harness.deploy.wheels import Target
+from harness.deploy import DeviceHandle
 from harness.errors import LabError
 from harness.measure import preflight
 from harness.model import Address, Device
-from harness.transports import local
+from harness.ports import Target, Workspace
 
 MAIN = Path(agent.__path__[0], "__main__.py")
 REST_W = 1.25
@@ -265,8 +264,14 @@ def test_a_battery_in_micro_units_is_believed_whatever_the_sign(tmp_path: Path, 
 def checked(table: dict[str, Any]) -> preflight.Finding:
     """Return what `edgeward check` says of a meter, asked of the agent on this machine."""
     device = Device("here", "workstation", Address("local"), meter=table, file=Path("here.toml"))
-    place = Workspace("/", (sys.executable, "-I", "-S", str(MAIN)), Target((3, 11), "x86_64", (2, 36)), lambda *_: ())
-    return preflight._meter(local.connect(device), device, place)
+    return found_of(device, sys.executable, "-I", "-S", str(MAIN))
+
+
+def found_of(device: Device, *command: str) -> preflight.Finding:
+    """Return what `edgeward check` says of the meter of a device whose device side `command` starts."""
+    with DeviceHandle(device) as handle:
+        handle.workspace = Workspace("/", command, Target((3, 11), "x86_64", (2, 36)), lambda *_: ())
+        return preflight.meter(handle)
 
 
 def test_the_check_sees_a_meter_move(tmp_path: Path) -> None:
@@ -304,8 +309,7 @@ def test_the_check_says_that_a_battery_is_charging(tmp_path: Path) -> None:
 
 def test_a_runner_that_cannot_try_a_meter_says_so() -> None:
     device = Device("unit", "ultrasound", Address("local"), runner="native", meter={"kind": "powercap"})
-    place = Workspace("/", ("sh", "-c", "exit 64"), Target((3, 11), "x86_64", (2, 36)), lambda *_: ())
-    found = preflight._meter(local.connect(device), device, place)
+    found = found_of(device, "sh", "-c", "exit 64")
     assert (found.ok, found.says) == (False, "meter powercap: not checked with the native runner")
     assert 'runner = "python"' in found.remedy
 

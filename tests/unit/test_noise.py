@@ -43,8 +43,8 @@ def bursty(rng: np.random.Generator) -> FloatArray:
 
 def drifting(rng: np.random.Generator) -> FloatArray:
     # Each model meets the same drift; which of the two leads within a launch is random.
-    drift: FloatArray = np.linspace(0, 3, LAUNCHES) * rng.choice([-1.0, 1.0], LAUNCHES)
-    return rng.normal(size=LAUNCHES) + drift
+    found: FloatArray = rng.normal(size=LAUNCHES) + np.linspace(0, 3, LAUNCHES) * rng.choice([-1.0, 1.0], LAUNCHES)
+    return found
 
 
 @pytest.mark.parametrize("noise", [normal, heavy, very_heavy, bursty, drifting])
@@ -63,7 +63,7 @@ def test_looking_after_every_launch_raises_at_most_five_percent_false_alarms(noi
 
 def rounds_of_one_device(kind: str, rng: np.random.Generator, count: int) -> FloatArray:
     """Return (count, ROUNDS, 2) log levels of two equal models that take turns, in launches of one device."""
-    shape = (count, int(plan(Load(), 2, quick=False)["rounds"]), 2)
+    shape = (count, plan(Load(), 2, quick=False).rounds, 2)
     level = rng.normal(0, 0.01, shape) + rng.normal(0, 0.005, (count, 1, 2))
     if kind == "heavy-tailed":
         level += 0.02 * rng.standard_t(2, shape)
@@ -145,7 +145,7 @@ def test_rounds_recorded_in_one_launch_find_a_small_change_more_often_than_befor
 def test_launches_recorded_on_a_shared_machine_find_a_change_of_three_percent(record: str, bar: float) -> None:
     # 40 launches of two processes with the same model, default rounds of 0.1 s; columns as in the data's README.
     levels = np.log(np.load(DATA / f"launches_{record}.npy").astype(np.float64))[..., :2]
-    rounds = int(plan(Load(), 2, quick=False)["rounds"])
+    rounds = plan(Load(), 2, quick=False).rounds
     segments = [located(levels[:, start : start + rounds]) for start in range(levels.shape[1] - rounds + 1)]
     alarms, needed = replay(np.concatenate(segments), LAUNCHES, 150)
     print(

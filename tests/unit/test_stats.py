@@ -150,7 +150,7 @@ def test_a_marked_round_is_left_out_without_shifting_its_neighbours() -> None:
     values, rounds = in_rounds(np.array([1.0, 50.0, 1.0]), 3)
     base = in_rounds(np.ones(3), 3)
     keep = np.array([True, False, True])
-    for own_keep, base_keep in ((keep, None), (None, keep)):
+    for base_keep, own_keep in ((None, keep), (keep, None)):
         _, levels = stats.round_log_levels(*base, values, rounds, base_keep=base_keep, keep=own_keep)
         assert levels.tolist() == [[0.0, 0.0], [0.0, 0.0]]
 

@@ -23,7 +23,7 @@ ACCELERATORS = (
 )  # fmt: skip
 
 _CPU = "CPUExecutionProvider"
-#: Providers with threads of their own are told how many by an option of their own; the session's says nothing to them.
+#: Providers with threads of their own take their number from an option of their own, not from the session's.
 _THREADS = {"OpenVINOExecutionProvider": "num_of_threads", "XnnpackExecutionProvider": "intra_op_num_threads"}
 #: What the names of operators on quantised tensors have in them.
 _QUANTISED = (b"QuantizeLinear", b"QLinear", b"ConvInteger", b"MatMulInteger", b"MatMulNBits")

@@ -44,7 +44,7 @@ TEMPLATE = """\
 </dl>
 {% endcall %}
 {% endfor %}
-"""  # noqa: E501 - a line of markup is a line of the page
+"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

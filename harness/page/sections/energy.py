@@ -30,7 +30,7 @@ TEMPLATE = """\
 {% for reason, places in absent %}
 <p>Not measured on {{ places }}: {{ reason }}.</p>
 {% endfor %}
-"""  # noqa: E501 - a line of markup is a line of the page
+"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

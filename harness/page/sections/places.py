@@ -31,7 +31,7 @@ TEMPLATE = """\
 </table>
 </div>
 {% endfor %}
-"""  # noqa: E501 - a line of markup is a line of the page
+"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

@@ -26,7 +26,7 @@ TEMPLATE = """\
 {% for variant, reason in one.without %}<p class="note">Not drawn, {{ variant }}: {{ reason }}.</p>{% endfor %}
 {% endcall %}
 {% endfor %}
-"""  # noqa: E501 - a line of markup is a line of the page
+"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

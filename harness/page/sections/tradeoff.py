@@ -23,7 +23,7 @@ TEMPLATE = """\
 <figcaption>{{ one.metric }} on the test split against latency relative to the baseline{{ parts.synthetic(one.group) }}.</figcaption></figure>
 {% endcall %}
 {% endfor %}
-"""  # noqa: E501 - a line of markup is a line of the page
+"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

@@ -27,7 +27,7 @@ TEMPLATE = """\
 {% endfor %}
 </dl>
 {% endif %}
-"""  # noqa: E501 - a line of markup is a line of the page
+"""
 
 
 def context(report: Report) -> Mapping[str, Any]:

@@ -22,7 +22,13 @@ _NEEDED: Final = "shell_v2"
 
 
 def attach(device: Device, *, stall_s: float, timeout_s: float) -> AdbSession:
-    """Return an open session; raises what `adb.connect` promises."""
+    """Return an open session; raises what `adb.connect` promises.
+
+    Args:
+        device: the device.
+        stall_s: how long a copy may make no progress, s.
+        timeout_s: for all of it, s.
+    """
     ends_at = time.monotonic() + timeout_s
     server = _server.running(device.id, ends_at)
     serial = device.address.serial or f"{device.address.host}:{device.address.port}"

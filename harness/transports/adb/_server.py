@@ -51,7 +51,13 @@ class Server:
             raise Gone(str(error)) from error
 
     def request(self, plug: socket.socket, text: str, ends_at: float) -> None:
-        """Send a request and wait for OKAY; raises Refusal or Gone."""
+        """Send a request and wait for OKAY; raises Refusal or Gone.
+
+        Args:
+            plug: connected to the server.
+            text: of the request.
+            ends_at: deadline on the monotonic clock.
+        """
         message = text.encode("utf-8", "surrogateescape")
         try:
             plug.settimeout(_left(ends_at))

@@ -35,6 +35,11 @@ class Pinned:
 def pinned(device: Device, options: Options, name: str) -> Pinned:
     """Return the keys known for the host that `known_hosts` calls `name` ("pi5.lab" or "[pi5.lab]:2222").
 
+    Args:
+        device: the device.
+        options: the keys of `[ssh]`.
+        name: of the host in `known_hosts`.
+
     Raises:
         LabError: `host_key` is no key, or the file that `known_hosts` names cannot be read.
     """
@@ -73,6 +78,12 @@ def _parsed(device: Device, line: str) -> paramiko.PKey:
 def check(device: Device, known: Pinned, offered: paramiko.PKey, where: str) -> None:
     """Compare the key a host proved to own with the pinned ones.
 
+    Args:
+        device: the device.
+        known: the pinned keys.
+        offered: the host's own.
+        where: the host, for the error.
+
     Raises:
         HostKeyMismatch: with the line to paste when nothing was pinned; without one when another key was.
     """
@@ -96,7 +107,13 @@ def check(device: Device, known: Pinned, offered: paramiko.PKey, where: str) -> 
 
 
 def not_offered(device: Device, known: Pinned, where: str) -> HostKeyMismatch:
-    """Return the error for a host that has no key of the pinned kinds."""
+    """Return the error for a host that has no key of the pinned kinds.
+
+    Args:
+        device: the device.
+        known: the pinned keys.
+        where: the host, for the error.
+    """
     kinds = ", ".join(key.get_name() for key in known.keys)
     return HostKeyMismatch(
         (f"{where} has no host key of the pinned kind ({kinds}, from {known.place}). Nothing was sent"),

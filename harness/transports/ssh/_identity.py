@@ -38,6 +38,13 @@ class _Unusable(Exception):
 def authenticate(device: Device, options: Options, way: Route, transport: paramiko.Transport, ends_at: float) -> None:
     """Log the user in with the first key that is accepted.
 
+    Args:
+        device: the device.
+        options: the keys of `[ssh]`.
+        way: the host and the user.
+        transport: after the key exchange.
+        ends_at: deadline on the monotonic clock.
+
     Raises:
         Refused: the identity cannot be used, there is no key at all, or none was accepted.
         TimeoutError: `ends_at` passed, on the monotonic clock.

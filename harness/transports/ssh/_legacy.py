@@ -58,7 +58,13 @@ class LegacyTransport(OrderlyTransport):
         return ("ssh-rsa",) if self._sha1_signatures else tuple(super().preferred_pubkeys)
 
     def auth_publickey(self, username: str, key: paramiko.PKey, event: Any = None) -> list[str]:
-        """Log in with a key, which signs as it was done then if the server wants nothing newer."""
+        """Log in with a key, which signs as it was done then if the server wants nothing newer.
+
+        Args:
+            username: who logs in.
+            key: the key.
+            event: as paramiko takes it.
+        """
         if key.get_name() != "ssh-rsa":
             return super().auth_publickey(username, key, event)
         self._sha1_signatures = False

@@ -34,7 +34,13 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 def login(device: Device, options: Options, *, timeout_s: float) -> SshSession:
-    """Return an open session; raises what `ssh.connect` promises."""
+    """Return an open session; raises what `ssh.connect` promises.
+
+    Args:
+        device: the device.
+        options: the keys of `[ssh]`.
+        timeout_s: for all of it, s.
+    """
     way = route(device, options)
 
     def dial() -> OrderlyTransport:

@@ -26,17 +26,18 @@ import pytest
 
 from devices.virtual import far, fleet
 from devices.virtual.requirements import require
-from harness import lab
+from harness import deploy, lab
+from harness.agent import contract
 from harness.agent import energy as agent
-from harness.measure import metering
+from harness.deploy import DeviceHandle
+from harness.measure import host_meter
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Device, FloatArray, Run
-from harness.results import energy
-from harness.runners import python
+from harness.results import energy, events
 from harness.store import Store
-from harness.transports import ssh
 from tests import power_traces
 from tests import small_models as small
+from tests.events import event
 
 TRIALS = int(os.environ.get("EDGEWARD_TRIALS", "200"))
 WINDOW_S = 10.2
@@ -154,29 +155,34 @@ def instrument(load: Load) -> Iterator[str]:
         server.shutdown()
 
 
-def by_hwmon(folder: Path, load: Load, tick_s: float = TICK_S) -> dict[str, Any]:
+def measured(meter: dict[str, Any], load: Load) -> contract.EnergyPass:
+    """Return the event of one energy pass of the agent."""
+    return event(contract.EnergyPass, **agent.measure(meter, WINDOW_S, load.infer))
+
+
+def by_hwmon(folder: Path, load: Load, tick_s: float = TICK_S) -> contract.EnergyPass:
     folder.mkdir()
     write = in_place(folder / "power1_input")
     with following(load, lambda _, watts: write(restless(watts)), tick_s):
-        return agent.measure({"kind": "hwmon", "chip": str(folder)}, WINDOW_S, load.infer)
+        return measured({"kind": "hwmon", "chip": str(folder)}, load)
 
 
-def by_powercap(folder: Path, load: Load) -> dict[str, Any]:
+def by_powercap(folder: Path, load: Load) -> contract.EnergyPass:
     folder.mkdir()
     write = in_place(folder / "energy_uj")
     with following(load, lambda joules, _: write(joules)):
-        return agent.measure({"kind": "powercap", "path": str(folder)}, WINDOW_S, load.infer)
+        return measured({"kind": "powercap", "path": str(folder)}, load)
 
 
 TELL = "import sys,time\nwhile True: print(int(open(sys.argv[1]).read())*1e-6, flush=True); time.sleep(0.02)"
 
 
-def by_command(folder: Path, load: Load) -> dict[str, Any]:
+def by_command(folder: Path, load: Load) -> contract.EnergyPass:
     folder.mkdir()
     write = in_place(folder / "watts")
     with following(load, lambda _, watts: write(restless(watts))):
         argv = [sys.executable, "-S", "-c", TELL, str(folder / "watts")]
-        return agent.measure({"kind": "command", "argv": argv}, WINDOW_S, load.infer)
+        return measured({"kind": "command", "argv": argv}, load)
 
 
 #: On the device: one energy pass whose meter the host reads. To work is to make a file that is gone afterwards.
@@ -184,17 +190,19 @@ PASS = """
 import json, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from harness.agent import energy
+from harness.agent import contract, energy
 busy = Path(sys.argv[3])
-def say(**event):
-    print(json.dumps(event), flush=True)
+def say(kind, **fields):
+    event = kind(kind.KIND, time.monotonic_ns(), model=0, **fields)
+    print(json.dumps(contract.plain(event)), flush=True)
 def infer(seconds):
     busy.touch()
     time.sleep(seconds)
     busy.unlink()
     return {"count": 1000}
-say(event="energy_start")
-say(event="energy", **energy.measure({"kind": "host", "lead_s": float(sys.argv[4])}, float(sys.argv[2]), infer))
+say(contract.EnergyStart)
+found = energy.measure({"kind": "host", "lead_s": float(sys.argv[4])}, float(sys.argv[2]), infer)
+say(contract.EnergyPass, turn=0, of=1, **found)
 """
 
 
@@ -219,27 +227,34 @@ def distant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
         yield host.at(wire.address).device(workdir=folder / "work")
 
 
-def by_scpi(folder: Path, load: Load, distant: Device) -> dict[str, Any]:
+def by_scpi(folder: Path, load: Load, distant: Device) -> contract.EnergyPass:
     """Measure a device with another clock by an instrument that this host asks."""
     folder.mkdir()
     done = threading.Event()
     with ExitStack() as stack:
         resource = stack.enter_context(instrument(load))
         device = replace(distant, meter={"kind": "scpi", "side": "host", "resource": resource, "power": "MEAS:POW?"})
-        connection = ssh.connect(device)
-        stack.callback(connection.close)
+        handle = stack.enter_context(DeviceHandle(device))
         stack.callback(done.set)
         threading.Thread(target=watch, args=(folder / "busy", load, done), daemon=True).start()
-        place = python.install(connection, device, device.workdir)
-        recorder = stack.enter_context(metering.recording(device, (*SHIFTED, *place.command)))
-        words = [place.folder, str(WINDOW_S), str(folder / "busy"), str(metering.LEAD_S)]
+        prepare(handle, SHIFTED)
+        recorder = stack.enter_context(host_meter.recording(handle))
+        words = [handle.workspace.folder, str(WINDOW_S), str(folder / "busy"), str(host_meter.LEAD_S)]
         command = [*SHIFTED, sys.executable, "-I", "-S", "-c", PASS, *words]
-        events = []
-        for line in connection.stream(command, silence_s=90):
-            events.append(json.loads(line))
-            recorder.hear(events[-1], connection)
-        recorder.compare(connection)
-        return dict(recorder.joined(events)[-1])
+        heard = []
+        for line in handle.stream(command, silence_s=90):
+            heard.append(events.parse(line, device=device.id))
+            recorder.hear(heard[-1])
+        recorder.compare()
+        found = recorder.joined(heard[-1])
+        assert isinstance(found, contract.EnergyPass)
+        return found
+
+
+def prepare(handle: DeviceHandle, before: tuple[str, ...] = ()) -> None:
+    """Bring the agent to a device; `before` stands before every command of it."""
+    deploy.prepare(handle)
+    handle.workspace = replace(handle.workspace, command=(*before, *handle.workspace.command))
 
 
 def by_suite(folder: Path, workdir: Path) -> Run:
@@ -267,7 +282,7 @@ def by_suite(folder: Path, workdir: Path) -> Run:
 
 
 #: How the course is seen -> which course, and how it is read.
-WAYS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
+WAYS: dict[str, tuple[str, Callable[..., contract.EnergyPass]]] = {
     "hwmon, constant": ("constant", by_hwmon),
     # As an INA226 set to average 128 conversions. A sensor that looks for 10 ms, twenty times a second, misses spikes
     # by chance: it then is off by some percent and has an interval that says so.
@@ -284,7 +299,7 @@ WAYS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
 class Recovered:
     """What was measured: each way's load and event, and the run of a whole suite."""
 
-    ways: dict[str, tuple[Load, dict[str, Any]]]
+    ways: dict[str, tuple[Load, contract.EnergyPass]]
     suite: Run
 
 
@@ -306,19 +321,20 @@ def recovered(distant: Device, device_workdir: Path, tmp_path_factory: pytest.Te
 def test_the_joules_of_a_known_course_are_recovered_within_two_percent(
     recovered: Recovered, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    load, event = recovered.ways[name]
-    assert "absent" not in event, event
-    busy = event["windows"]["busy"]
-    shift_s = SHIFT_S if "clock_s" in event else 0
-    begin, end = busy["begin_ns"] * 1e-9 + shift_s, busy["end_ns"] * 1e-9 + shift_s
+    load, found = recovered.ways[name]
+    assert found.absent is None, found
+    assert found.windows is not None
+    busy = found.windows["busy"]
+    shift_s = SHIFT_S if found.clock_s is not None else 0
+    begin, end = busy.begin_ns * 1e-9 + shift_s, busy.end_ns * 1e-9 + shift_s
     truth, added_j = load.between(begin, end, True), load.between(begin, end, True) - IDLE_W * (end - begin)
-    gross, net = (one.estimate for one in energy.measurements([event]))
+    gross, net = (one.estimate for one in energy.measurements([found]))
     assert gross is not None
     assert net is not None
     off, net_off = gross.point * 1000 / truth - 1, net.point * 1000 / added_j - 1
     within = (gross.high - gross.low) / 2 / gross.point
     with capsys.disabled():
-        clock = f", clock known to {event['clock_s'] * 1e3:.1f} ms" if "clock_s" in event else ""
+        clock = f", clock known to {found.clock_s * 1e3:.1f} ms" if found.clock_s is not None else ""
         print(f"\n{name}: {truth:.2f} J played, found {off:+.2%} (net {net_off:+.2%}), interval ±{within:.1%}{clock}")
     assert abs(off) < 0.02
     assert gross.low * 1000 <= truth <= gross.high * 1000
@@ -345,10 +361,9 @@ def test_a_suite_has_joules_of_a_meter_that_the_host_reads(
 def test_the_offset_between_two_clocks_is_found_within_what_is_said(
     distant: Device, shift_s: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    connection = ssh.connect(distant)
-    place = python.install(connection, distant, distant.workdir)
-    found = metering.compare(connection, (*SHIFTED, *place.command) if shift_s else place.command)
-    connection.close()
+    with DeviceHandle(distant) as handle:
+        prepare(handle, SHIFTED if shift_s else ())
+        found = host_meter.compare(handle)
     off_s = found.middle_ns * 1e-9 - shift_s
     with capsys.disabled():
         said = f"off by {off_s * 1e3:+.1f} ms, said to be within {found.uncertainty_s * 1e3:.1f} ms"
