@@ -5,8 +5,9 @@ BIN := .venv/bin
 
 # SYSTEM=no: install no Debian package; tests that need one are then skipped and say so.
 SYSTEM ?= yes
-# Most tests wait for a device, so two run side by side.
-PARALLEL := -n 2 --dist=loadfile
+# Most tests wait for a device, so three run side by side on two processors. Files are begun in the order of the folders,
+# the longest ones early: the default, by the number of tests, leaves files of few and long ones for the end.
+PARALLEL := -n 3 --dist=loadfile --no-loadscope-reorder
 # Tests that start no device, no server and no browser, but for two: test_house.py runs what `make lint` and `make type`
 # run, and test_noise.py counts errors of intervals in thousands of trials for more than a minute.
 PURE := tests/unit tests/lab_files --ignore=tests/unit/test_house.py --ignore=tests/unit/test_noise.py
@@ -49,7 +50,7 @@ figures: .venv/.test  ## overhead, false alarms, power and the rest, counted as 
 	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_false_alarms.py -s
 	EDGEWARD_TRIALS=100 $(BIN)/pytest tests/benchmarks/test_power.py -s
 	EDGEWARD_TRIALS=50 $(BIN)/pytest tests/benchmarks/test_throttling.py -s
-	EDGEWARD_TRIALS=200 $(BIN)/pytest tests/benchmarks $(COUNTED_HERE:%=--ignore=%) tests/unit/test_stats.py tests/unit/test_noise.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
+	EDGEWARD_TRIALS=200 $(BIN)/pytest tests/benchmarks $(COUNTED_HERE:%=--ignore=%) tests/unit/test_stats.py tests/unit/test_noise.py tests/unit/test_percentiles.py tests/devices/test_footprints.py tests/devices/test_known_joules.py -s
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from harness.model import Reason
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why something is not as it should be: what happened, and what to do about it ("" where `text` says so itself)."""
+
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}; {self.remedy}" if self.remedy else self.text
 
 
 class HarnessError(Exception):

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import numpy.typing as npt
 
+from harness.errors import Reason as Reason
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -23,17 +25,6 @@ FRAME_RATE_HZ = 30.0
 #: Neither a host nor a user may begin with "-": a command line would take it for an option.
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9]+)?")
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why something is not as it should be: what happened, and what to do about it ("" where `text` says so itself)."""
-
-    text: str
-    remedy: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.text}; {self.remedy}" if self.remedy else self.text
 
 
 class Verdict(StrEnum):

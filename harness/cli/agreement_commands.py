@@ -22,7 +22,7 @@ _AROUND = 4
 @click.command()
 @click.argument("suite", type=click.Path(path_type=Path))
 @click.argument("variant")
-@click.option("--device", metavar="ID", required=True, help="The device that is held against this host.")
+@click.option("--device", metavar="ID", required=True, help="The device that is compared with this host.")
 @click.option("--runtime", metavar="REQUIREMENT", default="", help="Which of its runtimes, if it has several.")
 @click.option(
     "--against", metavar="WHAT", default="", help="What the host runs: another runtime's version, or an .onnx file."
@@ -85,26 +85,27 @@ def show_layers(found: LayerComparison) -> None:
     from rich.markup import escape
 
     from harness.cli.tables import empty, show
+    from harness.units import two_digits
 
     total, worst = len(found.layers), max(found.layers, key=lambda layer: layer.relative)
     place = found.first
     if place is None:
         click.echo(
             f"No layer differs: of {total}, on {found.samples} images, the furthest is {worst.operator} {worst.name!r} "
-            f"with a relative difference of {worst.relative:.2g} (tolerance {found.tolerance:g})."
+            f"with a relative difference of {two_digits(worst.relative)} (tolerance {found.tolerance:g})."
         )
         place = found.layers.index(worst)
     else:
         first = found.layers[place]
         click.echo(
             f"They differ from layer {place + 1} of {total}, {first.operator} {first.name!r}: relative difference "
-            f"{first.relative:.2g} on {found.samples} images (tolerance {found.tolerance:g})."
+            f"{two_digits(first.relative)} on {found.samples} images (tolerance {found.tolerance:g})."
         )
     table = empty("layer", "operator", "tensor", "numbers", "largest difference", "relative")
     for i in range(max(0, place - _AROUND), min(total, place + _AROUND + 1)):
         one = found.layers[i]
         mark = " <-" if i == found.first else ""
-        cells = (str(i + 1), one.operator, escape(one.name), str(one.size), f"{one.largest:.2g}")
-        table.add_row(*cells, f"{one.relative:.2g}{mark}")
+        cells = (str(i + 1), one.operator, escape(one.name), str(one.size), two_digits(one.largest))
+        table.add_row(*cells, f"{two_digits(one.relative)}{mark}")
     show(table)
     click.echo("Every layer was exposed, so none was fused with its neighbours as it is in a timed run.")

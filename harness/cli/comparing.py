@@ -1,4 +1,4 @@
-"""`edgeward compare`: finds the runs that two ids mean, and tells why they differ before it tells by how much."""
+"""`edgeward compare`: finds the runs that two ids mean, and says why they differ before it says by how much."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import click
 
-from harness.cli.tables import comparison_table, nights_table, show
-from harness.compare import Nights, nights
+from harness.cli.tables import campaign_table, comparison_table, show
+from harness.compare import CampaignChange, across_campaigns
 from harness.compare import compare as compared
 from harness.errors import StoreError
 from harness.model import Campaign, Comparison, Reason, Run
@@ -19,9 +19,9 @@ from harness.store import Store
 _ALIKE: Final = (
     "Nothing that is recorded differs: the same machine, system, runtime, model and images, in like conditions."
 )
-_NIGHTS: Final = (
+_BETWEEN: Final = (
     "The two were not measured in turns: whatever changed in between is in these changes, not the model alone.\n"
-    "Where both nights measured the same baseline, judge latency by its ratio to that: the machine's speed cancels."
+    "Where both campaigns measured the same baseline, judge latency by its ratio to that: the machine's speed cancels."
 )
 #: How many ids are named to somebody whose id is not there.
 _NEAREST = 3
@@ -36,16 +36,16 @@ class Turns:
     comparisons: tuple[Comparison, ...]
 
 
-Pair = Nights | Turns
+Pair = CampaignChange | Turns
 
 
 def pairs(store: Store, before: str, after: str) -> list[Pair]:
     """Return what the two ids mean, compared: one pair of runs, or every case that two campaigns share.
 
     Args:
-        store: where the runs are.
-        before: the beginning of an id.
-        after: the beginning of an id.
+        store: the results.
+        before: the beginning of the id of a run or of a campaign, the earlier one.
+        after: the same of the later one.
 
     Raises:
         StoreError: an id is not there or not unique, both mean the same, or the two have nothing in common.
@@ -64,7 +64,7 @@ def pairs(store: Store, before: str, after: str) -> list[Pair]:
     if not shared:
         has = ["; ".join(sorted(own)[:_NEAREST]) or "no run" for own in runs]
         raise StoreError(f"the two campaigns share no case: the first has {has[0]}, the second {has[1]}")
-    return [_nights(runs[0][case], runs[1][case], second, runs) for case in shared]
+    return [_across(runs[0][case], runs[1][case], second, runs) for case in shared]
 
 
 def _pair(store: Store, before: Run, after: Run) -> Pair:
@@ -82,13 +82,13 @@ def _pair(store: Store, before: Run, after: Run) -> Pair:
     if before.campaign == after.campaign:
         return Turns(before, after, tuple(compared(before, after, suite)))
     runs = [{run.id: run for run in store.runs(campaign=one.campaign)} for one in (before, after)]
-    return _nights(before, after, campaign, runs)
+    return _across(before, after, campaign, runs)
 
 
-def _nights(before: Run, after: Run, campaign: Campaign, runs: Sequence[Mapping[str, Run]]) -> Nights:
+def _across(before: Run, after: Run, campaign: Campaign, runs: Sequence[Mapping[str, Run]]) -> CampaignChange:
     suite = campaign.suites[after.case.suite]
     baselines = [_baseline(run, own.values()) for run, own in zip((before, after), runs, strict=True)]
-    return nights(before, after, suite, (baselines[0], baselines[1]))
+    return across_campaigns(before, after, suite, (baselines[0], baselines[1]))
 
 
 def _baseline(run: Run, others: Any) -> Run | None:
@@ -105,13 +105,13 @@ def _found(store: Store, prefix: str) -> Run | Campaign:
     ids = store.run_ids()
     campaigns = store.campaigns()
     runs = [name for name, _ in ids if name.startswith(prefix)]
-    nightly = [one for one in campaigns if one.id.startswith(prefix)]
-    if len(runs) + len(nightly) == 1:
-        return nightly[0] if nightly else store.run(runs[0])
+    matching = [one for one in campaigns if one.id.startswith(prefix)]
+    if len(runs) + len(matching) == 1:
+        return matching[0] if matching else store.run(runs[0])
     if prefix in runs:
         return store.run(prefix)
-    if len(runs) + len(nightly) > 1:
-        many = f"{len(runs)} runs and {len(nightly)} campaigns"
+    if len(runs) + len(matching) > 1:
+        many = f"{len(runs)} runs and {len(matching)} campaigns"
         raise StoreError(f"{many} have an id that begins with {prefix!r}: give more of it")
     known = [(name, f"run of {when:%Y-%m-%d %H:%M}") for name, when in ids]
     known += [(one.id, f"campaign of {one.started_at:%Y-%m-%d %H:%M}") for one in campaigns]
@@ -132,13 +132,13 @@ def _alike(name: str, prefix: str) -> float:
 
 def show_all(found: Sequence[Pair]) -> None:
     """Print every pair; what changed for all cases of two campaigns is said once, at the head."""
-    nightly = [one for one in found if isinstance(one, Nights)]
-    shared = [cause for cause in nightly[0].causes if all(cause in one.causes for one in nightly)] if nightly else []
-    if nightly:
-        click.echo(f"{_moment(nightly[0].before)} -> {_moment(nightly[0].after)}\n")
+    across = [one for one in found if isinstance(one, CampaignChange)]
+    shared = [cause for cause in across[0].causes if all(cause in one.causes for one in across)] if across else []
+    if across:
+        click.echo(f"{_moment(across[0].before)} -> {_moment(across[0].after)}\n")
         click.echo("What changed in between, what can matter most first:")
         lines = [f"  - {cause.sentence}" for cause in shared]
-        if not any(one.causes for one in nightly):
+        if not any(one.causes for one in across):
             lines = [f"  {_ALIKE}"]
         click.echo("\n".join(lines or ["  nothing for all cases alike"]))
     for one in found:
@@ -150,12 +150,12 @@ def show_all(found: Sequence[Pair]) -> None:
         for cause in one.causes:
             if cause not in shared:
                 click.echo(f"  - {cause.sentence}")
-        show(nights_table(one))
-    if nightly:
-        click.echo(f"\n{_NIGHTS}")
+        show(campaign_table(one))
+    if across:
+        click.echo(f"\n{_BETWEEN}")
 
 
-def _case(one: Nights) -> str:
+def _case(one: CampaignChange) -> str:
     names = list(dict.fromkeys(run.case.variant for run in (one.before, one.after)))
     return f"{' -> '.join(names)} on {one.after.case.device} with {one.after.case.runtime}"
 
@@ -165,7 +165,7 @@ def _moment(run: Run) -> str:
 
 
 def document(found: Sequence[Pair]) -> dict[str, Any]:
-    """Return everything as plain values, in the order in which it is told to people."""
+    """Return everything as plain values, in the order in which people read it."""
     return {"schema": 1, "cases": [_values(one) for one in found]}
 
 

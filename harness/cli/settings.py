@@ -1,4 +1,4 @@
-"""--lab, --store and --debug, taken before and after a command's name, and how an error is told."""
+"""--lab, --store and --debug, taken before and after a command's name, and how an error is shown."""
 
 from __future__ import annotations
 

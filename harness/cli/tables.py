@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.compare import Nights
+from harness.compare import CampaignChange
 from harness.model import Circumstance, Comparison, Estimate, Run, Validity, Verdict, sentence
 from harness.stats import statistic
-from harness.units import ABSENT, human, points, significant, times
+from harness.units import ABSENT, full_change, human, times
 from harness.vocabulary import METRICS
 
 _COLOURS = {Verdict.IMPROVED: "green", Verdict.REGRESSED: "red"}
@@ -39,8 +39,8 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
 
     Args:
         baseline: the run of the baseline.
-        run: the run of the variant.
-        comparisons: of the two.
+        run: the run that was compared with it.
+        comparisons: what changed.
     """
     shared = _shared([one for one in comparisons if one.change is not None])
     table = empty("metric", named(baseline), named(run), "change", "verdict", "reason")
@@ -61,8 +61,8 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
     return table
 
 
-def nights_table(found: Nights) -> Table:
-    """Return one row a metric of two nights: both numbers, the change with its interval, the verdict and how."""
+def campaign_table(found: CampaignChange) -> Table:
+    """Return one row a metric of two campaigns: both numbers, the change with its interval, the verdict and how."""
     table = empty("metric", "before", "after", "change", "verdict", "how it was found")
     for one in found.changes:
         colour = _COLOURS.get(one.verdict, "default")
@@ -94,7 +94,7 @@ def _behind(metric: str) -> str:
 
 
 def named(run: Run) -> str:
-    """Return a run as people tell it from another."""
+    """Return a run as it is named above its column."""
     return escape(f"{run.case.variant}@{run.case.device} {run.id[:8]}")
 
 
@@ -106,15 +106,7 @@ def quantity(run: Run, metric: str) -> str:
 
 def change(estimate: Estimate | None, metric: str) -> str:
     """Return a change with its interval: a ratio, points for shares, plain numbers otherwise."""
-    if estimate is None:
-        return ABSENT
-    info = METRICS[metric]
-    spell = times if info.kind in ("ratio", "cost") else points if info.unit == "%" else _signed
-    return f"{spell(estimate.point)} ({spell(estimate.low)} to {spell(estimate.high)})"
-
-
-def _signed(value: float) -> str:
-    return f"{'−' if value < 0 else '+'}{significant(abs(value))}"
+    return full_change(METRICS[metric].kind, METRICS[metric].unit, estimate)
 
 
 def history_table(runs: Sequence[Run]) -> Table:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: How long a device may take to be built and started for the first time; s.
 _START_S: Final = 900.0
 _STOP_S: Final = 30.0
-#: How long a phone may take to let this computer in after it was told to; s.
+#: How long a phone may take to let this computer in after its user agreed; s.
 _CONSENT_S: Final = 10.0
 
 
@@ -65,7 +65,7 @@ def down(settings: Settings, names: tuple[str, ...]) -> None:
     """Stop virtual devices NAME… (all that `up` started, if none is named)."""
     place = _place(settings.folder())
     kept = {name: place.kept(name) for name in _wanted(names, place.keeper())}
-    for process in kept.values():  # all are told before any is waited for
+    for process in kept.values():  # all are asked to end before any is waited for
         if process is not None:
             process.terminate()
     for name, process in kept.items():

@@ -1,9 +1,9 @@
-"""Run x Run -> Comparison with a verdict; Run x `[accept]` -> Judgement; night x night -> why, and by how much."""
+"""Run x Run -> Comparison with a verdict; Run x `[accept]` -> Judgement; a case in two campaigns -> CampaignChange."""
 
 from __future__ import annotations
 
+from harness.compare.campaigns import CampaignChange, across_campaigns
 from harness.compare.judgement import judge
-from harness.compare.nights import Nights, nights
 from harness.compare.verdicts import compare, verdict
 
-__all__ = ["Nights", "compare", "judge", "nights", "verdict"]
+__all__ = ["CampaignChange", "across_campaigns", "compare", "judge", "verdict"]

@@ -1,4 +1,4 @@
-"""Why two nights of one case may differ: what changed in between, in sentences, what can matter most first."""
+"""Why two campaigns of one case may differ: what changed in between, in sentences, what can matter most first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.units import human, times, times_span
 
 #: Ranks of causes, the heaviest first; facts of the fingerprint stand between the model and the state of the machine.
 _INVALID, _MODEL, _QUICK, _FACTS, _SPEED, _DEGRADED, _HEAT, _POWER, _WORK, _REST = range(10)
-#: Facts of the fingerprint that matter less than what the machine did in the night.
+#: Facts of the fingerprint that matter less than what the machine did in a campaign.
 _MINOR: Final = ("memory_bytes", "os", "numpy", "libc", "python", "agent", "kernel_build", "microcode")
 #: From which difference on a condition may matter.
 _WARMER_C, _BUSIER, _FASTER, _EMPTIER = 5.0, 0.5, 0.05, 0.2
@@ -26,7 +26,7 @@ _SENTINEL = 0.03
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One thing that changed between two nights: a whole sentence, and its place among the others."""
+    """One thing that changed between two campaigns: a whole sentence, and its place among the others."""
 
     topic: str
     sentence: str
@@ -47,7 +47,7 @@ def causes(before: Run, after: Run, baselines: tuple[Run | None, Run | None] = (
         *_facts(before, after),
         *_speed(before, after, baselines),
         *_state(before.conditions, after.conditions),
-        *_way(before.notes, after.notes),
+        *_settings(before.notes, after.notes),
     ]
     return sorted(found, key=lambda one: one.rank)  # stable: within a rank the order above
 
@@ -66,7 +66,7 @@ def _validity(before: Run, after: Run) -> Iterator[Cause]:
 def _model(before: Run, after: Run) -> Iterator[Cause]:
     names = [run.case.variant for run in (before, after)]
     if names[0] != names[1]:
-        yield Cause("variant", f"Two variants are held against each other: {names[0]} -> {names[1]}.", _MODEL)
+        yield Cause("variant", f"Two variants are compared: {names[0]} -> {names[1]}.", _MODEL)
     digests = [run.variant.sha256 for run in (before, after)]
     if digests[0] != digests[1]:
         sizes = [human(run.variant.size_bytes, "B") for run in (before, after)]
@@ -79,13 +79,13 @@ def _facts(before: Run, after: Run) -> Iterator[Cause]:
         rank = _REST if one.key in _MINOR else _FACTS
         if one.key == "data_sha256":
             text = f"The test images are others: {said(one.key, one.before)} -> {said(one.key, one.after)}."
-            yield Cause("data", f"{text} Accuracies of the two nights speak of different images.", _MODEL)
+            yield Cause("data", f"{text} Accuracies of the two campaigns speak of different images.", _MODEL)
             continue
         name = one.name[:1].upper() + one.name[1:]
         pair = [said(one.key, value) for value in (one.before, one.after)]
         if UNKNOWN in pair:
             which, known = ("second", pair[1]) if pair[0] == UNKNOWN else ("first", pair[0])
-            yield Cause(one.key, f"{name} is known of the {which} night only: {known}.", _REST)
+            yield Cause(one.key, f"{name} is known of the {which} campaign only: {known}.", _REST)
             continue
         yield Cause(one.key, f"{name} changed: {pair[0]} -> {pair[1]}.", rank)
 
@@ -116,7 +116,7 @@ def _state(before: Conditions, after: Conditions) -> Iterator[Cause]:
     for when, pair in (("started", start), ("got", _hottest(before, after))):
         if pair and abs(pair[1] - pair[0]) > _WARMER_C:
             word = "warmer" if pair[1] > pair[0] else "cooler"
-            text = f"The device {when} {word}: {pair[0]:.0f} °C -> {pair[1]:.0f} °C."
+            text = f"The device {when} {word}: {human(pair[0], '°C')} -> {human(pair[1], '°C')}."
             yield Cause("temperature", text, _HEAT)
     if (pair := _pair(before.before, after.before, "frequency_hz")) and abs(pair[1] / pair[0] - 1) > _FASTER:
         text = f"Its slowest core stood at another frequency at the start: {human(pair[0], 'Hz')}"
@@ -124,18 +124,19 @@ def _state(before: Conditions, after: Conditions) -> Iterator[Cause]:
     charging = [one.before.get("charging") for one in (before, after)]
     if None not in charging and charging[0] != charging[1]:
         which = "second" if charging[1] else "first"
-        yield Cause("charging", f"Its battery was charging in the {which} night only.", _POWER)
+        yield Cause("charging", f"Its battery was charging in the {which} campaign only.", _POWER)
     if (pair := _pair(before.before, after.before, "battery_ratio")) and abs(pair[1] - pair[0]) > _EMPTIER:
         yield Cause("battery", f"Its battery stood at {human(pair[0], '%')} -> {human(pair[1], '%')}.", _POWER)
     if (pair := _pair(before.before, after.before, "load_average")) and abs(pair[1] - pair[0]) > _BUSIER:
         word = "More" if pair[1] > pair[0] else "Less"
-        yield Cause("load", f"{word} other work ran at the start: load average {pair[0]:.1f} -> {pair[1]:.1f}.", _WORK)
+        text = f"{word} other work ran at the start: load average {human(pair[0], '')} -> {human(pair[1], '')}."
+        yield Cause("load", text, _WORK)
     if (pair := _pair(before.before, after.before, "available_bytes")) and max(pair) > 2 * min(pair):
         text = f"Its free memory was another: {human(pair[0], 'B')} -> {human(pair[1], 'B')}."
         yield Cause("memory", text, _WORK)
 
 
-def _way(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Cause]:
+def _settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Cause]:
     for key, name in (("mode", "How the models took turns"), ("page_cache", "The page cache at cold starts")):
         if before.get(key) != after.get(key) and None not in (before.get(key), after.get(key)):
             yield Cause(key, f"{name} differs: {before[key]} -> {after[key]}.", _REST)

@@ -22,8 +22,8 @@ UNPAIRED = "unpaired"
 _FEW_WINDOWS: Final = Reason("too few windows for an interval: set a longer max_duration_s")
 _FEW_ROUNDS: Final = Reason("too few rounds in turns with the baseline for an interval: measure for longer")
 _FEW_SAMPLES: Final = Reason("too few samples for an interval: measure for longer")
-#: From which difference (of logarithms) on two ways to compare latencies tell different stories.
-_TELLING = 0.05
+#: From which difference (of logarithms) on two methods to compare latencies give different answers.
+_DIFFERENT = 0.05
 
 Change = tuple[Estimate | None, list[Reason]]
 #: What the two runs of a comparison are called in its reasons.
@@ -90,14 +90,16 @@ def _energies(baseline: Run, run: Run, base: Estimate, own: Estimate) -> Change:
 
     The interval is the logarithmic one recovered from both (MOVER: Donner and Zou, "Closed-form confidence intervals
     for functions of the normal mean and standard deviation", Statistical Methods in Medical Research 21, 2012). What a
-    meter gets wrong in the same way both times cancels in the ratio, so to take it as apart errs to the wide side.
+    meter gets wrong by the same factor both times cancels in the ratio, so to take it as apart errs to the wide side.
 
     Idle power belongs to the device, not to the model: by how much it differed between the two passes something else
     drew more in one of them, and perhaps in its busy window alone. That much may be missing on either side (JCGM
     100:2008, 4.3.7), in the busy power of the one that drew less.
     """
     if base.low <= 0 or own.low <= 0:
-        return None, [Reason("the energy of one inference cannot be told from nothing", "measure with a finer meter")]
+        return None, [
+            Reason("the energy of one inference does not differ from nothing for sure", "measure with a finer meter")
+        ]
     drift = 1.96 / math.sqrt(3) * _idle_drift(baseline, run)
     below = math.hypot(math.log(own.point / own.low), math.log(base.high / base.point), drift)
     above = math.hypot(math.log(own.high / own.point), math.log(base.point / base.low), drift)
@@ -142,16 +144,16 @@ def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Ch
 def _widened(change: Estimate, medians: float) -> Change:
     # The level of a round is a low quantile. The answer must hold for the typical inference too, so the interval is
     # stretched to the ratio of all samples' medians. These scatter as the machine is disturbed: they take a change back
-    # only where they tell another story, and the reader is told; that nothing changed they must bear out.
+    # only where they give another answer, which the reader is shown; that nothing changed they must confirm.
     if change.low <= medians <= change.high:
         return change, []
-    telling = abs(math.log(medians / change.point)) >= _TELLING
+    differs = abs(math.log(medians / change.point)) >= _DIFFERENT
     low, high = min(change.low, medians), max(change.high, medians)
-    if not telling and low <= 1 < change.low:
+    if not differs and low <= 1 < change.low:
         low = change.low
-    if not telling and change.high < 1 <= high:
+    if not differs and change.high < 1 <= high:
         high = change.high
-    remarks = [Reason(f"the ratio of all samples' medians is {times(medians)}")] if telling else []
+    remarks = [Reason(f"the ratio of all samples' medians is {times(medians)}")] if differs else []
     method = f"{change.method}, widened to the medians of all samples"
     return replace(change, low=low, high=high, method=method), remarks
 

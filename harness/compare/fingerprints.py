@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from harness.model import Reason, Run, Validity, sentence
-from harness.units import human
+from harness.units import human, named_unit
 
 #: What a fingerprint holds that differs between variants by nature, or changes no number. Anything else matters: a key
-#: that nobody thought of here makes runs incomparable rather than silently comparable.
+#: that is not named here makes runs incomparable rather than silently comparable.
 _FREE = frozenset(
     {"suite_sha256", "sha256", "model_sha256", "variant_sha256", "size_bytes", "nodes", "nodes_fell_back"}
 )
@@ -32,7 +32,7 @@ _NAMES: Final[Mapping[str, str]] = {
 _ORDER: Final = {name: place for place, name in enumerate(_NAMES)}
 #: What stands for a fact that was not recorded.
 UNKNOWN: Final = "not known"
-#: Digits of a digest that tell two apart at a glance.
+#: Digits of a digest that are enough to see that two differ.
 _SHORT = 12
 
 
@@ -73,8 +73,7 @@ def differences(baseline: Run, run: Run) -> list[Difference]:
     found = {key: one for key, one in found.items() if {one.before, one.after} - {None, ""}}
     before, after = _flat(baseline.fingerprint), _flat(run.fingerprint)
     for key in sorted({*before, *after} - found.keys()):  # what the case says too, such as the threads, is said once
-        if _matters(key):
-            found[key] = Difference(key, before.get(key), after.get(key))
+        found[key] = Difference(key, before.get(key), after.get(key))
     unlike = {key: one for key, one in found.items() if not _alike(key, one.before, one.after)}
     if "runtime" in unlike:
         unlike.pop("runtime_version", None)  # the requirement holds it
@@ -82,14 +81,14 @@ def differences(baseline: Run, run: Run) -> list[Difference]:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return every fact that matters under one name each: `{"agent": {"version": 2}}` -> `{"agent.version": 2}`."""
     found: dict[str, Any] = {}
     for key, value in values.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif key not in _FREE:
+            found[f"{prefix}{key}"] = value
     return found
-
-
-def _matters(key: str) -> bool:
-    return key.rsplit(".", 1)[-1] not in _FREE
 
 
 def _alike(key: str, old: Any, new: Any) -> bool:
@@ -106,7 +105,5 @@ def said(key: str, value: Any) -> str:
         return UNKNOWN
     if key.endswith("sha256"):
         return str(value)[:_SHORT]
-    for suffix, unit in (("_bytes", "B"), ("_hz", "Hz")):
-        if key.endswith(suffix) and isinstance(value, int | float):
-            return human(float(value), unit)
-    return str(value)
+    unit = named_unit(key)[1]
+    return human(float(value), unit) if unit and isinstance(value, int | float) else str(value)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.model import Comparison, Criterion, Estimate, Judgement, Run, Validity, Verdict, sentence
 from harness.stats import statistic
-from harness.units import human, points, significant
+from harness.units import full_change, gap, human, times
 from harness.vocabulary import METRICS, MetricInfo
 
 
@@ -55,18 +55,17 @@ def _against_baseline(info: MetricInfo, comparison: Comparison | None, line: Cri
         return _non_inferior(info, comparison.change, line.bound)
     change = comparison.change
     worse = change.high if info.lower_is_better else change.low
-    shown = f"{change.point:.2f} ({change.low:.2f} to {change.high:.2f})"
-    return _limit(line, worse, shown, info, f"{line.bound:.2f}")
+    return _limit(line, worse, full_change(info.kind, info.unit, change), info, times(line.bound))
 
 
 def _non_inferior(info: MetricInfo, change: Estimate, bound: float) -> tuple[bool, str]:
     loss = change.high if info.lower_is_better else -change.low
-    shown = f"{_difference(change.point, info)} ({_difference(change.low, info)} to {_difference(change.high, info)})"
+    shown = full_change(info.kind, info.unit, change)
     if loss <= bound:
-        return True, f"{shown} stays within {_size(bound, info)} of the baseline"
+        return True, f"{shown} stays within {gap(info.unit, bound)} of the baseline"
     return False, (
-        f"{shown} may be worse than the baseline by {_size(loss, info)}, "
-        f"{_size(loss - bound, info)} more than the {_size(bound, info)} allowed"
+        f"{shown} may be worse than the baseline by {gap(info.unit, loss)}, "
+        f"{gap(info.unit, loss - bound)} more than the {gap(info.unit, bound)} allowed"
     )
 
 
@@ -78,27 +77,11 @@ def _alone(run: Run, info: MetricInfo, line: Criterion) -> tuple[bool, str]:
 
 
 def _limit(line: Criterion, value: float, shown: str, info: MetricInfo, bound: str) -> tuple[bool, str]:
-    gap = value - line.bound
+    beyond = value - line.bound
     if line.rule == "max":
-        if gap <= 0:
+        if beyond <= 0:
             return True, f"{shown} is within the maximum {bound}"
-        return False, f"{shown} exceeds the maximum {bound} by {_size(gap, info)}"
-    if gap >= 0:
+        return False, f"{shown} exceeds the maximum {bound} by {gap(info.unit, beyond)}"
+    if beyond >= 0:
         return True, f"{shown} reaches the minimum {bound}"
-    return False, f"{shown} falls short of the minimum {bound} by {_size(-gap, info)}"
-
-
-def _size(amount: float, info: MetricInfo) -> str:
-    """Return the size of a gap, with enough digits not to read as nothing."""
-    if info.unit == "%":
-        return points(amount).lstrip("+") if amount >= 0.0005 else f"{significant(100 * amount, 2)} pp"
-    if info.unit == "":
-        return f"{amount:.2f}" if amount >= 0.005 else significant(amount, 2)
-    return human(amount, info.unit)
-
-
-def _difference(amount: float, info: MetricInfo) -> str:
-    if info.unit == "%":
-        return points(amount)
-    sign = "−" if amount < 0 else "+"
-    return f"{sign}{human(abs(amount), info.unit)}"
+    return False, f"{shown} falls short of the minimum {bound} by {gap(info.unit, -beyond)}"

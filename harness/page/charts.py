@@ -98,9 +98,15 @@ def _own_ids(text: str) -> str:
     return re.sub(r'(?<= id=")[^"]+|(?<=url\(#)[^)]+', lambda match: own.get(match[0], match[0]), text)
 
 
-def axis_title(title: str, wide: bool) -> str:
-    """Return an axis' title; what stands in brackets is left out on a phone, where it would widen the drawing."""
-    return title if wide else title.partition(" (")[0]
+def axis_title(title: str, aside: str, wide: bool) -> str:
+    """Return an axis' title.
+
+    Args:
+        title: what the axis is of.
+        aside: stands behind it in brackets, but not on a phone, where it would widen the drawing; "" for nothing.
+        wide: True for a wide page.
+    """
+    return f"{title} ({aside})" if wide and aside else title
 
 
 def ticks(low: float, high: float) -> list[float]:
@@ -170,6 +176,7 @@ def intervals(
     rows: Sequence[Row],
     *,
     title: str,
+    aside: str = "",
     reference: float,
     band: tuple[float, float] | None = None,
     limit: float | None = None,
@@ -180,6 +187,7 @@ def intervals(
     Args:
         rows: variant, point, low, high, state, text, hover; in the units of the axis.
         title: of the axis.
+        aside: as for `axis_title`.
         reference: where nothing changed.
         band: the changes too small to matter, shaded.
         limit: the worst change that is still allowed, dashed.
@@ -194,7 +202,7 @@ def intervals(
 
         scale = alt.Scale(type="log" if log else "linear", domain=list(ends), nice=False)
         axis = alt.Axis(values=ticks(*ends), format="~g") if log else alt.Axis(tickCount=5, labelExpr=_SIGNED)
-        x = alt.X("low:Q", scale=scale, axis=axis, title=axis_title(title, wide))
+        x = alt.X("low:Q", scale=scale, axis=axis, title=axis_title(title, aside, wide))
         y, words = names(rows, wide)
         layers = [_shade(band).encode(x=x, x2="high:Q")] if band else []
         layers.append(_guide(reference, "var(--rule)", scale, dash=False))
@@ -230,7 +238,7 @@ def padded(low: float, high: float, log: bool) -> tuple[float, float]:
     Args:
         low: the smallest value.
         high: the largest value.
-        log: whether the axis is logarithmic.
+        log: for a logarithmic axis.
     """
     if log:
         room = max(high / low, 1.2) ** 0.06
@@ -240,12 +248,12 @@ def padded(low: float, high: float, log: bool) -> tuple[float, float]:
 
 
 def bars(rows: Sequence[Row], *, title: str, heading: str = "") -> Draw:
-    """Return a drawing of one bar a row: variant, value (in the unit of `title`), state, text, hover.
+    """Return a drawing of one bar a row.
 
     Args:
-        rows: one a bar.
+        rows: variant, value (in the unit of `title`), state, text, hover.
         title: of the axis.
-        heading: of the drawing, "" for none.
+        heading: stands above the drawing; "" for none.
     """
 
     def draw(wide: bool) -> Any:
@@ -254,7 +262,7 @@ def bars(rows: Sequence[Row], *, title: str, heading: str = "") -> Draw:
         base = alt.Chart(data(rows))
         y, words = names(rows, wide)
         bar = base.mark_bar(size=12, cornerRadiusEnd=2, opacity=0.9, aria=True)
-        x = alt.X("value:Q", title=axis_title(title, wide), axis=alt.Axis(tickCount=5)).scale(zero=True)
+        x = alt.X("value:Q", title=title, axis=alt.Axis(tickCount=5)).scale(zero=True)
         marks = bar.encode(x=x, y=y, color=state("state")["color"], description="hover:N")
         chart = alt.layer(marks, *words).properties(**_size(rows, wide))
         return chart.properties(title=heading) if heading else chart
@@ -262,13 +270,14 @@ def bars(rows: Sequence[Row], *, title: str, heading: str = "") -> Draw:
     return draw
 
 
-def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str) -> Draw:
+def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str, aside: str = "") -> Draw:
     """Return a drawing of bars made of parts.
 
     Args:
         rows: variant, text: one a bar.
         parts: variant, part, order, value (in the unit of `title`), hover: one a piece.
         title: of the axis.
+        aside: as for `axis_title`.
     """
 
     def draw(wide: bool) -> Any:
@@ -286,7 +295,7 @@ def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str) -> Draw:
             direction="horizontal",
         )
         marks = alt.Chart(data(parts)).mark_bar(size=14, aria=True).encode(
-            x=alt.X("value:Q", title=axis_title(title, wide), stack="zero", axis=alt.Axis(tickCount=5)),
+            x=alt.X("value:Q", title=axis_title(title, aside, wide), stack="zero", axis=alt.Axis(tickCount=5)),
             y=y,
             color=alt.Color("part:N", legend=legend, sort=None).scale(domain=kinds, range=colours),
             order="order:Q",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.page.charts import HALO, NAMES, NARROW, PLOT, Draw, Row, axis_title, data, padded, state
+from harness.page.charts import HALO, NAMES, NARROW, PLOT, Draw, Row, data, padded, state
 
 
 def over_time(points: Sequence[Row], marks: Sequence[Row], *, title: str) -> Draw:
@@ -27,7 +27,7 @@ def over_time(points: Sequence[Row], marks: Sequence[Row], *, title: str) -> Dra
 
         base = alt.Chart()
         across = alt.Scale(domain=[0, max(last, 1e-9)], nice=False)
-        x = alt.X("at:Q", scale=across, axis=alt.Axis(tickCount=6), title=axis_title("seconds under load", wide))
+        x = alt.X("at:Q", scale=across, axis=alt.Axis(tickCount=6), title="seconds under load")
         y = alt.Y("value:Q", scale=alt.Scale(domain=list(ends), nice=False, zero=False), axis=alt.Axis(tickCount=3))
         curve = base.transform_filter("isValid(datum.value)").mark_line(strokeWidth=1.8)
         mark = base.transform_filter("isValid(datum.hover)").mark_rule(

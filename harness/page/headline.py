@@ -44,7 +44,7 @@ def safety(entry: Entry) -> list[tuple[bool, str]]:
             name = name[0].lower() + name[1:]
         if rule.rule == "non_inferior_by" and comparison is not None and comparison.change is not None:
             word = "not inferior by" if judgement.passed else "not shown to be non-inferior by"
-            # The level comes first: not being inferior to a poor baseline is no comfort to anybody.
+            # The level comes first: a variant that is not inferior to a poor baseline may still be poor.
             level = entry.run.accuracy.get(metric) if entry.run else None
             own = f"{wording.value(metric, level.point)}, " if level else ""
             point = wording.change(metric, comparison.change.point)
@@ -129,10 +129,10 @@ def _nothing_faster(groups: Sequence[Group], entries: Sequence[Entry]) -> Headli
 
 
 def _unmeasured(groups: Sequence[Group]) -> str:
-    messages = [entry.outcome.message for group in groups for entry in group.entries if entry.outcome]
-    cases = units.count(len(messages))
-    which = "the only case" if len(messages) == 1 else f"all {cases} cases"
-    first = next((message.partition("\n")[0] for message in messages if message), "no case ran")
+    outcomes = [entry.outcome for group in groups for entry in group.entries if entry.outcome]
+    which = "the only case" if len(outcomes) == 1 else f"all {units.count(len(outcomes))} cases"
+    reasons = [str(reason) for outcome in outcomes for reason in outcome.reasons]
+    first = reasons[0].splitlines()[0] if reasons else "no case ran"
     return f"Nothing was measured: {which} ended in an error. {first.rstrip('.')}."
 
 

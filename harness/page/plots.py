@@ -33,7 +33,7 @@ def distributions(
 
         domain = padded(*extent, True)
         scale = alt.Scale(type="log", domain=list(domain), nice=False, clamp=True)
-        heading = axis_title(f"{title}, {unit} (logarithmic)", wide)
+        heading = axis_title(f"{title}, {unit}", "logarithmic", wide)
         axis = alt.Axis(values=ticks(*domain), format="~g", title=heading)
         area = _density(domain).encode(x=alt.X("at:Q", scale=scale, axis=axis))
         place = {"x": alt.value(-NAMES), "y": alt.value(30)} if wide else {"x": alt.value(0), "y": alt.value(-8)}
@@ -102,13 +102,14 @@ class Frame:
         return across * self.width, (self.y[1] - y) / (self.y[1] - self.y[0]) * self.height
 
 
-def tradeoff(rows: Sequence[Row], *, x_title: str, y_title: str) -> Draw:
+def tradeoff(rows: Sequence[Row], *, x_title: str, y_title: str, x_aside: str = "") -> Draw:
     """Return a drawing of accuracy against relative latency, both with their intervals.
 
     Args:
         rows: variant, number (its name on a phone), x, x_low, x_high, y, y_low, y_high, state, hover.
         x_title: of the logarithmic axis of ratios.
         y_title: of the axis of percentages.
+        x_aside: as for `axis_title`, of the axis of ratios.
     """
 
     def draw(wide: bool) -> Any:
@@ -119,7 +120,7 @@ def tradeoff(rows: Sequence[Row], *, x_title: str, y_title: str) -> Draw:
         across = alt.Scale(type="log", domain=list(frame.x), nice=False)
         up = alt.Scale(domain=list(frame.y), nice=False, zero=False)
         axis = alt.Axis(values=ticks(*frame.x), format="~g", grid=True)
-        x = alt.X("x:Q", scale=across, axis=axis, title=axis_title(x_title, wide))
+        x = alt.X("x:Q", scale=across, axis=axis, title=axis_title(x_title, x_aside, wide))
         y = alt.Y("y:Q", scale=up, title=y_title, axis=alt.Axis(tickCount=6))
         base, shown = alt.Chart(data(rows)), state("state")
         bar = base.mark_rule(strokeWidth=1.6, opacity=0.55).encode(color=shown["color"])
@@ -148,9 +149,9 @@ def placed(rows: Sequence[Row], frame: Frame, key: str) -> list[dict[str, Any]]:
     """Return for each point the offset and alignment of its label that covers least of what is already there.
 
     Args:
-        rows: the points.
-        frame: where they are drawn.
-        key: of a row, its label.
+        rows: as for `tradeoff`.
+        frame: where the points will be drawn.
+        key: the field of a row that is its label.
     """
     points = [frame.pixel(float(row["x"]), float(row["y"])) for row in rows]
     taken = [(px - 7, py - 7, px + 7, py + 7) for px, py in points]

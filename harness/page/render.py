@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from jinja2 import ChoiceLoader, DictLoader, Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BaseLoader, ChoiceLoader, DictLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness import registry
@@ -18,7 +18,7 @@ from harness.page.report import Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _ROOM: Final = "page.sections"
-#: So many places are laid out whole; of more, each is a line that opens, or the page would be read by nobody.
+#: Up to so many places are shown open; of more, each is a line that opens, so that the page stays readable.
 _OPEN_PLACES: Final = 4
 
 
@@ -32,11 +32,12 @@ def render(report: Report, *, overrides: Path | None = None) -> bytes:
     Raises:
         LabError: a section cannot be imported.
     """
-    environment = _environment(overrides)
+    found = sections()
+    environment = _environment(found, overrides)
     css = environment.get_template("page.css").render()
     parts = []
     places = {"several": several(report), "folded": len(report.groups()) > _OPEN_PLACES}
-    for name, section in sections():
+    for name, section in found:
         context = section.context(report)
         if context is not None:
             html = environment.get_template(f"{name}.html").render(**places, report=report, **context)
@@ -75,15 +76,13 @@ def _moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _environment(overrides: Path | None) -> Environment:
-    own = {f"{name}.html": section.TEMPLATE for name, section in sections()}
-    folders = [FileSystemLoader(folder) for folder in (overrides, _TEMPLATES) if folder is not None]
+def _environment(found: list[tuple[str, ModuleType]], overrides: Path | None) -> Environment:
+    """Return where templates come from: the lab's own first, then each section's, then the page's."""
+    loaders: list[BaseLoader] = [] if overrides is None else [FileSystemLoader(overrides)]
+    loaders.append(DictLoader({f"{name}.html": section.TEMPLATE for name, section in found}))
+    loaders.append(FileSystemLoader(_TEMPLATES))
     environment = Environment(
-        loader=ChoiceLoader([*folders, DictLoader(own)]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["moment"] = _moment
     known: dict[str, Any] = {"glyphs": wording.GLYPHS, "outcome_words": wording.OUTCOMES}

@@ -11,7 +11,7 @@ from harness.model import Campaign, Comparison, Outcome, Run, Validity
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One case: its run (None if it errored before there was one) and how it ended (None if nobody judged it)."""
+    """One case: its run (None if it errored before there was one) and how it ended (None if it was not judged)."""
 
     variant: str
     run: Run | None
@@ -61,7 +61,7 @@ class Group:
 
     @property
     def failing(self) -> bool:
-        """True if a case here failed or gave an error, and nobody expected it."""
+        """True if a case here failed or gave an error that was not expected."""
         return any(entry.outcome is not None and entry.outcome.status in ("failed", "error") for entry in self.entries)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeGuard
@@ -18,7 +17,6 @@ GLYPHS: Final[Mapping[str, str]] = {
     "passed": "✓", "failed": "✕", "error": "!", "xfailed": "≈", "xpassed": "?",
     "valid": "✓", "degraded": "△", "invalid": "✕", "baseline": "●",
 }  # fmt: skip
-UNBOUNDED: Final = "no bounded interval"
 OUTCOMES: Final[Mapping[str, str]] = {
     "passed": "passed", "failed": "failed", "error": "error", "xfailed": "known failure",
     "xpassed": "unexpected pass",
@@ -87,7 +85,7 @@ def remark(comparison: Comparison) -> str:
 
 def bounded(estimate: Estimate | None) -> TypeGuard[Estimate]:
     """Return True if there is an estimate, and it and both ends of its interval are finite."""
-    return estimate is not None and all(map(math.isfinite, (estimate.point, estimate.low, estimate.high)))
+    return estimate is not None and units.bounded(estimate)
 
 
 def value(metric: str, number: float | None) -> str:
@@ -99,38 +97,25 @@ def spread(metric: str, estimate: Estimate | None) -> str:
     """Return the interval of a metric's value."""
     if estimate is None:
         return ""
-    return units.span(estimate.low, estimate.high, info(metric).unit) if bounded(estimate) else UNBOUNDED
+    return units.span(estimate.low, estimate.high, info(metric).unit) if bounded(estimate) else units.UNBOUNDED
 
 
 def change(metric: str, number: float | None) -> str:
     """Return a change against the baseline: a ratio for costs, points or a plain difference for accuracies."""
-    described = info(metric)
-    if described.kind == "ratio":
-        return units.times(number)
-    return units.points(number) if described.unit == "%" else units.index_change(number)
+    return units.change(info(metric).kind, info(metric).unit, number)
 
 
 def change_spread(metric: str, estimate: Estimate | None) -> str:
     """Return the interval of a change against the baseline, "" where the change is known exactly."""
-    if estimate is None or estimate.low == estimate.high:
-        return ""
-    if not bounded(estimate):
-        return UNBOUNDED
-    described = info(metric)
-    if described.kind == "ratio":
-        return units.times_span(estimate.low, estimate.high)
-    if described.unit == "%":
-        return units.points_span(estimate.low, estimate.high)
-    return units.index_span(estimate.low, estimate.high)
+    return "" if estimate is None else units.change_interval(info(metric).kind, info(metric).unit, estimate)
 
 
 def full_change(comparison: Comparison) -> str:
     """Return a change with its interval in one line: `0.47× (0.45–0.49×)`."""
     if comparison.change is None:
         return comparison.reason or units.ABSENT
-    within = change_spread(comparison.metric, comparison.change)
-    point = change(comparison.metric, comparison.change.point)
-    return f"{point} ({within})" if within else point
+    described = info(comparison.metric)
+    return units.full_change(described.kind, described.unit, comparison.change)
 
 
 def changed(cell: Cell, comparison: Comparison | None) -> Cell:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harness import units
 from harness.measure.campaign import Result
 from harness.model import Validity
 from harness.stats import statistic
-from harness.units import human, points, times
 from harness.vocabulary import METRICS
 
 
@@ -19,7 +19,7 @@ def summary(result: Result) -> Mapping[str, Any]:
         return {"error": result.outcome.message}
     costs = {name: statistic(run, name)[0] for name, info in METRICS.items() if info.kind in ("cost", "share")}
     accuracies = {name: estimate.point for name, estimate in run.accuracy.items()}
-    changes = {c.metric: c.change.point for c in result.comparisons if c.change and c.metric.endswith("_ratio")}
+    changes = {c.metric: c.change.point for c in result.comparisons if c.change and METRICS[c.metric].kind == "ratio"}
     verdicts = {f"{c.metric}_verdict": c.verdict.value for c in result.comparisons}
     flat = {**costs, **accuracies, **changes, **verdicts, "validity": run.validity.value, "run": run.id}
     return {key: value for key, value in flat.items() if value is not None}
@@ -31,15 +31,17 @@ def headline(result: Result) -> str:
     if run is None:
         return f"{status}: {result.outcome.message}"
     latency, _, why = statistic(run, "latency_p50_s")
-    figures = [human(latency, "s") if latency is not None else why]
+    figures = [units.human(latency, "s") if latency is not None else why]
     for change in result.comparisons:
         if change.change is None:
             continue
+        info = METRICS[change.metric]
+        point = units.change(info.kind, info.unit, change.change.point)
         if change.metric == "latency_ratio":
-            span = f"{times(change.change.low)} to {times(change.change.high)}"
-            figures.append(f"{times(change.change.point)} the baseline ({span}), {change.verdict.value}")
+            within = units.change_interval(info.kind, info.unit, change.change)
+            figures.append(f"{point} the baseline{f' ({within})' if within else ''}, {change.verdict.value}")
         if change.metric == "sensitivity":
-            figures.append(f"sensitivity {points(change.change.point)}")
+            figures.append(f"sensitivity {point}")
     return f"{status}: {', '.join(figures)}" + (
         f" [{run.validity.value}]" if run.validity is not Validity.VALID else ""
     )

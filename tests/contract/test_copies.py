@@ -7,7 +7,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -124,7 +123,7 @@ def test_a_pushed_file_is_never_seen_unfinished(connection: Connection, fifty_me
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(watch)
         connection.push(fifty_megabytes, str(there))
-        time.sleep(0.05)
+        assert soon(lambda: sizes)
         done.set()
         watching.result()
     assert sizes == {50 * MEGABYTE}
@@ -154,9 +153,7 @@ def test_a_harness_killed_in_the_middle_of_a_push_leaves_no_half_file(
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"connected\n"
-        ends_at = time.monotonic() + 10
-        while not list(there.parent.glob("*.part")):
-            assert time.monotonic() < ends_at
+        assert soon(lambda: list(there.parent.glob("*.part")))
         process.kill()
         assert process.stdout.read() == b"", "it had finished before it was killed"
     assert not there.exists()

@@ -211,6 +211,7 @@ def test_sections_have_places_of_their_own() -> None:
     names = registry.names("page.sections")
     places = [plugin("page.sections", name).ORDER for name in names]
     assert len(set(places)) == len(places), "two sections want the same place, so their order would be chance"
+    assert all(plugin("page.sections", name).TEMPLATE.strip() for name in names)
 
 
 def test_importing_every_plugin_imports_nothing_heavy() -> None:

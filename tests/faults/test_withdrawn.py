@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,7 @@ from devices.virtual.openssh import Server
 from devices.virtual.phone import Phone
 from devices.virtual.waiting import soon
 from harness.errors import Refused
+from harness.store import Store
 from harness.transports import adb
 from tests import small_models as small
 from tests.faults.campaigns import Night
@@ -19,40 +22,45 @@ from tests.faults.campaigns import Night
 pytestmark = pytest.mark.usefixtures("no_jobs")
 
 
+def begun(lab: Path, *more: str) -> subprocess.Popen[str]:
+    """Start a quick campaign in a process of its own."""
+    command = [sys.executable, "-m", "pytest", "suites", "--device", "all", "--quick", "-p", "no:cacheprovider", *more]
+    return subprocess.Popen(command, cwd=lab, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
 def test_a_key_withdrawn_while_a_job_runs_is_told_at_once_and_the_job_is_ended_by_the_next_campaign(
     own_server: Server, device_workdir: Path, tmp_path: Path
 ) -> None:
-    suite = small.write_suite(tmp_path, "withdrawn", ("good", small.good))
+    small.write_suite(tmp_path, "withdrawn", ("good", small.good))
     own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
     allowed = own_server.folder / "authorized_keys"
     keys = allowed.read_text()
-    left: list[tuple[Path, psutil.Process]] = []
-
-    def when(text: str) -> None:
-        if text.startswith("cold pass 1") and not left:
-            (job,) = (file.parent for file in device_workdir.glob("jobs/*/pid"))
-            conductor = psutil.Process(int((job / "pid").read_text()))
-            conductor.suspend()  # it is still there when the next campaign comes
-            left.append((job, conductor))
-            allowed.write_text("")
-            own_server.signal_sessions(signal.SIGKILL)
-
-    night = Night(tmp_path)
-    told = str(night.measure([suite], when)["good"].error)
-    ((job, conductor),) = left
-    print(f"\n{told}")
+    with begun(tmp_path) as campaign:
+        assert soon(
+            lambda: [f for f in device_workdir.glob("jobs/*/events.jsonl") if "cold" in f.read_text()], within_s=90
+        )
+        (job,) = (file.parent for file in device_workdir.glob("jobs/*/pid"))
+        conductor = psutil.Process(int((job / "pid").read_text()))
+        conductor.suspend()  # it is still there when the next campaign comes
+        allowed.write_text("")
+        own_server.signal_sessions(signal.SIGKILL)
+        said, _ = campaign.communicate(timeout=300)
+    told = " ".join(said.replace("\nE   ", "").split())
+    assert campaign.returncode == 1
     assert f"lets {own_server.user} in with none of the keys tried" in told
     assert "Add one to its ~/.ssh/authorized_keys there (ssh-copy-id)" in told
     assert f"its job may still run there, in {job}: the next campaign ends it" in told
-    assert len([text for text in night.said if "connection lost" in text]) == 1, "it was tried again"
-    assert night.store.runs() == []
+    assert told.count("connection lost") == 1, "it was tried again"
     allowed.write_text(keys)
-    again = night.measure([suite], resume=True)
-    assert f"far: ending {job}, which an earlier campaign had to leave running" in night.said
-    assert again["good"].outcome.status == "passed"
+    with begun(tmp_path, "--resume") as again:
+        said, _ = again.communicate(timeout=300)
+    assert f"ending {job}, which an earlier campaign had to leave running" in said
+    assert "1 passed" in said
     assert not conductor.is_running()
-    assert [run.case.variant for run in night.store.runs()] == ["good"]
-    assert len(night.store.campaigns()) == 1
+    store = Store(f"sqlite:///{tmp_path}/reports/results.sqlite")
+    assert [run.case.variant for run in store.runs()] == ["good"]
+    assert len(store.campaigns()) == 1
+    store.close()
 
 
 def test_an_authorisation_withdrawn_while_a_phone_measures_is_told_at_once(asking_phone: Phone, tmp_path: Path) -> None:

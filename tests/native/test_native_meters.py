@@ -193,6 +193,6 @@ def test_the_check_of_a_native_device_is_the_table_of_one_with_python(
 
 def test_the_check_promises_no_energy_with_a_tool_that_has_no_pass_for_it(bench: Bench) -> None:
     device = dataclasses.replace(bench.handle.device, runner="benchmark_model", meter={"kind": "powercap"})
-    found = preflight._meter(DeviceHandle(device))
+    found = preflight.meter(DeviceHandle(device))
     assert (found.ok, found.says) == (False, "the benchmark_model runner has no energy pass")
     assert 'runner = "native"' in found.remedy

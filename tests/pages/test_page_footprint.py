@@ -1,4 +1,4 @@
-"""How the report tells of cold starts, memory and bounds of percentiles."""
+"""How the report shows cold starts, memory and bounds of percentiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.pages import stored_runs
 
 SHARE = "CLOCK_MONOTONIC on the device, 0 % of the model file in the page cache before"
 KEPT = "the system keeps 100 % of the model file in its page cache: its file system lies in memory"
-UNTOLD = "the device's kernel does not tell Pss (no such file)"
+UNKNOWN = "the device's kernel does not say Pss (no such file)"
 
 
 def report_with(*more: Measurement, cache: str) -> Report:
@@ -38,7 +38,7 @@ def text() -> str:
         Measurement("load_evicted_s", "s", np.array([0.0911]), method=SHARE),
         Measurement("first_inference_evicted_s", "s", np.array([0.0122]), method=SHARE),
         Measurement("peak_memory_bytes", "B", np.array([90e6]), method="VmHWM + VmSwap"),
-        Measurement("peak_pss_bytes", "B", absent_reason=UNTOLD),
+        Measurement("peak_pss_bytes", "B", absent_reason=UNKNOWN),
         cache="warm, evicted",
     )
     return html.unescape(" ".join(re.sub(r"<[^>]+>", " ", page.render(report).decode()).split()))
@@ -53,7 +53,7 @@ def test_starts_with_the_file_out_of_the_page_cache_stand_apart_from_warm_ones(t
 def test_memory_says_what_was_read_and_why_the_rest_is_absent(text: str) -> None:
     assert "ran it (VmHWM + VmSwap)" in text
     assert "growth is that of VmRSS" in text
-    assert UNTOLD in text
+    assert UNKNOWN in text
 
 
 def test_percentiles_stand_beside_the_bound_that_their_samples_give(text: str) -> None:

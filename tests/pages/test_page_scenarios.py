@@ -1,4 +1,4 @@
-"""What the report says of streams, batches and minutes of load, and of the way from image to answer."""
+"""What the report says of streams, batches and minutes of load, and of the path from image to answer."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_single_stream_needs_no_section_of_its_own() -> None:
     assert 'id="pipeline"' not in html
 
 
-def test_the_way_from_image_to_answer_is_shown_in_its_parts() -> None:
+def test_the_path_from_image_to_answer_is_shown_in_its_parts() -> None:
     def timed(run: Run, number: int) -> Mapping[str, Measurement]:
         del run
         rows = np.array([[2_000_000, 5_000_000 * (number + 1), 1_000_000]] * 30)

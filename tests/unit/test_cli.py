@@ -59,7 +59,7 @@ def folder(tmp_path: Path, edgeward: Command, monkeypatch: pytest.MonkeyPatch) -
     return place
 
 
-def told(result: Result) -> str:
+def message_of(result: Result) -> str:
     """Return the error of a command that must have failed as promised."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
@@ -143,7 +143,7 @@ def test_the_commented_lines_of_the_template_are_right_too(folder: Path) -> None
 
 def test_init_never_touches_what_is_there(tmp_path: Path, edgeward: Command, folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert "is a lab already, with mymodel.toml; name another folder" in told(edgeward("init", folder))
+    assert "is a lab already, with mymodel.toml; name another folder" in message_of(edgeward("init", folder))
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -153,7 +153,7 @@ def test_init_never_touches_what_is_there(tmp_path: Path, edgeward: Command, fol
     assert f"kept    {mine / 'README.md'}" in done.output
     assert (mine / "README.md").read_text() == "my own"
     (tmp_path / "file").write_text("")
-    assert "cannot be written" in told(edgeward("init", tmp_path / "file"))
+    assert "cannot be written" in message_of(edgeward("init", tmp_path / "file"))
 
 
 def test_schemas_are_printed_as_json(edgeward: Command) -> None:
@@ -194,15 +194,15 @@ def test_a_device_that_never_answers_holds_up_neither_the_others_nor_the_command
 
 
 @pytest.mark.usefixtures("folder")
-def test_errors_are_told_in_a_line_and_debug_shows_where(edgeward: Command, tmp_path: Path) -> None:
-    assert "no device 'locl'; did you mean 'local'?" in told(edgeward("check", "locl"))
-    assert "suites: no suite 'mymodl'; did you mean 'mymodel'?" in told(edgeward("build", "mymodl"))
-    assert "holds no devices/ and suites/; correct --lab" in told(edgeward("devices", "--lab", tmp_path))
-    assert "holds no devices/ and suites/" in told(edgeward("--lab", tmp_path, "devices"))
-    assert "no command 'device'; did you mean 'devices'?" in told(edgeward("device"))
-    assert "nothing has been measured in this lab; run `pytest" in told(edgeward("report"))
-    assert "Parquet is binary" in told(edgeward("export", "--format", "parquet"))
-    assert "cannot open the store" in told(edgeward("history", "mymodel", "--store", "nonsense"))
+def test_errors_are_shown_in_a_line_and_debug_shows_where(edgeward: Command, tmp_path: Path) -> None:
+    assert "no device 'locl'; did you mean 'local'?" in message_of(edgeward("check", "locl"))
+    assert "suites: no suite 'mymodl'; did you mean 'mymodel'?" in message_of(edgeward("build", "mymodl"))
+    assert "holds no devices/ and suites/; correct --lab" in message_of(edgeward("devices", "--lab", tmp_path))
+    assert "holds no devices/ and suites/" in message_of(edgeward("--lab", tmp_path, "devices"))
+    assert "no command 'device'; did you mean 'devices'?" in message_of(edgeward("device"))
+    assert "nothing has been measured in this lab; run `pytest" in message_of(edgeward("report"))
+    assert "Parquet is binary" in message_of(edgeward("export", "--format", "parquet"))
+    assert "cannot open the store" in message_of(edgeward("history", "mymodel", "--store", "nonsense"))
     assert isinstance(edgeward("check", "locl", "--debug").exception, LabError)
     assert isinstance(edgeward("--debug", "check", "locl").exception, LabError)
 
@@ -272,7 +272,7 @@ def test_history_lists_every_run_of_a_suite(measured: Store, edgeward: Command) 
     assert any("int8" in row and "5.0" in row and "90.0 %" in row for row in rows)
     (bad,) = [row for row in rows if "invalid" in row]
     assert " ms" not in bad, "the numbers of an invalid run are not numbers"
-    assert "no run of a suite 'mymodl'; did you mean 'mymodel'?" in told(edgeward("history", "mymodl"))
+    assert "no run of a suite 'mymodl'; did you mean 'mymodel'?" in message_of(edgeward("history", "mymodl"))
 
 
 def test_compare_puts_two_runs_side_by_side(measured: Store, edgeward: Command) -> None:
@@ -286,7 +286,7 @@ def test_compare_puts_two_runs_side_by_side(measured: Store, edgeward: Command) 
     again = edgeward("compare", "baseline", "tiny").output
     assert again.count("quick") == 1, "what is said of every change stands once"
     assert "every change: quick" in again
-    assert "no run has an id that begins with 'zz'" in told(edgeward("compare", "baseline", "zz"))
+    assert "no run has an id that begins with 'zz'" in message_of(edgeward("compare", "baseline", "zz"))
 
 
 @pytest.mark.usefixtures("measured")
@@ -297,8 +297,8 @@ def test_export_writes_a_file_or_standard_output(edgeward: Command, folder: Path
     assert len((folder / "out/runs.csv").read_text().splitlines()) == 3
     one = json.loads(edgeward("export", "--format", "json", "--campaign", "c-fi").output)
     assert one == printed
-    assert "no campaign has an id" in told(edgeward("export", "--format", "json", "--campaign", "x"))
-    assert "cannot be written" in told(edgeward("export", "--format", "csv", "--out", folder / "README.md/x.csv"))
+    assert "no campaign has an id" in message_of(edgeward("export", "--format", "json", "--campaign", "x"))
+    assert "cannot be written" in message_of(edgeward("export", "--format", "csv", "--out", folder / "README.md/x.csv"))
 
 
 @pytest.mark.usefixtures("measured")
@@ -313,7 +313,7 @@ def test_report_renders_again_without_a_device(edgeward: Command, folder: Path, 
 
 
 @pytest.mark.usefixtures("measured")
-def test_devices_tells_when_each_was_measured_last(edgeward: Command) -> None:
+def test_devices_says_when_each_was_measured_last(edgeward: Command) -> None:
     (row,) = [line for line in edgeward("devices").output.splitlines() if line.startswith("local")]
     assert "2026-11-21 20:00 UTC" in row
 

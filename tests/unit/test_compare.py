@@ -219,7 +219,7 @@ def test_a_ratio_is_judged_by_its_worse_end_and_says_by_how_much() -> None:
     comparison = Comparison("latency_ratio", "fp32", "int8", change, Verdict.REGRESSED)
     (found,) = room.judge(FASTER, [comparison], [Criterion("latency_ratio", "max", 1.0)])
     assert not found.passed
-    assert found.message == "latency_ratio: 1.31 (1.27 to 1.36) exceeds the maximum 1.00 by 0.36"
+    assert found.message == "latency_ratio: 1.31× (1.27–1.36×) exceeds the maximum 1.00× by 0.36"
     edge = replace(comparison, change=Estimate(0.98, 0.95, 1.01))
     assert not room.judge(FASTER, [edge], [Criterion("latency_ratio", "max", 1.0)])[0].passed
     assert judged(FASTER, "latency_ratio", "max", 1.0)[0]
@@ -228,7 +228,7 @@ def test_a_ratio_is_judged_by_its_worse_end_and_says_by_how_much() -> None:
 def test_a_tiny_excess_does_not_read_as_nothing() -> None:
     comparison = Comparison("latency_ratio", "fp32", "int8", Estimate(0.99, 0.98, 1.0012), Verdict.INCONCLUSIVE)
     (found,) = room.judge(FASTER, [comparison], [Criterion("latency_ratio", "max", 1.0)])
-    assert found.message.endswith("exceeds the maximum 1.00 by 0.0012")
+    assert found.message.endswith("exceeds the maximum 1.00× by 0.0012")
 
 
 def test_costs_are_judged_by_their_statistic() -> None:
@@ -281,7 +281,7 @@ def test_non_inferiority_is_judged_by_the_worse_end_of_the_paired_difference() -
     (found,) = room.judge(FASTER, [comparison], [Criterion("sensitivity", "non_inferior_by", 0.03)])
     assert not found.passed
     assert found.message == (
-        "sensitivity: −1.0 pp (−4.5 pp to +0.3 pp) may be worse than the baseline by 4.5 pp, "
+        "sensitivity: −1.0 pp (−4.5 to +0.3 pp) may be worse than the baseline by 4.5 pp, "
         "1.5 pp more than the 3.0 pp allowed"
     )
 

@@ -22,8 +22,8 @@ BASE_CASE = replace(BASELINE.case, id="suites/us.toml::fp32@pi5")
 INT8_CASE = replace(BASE_CASE, variant="int8", id="suites/us.toml::int8@pi5")
 
 
-def night(campaign: str, rows: slice, **facts: str) -> list[Run]:
-    """Return the baseline and a variant of one night; ids begin with the campaign's first letters."""
+def runs_of(campaign: str, rows: slice, **facts: str) -> list[Run]:
+    """Return the baseline and a variant of one campaign; ids begin with the campaign's first letters."""
     fingerprint = {**BASELINE.fingerprint, **facts}
     base = replace(measured(BASELINE, latency(NOISE[rows, 2])), case=BASE_CASE)
     int8 = replace(a_run("int8", NOISE[rows, 3] / 2), case=INT8_CASE)
@@ -38,10 +38,10 @@ def night(campaign: str, rows: slice, **facts: str) -> list[Run]:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Two nights of one suite, the second under another kernel, and a night of another suite."""
+    """Two campaigns of one suite, the second under another kernel, and a campaign of another suite."""
     made = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    nights = {"aa11": night("aa11", slice(0, 72)), "aa22": night("aa22", slice(72, 144), kernel="6.1.0-18")}
-    for name, runs in nights.items():
+    campaigns = {"aa11": runs_of("aa11", slice(0, 72)), "aa22": runs_of("aa22", slice(72, 144), kernel="6.1.0-18")}
+    for name, runs in campaigns.items():
         made.add_campaign(Campaign(name, runs[0].started_at, "pytest suites --device pi5", {"us": dict(SUITE)}))
         for run in runs:
             made.add_case(name, run, ())
@@ -70,16 +70,16 @@ def test_two_campaigns_are_compared_case_by_case_why_before_by_how_much(compare:
     )
     assert why < base < int8
     assert shown.count("Kernel changed") == 1, "what changed for all cases is said once"
-    relative = [line for line in lines if line.startswith("Latency, median, against each night's own baseline")]
+    relative = [line for line in lines if line.startswith("Latency, median, against each campaign's own baseline")]
     assert len(relative) == 1, "the baseline has none to be held against"
     assert "0.5" in relative[0]
-    assert lines[-1].startswith("Where both nights measured the same baseline")
+    assert lines[-1].startswith("Where both campaigns measured the same baseline")
 
 
 def test_two_runs_of_two_nights_find_their_baselines(compare: Command) -> None:
     code, shown = compare("caa11", "caa22")
     assert code == 0, shown
-    assert "against each night's own baseline" in shown
+    assert "against each campaign's own baseline" in shown
     assert "Kernel changed" in shown
 
 
@@ -97,7 +97,7 @@ def test_programs_read_the_same_as_json(compare: Command) -> None:
     assert [case["after"]["case"] for case in cases] == ["suites/us.toml::fp32@pi5", "suites/us.toml::int8@pi5"]
     assert cases[1]["causes"][0] == {"topic": "kernel", "sentence": "Kernel changed: 6.6 -> 6.1.0-18."}
     changes = {change["title"]: change for change in cases[1]["changes"]}
-    change = changes["Latency, median, against each night's own baseline"]
+    change = changes["Latency, median, against each campaign's own baseline"]
     assert change["metric"] == "latency_p50_s"
     assert change["change"]["low"] < 1 < change["change"]["high"]
     assert changes["Energy per inference"]["change"] is None

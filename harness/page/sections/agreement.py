@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import numpy as np
-
 from harness import units
 from harness.model import Run
 from harness.page import wording
@@ -34,6 +32,23 @@ TEMPLATE = """\
 DIFFERENCE: Final = "reference_difference"
 MEAN: Final = "reference_mean_difference"
 LABELS: Final = "reference_agreement"
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("agreement", "Agreement with the host") }}
+<p class="lead">Every file also ran on the machine that measured, with the same runtime and the same images. What differs is the device's doing: its processor's kernels, its accelerator, its memory.</p>
+{% for place in places %}
+{% call parts.place(place.group) %}
+<div class="scroll" tabindex="0" role="region" aria-label="Agreement with the host{% if several %}, {{ place.group.title }}{% endif %}">
+<table><caption><span>Outputs on the device against the host's</span></caption>
+<thead><tr><th scope="col">Variant</th><th scope="col">Same label</th><th scope="col">Largest difference</th><th scope="col">of the outputs' spread</th><th scope="col">Mean difference</th><th scope="col" class="text">Computes with</th><th scope="col" class="text">Reference</th></tr></thead>
+<tbody>{% for row in place.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th>
+{% if row.absent %}<td class="text" colspan="6">{{ row.absent }}</td>
+{% else %}<td><div class="cell"><span class="value">{{ row.labels }}</span><span class="interval">{{ row.labels_within }}</span>{% if row.differ %}<span class="interval">{{ row.differ }}</span>{% endif %}{% if row.doubtful %}<span class="judged">{{ parts.badge("degraded", "beyond rounding") }}</span>{% endif %}</div></td><td>{{ row.largest }}</td><td>{{ row.share }}</td><td>{{ row.mean }}</td><td class="text">{{ row.kind }}</td><td class="text">{{ row.runtime }}</td>
+{% endif %}</tr>{% endfor %}</tbody></table></div>
+{% if place.same_machine %}<p class="note">The device is the host itself: the reference checks the path of the data, not the device.</p>{% endif %}
+{% endcall %}
+{% endfor %}
+"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -59,13 +74,20 @@ def _row(entry: Entry, run: Run) -> Mapping[str, Any]:
         "labels": wording.value(LABELS, labels.point if labels else None),
         "labels_within": wording.spread(LABELS, labels),
         "differ": _differ(facts),
-        "largest": _small(float(found.values.max())),
-        "mean": _small(float(run.measurements[MEAN].values.mean())) if MEAN in run.measurements else units.ABSENT,
-        "share": f"{_small(100 * float(found.values.max()) / spread)} %" if spread else units.ABSENT,
+        "largest": units.two_digits(float(found.values.max())),
+        "mean": units.two_digits(float(run.measurements[MEAN].values.mean()))
+        if MEAN in run.measurements
+        else units.ABSENT,
+        "share": f"{units.two_digits(100 * float(found.values.max()) / spread)} %" if spread else units.ABSENT,
         "runtime": str(facts.get("runtime", "")),
         "kind": "integers" if facts.get("quantised") else "floats",
         "doubtful": bool(facts.get("doubtful")),
     }
+
+
+def _mean(run: Run) -> str:
+    found = run.measurements.get(MEAN)
+    return units.ABSENT if found is None else units.two_digits(float(found.values.mean()))
 
 
 def _differ(facts: Mapping[str, Any]) -> str:
@@ -73,10 +95,3 @@ def _differ(facts: Mapping[str, Any]) -> str:
     if not count:
         return ""
     return f"{count} of {units.count(int(facts['samples']))} differ" + (f", {ties} by a tie" if ties else "")
-
-
-def _small(value: float) -> str:
-    """Return a difference as people read it: exactly nothing, or two digits, with an exponent where it is tiny."""
-    if not np.isfinite(value):
-        return "no number"
-    return "0" if value == 0 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -12,6 +12,16 @@ from harness.page.report import Group, Report
 
 ORDER = 100
 TITLE = "Conditions"
+#: When a reading was taken, which says nothing of the device.
+CLOCKS: Final = frozenset({"wall_s", "at_s"})
+#: Notes that programs read; people find what they say in words beside them.
+INTERNAL: Final = frozenset({"place", "marked_rounds", "job_spent_s", "reference"})
+TITLES: Final[Mapping[str, str]] = {
+    "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
+    "accelerator_wanted": "Accelerator asked for", "nodes": "Nodes of the model as it ran",
+    "nodes_fell_back": "Nodes that fell back to the processor", "free_bytes": "Disk free",
+    "data_sha256": "Data, SHA-256", "suite_sha256": "Suite, SHA-256",
+}  # fmt: skip
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("conditions", "Conditions and fingerprint") }}
@@ -35,20 +45,6 @@ TEMPLATE = """\
 {% endcall %}
 {% endfor %}
 """
-#: The unit stands in a fact's name.
-UNITS: Final[Mapping[str, str]] = {
-    "_s": "s", "_bytes": "B", "_hz": "Hz", "_c": "°C", "_j": "J", "_w": "W", "_ratio": "%", "_share": "%"
-}  # fmt: skip
-#: When a reading was taken, which says nothing of the device.
-CLOCKS: Final = frozenset({"wall_s", "at_s"})
-#: Notes that programs read; people find what they say in words beside them.
-INTERNAL: Final = frozenset({"place", "marked_rounds", "job_spent_s", "reference"})
-TITLES: Final[Mapping[str, str]] = {
-    "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
-    "accelerator_wanted": "Accelerator asked for", "nodes": "Nodes of the model as it ran",
-    "nodes_fell_back": "Nodes that fell back to the processor", "free_bytes": "Disk free",
-    "data_sha256": "Data, SHA-256", "suite_sha256": "Suite, SHA-256",
-}  # fmt: skip
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -72,7 +68,7 @@ def shown(key: str, value: Any) -> str:
         return units.ABSENT
     if isinstance(value, bool):
         return "yes" if value else "no"
-    unit = _unit(key)[1]
+    unit = units.named_unit(key)[1]
     if isinstance(value, float) or (unit and isinstance(value, int)):
         return units.human(float(value), unit)
     if isinstance(value, list | tuple):
@@ -82,13 +78,8 @@ def shown(key: str, value: Any) -> str:
     return str(value)
 
 
-def _unit(key: str) -> tuple[str, str]:
-    """Return the suffix of a fact's name that is its unit, and that unit."""
-    return next(((suffix, unit) for suffix, unit in UNITS.items() if key.endswith(suffix)), ("", ""))
-
-
 def _title(key: str) -> str:
-    text = TITLES.get(key) or key.removesuffix(_unit(key)[0]).replace("_", " ").replace(".", ", ")
+    text = TITLES.get(key) or key.removesuffix(units.named_unit(key)[0]).replace("_", " ").replace(".", ", ")
     return text[:1].upper() + text[1:]
 
 

@@ -95,11 +95,11 @@ def _meter(run: Run) -> str:
     if not facts:
         return ""
     step = units.human(facts["resolution"], "J" if facts["quantity"] == "joules" else "W")
-    told = f"{facts['meter']}, steps of {step}, a new reading every {units.human(facts['update_s'], 's')}"
+    text = f"{facts['meter']}, steps of {step}, a new reading every {units.human(facts['update_s'], 's')}"
     if facts["clock_s"]:
         apart = units.human(facts["clock_s"], "s")
-        told += f", read by the host, which knows the device's clock to ±{apart}"
-    return f"{told}; {facts['untested']}" if "untested" in facts else told
+        text += f", read by the host, which knows the device's clock to ±{apart}"
+    return f"{text}; {facts['untested']}" if "untested" in facts else text
 
 
 def _chart(entries: list[Entry], group: Group) -> Any:

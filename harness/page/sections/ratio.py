@@ -46,7 +46,7 @@ def _said(compared: Sequence[Entry]) -> Mapping[str, Any]:
     found = [(entry.variant, entry.comparisons["latency_ratio"]) for entry in compared]
     drawn = [(name, one, one.change) for name, one in found if wording.bounded(one.change)]
     return {
-        "without": [(name, one.reason or wording.UNBOUNDED) for name, one in found if not wording.bounded(one.change)],
+        "without": [(name, one.reason or units.UNBOUNDED) for name, one in found if not wording.bounded(one.change)],
         "remarks": [(name, wording.remark(one)) for name, one, _ in drawn if wording.remark(one)],
         "methods": list(dict.fromkeys(change.method for _, _, change in drawn if change.method)),
     }
@@ -70,7 +70,7 @@ def _row(entry: Entry) -> charts.Row | None:
 
 def _chart(rows: list[charts.Row], group: Group, margin: float | None) -> Any:
     draw = charts.intervals(
-        rows, title="latency relative to the baseline (logarithmic, left is faster)", reference=1.0, log=True,
+        rows, title="latency relative to the baseline", aside="logarithmic, left is faster", reference=1.0, log=True,
         band=None if margin is None else (1 - margin, 1 + margin),
     )  # fmt: skip
     return charts.figure(draw, alt=f"Latency ratios, {group.title}. " + ". ".join(str(row["hover"]) for row in rows))

@@ -1,4 +1,4 @@
-"""What a scenario alone tells: frames dropped and late, images a second, speed kept over minutes."""
+"""What only one scenario has: frames dropped and late, images a second, speed kept over minutes."""
 
 from __future__ import annotations
 
@@ -49,17 +49,51 @@ TEMPLATE = """\
 {% endfor %}
 """
 SHARES: Final = ("dropped_ratio", "deadline_miss_ratio")
+TEMPLATE = """\
+{% import "parts.html" as parts with context %}
+{{ parts.heading("scenario", "Scenario") }}
+{% for one in figures %}
+{% call parts.place(one.group) %}
+{% if one.kind == "stream" %}
+<p class="lead">Frames arrived at {{ "%g"|format(one.load.frame_rate_hz) }} Hz, whatever the model was busy with. Latency counts from a frame's arrival. A frame that still waited when the next one came was dropped; an answered frame that took longer than one frame period missed its deadline.</p>
+<figure class="pair">{% for chart in one.charts %}<div>{{ chart }}</div>{% endfor %}
+<figcaption>Dropped: of all frames that arrived. Missed: of those that were answered.</figcaption></figure>
+<div class="scroll" tabindex="0" role="region" aria-label="Frames{% if several %}, {{ one.group.title }}{% endif %}">
+<table><caption><span>What became of the frames, with the difference to the baseline in percentage points</span></caption>
+<thead><tr><th scope="col">Variant</th><th scope="col">Frames</th><th scope="col">Dropped</th><th scope="col">Deadline missed</th><th scope="col">p50 from arrival</th><th scope="col">p90</th><th scope="col">p99</th><th scope="col">Inference alone</th><th scope="col">Timer late by</th></tr></thead>
+<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.count }}</td>{% for cell in row.cells %}<td><div class="cell">{{ parts.cell(cell, one.notes) }}</div></td>{% endfor %}{% for text in row.texts %}<td>{{ text }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
+{{ parts.notes(one.notes) }}
+{% elif one.kind == "offline" %}
+<p class="lead">{% if one.batch > 1 %}{{ one.batch }} images at once, as fast as they go; latencies on this page are times per image.{% else %}One image after the other, as fast as they go.{% endif %}</p>
+<figure>{{ one.chart }}<figcaption>Throughput, median of the launches.</figcaption></figure>
+<div class="scroll" tabindex="0" role="region" aria-label="Throughput{% if several %}, {{ one.group.title }}{% endif %}">
+<table><caption><span>Images a second</span></caption>
+<thead><tr><th scope="col">Variant</th><th scope="col">Throughput</th><th scope="col">Relative to the baseline</th></tr></thead>
+<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.rate }}</td><td>{{ row.change }}{% if row.verdict %} {{ parts.badge(row.verdict) }}{% endif %}</td></tr>{% endfor %}</tbody></table></div>
+{% else %}
+<p class="lead">Each model was under load without a pause for {{ "%g"|format(one.load.max_duration_s * (0.1 if report.quick else 1)) }} s, one after the other, because heat is the question. Ratios therefore carry what changed between one's minutes and the other's.</p>
+{% for chart in one.charts %}
+<figure>{{ chart }}<figcaption>{% if loop.first %}Median latency of each window; a dashed line marks when a model's latency first passed 1.05 of its best for good.{% else %}Hottest zone at the beginning of each window.{% endif %}</figcaption></figure>
+{% endfor %}
+<div class="scroll" tabindex="0" role="region" aria-label="Sustained load{% if several %}, {{ one.group.title }}{% endif %}">
+<table><caption><span>Speed under sustained load</span></caption>
+<thead><tr><th scope="col">Variant</th><th scope="col">Time to throttle</th><th scope="col">Sustained over peak speed</th><th scope="col">Temperature</th><th scope="col" class="text">Order</th></tr></thead>
+<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th>{% for text in row.texts %}<td>{{ text }}</td>{% endfor %}<td class="text">{{ row.mode }}</td></tr>{% endfor %}</tbody></table></div>
+{% endif %}
+{% endcall %}
+{% endfor %}
+"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
-    """Return figures and a table for each group whose scenario has more to tell than latencies."""
+    """Return figures and a table for each group whose scenario gives more than latencies."""
     figures = []
     for group in report.groups():
         load = group.settings.get("load", {})
-        told = {"stream": _stream, "offline": _offline, "sustained": _sustained}.get(str(load.get("scenario", "")))
+        drawn_as = {"stream": _stream, "offline": _offline, "sustained": _sustained}.get(str(load.get("scenario", "")))
         entries = [entry for entry in group.measured if entry.run and wording.cost(entry.run, "latency_p50_s")]
-        if told is not None and entries:
-            figures.append({"group": group, "kind": load["scenario"], "load": load, **told(entries, group, load)})
+        if drawn_as is not None and entries:
+            figures.append({"group": group, "kind": load["scenario"], "load": load, **drawn_as(entries, group, load)})
     return {"figures": figures} if figures else None
 
 
@@ -122,7 +156,7 @@ def _offline(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Map
             continue
         found = entry.comparisons.get("latency_ratio")
         more = _inverse(found.change) if found and wording.bounded(found.change) else None
-        change = f"{units.times(more.point)} ({units.times_span(more.low, more.high)})" if more else ""
+        change = units.full_change("ratio", "", more) if more else ""
         text = f"{units.significant(rate)}/s"
         rows.append({"entry": entry, "rate": text, "change": change, "verdict": str(found.verdict) if found else ""})
         row = {"variant": entry.variant, "value": rate, "state": _state(entry, "latency_ratio"), "text": text}

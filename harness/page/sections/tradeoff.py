@@ -61,7 +61,9 @@ def _row(entry: Entry, metric: str) -> charts.Row | None:
 
 def _chart(rows: list[charts.Row], metric: str, group: Group) -> Any:
     name = wording.title(metric)
-    draw = plots.tradeoff(rows, x_title="latency relative to the baseline (left is faster)", y_title=f"{name}, %")
+    draw = plots.tradeoff(
+        rows, x_title="latency relative to the baseline", x_aside="left is faster", y_title=f"{name}, %"
+    )
     return charts.figure(
         draw, alt=f"{name} against latency, {group.title}. " + ". ".join(str(r["hover"]) for r in rows)
     )

@@ -1,4 +1,4 @@
-"""Two nights of one case: why they differ before by how much, and intervals made of launches."""
+"""Two campaigns of one case: why they differ before by how much, and intervals made of launches."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 
 from harness import compare as room
 from harness import stats
-from harness.compare.nights import apart, relative
+from harness.compare.campaigns import apart, relative
 from harness.model import Conditions, Measurement, Reason, Run, Validity, Verdict
 from tests.made_runs import BASELINE, LABELS, LOGITS, NOISE, SUITE, a_run, latency, measured
 
 BEFORE = a_run("int8", NOISE[:72, 3] / 2, fingerprint={**BASELINE.fingerprint, "data_sha256": "d" * 64})
 AFTER = replace(BEFORE, id="later", campaign="c2")
-LATENCY, RELATIVE = "Latency, median", "Latency, median, against each night's own baseline"
+LATENCY, RELATIVE = "Latency, median", "Latency, median, against each campaign's own baseline"
 
 
-def held(before: Run, after: Run, *baselines: Run) -> room.Nights:
+def held(before: Run, after: Run, *baselines: Run) -> room.CampaignChange:
     pair = (baselines[0], baselines[1]) if baselines else (None, None)
-    return room.nights(before, after, SUITE, pair)
+    return room.across_campaigns(before, after, SUITE, pair)
 
 
 def changed(before: Run, after: Run, *baselines: Run) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def test_two_nights_alike_have_no_cause() -> None:
     [
         ({"kernel": "6.1.0-18"}, "Kernel changed: 6.6 -> 6.1.0-18."),
         ({"governor": "powersave"}, "Governor changed: performance -> powersave."),
-        ({"microcode": "0x2b"}, "Microcode is known of the second night only: 0x2b."),
+        ({"microcode": "0x2b"}, "Microcode is known of the second campaign only: 0x2b."),
         ({"memory_bytes": 4_000_000_000}, "Memory changed: 8.00 GB -> 4.00 GB."),
         ({"data_sha256": "e" * 64}, "The test images are others: dddddddddddd -> eeeeeeeeeeee."),
     ],
@@ -73,17 +73,17 @@ def test_what_can_matter_most_comes_first() -> None:
     )
     topics = [cause.topic for cause in held(early, late).causes]
     assert topics == ["model", "runtime", "kernel", "speed", "validity", "temperature", "load", "numpy"]
-    assert "Numpy is known of the second night only: 2.3." in sentences(early, late)
-    told = sentences(early, late)
-    assert "The device started warmer: 41 °C -> 61 °C." in told
-    assert "The processor ran slower while cool: the sentinel took 1.12× (5.00 ms -> 5.60 ms)." in told
-    assert "More other work ran at the start: load average 0.1 -> 2.5." in told
+    assert "Numpy is known of the second campaign only: 2.3." in sentences(early, late)
+    found = sentences(early, late)
+    assert "The device started warmer: 41.0 °C -> 61.0 °C." in found
+    assert "The processor ran slower while cool: the sentinel took 1.12× (5.00 ms -> 5.60 ms)." in found
+    assert "More other work ran at the start: load average 0.100 -> 2.50." in found
 
 
 def test_conditions_during_the_run_are_looked_at_too() -> None:
     traces = [Conditions(during=({"at_s": 0.0, "temperature_c": heat},)) for heat in (60.0, 83.0)]
-    told = sentences(replace(BEFORE, conditions=traces[0]), replace(AFTER, conditions=traces[1]))
-    assert told == ["The device got warmer: 60 °C -> 83 °C."]
+    found = sentences(replace(BEFORE, conditions=traces[0]), replace(AFTER, conditions=traces[1]))
+    assert found == ["The device got warmer: 60.0 °C -> 83.0 °C."]
 
 
 def test_a_battery_that_charges_and_a_smaller_free_memory_are_said() -> None:
@@ -91,10 +91,10 @@ def test_a_battery_that_charges_and_a_smaller_free_memory_are_said() -> None:
         Conditions(before={"charging": False, "battery_ratio": 0.9, "available_bytes": 4e9, "frequency_hz": 2.4e9}),
         Conditions(before={"charging": True, "battery_ratio": 0.4, "available_bytes": 1e9, "frequency_hz": 1.5e9}),
     ]
-    told = sentences(replace(BEFORE, conditions=states[0]), replace(AFTER, conditions=states[1]))
-    assert [text.partition(":")[0] for text in told] == [
+    found = sentences(replace(BEFORE, conditions=states[0]), replace(AFTER, conditions=states[1]))
+    assert [text.partition(":")[0] for text in found] == [
         "Its slowest core stood at another frequency at the start",
-        "Its battery was charging in the second night only.",
+        "Its battery was charging in the second campaign only.",
         "Its battery stood at 90.0 % -> 40.0 %.",
         "Its free memory was another",
     ]
@@ -110,8 +110,8 @@ def test_a_machine_that_became_slower_cancels_against_each_nights_own_baseline()
     assert found[RELATIVE].change.low < 1 < found[RELATIVE].change.high
     assert (found[RELATIVE].before, found[RELATIVE].after) == (pytest.approx(0.5, rel=0.1),) * 2
     assert "cancels the machine's speed" in found[RELATIVE].how
-    (told,) = [text for text in sentences(BEFORE, after, *baselines) if text.startswith("The baseline")]
-    assert "the same file both times, took 1." in told
+    (said,) = [text for text in sentences(BEFORE, after, *baselines) if text.startswith("The baseline")]
+    assert "the same file both times, took 1." in said
 
 
 def test_a_variant_that_became_slower_shows_against_its_baseline() -> None:
@@ -128,7 +128,7 @@ def test_another_baseline_file_is_no_common_ground() -> None:
 def test_times_of_two_nights_are_never_called_equivalent_as_measured() -> None:
     found = changed(BEFORE, AFTER)
     assert found[LATENCY].verdict is Verdict.INCONCLUSIVE
-    assert "drift between the nights is not in the interval" in found[LATENCY].how
+    assert "drift between the campaigns is not in the interval" in found[LATENCY].how
     assert found["Peak memory"].verdict is Verdict.EQUIVALENT
 
 
@@ -166,10 +166,10 @@ def test_one_launch_a_night_gives_no_interval() -> None:
     once = [measured(run, replace(run.measurements["latency_s"], rounds=rows)) for run in (BEFORE, AFTER)]
     found = changed(*once)[LATENCY]
     assert (found.change, found.verdict) == (None, Verdict.INCONCLUSIVE)
-    assert found.how == "an interval needs at least two launches in each night"
+    assert found.how == "an interval needs at least two launches in each campaign"
 
 
-def night(rng: np.random.Generator, machine: float, variant: float) -> tuple[Measurement, Measurement]:
+def measured_once(rng: np.random.Generator, machine: float, variant: float) -> tuple[Measurement, Measurement]:
     """Return a variant and its baseline: 6 launches of 6 rounds of 8, whose levels vary together and by themselves."""
     launches = np.repeat(np.exp(rng.normal(0, 0.03, 6)), 6)
     own = [np.repeat(np.exp(rng.normal(0, 0.02, 6)), 6) for _ in range(2)]
@@ -184,8 +184,8 @@ def test_intervals_of_launches_hold_where_intervals_of_inferences_do_not(capsys:
     rng, trials = np.random.default_rng(4), 400
     held_ = {"launches": 0, "ratio of ratios": 0, "single inferences": 0}
     for _ in range(trials):
-        first, second = night(rng, 1.0, 0.5), night(rng, 1.0, 0.5)
-        slowed = night(rng, 1.3, 0.5)
+        first, second = measured_once(rng, 1.0, 0.5), measured_once(rng, 1.0, 0.5)
+        slowed = measured_once(rng, 1.3, 0.5)
         found = {
             "launches": apart(first[0], second[0], 0.5),
             "ratio of ratios": relative(first, slowed, 0.5),

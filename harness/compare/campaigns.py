@@ -1,8 +1,8 @@
-"""One case measured in two nights: what changed in between, then by how much each metric did.
+"""One case measured in two campaigns: what changed in between, then by how much each metric did.
 
-Two nights did not take turns, so their launches are independent samples (Welch, or ranks where tails are heavy), never
-their single inferences. Where both nights measured the same baseline file, the variant is also held against it within
-each night, launch by launch: the ratio of those ratios cancels the machine's speed, and is what latency is judged by.
+Two campaigns did not take turns, so their launches are independent samples (Welch, or ranks where tails are heavy),
+never their single inferences. Where both measured the same baseline file, the variant is also compared with it within
+each campaign, launch by launch: the ratio of those ratios cancels the machine's speed, and latency is judged by it.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _REPEATED: Final = {
 }  # fmt: skip
 #: Latencies: the cost, and its quantile within a launch.
 _LATENCIES: Final = {"latency_p50_s": 0.5, "latency_p90_s": 0.9}
-#: Times drift from night to night by more than readings within a night show.
+#: Times drift from campaign to campaign by more than readings within a campaign show.
 _DRIFTING: Final = frozenset({"latency_p50_s", "latency_p90_s", "load_s", "first_inference_s", "energy_j"})
 _ROLES: Final = ("first", "second")
-_NIGHTS = "drift between the nights is not in the interval"
+_BETWEEN = "drift between the campaigns is not in the interval"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One metric in both nights: the numbers (SI, None if absent), the change, what it means, and how it was found.
+    """One metric in both campaigns: the numbers (SI, None if absent), the change, what it means, how it was found.
 
-    `relative` says that the numbers are ratios to each night's own baseline.
+    `relative` says that the numbers are ratios to each campaign's own baseline.
     """
 
     metric: str
@@ -57,7 +57,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Nights:
+class CampaignChange:
     """Two runs of one case: why they may differ, and by how much they do."""
 
     before: Run
@@ -66,7 +66,9 @@ class Nights:
     changes: tuple[Change, ...]
 
 
-def nights(before: Run, after: Run, suite: Mapping[str, Any], baselines: tuple[Run | None, Run | None]) -> Nights:
+def across_campaigns(
+    before: Run, after: Run, suite: Mapping[str, Any], baselines: tuple[Run | None, Run | None]
+) -> CampaignChange:
     """Return what changed between two runs that did not take turns.
 
     Args:
@@ -81,7 +83,7 @@ def nights(before: Run, after: Run, suite: Mapping[str, Any], baselines: tuple[R
     found += _accuracies(before, after, suite)
     if refusal:
         found = [replace(one, change=None, verdict=Verdict.INCOMPARABLE, how=refusal) for one in found]
-    return Nights(before, after, why, tuple(found))
+    return CampaignChange(before, after, why, tuple(found))
 
 
 def _refusal(before: Run, after: Run) -> str:
@@ -106,32 +108,32 @@ def _latencies(
             continue
         latencies = [(run.measurements["latency_s"], base.measurements["latency_s"]) for run, base in pairs]
         ratio = relative(latencies[0], latencies[1], q)
-        title += ", against each night's own baseline"
+        title += ", against each campaign's own baseline"
         found = _judged(metric, title, before, after, ratio, limit, _too_few(ratio), drifts=False)
         own = [_share(run, base, metric) for run, base in pairs]
         yield replace(found, before=own[0], after=own[1], relative=True)
 
 
 def apart(before: Measurement, after: Measurement, q: float) -> Estimate | None:
-    """Return the ratio of a quantile, after over before, the launches of each night being independent samples.
+    """Return the ratio of a quantile, after over before, the launches of each campaign being independent samples.
 
     Args:
-        before: latencies of the earlier run.
-        after: latencies of the later run.
-        q: the quantile of a launch.
+        before: latencies of the earlier campaign.
+        after: latencies of the later campaign.
+        q: the quantile of a launch that stands for it.
     """
     change = stats.mean_ratio(levels(before, q), levels(after, q))
-    return change and replace(change, method=f"each night's launches apart: {change.method}")
+    return change and replace(change, method=f"each campaign's launches apart: {change.method}")
 
 
 def relative(
     before: tuple[Measurement, Measurement], after: tuple[Measurement, Measurement], q: float
 ) -> Estimate | None:
-    """Return the ratio of ratios: each night's launches against its own baseline's launches of the same number.
+    """Return the ratio of ratios: each campaign's launches against its own baseline's launches of the same number.
 
     Args:
-        before: latencies of the run and of its baseline, of the earlier night.
-        after: the same of the later night.
+        before: latencies of the run and of its baseline, of the earlier campaign.
+        after: the same of the later campaign.
         q: the quantile of a launch that stands for it.
     """
     change = stats.mean_ratio(ratio_of_launches(*before, q), ratio_of_launches(*after, q))
@@ -140,7 +142,7 @@ def relative(
 
 
 def _with_baselines(before: Run, after: Run, baselines: tuple[Run | None, Run | None]) -> list[tuple[Run, Run]]:
-    """Return each night's (run, baseline) where both measured the same file as baseline, in turns with another one."""
+    """Return each campaign's (run, baseline) where both measured one baseline file in turns with another file."""
     first, second = baselines
     if first is None or second is None or before.id == first.id or after.id == second.id:
         return []
@@ -172,7 +174,7 @@ def _accuracies(before: Run, after: Run, suite: Mapping[str, Any]) -> Iterator[C
             continue
         if None not in digests and digests[0] != digests[1]:
             numbers = [statistic(run, metric)[0] for run in (before, after)]
-            why = "the two nights judged other images"
+            why = "the two campaigns judged other images"
             yield Change(metric, info.title, numbers[0], numbers[1], None, Verdict.INCOMPARABLE, why)
             continue
         change, reasons = accuracy_change(info, before, after, suite)
@@ -196,7 +198,7 @@ def _lacking(before: Run, after: Run, metric: str) -> str:
 
 
 def _too_few(change: Estimate | None) -> str:
-    return "" if change else "an interval needs at least two launches in each night"
+    return "" if change else "an interval needs at least two launches in each campaign"
 
 
 def _judged(
@@ -211,5 +213,5 @@ def _judged(
     if change is not None and drifts and metric in _DRIFTING:
         # An interval that leaves out a source of variance may show a difference, never sameness.
         found = Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found
-        how.append(_NIGHTS)
+        how.append(_BETWEEN)
     return Change(metric, title, numbers[0], numbers[1], change, found, "; ".join(filter(None, [*how, remark])))
