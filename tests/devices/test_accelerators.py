@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from harness.model import Outcome, Run, Validity, Verdict
 from harness.page.publish import publish
 from harness.store import Store
 from tests import labs
+from tests.devices.job_bench import PLAN
 from tests.faults.campaigns import Night
 
 pytestmark = pytest.mark.usefixtures("no_jobs")
@@ -178,9 +180,10 @@ def test_a_worker_that_loses_the_accelerator_it_had_is_put_out(tmp_path: Path) -
     job = tmp_path / "job"
     job.mkdir()
     np.save(job / "images.npy", np.zeros((2, 64, 64, 1), np.uint8))
-    model = {"path": str(labs.MODELS / "resnet18.onnx"), "runtime": "onnxruntime", "runtime_path": site()}
+    model = {"id": "m", "path": str(labs.MODELS / "resnet18.onnx"), "runtime": "onnxruntime", "runtime_path": site()}
     spec = {"path": str(job / "images.npy"), "layout": "NCHW", "scale": 1.0, "mean": [0.0], "std": [1.0]}
-    what = {"models": [model], "threads": 1, "accelerator": "CUDAExecutionProvider", "input": spec}
+    what: dict[str, Any] = {"schema": 1, "seed": 1, "models": [model], "threads": 1, "input": spec, "meter": None}
+    what |= {"accelerator": "CUDAExecutionProvider", "plan": {**PLAN, "hold": "auto"}}
     (job / "job.json").write_text(json.dumps(what))
     process = Process(job, 0, 60.0, "CUDAExecutionProvider")
     try:

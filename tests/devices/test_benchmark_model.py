@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from harness.errors import LabError, MissingTool, Unsupported
 from harness.lab.devices import read_device
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Address, Device, Run, Validity
+from harness.page.publish import publish
 from harness.runners import benchmark_model
 from harness.store import Store
 from tests import small_models as small
@@ -74,11 +76,26 @@ def suite_of(folder: Path, *variants: str) -> Path:
     return suite
 
 
-def test_the_tool_is_driven_and_what_it_tells_becomes_a_run(tool: Path, tmp_path: Path, device_workdir: Path) -> None:
-    write_device(tmp_path, tool, workdir=device_workdir)
-    results, store = measured(tmp_path, suite_of(tmp_path, "int8"))
-    assert [(status, message) for status, message, _ in results] == [("passed", "")] * 2
-    for _, _, run in results:
+@dataclass(frozen=True)
+class Measured:
+    """One campaign with the tool, which several tests look at."""
+
+    folder: Path
+    results: list[tuple[str, str, Run | None]]
+    store: Store
+
+
+@pytest.fixture(scope="module")
+def both(tool: Path, device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Measured:
+    """Measure the float model and its int8 variant by the tool."""
+    folder = tmp_path_factory.mktemp("vendor")
+    write_device(folder, tool, workdir=device_workdir)
+    return Measured(folder, *measured(folder, suite_of(folder, "int8")))
+
+
+def test_the_tool_is_driven_and_what_it_tells_becomes_a_run(both: Measured) -> None:
+    assert [(status, message) for status, message, _ in both.results] == [("passed", "")] * 2
+    for _, _, run in both.results:
         assert run is not None
         said = run.notes["tool_said"]
         assert len(said) == run.notes["launches"] == 2
@@ -88,13 +105,12 @@ def test_the_tool_is_driven_and_what_it_tells_becomes_a_run(tool: Path, tmp_path
         np.testing.assert_allclose(load.values, [one["load_ns"] / 1e9 for one in figures])
         np.testing.assert_allclose(run.measurements["throughput_hz"].values, [1e9 / one["mean_ns"] for one in figures])
         assert 1e-4 < run.measurements["first_inference_s"].values.min() < 1
-        assert load.method == "as litert-benchmark tells it"
+        assert load.method == "as litert-benchmark reports it"
         assert (run.outputs, run.accuracy) == (None, {})
         assert run.validity is Validity.DEGRADED
         assert "no raw samples, no percentiles" in run.reasons[0].text
         assert len(run.fingerprint["runtime_sha256"]) == 64
-    assert len(store.runs()) == 2
-    store.close()
+    assert len(both.store.runs()) == 2
 
 
 def test_what_the_tool_cannot_give_is_absent_with_the_reason(tool: Path, tmp_path: Path, device_workdir: Path) -> None:
@@ -107,7 +123,7 @@ def test_what_the_tool_cannot_give_is_absent_with_the_reason(tool: Path, tmp_pat
         assert len(run.measurements[name].values) == 0
         assert run.measurements[name].absent_reason.startswith("litert-benchmark ")
     assert status == "failed", "a line whose metric is absent fails"
-    assert "litert-benchmark tells averages, not samples" in message
+    assert "litert-benchmark reports averages, not samples" in message
     store.close()
 
 
@@ -141,16 +157,13 @@ def test_a_broken_model_fails_its_case_with_the_tools_words_and_harms_no_other(
     store.close()
 
 
-def test_a_report_and_an_export_show_such_runs(tool: Path, tmp_path: Path, device_workdir: Path) -> None:
-    write_device(tmp_path, tool, workdir=device_workdir)
-    suite_of(tmp_path, "int8")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", "--device", "vendor", "--quick"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    page = Path(done.stdout.rpartition("report: ")[2].split("\n")[0])
-    assert "litert-benchmark tells averages, not samples" in (tmp_path / page).read_text()
+def test_a_report_and_an_export_show_such_runs(both: Measured, tmp_path: Path) -> None:
+    (campaign,) = both.store.campaigns()
+    page = publish(both.store, campaign, tmp_path, overrides=tmp_path / "none")
+    assert "litert-benchmark reports averages, not samples" in page.read_text()
     export = [sys.executable, "-c", "from harness.cli import main; main()", "export", "--format", "json"]
-    exported = json.loads(subprocess.run(export, cwd=tmp_path, capture_output=True, check=True).stdout)
+    export += ["--store", f"sqlite:///{both.folder}/results.sqlite"]
+    exported = json.loads(subprocess.run(export, cwd=both.folder, capture_output=True, check=True).stdout)
     assert {"absent"} <= set(exported["runs"][0]["measurements"]["latency_s"])
 
 
