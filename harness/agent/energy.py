@@ -22,7 +22,11 @@ from harness.agent.contract import GAPS, HOST_METER, MIN_UPDATES, MIN_WINDOW_S, 
 
 
 class Refused(Exception):
-    """The meter gives no number that may be trusted; the message says why."""
+    """The meter gives no number that may be trusted: `text` says why, `remedy` what to do, "" where `text` does."""
+
+    def __init__(self, text: str, remedy: str = "") -> None:
+        self.text, self.remedy = text, remedy
+        super().__init__(f"{text}; {remedy}" if remedy else text)
 
 
 class Clock:
@@ -109,7 +113,7 @@ def reading(module: Any, settings: dict[str, Any]) -> Iterator[tuple[Any, str]]:
         with closing(module.Meter(module.Options(**settings))) as reader:
             yield reader, module.QUANTITY
     except (OSError, ValueError) as error:
-        raise Refused(f"the meter cannot be read: {error}; look at [meter] in the device's file") from error
+        raise Refused(f"the meter cannot be read: {error}", "look at [meter] in the device's file") from error
 
 
 def watched(
@@ -125,7 +129,7 @@ def watched(
         clock: by which time passes.
     """
     if reader.charging():
-        raise Refused("the battery is charging, which hides what the device draws; unplug it")
+        raise Refused("the battery is charging, which hides what the device draws", "unplug it")
     answer: dict[str, Any] = {}
     during: tuple[Callable[[], Any], ...] = (
         lambda: clock.sleep(window_s),
@@ -178,7 +182,7 @@ def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock)
         # A slow reading belongs to the middle of the time that it took.
         at_ns.append((asked + clock.now_ns()) // 2)
         if reader.charging():
-            raise Refused("the battery began to charge during the window; unplug it")
+            raise Refused("the battery began to charge during the window", "unplug it")
 
     def timed() -> None:
         # The sampling thread takes a moment to start, and another to end its last reading: neither is of the window.

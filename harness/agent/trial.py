@@ -23,7 +23,8 @@ def meter(arguments: list[str]) -> int:
         with energy.opened(json.load(sys.stdin)) as (reader, quantity):
             answer = tried(reader, quantity)
     except energy.Refused as refused:
-        answer = {"refused": str(refused)}
+        # The host knows the name of the file that is to be corrected.
+        answer = {"refused": refused.text}
     json.dump(answer, sys.stdout)
     return 0
 

@@ -94,7 +94,7 @@ def tried(device: Device) -> dict[str, Any]:
         with opened(device) as (reader, facts):
             return trial.tried(reader, facts["quantity"], load=False)
     except energy.Refused as refused:
-        return {"refused": str(refused)}
+        return {"refused": refused.text}
 
 
 @persistent
@@ -237,7 +237,7 @@ class Recorder:
                     # It may follow what the instrument answers.
                     self._readings.facts["resolution"] = reader.resolution
                     if reader.charging():
-                        raise energy.Refused("the battery began to charge during the pass; unplug it")
+                        raise energy.Refused("the battery began to charge during the pass", "unplug it")
 
                 clock.beside(self._ended.wait, sample, lambda: PERIOD_S * chance.uniform(*contract.GAPS))
         except energy.Refused as refused:

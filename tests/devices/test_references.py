@@ -1,4 +1,4 @@
-"""The host's own run of each model, kept by digest; and the layer in which two sides part, over real devices."""
+"""The host's own run of each model, kept by digest; and the layer from which two sides differ, over real devices."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_what_has_no_layers_to_look_at_is_refused(
         compared(case, small.ONNXRUNTIME)
 
 
-def test_the_command_shows_the_layers_around_the_first_that_parts(tmp_path: Path, device_workdir: Path) -> None:
+def test_the_command_shows_the_layers_around_the_first_that_differs(tmp_path: Path, device_workdir: Path) -> None:
     cases(tmp_path, device_workdir)
     other = with_other_weights(tmp_path / "changed.onnx", "c3")
 
@@ -208,7 +208,7 @@ def test_the_command_shows_the_layers_around_the_first_that_parts(tmp_path: Path
 
     code, shown = edgeward("small", "slower", "--device", "here", "--against", str(other))
     assert code == 0, shown
-    assert "They part at layer 11 of 31, Conv 'c3': relative difference" in shown
+    assert "They differ from layer 11 of 31, Conv 'c3': relative difference" in shown
     (row,) = [line for line in shown.splitlines() if line.rstrip().endswith("<-")]
     assert row.split()[:3] == ["11", "Conv", "c3"]
     assert edgeward("small", "slwer", "--device", "here")[1].strip().endswith("did you mean 'slower'?")

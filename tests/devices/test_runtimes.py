@@ -62,7 +62,8 @@ def answers(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Mapping[s
         for one in RUNTIMES
     ]
     spec = {"path": str(poison / "images.npy"), "layout": "NCHW", "scale": 1 / 255, "mean": [0.5], "std": [0.25]}
-    plan = {"cold_starts": 1, "memory_starts": 0, "accuracy": True, "max_launches": 0, "deadline_s": 120}
+    plan: dict[str, Any] = {"cold_starts": 1, "memory_starts": 0, "accuracy": True, "deadline_s": 120}
+    plan |= {"min_launches": 0, "max_launches": 0}
     job = Path(bench.handle.root) / "jobs" / uuid.uuid4().hex[:12]
     job.mkdir(parents=True)
     what = {"schema": 1, "seed": 1, "models": models, "threads": 1, "input": spec, "meter": None, "plan": plan}

@@ -297,6 +297,7 @@ def test_the_check_says_why_a_meter_cannot_be_read_and_which_file_to_correct(tmp
     found = checked({"kind": "powercap", "path": str(tmp_path / "none")})
     assert not found.ok
     assert found.says.startswith("meter powercap: the meter cannot be read: [Errno 2]")
+    assert "look at" not in found.says, "the remedy is said twice"
     assert found.remedy == "correct [meter] in here.toml"
 
 
