@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True)
-class Told:
+class Report:
     """What LoadGen wrote of one test.
 
     Attributes:
@@ -37,7 +37,7 @@ class Told:
 
 def single_stream(
     call: Callable[[int], Any], folder: Path, *, queries: int, q: float = 0.9, trace: bool = False
-) -> Told:
+) -> Report:
     """Let LoadGen issue queries one after the other, each answered by `call(index of the sample)`.
 
     Args:
@@ -67,10 +67,10 @@ def single_stream(
     finally:
         loadgen.DestroyQSL(samples)
         loadgen.DestroySUT(system)
-    return _told(folder, trace)
+    return _report(folder, trace)
 
 
-def _told(folder: Path, trace: bool) -> Told:
+def _report(folder: Path, trace: bool) -> Report:
     lines = (folder / "mlperf_log_detail.txt").read_text().splitlines()
     entries = [json.loads(line.removeprefix(":::MLLOG ")) for line in lines]
     said = {entry["key"]: entry["value"] for entry in entries}
@@ -82,7 +82,7 @@ def _told(folder: Path, trace: bool) -> Told:
     text = (folder / "mlperf_log_trace.json").read_text() if trace else ""
     spans = re.findall(r'"issue_start_ns":(\d+),"complete_ns":(\d+)', text)
     samples = np.sort(np.array([int(end) - int(start) for start, end in spans], np.int64))
-    return Told(str(said["early_stopping_result"]), percentiles, samples)
+    return Report(str(said["early_stopping_result"]), percentiles, samples)
 
 
 def main(arguments: list[str]) -> None:
@@ -104,10 +104,10 @@ def main(arguments: list[str]) -> None:
     assert str(onnxruntime.__file__).startswith(runtime), "not the runtime that the agent uses"
     print("ready", flush=True)
     for line in sys.stdin:
-        told = single_stream(
+        report = single_stream(
             lambda index: session.run(None, ready[index % len(ready)]), Path(folder), queries=int(line)
         )
-        print(told.percentiles_ns[50.0], flush=True)
+        print(report.percentiles_ns[50.0], flush=True)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def _energies(baseline: Run, run: Run, base: Estimate, own: Estimate) -> Change:
     """
     if base.low <= 0 or own.low <= 0:
         return None, [
-            Reason("the energy of one inference does not differ from nothing for sure", "measure with a finer meter")
+            Reason("the energy of one inference cannot be distinguished from nothing", "measure with a finer meter")
         ]
     drift = 1.96 / math.sqrt(3) * _idle_drift(baseline, run)
     below = math.hypot(math.log(own.point / own.low), math.log(base.high / base.point), drift)

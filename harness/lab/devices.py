@@ -242,5 +242,5 @@ def _chosen(selector: str, devices: Mapping[str, Device | LabError], lab: Path) 
 def _tagged(device: Device | LabError, tag: str, file: Path) -> bool:
     if isinstance(device, Device):
         return tag in device.tags
-    # A broken file cannot be asked for its tags; leaving out a device that bears this one would be a silent skip.
+    # A broken file cannot be asked for its tags; leaving out a device that has this one would be a silent skip.
     return re.search(rf"[\"']{re.escape(tag)}[\"']", file.read_text("utf-8", "replace")) is not None

@@ -17,7 +17,7 @@ from harness.model import Variant
 
 
 @cache
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001  what tells a file from an older one
+def _sha256(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001  they say whether it is an older one
     return ledger.sha256(path)
 
 

@@ -70,7 +70,7 @@ def _check_ids(table: SuiteTable, *, file: str) -> None:
             raise LabError(
                 "this id stands twice", remedy="give each variant its own", file=file, key=f"variant[{name}].id"
             )
-    # Ids become file names, and not every file system tells a from A.
+    # Ids become file names, and some file systems take a and A for the same.
     folded = {name.lower(): name for name in counts}
     for name in counts:
         if folded[name.lower()] != name:

@@ -1,7 +1,7 @@
 """[meter]
 kind = "joulescope"
 serial = "002557"                           # its serial number; default: the only Joulescope on this host
-update_hz = 20.0                            # how often it tells its energy
+update_hz = 20.0                            # how often it reports its energy
 
 A Joulescope JS220 or JS110 in the device's supply, read by the host through pyjoulescope_driver: joules that the
 instrument counts itself. Never tried on the hardware.
@@ -63,7 +63,7 @@ class Meter:
         """Return the joules that were counted at the newest update."""
         with self._fresh:
             self._fresh.wait_for(lambda: self._at, timeout=_SILENCE_S)
-            # A counter that stands still because nobody tells it on must not pass for a device that draws nothing.
+            # A counter that stands still because no update comes must not pass for a device that draws nothing.
             if not self._at or time.monotonic() - self._at > _SILENCE_S:
                 raise OSError(f"the Joulescope sent nothing for {_SILENCE_S:g} s; look at its plug")
             return self._joules

@@ -4,7 +4,7 @@ port = "/dev/ttyACM0"                       # default: the only Power Profiler K
 mode = "ampere"                             # "ampere": the device has its own supply; "source": the kit feeds it
 voltage_v = 3.7                             # of the supply, or what the kit shall feed; V
 
-Nordic's Power Profiler Kit II, read by the host through ppk2-api: it tells current alone, so joules are as right as
+Nordic's Power Profiler Kit II, read by the host through ppk2-api: it measures current alone, so joules are as right as
 `voltage_v`, and its range ends at 1 A. Never tried on the hardware.
 """
 

@@ -1,4 +1,4 @@
-"""`recipe = "prune_filters"`, `parameters = { ratio = 0.5, epochs = 12 }`: remove whole filters, then heal by training.
+"""`recipe = "prune_filters"`, `parameters = { ratio = 0.5, epochs = 12 }`: remove whole filters, then train again.
 
 The parent's ONNX file becomes a torch network (onnx2torch), torch-pruning takes out the filters of least norm together
 with everything that depends on them (Fang et al., "DepGraph: towards any structural pruning"), and the remainder is

@@ -98,7 +98,13 @@ def runtime(handle: Handle, requirement: str) -> str:
 
 
 def start(handle: Handle, job: str, *, low_priority: bool = False) -> None:
-    """Start the tool's turns on the job directory `job`, in a session of their own, whatever the priority."""
+    """Start the tool's turns on the job directory `job`, in a session of their own, whatever the priority.
+
+    Args:
+        handle: of the device.
+        job: its folder on the device.
+        low_priority: without effect: the tool runs at the priority of its session.
+    """
     del low_priority
     text = checked(handle.run(["cat", f"{job}/{contract.JOB_FILE}"]), handle.device, f"{job} has no job").text
     tool, counts = _tool(handle)

@@ -41,7 +41,7 @@ def cases(folder: Path, workdir: Path, variants: Mapping[str, small.Maker], *, r
 def campaign(
     folder: Path, wanted: Sequence[Case], *, quick: bool, hear: Callable[[str], None] | None = None
 ) -> list[Result]:
-    """Measure cases in one job and return their results, the baseline's first; `hear` is told how it goes."""
+    """Measure cases in one job and return their results, the baseline's first; `hear` hears how it goes."""
 
     def say(device: str, text: str) -> None:
         assert device

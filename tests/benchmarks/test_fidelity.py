@@ -288,6 +288,6 @@ def test_taking_a_sample_costs_less_than_a_microsecond(capsys: pytest.CaptureFix
     with capsys.disabled():
         print(f"\none sample costs {cost_ns:.0f} ns (bar: 1000 ns): {cost_ns / reading_ns:.1f} readings of the clock")
         print(f"a call that does nothing is seen as {inside_ns:.0f} ns: what any latency holds too much at the most")
-    # Two readings, two subtractions and comparisons, an append: told in readings, which any machine gives.
+    # Two readings, two subtractions and comparisons, an append: counted in readings, which any machine gives.
     assert cost_ns < 6 * reading_ns
     assert inside_ns < cost_ns

@@ -34,14 +34,14 @@ def test_throttling_halfway_is_said_of_every_run_and_never_called_a_regression(
             under.lift()
             runs += [copies.run_of(result) for result in results if result.comparisons]
             verdicts += [copies.latency_ratio(result).verdict for result in results if result.comparisons]
-    told = [
+    found = [
         run for run in runs if run.validity is Validity.DEGRADED and any("throttling" in r.text for r in run.reasons)
     ]
     with capsys.disabled():
         print(
-            f"\nthrottled halfway to 0.3 of a processor: {len(told)} of {len(runs)} runs degraded with that reason, "
+            f"\nthrottled halfway to 0.3 of a processor: {len(found)} of {len(runs)} runs degraded with that reason, "
             f"{verdicts.count(Verdict.REGRESSED)} of {len(verdicts)} called a regression (--quick, native runner; "
             "each run with an injection and a baseline of its own)"
         )
-    assert len(told) == len(runs)
+    assert len(found) == len(runs)
     assert Verdict.REGRESSED not in verdicts

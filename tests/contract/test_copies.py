@@ -1,4 +1,4 @@
-"""A copied file appears whole or not at all, whatever the transport and whatever befalls it."""
+"""A copied file appears whole or not at all, whatever the transport and whatever happens to it."""
 
 from __future__ import annotations
 

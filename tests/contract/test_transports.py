@@ -35,7 +35,7 @@ def processes_with(word: str) -> list[str]:
 
 
 def unique_nap() -> str:
-    """Return seconds that no other process on this machine sleeps, so that it can be told apart."""
+    """Return seconds that no other process on this machine sleeps, so that it can be found among others."""
     return f"60.{secrets.randbelow(10**9):09}"
 
 

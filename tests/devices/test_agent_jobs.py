@@ -73,9 +73,9 @@ def test_rounds_index_the_samples_without_a_gap(finished: tuple[Path, list[Mappi
         assert rounds[0, 1] == 0
         assert rounds[-1, 2] == len(latency)
         np.testing.assert_array_equal(rounds[1:, 1], rounds[:-1, 2])
-        told = [r for event in of(events, "launch") for r in event["rounds"] if r["model"] == index]
-        assert [r["count"] for r in told] == (rounds[:, 2] - rounds[:, 1]).tolist()
-        assert [r["ns"] for r in told] == [int(latency[a:b].sum()) for _, a, b, _ in rounds]
+        said = [r for event in of(events, "launch") for r in event["rounds"] if r["model"] == index]
+        assert [r["count"] for r in said] == (rounds[:, 2] - rounds[:, 1]).tolist()
+        assert [r["ns"] for r in said] == [int(latency[a:b].sum()) for _, a, b, _ in rounds]
         assert (latency > 0).all()
 
 

@@ -74,10 +74,10 @@ def measured(folder: Path, device: Device) -> tuple[Metrics, Metrics]:
         runner.start(handle, job)
         log = JobLog(events=[event for _, event in runner.follow(handle, job, offset=0)])
     assert log.one(contract.Done).alive == [0, 1], log.all(contract.Error)
-    return told(log, 0), told(log, 1)
+    return found(log, 0), found(log, 1)
 
 
-def told(log: JobLog, model: int) -> Metrics:
+def found(log: JobLog, model: int) -> Metrics:
     """Return the measurements that the host makes of a model's events."""
     cold, evicted = log.of(contract.Cold, model), log.of(contract.Evicted, model)
     assert startup_and_memory.cache(cold, evicted) == {"page_cache": "warm, evicted"}
@@ -96,8 +96,8 @@ def check(found: tuple[Metrics, Metrics], name: str) -> None:
         metric: (median(found[1], f"{metric}_bytes") - median(found[0], f"{metric}_bytes")) / MB
         for metric in ("load_growth", "inference_growth", "peak_pss", "peak_memory")
     }
-    told = ", ".join(f"{metric} {value:+.1f} MB" for metric, value in more.items())
-    print(f"\n{name}: {known:.0f} MB of weights and as much of activations more: {told}")
+    text = ", ".join(f"{metric} {value:+.1f} MB" for metric, value in more.items())
+    print(f"\n{name}: {known:.0f} MB of weights and as much of activations more: {text}")
     assert more["load_growth"] == pytest.approx(known, rel=0.1)
     assert more["inference_growth"] == pytest.approx(known, rel=0.1)
     # Whole processes: what Python and numpy take before differs by up to ten MB from start to start.

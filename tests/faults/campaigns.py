@@ -14,7 +14,7 @@ from harness.store import Store
 
 @dataclass
 class Night:
-    """A lab whose suites are measured on all its devices; `said` is what was told meanwhile."""
+    """A lab whose suites are measured on all its devices; `said` is what was reported meanwhile."""
 
     folder: Path
     said: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What can be wrong with models, data, devices and stores: each fault is real, befalls its own cases and no others."""
+"""What can be wrong with models, data, devices and stores: each fault is real, fails its own cases and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed processes, full disks and confidential images: what is left behind, and what is told."""
+"""Killed processes, full disks and confidential images: what is left behind, and what is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from harness.store import Store
 from tests import small_models as small
 
 
-def conduct(
+def measured(
     folder: Path,
     suites: list[Path],
     say: Callable[[str, str], None],
@@ -124,7 +124,7 @@ def killings(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     # Other tests drive the conductor by hand on this workdir and leave their jobs there.
     shutil.rmtree(device_workdir / "jobs", ignore_errors=True)
     store = Store(f"sqlite:///{folder}/results.sqlite")
-    results = conduct(folder, suites, say, store)
+    results = measured(folder, suites, say, store)
     assert killed == ["agent", "worker"]
     named = {f"{result.case.suite.id}/{result.case.variant.id}": result for result in results}
     return Killings(named, store, device_workdir, during)
@@ -178,7 +178,7 @@ def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
                 os.kill(pid, signal.SIGKILL)
 
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
-    (result,) = conduct(tmp_path, [suite], say, store, patience_s=0.0)
+    (result,) = measured(tmp_path, [suite], say, store, patience_s=0.0)
     digest, _ = image_digests()
     assert isinstance(result.error, DeviceError)
     assert f"confidential images may be left at {device_workdir}/blobs/{digest}" in str(result.error)
@@ -213,7 +213,7 @@ def test_a_disk_that_fills_under_the_store_ends_in_an_error_and_keeps_what_was_s
                 fill(disk)
 
         with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*full; free some space"):
-            conduct(tmp_path, [suite], say, store)
+            measured(tmp_path, [suite], say, store)
         assert store.runs() == []
         assert len(store.campaigns()) == 1
         store.close()

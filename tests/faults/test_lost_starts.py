@@ -59,5 +59,5 @@ def test_a_link_lost_while_a_job_is_started_costs_nothing(moment: str, device_wo
     assert results["good"].outcome.status == "passed", results["good"].error
     run = results["good"].run
     assert run is not None
-    assert len(run.measurements["load_s"].values) == 2, "two conductors would have told of four"
+    assert len(run.measurements["load_s"].values) == 2, "two conductors would have made four"
     assert run.notes["launches"] == 4

@@ -1,4 +1,4 @@
-"""Devices with too little memory: what the kernel kills is told as that, and harms nothing else."""
+"""Devices with too little memory: what the kernel kills is reported as that, and harms nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Devices that restart in the middle of a campaign: told in one line, nothing false kept, the rest measured later."""
+"""Devices that restart in the middle of a campaign: one line each, nothing false kept, the rest measured later."""
 
 from __future__ import annotations
 

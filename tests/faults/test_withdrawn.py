@@ -1,4 +1,4 @@
-"""Whoever may not come in any more while a job runs: told at once with the remedy, and the job left behind is ended."""
+"""Whoever may not come in any more while a job runs: said at once with the remedy, and the job left behind is ended."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_a_key_withdrawn_while_a_job_runs_is_told_at_once_and_the_job_is_ended_b
         allowed.write_text("")
         own_server.signal_sessions(signal.SIGKILL)
         said, _ = campaign.communicate(timeout=300)
-    told = " ".join(said.replace("\nE   ", "").split())
+    shown = " ".join(said.replace("\nE   ", "").split())
     assert campaign.returncode == 1
-    assert f"lets {own_server.user} in with none of the keys tried" in told
-    assert "Add one to its ~/.ssh/authorized_keys there (ssh-copy-id)" in told
-    assert f"its job may still run there, in {job}: the next campaign ends it" in told
-    assert told.count("connection lost") == 1, "it was tried again"
+    assert f"lets {own_server.user} in with none of the keys tried" in shown
+    assert "Add one to its ~/.ssh/authorized_keys there (ssh-copy-id)" in shown
+    assert f"its job may still run there, in {job}: the next campaign ends it" in shown
+    assert shown.count("connection lost") == 1, "it was tried again"
     allowed.write_text(keys)
     with begun(tmp_path, "--resume") as again:
         said, _ = again.communicate(timeout=300)

@@ -196,7 +196,7 @@ def test_intervals_of_launches_hold_where_intervals_of_inferences_do_not(capsys:
             held_[name] += one.low <= 1 <= one.high
     with capsys.disabled():
         shares = ", ".join(f"{name} {count / trials:.1%}" for name, count in held_.items())
-        print(f"\nnights that nothing tells apart, held by a 95 % interval over {trials} trials: {shares}")
+        print(f"\ncampaigns that differ in nothing, held by a 95 % interval over {trials} trials: {shares}")
     assert held_["launches"] >= 0.93 * trials
     assert held_["ratio of ratios"] >= 0.93 * trials  # though the second machine is 30 % slower
     assert held_["single inferences"] < 0.7 * trials

@@ -86,7 +86,7 @@ def rows(drift: float) -> np.ndarray:
 def test_a_device_that_was_slowed_down_is_said_to_have_been(
     drift: float, pace: list[float], validity: Validity, said: str
 ) -> None:
-    told = log_of(1.0, 8, noise=1e-4, pace=np.array(pace))
-    found, reasons = runs.validity_of(rows(drift), None, (), told.slowdowns())
+    log = log_of(1.0, 8, noise=1e-4, pace=np.array(pace))
+    found, reasons = runs.validity_of(rows(drift), None, (), log.slowdowns())
     assert found is validity
     assert said in sentence(reasons)

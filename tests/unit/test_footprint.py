@@ -101,8 +101,8 @@ def test_what_was_swapped_out_is_held_too() -> None:
 def test_a_kernel_that_does_not_tell_of_swap_or_shares_is_named() -> None:
     reason = "/proc/self/smaps_rollup: No such file or directory"
     plain = contract.MemoryReading(105, 100, unread=reason)
-    told = event(contract.Memory, before=plain, loaded=plain, inferred=plain, after=plain)
-    found = {one.metric: one for one in startup_and_memory.memory([told])}
+    memory = event(contract.Memory, before=plain, loaded=plain, inferred=plain, after=plain)
+    found = {one.metric: one for one in startup_and_memory.memory([memory])}
     assert found["peak_memory_bytes"].method == "VmHWM"
     assert found["peak_memory_bytes"].values.tolist() == [105]
     assert found["peak_pss_bytes"].absent_reason == f"the device's kernel does not show Pss ({reason})"

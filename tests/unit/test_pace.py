@@ -1,4 +1,4 @@
-"""What rounds say of the processor: a device that slows down is told from one that is disturbed now and then."""
+"""What rounds say of the processor: a device that slows down differs from one that is disturbed now and then."""
 
 from __future__ import annotations
 

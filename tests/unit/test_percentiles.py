@@ -9,7 +9,7 @@ import pytest
 
 from devices.virtual.requirements import give_up
 from harness import stats
-from tests.loadgen import Told, single_stream
+from tests.loadgen import Report, single_stream
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def _loadgen() -> None:
     assert mlperf_loadgen
 
 
-def told(folder: Path, queries: int, q: float) -> Told:
+def sampled(folder: Path, queries: int, q: float) -> Report:
     """Let LoadGen time as many queries, each of another length, in an order of chance."""
     lengths = np.random.default_rng(queries).permutation(queries)
     left = iter(lengths.tolist())
@@ -31,22 +31,22 @@ def told(folder: Path, queries: int, q: float) -> Told:
 @pytest.mark.parametrize("q", [0.5, 0.9, 0.95, 0.97, 0.99])
 def test_loadgen_wants_as_many_samples_as_we_do_and_not_one_less(q: float, tmp_path: Path) -> None:
     needed = stats.samples_needed(q)
-    enough, short = told(tmp_path, needed, q), told(tmp_path, needed - 1, q)
+    enough, short = sampled(tmp_path, needed, q), sampled(tmp_path, needed - 1, q)
     assert enough.number(r"Processed at least (\d+) queries") == needed
     assert short.number(r"Need to process at least (\d+) queries") == needed
     print(f"\np{q * 100:g}: {needed} samples, by LoadGen and by us")
 
 
 def test_loadgen_wants_662_samples_for_its_99th_percentile_as_we_do(tmp_path: Path) -> None:
-    assert told(tmp_path, 661, 0.9).number(r"process at\s+least (\d+) total") == stats.samples_needed(0.99) == 662
-    assert "99.0th percentile estimate" in told(tmp_path, 662, 0.9).early_stopping
+    assert sampled(tmp_path, 661, 0.9).number(r"process at\s+least (\d+) total") == stats.samples_needed(0.99) == 662
+    assert "99.0th percentile estimate" in sampled(tmp_path, 662, 0.9).early_stopping
 
 
 @pytest.mark.parametrize(
     ("q", "queries"), [(0.5, 11), (0.5, 400), (0.9, 64), (0.9, 91), (0.9, 500), (0.95, 700), (0.99, 662), (0.99, 3000)]
 )
 def test_our_bound_is_the_very_sample_that_loadgen_reports(q: float, queries: int, tmp_path: Path) -> None:
-    found = told(tmp_path, queries, q)
+    found = sampled(tmp_path, queries, q)
     samples = found.samples_ns
     assert len(samples) == queries
     reported = found.number(rf"stopping {q * 100:.1f}th percentile estimate: (\d+)")
@@ -61,7 +61,7 @@ def test_our_bound_is_the_very_sample_that_loadgen_reports(q: float, queries: in
 def test_our_plain_percentile_lies_beside_loadgens_which_takes_the_next_sample_instead_of_a_point_between_two(
     q: float, tmp_path: Path
 ) -> None:
-    found = told(tmp_path, 1000, q)
+    found = sampled(tmp_path, 1000, q)
     samples, ours = found.samples_ns, stats.percentile(found.samples_ns.astype(np.float64), q)
     theirs = found.percentiles_ns[q * 100]
     index = int(1000 * q)

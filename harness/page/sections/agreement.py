@@ -52,7 +52,7 @@ TEMPLATE = """\
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
-    """Return a table for each group that was held against a reference, also one that could not be had."""
+    """Return a table for each group that was compared with a reference, also one that could not be had."""
     places = []
     for group in report.groups():
         rows = [_row(entry, entry.run) for entry in group.entries if entry.run and DIFFERENCE in entry.run.measurements]
@@ -75,9 +75,7 @@ def _row(entry: Entry, run: Run) -> Mapping[str, Any]:
         "labels_within": wording.spread(LABELS, labels),
         "differ": _differ(facts),
         "largest": units.two_digits(float(found.values.max())),
-        "mean": units.two_digits(float(run.measurements[MEAN].values.mean()))
-        if MEAN in run.measurements
-        else units.ABSENT,
+        "mean": _mean(run),
         "share": f"{units.two_digits(100 * float(found.values.max()) / spread)} %" if spread else units.ABSENT,
         "runtime": str(facts.get("runtime", "")),
         "kind": "integers" if facts.get("quantised") else "floats",

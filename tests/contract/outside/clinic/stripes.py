@@ -30,7 +30,11 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
 
     Args:
         options: how many.
-        split: only told in the description.
+<<<<<<< HEAD
+        split: used only in the description.
+=======
+        split: only named in the description.
+>>>>>>> helper-x
         base: unused, since nothing is read.
         cache: unused, since nothing is kept.
     """
