@@ -304,9 +304,15 @@ def test_the_agent_is_python_3_9_and_needs_nothing_but_the_standard_library_to_s
             assert name.split(".")[0] in sys.stdlib_module_names or name.startswith("harness.agent"), name
     matched = [node for node in ast.walk(tree) if isinstance(node, ast.Match)]
     assert not matched, "match came with Python 3.10"
-    if any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body):
-        return
-    for inner in ast.walk(tree):
-        for annotation in (getattr(inner, "annotation", None), getattr(inner, "returns", None)):
-            unions = [one for one in ast.walk(annotation or ast.Pass()) if isinstance(one, ast.BinOp)]
-            assert not unions, "X | Y in an annotation is evaluated on 3.9 without `from __future__`"
+    future = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in tree.body)
+    united = [part for one in _annotations(tree) for part in ast.walk(one) if isinstance(part, ast.BinOp)]
+    assert future or not united, "X | Y in an annotation is evaluated on 3.9 without `from __future__`"
+
+
+def _annotations(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield every annotation of a module: of variables, of arguments and of what functions return."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.AnnAssign, ast.arg)) and node.annotation is not None:
+            yield node.annotation
+        if isinstance(node, ast.FunctionDef) and node.returns is not None:
+            yield node.returns

@@ -30,11 +30,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
 
     Args:
         options: how many.
-<<<<<<< HEAD
-        split: used only in the description.
-=======
         split: only named in the description.
->>>>>>> helper-x
         base: unused, since nothing is read.
         cache: unused, since nothing is kept.
     """
