@@ -374,4 +374,4 @@ def test_one_pass_of_each_never_shows_that_two_energies_are_the_same() -> None:
 def test_an_energy_that_may_be_nothing_has_no_ratio() -> None:
     change, verdict, reason = compared(Estimate(0.010, -0.001, 0.021), Estimate(0.010, 0.009, 0.011))
     assert (change, verdict) == (None, "inconclusive")
-    assert reason == "the energy of one inference cannot be told from nothing; measure with a finer meter"
+    assert reason == "the energy of one inference cannot be distinguished from nothing; measure with a finer meter"
