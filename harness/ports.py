@@ -7,8 +7,9 @@ out. `Options` is a frozen dataclass whose fields are the keys that the plug-in 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
@@ -190,17 +191,41 @@ class Runner(Protocol):
         """End the job and everything it started."""
 
 
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who measures on a device: `who` as user@host, the process there (0: unknown), and since when."""
+
+    who: str
+    process: int = 0
+    since: str = ""
+
+    def line(self) -> str:
+        """Return it as one line of JSON, for a lease to keep."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, line: str) -> Owner:
+        """Return what `line` wrote; a lease that was written by hand or by an older edgeward names nobody else."""
+        try:
+            return cls(**json.loads(line))
+        except (ValueError, TypeError):
+            return cls(line.strip() or "somebody")
+
+    def __str__(self) -> str:
+        return f"{self.who} (process {self.process}, since {self.since})" if self.process else self.who
+
+
 class Lease(Protocol):
     """harness/leases/NAME.py: one measurer per device."""
 
-    def take(self, handle: Handle, owner: str) -> None:
+    def take(self, handle: Handle, owner: Owner) -> None:
         """Become the one measurer, or raise Busy saying who is."""
 
     def free(self, handle: Handle) -> None:
         """Let the next one measure."""
 
-    def holder(self, handle: Handle) -> str:
-        """Return who measures on the device now, "" if nobody does."""
+    def holder(self, handle: Handle) -> Owner | None:
+        """Return who measures on the device now, None if nobody does."""
 
 
 class DataSource(Protocol):

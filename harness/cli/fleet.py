@@ -60,11 +60,11 @@ def probe(device: Device) -> Probe:
     try:
         with connect(device) as handle:
             done = handle.run(["sh", "-c", _HEAT], timeout_s=CONNECT_S)
-            holder = lease_of(device).holder(handle)
+            owner = lease_of(device).holder(handle)
     except HarnessError as error:
         return Probe(False, str(error.reason))
     heats = [int(line) / 1000 for line in done.text.split() if line.lstrip("-").isdigit()]
-    return Probe(True, holder=holder, temperature_c=max(heats, default=None))
+    return Probe(True, holder=str(owner or ""), temperature_c=max(heats, default=None))
 
 
 def probe_all(devices: Iterable[Device], *, deadline_s: float = DEADLINE_S) -> dict[str, Probe]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from harness.deploy.handle import TRIES, DeviceHandle
 from harness.deploy.workspace import runner
 from harness.errors import Busy, Transient
 from harness.model import Device
-from harness.ports import Lease
+from harness.ports import Lease, Owner
 
 _HERE = f"{getpass.getuser()}@{socket.gethostname()}"
 #: How often a busy device is looked at again.
@@ -49,7 +48,7 @@ def leased(handle: DeviceHandle) -> Iterator[None]:
     """
     lease = lease_of(handle.device)
     since = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    owner = f"{_HERE} (process {os.getpid()}, since {since})"
+    owner = Owner(_HERE, os.getpid(), since)
     deadline = time.monotonic() + handle.device.limits.cooldown_s
     while True:
         try:
@@ -90,7 +89,6 @@ def _free(handle: DeviceHandle, lease: Lease) -> None:
     lease.free(handle)
 
 
-def _gone(holder: str) -> bool:
+def _gone(holder: Owner | None) -> bool:
     """Return whether a lease is held by a process of this host that no longer runs: killed before it could let go."""
-    match = re.fullmatch(re.escape(_HERE) + r" \(process (\d+), since .*\)", holder)
-    return match is not None and not psutil.pid_exists(int(match[1]))
+    return holder is not None and holder.who == _HERE and holder.process > 0 and not psutil.pid_exists(holder.process)

@@ -14,7 +14,7 @@ from typing import Final
 
 from harness.deploy import checked
 from harness.errors import Busy
-from harness.ports import Handle
+from harness.ports import Handle, Owner
 
 #: Longer than the longest silence of a job (runners' SILENCE_S), in minutes.
 EXPIRY_MIN: Final = 20
@@ -23,7 +23,7 @@ _FRESH: Final = f'find "$1/beat" -mmin -{EXPIRY_MIN} 2>/dev/null'
 _WRITE: Final = 'printf "%s" "$2" > "$1/owner" && : > "$1/beat"'
 
 
-def take(handle: Handle, owner: str) -> None:
+def take(handle: Handle, owner: Owner) -> None:
     """Become the one measurer of the device.
 
     Raises:
@@ -33,10 +33,10 @@ def take(handle: Handle, owner: str) -> None:
     made = handle.run(["mkdir", "-p", root])
     checked(made, device, f"{root} cannot be made on the device", remedy="set workdir")
     if handle.run(["mkdir", folder]).code and not _took_over(handle, folder):
-        other = handle.run(["cat", posixpath.join(folder, "owner")]).text or "somebody"
+        other = _owner(handle, folder)
         remedy = f"wait, or remove {folder} there if that is not so"
         raise Busy(f"{other} is measuring on it", remedy=remedy, device=device.id)
-    checked(handle.run(["sh", "-c", _WRITE, "sh", folder, owner]), device, f"{folder} cannot be written")
+    checked(handle.run(["sh", "-c", _WRITE, "sh", folder, owner.line()]), device, f"{folder} cannot be written")
 
 
 def free(handle: Handle) -> None:
@@ -44,11 +44,15 @@ def free(handle: Handle) -> None:
     handle.run(["rm", "-rf", _folder(handle)])
 
 
-def holder(handle: Handle) -> str:
-    """Return who measures on the device now, "" if nobody does."""
+def holder(handle: Handle) -> Owner | None:
+    """Return who measures on the device now, None if nobody does."""
     folder = _folder(handle)
     fresh = handle.run(["sh", "-c", _FRESH, "sh", folder]).text
-    return handle.run(["cat", posixpath.join(folder, "owner")]).text if fresh else ""
+    return _owner(handle, folder) if fresh else None
+
+
+def _owner(handle: Handle, folder: str) -> Owner:
+    return Owner.read(handle.run(["cat", posixpath.join(folder, "owner")]).text)
 
 
 def _folder(handle: Handle) -> str:

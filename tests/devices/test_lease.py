@@ -20,6 +20,10 @@ from harness.deploy import DeviceHandle, leased
 from harness.errors import Busy
 from harness.leases import file as lease
 from harness.model import Address, Device
+from harness.ports import Owner
+
+ADA = Owner("ada@clinic", 7, "noon")
+GRACE = Owner("grace@lab")
 
 
 @pytest.fixture(params=["local", "ssh"])
@@ -37,24 +41,24 @@ def handle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DeviceHan
         yield opened
 
 
-def test_the_second_measurer_is_told_who_the_first_is(handle: DeviceHandle) -> None:
-    lease.take(handle, "ada@clinic")
-    with pytest.raises(Busy, match=r"ada@clinic is measuring on it; wait, or remove .*/lease"):
-        lease.take(handle, "grace@lab")
-    assert lease.holder(handle) == "ada@clinic"
+def test_the_second_measurer_hears_who_the_first_is(handle: DeviceHandle) -> None:
+    lease.take(handle, ADA)
+    with pytest.raises(Busy, match=r"ada@clinic \(process 7, since noon\) is measuring on it; wait, or rem"):
+        lease.take(handle, GRACE)
+    assert lease.holder(handle) == ADA
     lease.free(handle)
-    assert lease.holder(handle) == ""
-    lease.take(handle, "grace@lab")
-    assert lease.holder(handle) == "grace@lab"
+    assert lease.holder(handle) is None
+    lease.take(handle, GRACE)
+    assert lease.holder(handle) == GRACE
 
 
 def test_a_lease_whose_holder_is_gone_is_taken_over(handle: DeviceHandle, tmp_path: Path) -> None:
     root = tmp_path / "work"
-    lease.take(handle, "ada@clinic")
+    lease.take(handle, ADA)
     long_ago = time.time() - (lease.EXPIRY_MIN + 1) * 60
     os.utime(root / "lease" / "beat", (long_ago, long_ago))
-    lease.take(handle, "grace@lab")
-    assert (root / "lease" / "owner").read_text() == "grace@lab"
+    lease.take(handle, GRACE)
+    assert lease.holder(handle) == GRACE
     assert [path.name for path in root.iterdir()] == ["lease"]
 
 
@@ -77,6 +81,12 @@ with leased(DeviceHandle(Device("here", "workstation", Address("local"), workdir
     assert not (tmp_path / "work" / "lease").exists()
 
 
+def test_a_lease_written_by_hand_names_whoever_it_says(handle: DeviceHandle, tmp_path: Path) -> None:
+    lease.take(handle, ADA)
+    (tmp_path / "work" / "lease" / "owner").write_text("ada (bench 3)")
+    assert lease.holder(handle) == Owner("ada (bench 3)")
+
+
 def test_a_measurer_waits_for_the_one_before(handle: DeviceHandle) -> None:
     said: list[str] = []
 
@@ -85,9 +95,9 @@ def test_a_measurer_waits_for_the_one_before(handle: DeviceHandle) -> None:
         lease.free(handle)
 
     handle.say = free_it
-    lease.take(handle, "ada@clinic")
+    lease.take(handle, ADA)
     with leased(handle):
-        assert "ada@clinic is measuring on it" in said[0]
+        assert "ada@clinic (process 7, since noon) is measuring on it" in said[0]
 
 
 def test_a_connection_that_dies_before_the_end_does_not_leave_the_device_held(own_server: Server) -> None:

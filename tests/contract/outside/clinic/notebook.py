@@ -12,7 +12,7 @@ import posixpath
 from dataclasses import dataclass
 
 from harness.errors import Busy
-from harness.ports import Handle
+from harness.ports import Handle, Owner
 
 #: Takes the page only if nobody has it: `set -C` makes the shell refuse to overwrite a file.
 _TAKE = 'mkdir -p "$1" && set -C && printf "%s" "$3" > "$1/$2" && printf "%s\\n" "$3" >> "$1/$2.past"'
@@ -29,9 +29,9 @@ def _page(handle: Handle) -> str:
     return Options(**handle.device.lease_options).page
 
 
-def take(handle: Handle, owner: str) -> None:
+def take(handle: Handle, owner: Owner) -> None:
     """Become the one measurer, or raise Busy saying who is."""
-    if handle.run(["sh", "-c", _TAKE, "sh", handle.root, _page(handle), owner]).code:
+    if handle.run(["sh", "-c", _TAKE, "sh", handle.root, _page(handle), owner.line()]).code:
         raise Busy(f"{holder(handle)} is measuring on it", remedy="wait", device=handle.device.id)
 
 
@@ -40,6 +40,7 @@ def free(handle: Handle) -> None:
     handle.run(["rm", "-f", posixpath.join(handle.root, _page(handle))])
 
 
-def holder(handle: Handle) -> str:
-    """Return who measures on the device now, "" if nobody does."""
-    return handle.run(["cat", posixpath.join(handle.root, _page(handle))]).text
+def holder(handle: Handle) -> Owner | None:
+    """Return who measures on the device now, None if nobody does."""
+    line = handle.run(["cat", posixpath.join(handle.root, _page(handle))]).text
+    return Owner.read(line) if line else None
