@@ -91,7 +91,10 @@ def sustained(run: Run, number: int) -> Mapping[str, Measurement]:
     table = np.column_stack([np.zeros(60), np.arange(60) * 9, np.arange(60) * 9 + 9, np.zeros(60)]).astype(np.int64)
     windows = [contract.LoadWindow(second * 10**9, 40.0 + second / 2) for second in range(60)]
     found = {"latency": (np.repeat(level, 9) * 1e9).astype(np.int64)}
-    event = contract.Sustained(number, number + 1, 3, True, 0.0, 0.0, 0, windows, contract.Readings())
+    event = contract.Sustained(
+        event="sustained", t_ns=0, model=number, place=number + 1, of=3, cooled=True, waited_s=0.0, start_drift=0.0,
+        began_ns=0, windows=windows, conditions=contract.Readings(),
+    )  # fmt: skip
     made = scenarios.measurements(Load("sustained"), found, table, [], event)
     return {one.metric: one for one in made}
 
@@ -132,6 +135,6 @@ def test_the_path_from_image_to_answer_is_shown_in_its_parts() -> None:
     assert html.count("<svg") == 2
 
 
-def test_windows_are_told_by_their_median() -> None:
+def test_windows_are_shown_by_their_median() -> None:
     run = replace(stored_runs.report().runs[0], measurements=dict(sustained(stored_runs.report().runs[0], 1)))
     np.testing.assert_allclose(scenario.windows(run)[[0, 39, 40, 59]], [0.01, 0.01, 0.0125, 0.0125])
