@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import page
-from harness.model import Comparison, Estimate, Measurement, Verdict
+from harness.model import Circumstance, Comparison, Estimate, Measurement, Reason, Verdict
 from harness.page.render import sections
 from harness.page.sections.latency import DRAWN, thinned
 from tests.pages import stored_runs
@@ -123,7 +123,8 @@ def test_percentiles_without_enough_samples_are_absent_with_the_reason() -> None
 def test_what_must_be_known_of_a_comparison_stands_below_the_table() -> None:
     report = stored_runs.report(runtime="ai-edge-litert")
     note = "too few launches, so the variance between launches is not in the interval"
-    changes = tuple(replace(one, reason=f"{note}; quick; run degraded: hot; very hot") for one in report.comparisons)
+    around = (Circumstance("quick"), Circumstance("run degraded", "hot; very hot"))
+    changes = tuple(replace(one, reasons=(Reason(note),), circumstances=around) for one in report.comparisons)
     summary = section(page.render(replace(report, comparisons=changes)).decode(), "summary")
     assert f"<li>{note}; run degraded</li>" in summary
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness import compare, page
+from harness.agent import contract
 from harness.model import Load, Measurement, Run
 from harness.page.sections import scenario
 from harness.results import scenarios
@@ -51,12 +52,12 @@ def streamed(run: Run, number: int) -> Mapping[str, Measurement]:
     """Return what 4 launches of 2 blocks of 25 frames gave; the first `number` * 5 frames of each were dropped."""
     del run
     kept = 25 - 5 * number
-    blocks = [{"arrived": 25}] * 8
+    blocks = [contract.Round(0, block % 2, 0.0, kept, 1.0, kept, arrived=25) for block in range(8)]
     frames = np.array([(25 - kept + i, 1_000_000, (5 + 32 * (i < number)) * 1_000_000) for i in range(kept)] * 8)
     table = np.array([[block // 2, block * kept, (block + 1) * kept, 0] for block in range(8)])
     found = {"latency": frames[:, 1] + frames[:, 2], "frames": frames, "jitter": np.full(8, 70_000)}
     load = Load("stream", frame_rate_hz=30.0)
-    return {one.metric: one for one in scenarios.measurements(load, found, table, blocks)}
+    return {one.metric: one for one in scenarios.measurements(load, found, table, blocks, None)}
 
 
 def test_a_stream_shows_dropped_and_late_frames_with_their_difference_in_points() -> None:
@@ -88,9 +89,10 @@ def sustained(run: Run, number: int) -> Mapping[str, Measurement]:
     del run
     level = np.where((np.arange(60) >= 40) & (number > 0), 0.0125, 0.01)
     table = np.column_stack([np.zeros(60), np.arange(60) * 9, np.arange(60) * 9 + 9, np.zeros(60)]).astype(np.int64)
-    windows = [{"at_ns": second * 10**9, "temperature_c": 40.0 + second / 2} for second in range(60)]
+    windows = [contract.LoadWindow(second * 10**9, 40.0 + second / 2) for second in range(60)]
     found = {"latency": (np.repeat(level, 9) * 1e9).astype(np.int64)}
-    made = scenarios.measurements(Load("sustained"), found, table, [{"windows": windows}])
+    event = contract.Sustained(number, number + 1, 3, True, 0.0, 0.0, 0, windows, contract.Readings())
+    made = scenarios.measurements(Load("sustained"), found, table, [], event)
     return {one.metric: one for one in made}
 
 
