@@ -97,7 +97,8 @@ def load(room: str, name: str, *, file: str, key: str) -> ModuleType:
         try:
             return importlib.import_module(f"harness.{room}.{name}")
         except ImportError as error:
-            raise LabError(f"{room} plug-in {name!r} cannot be imported: {error}", file=file, key=key) from error
+            text = f"{room} plug-in {name!r} cannot be imported: {error}"
+            raise LabError(text, remedy="correct it, or install what it needs", file=file, key=key) from error
     points = _entry_points(room).get(name, ())
     if not points:
         raise LabError(f"unknown name {name!r}", remedy=suggestion(name, names(room)), file=file, key=key)

@@ -63,7 +63,10 @@ def pairs(store: Store, before: str, after: str) -> list[Pair]:
     shared = [case for case in runs[0] if case in runs[1]]
     if not shared:
         has = ["; ".join(sorted(own)[:_NEAREST]) or "no run" for own in runs]
-        raise StoreError(f"the two campaigns share no case: the first has {has[0]}, the second {has[1]}")
+        raise StoreError(
+            f"the two campaigns share no case: the first has {has[0]}, the second {has[1]}",
+            remedy="give campaigns of one suite",
+        )
     return [_across(runs[0][case], runs[1][case], second, runs) for case in shared]
 
 
@@ -74,7 +77,7 @@ def _pair(store: Store, before: Run, after: Run) -> Pair:
         )
     if before.case.suite != after.case.suite:
         names = f"{before.case.suite} and {after.case.suite}"
-        raise StoreError(f"the runs are of different suites, {names}: their numbers answer different questions")
+        raise StoreError(f"the runs are of different suites, {names}", remedy="give two runs of one suite")
     campaign = next((one for one in store.campaigns() if one.id == after.campaign), None)
     suite = campaign.suites.get(after.case.suite) if campaign else None
     if campaign is None or suite is None:
@@ -112,7 +115,7 @@ def _found(store: Store, prefix: str) -> Run | Campaign:
         return store.run(prefix)
     if len(runs) + len(matching) > 1:
         many = f"{len(runs)} runs and {len(matching)} campaigns"
-        raise StoreError(f"{many} have an id that begins with {prefix!r}: give more of it")
+        raise StoreError(f"{many} have an id that begins with {prefix!r}", remedy="give more of it")
     known = [(name, f"run of {when:%Y-%m-%d %H:%M}") for name, when in ids]
     known += [(one.id, f"campaign of {one.started_at:%Y-%m-%d %H:%M}") for one in campaigns]
     nearest = sorted(known, key=lambda one: -_alike(one[0], prefix))[:_NEAREST]

@@ -183,7 +183,8 @@ def _refuse(stderr: str, requirement: str, target: Target, device: str, own: Map
     if lacks:
         raise _no_wheel(requirement, target, device, lacks[1])
     reason = _words(says[-1]) if says else "it said nothing"
-    raise MissingTool(f"{requirement} could not be brought here, pip failed: {reason}", device=device)
+    text = f"{requirement} could not be brought here, pip failed: {reason}"
+    raise MissingTool(text, remedy="see that pip reaches its index", device=device)
 
 
 def _words(line: str) -> str:

@@ -237,7 +237,7 @@ class Recorder:
                     # It may follow what the instrument answers.
                     self._readings.facts["resolution"] = reader.resolution
                     if reader.charging():
-                        raise energy.Refused("the battery began to charge during the pass", "unplug it")
+                        raise energy.Refused("the battery began to charge during the pass", remedy="unplug it")
 
                 clock.beside(self._ended.wait, sample, lambda: PERIOD_S * chance.uniform(*contract.GAPS))
         except energy.Refused as refused:

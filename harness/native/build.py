@@ -79,9 +79,8 @@ def abi_of(machine: str, *, device: str) -> str:
         if machine in abi.machines:
             return abi.name
     known = ", ".join(name for abi in ABIS for name in abi.machines)
-    raise Unsupported(
-        f"there is no native runner for {machine or 'an unnamed processor'} (known: {known})", device=device
-    )
+    text = f"there is no native runner for {machine or 'an unnamed processor'} (known: {known})"
+    raise Unsupported(text, remedy='set runner = "python"', device=device)
 
 
 @cache

@@ -122,12 +122,12 @@ def _chunks(values: FloatArray, rounds: IntArray, keep: BoolArray | None) -> dic
             continue
         if not 0 <= start < stop <= len(values):
             raise MeasurementError(
-                f"round {index} spans {start}..{stop} of {len(values)} latencies: measure the case again"
+                f"round {index} spans {start}..{stop} of {len(values)} latencies", remedy="measure the case again"
             )
         chunk = values[start:stop]
         if not (np.isfinite(chunk).all() and chunk.min() > 0):
             raise MeasurementError(
-                f"round {index} holds a latency that is not a positive number: measure the case again"
+                f"round {index} holds a latency that is not a positive number", remedy="measure the case again"
             )
         chunks[launch, place] = chunk
     return chunks

@@ -61,7 +61,7 @@ def to_parquet(runs: Sequence[Run], file: Path) -> None:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise HarnessError("Parquet needs pyarrow: `pip install pyarrow`, or use --format csv") from error
+        raise HarnessError("Parquet needs pyarrow", remedy="`pip install pyarrow`, or use --format csv") from error
     partial = file.with_name(f".{file.name}.partial")
     try:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(table(runs)), partial)

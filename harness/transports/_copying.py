@@ -113,7 +113,11 @@ def failure(device: str, code: int, what: str, detail: str, *, needs: int = 0, d
             device=device,
         )
     if code == NO_DIGEST:
-        return MissingTool(f"cannot {what}: install sha256sum, busybox, toybox or python3 there", device=device)
+        return MissingTool(
+            f"cannot {what}: no tool there makes a SHA-256",
+            remedy="install sha256sum, busybox, toybox or python3 there",
+            device=device,
+        )
     if code == DAMAGED:
         return Transient(
             f"cannot {what}: sha256 differs, it changed meanwhile or was damaged",

@@ -107,11 +107,11 @@ def test_programs_read_the_same_as_json(compare: Command) -> None:
     ("before", "after", "said"),
     [
         ("caa12", "caa22", "no run has an id that begins with 'caa12', nor a campaign; nearest: caa11"),
-        ("a", "aa22", "0 runs and 2 campaigns have an id that begins with 'a': give more of it"),
+        ("a", "aa22", "0 runs and 2 campaigns have an id that begins with 'a'; give more of it"),
         ("caa11", "caa11", "both ids are run caa11; `edgeward history us` lists others"),
         ("aa11", "aa11", "both ids are campaign aa11"),
         ("aa11", "caa22", "one id is a run's and the other a campaign's; give two runs or two campaigns"),
-        ("d1", "caa22", "the runs are of different suites, ct and us: their numbers answer different questions"),
+        ("d1", "caa22", "the runs are of different suites, ct and us; give two runs of one suite"),
         ("ee33", "aa22", "the two campaigns share no case: the first has suites/ct.toml::a@pi5, the second suites/us"),
     ],
 )

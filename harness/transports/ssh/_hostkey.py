@@ -48,7 +48,8 @@ def pinned(device: Device, options: Options, name: str) -> Pinned:
     path = device.file.parent / Path(options.known_hosts).expanduser()
     if not path.is_file():
         if options.known_hosts != Options().known_hosts:
-            raise LabError(f"{path} does not exist", file=str(device.file), key="ssh.known_hosts")
+            remedy = "correct the path, or make the file with ssh-keyscan"
+            raise LabError(f"{path} does not exist", remedy=remedy, file=str(device.file), key="ssh.known_hosts")
         return Pinned((), str(path))
     try:
         entry = paramiko.HostKeys(str(path)).lookup(name)
