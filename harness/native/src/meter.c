@@ -6,8 +6,7 @@ static const struct meter_kind *const KINDS[] = {&METER_COMMAND, &METER_HWMON, &
 
 static int unreadable(struct fault *fault)
 {
-    return fail(fault, FAULT_METER, "the meter cannot be read: %s; look at [meter] in the device's file",
-                fault->message);
+    return fail(fault, FAULT_METER, "the meter cannot be read: %s" METER_REMEDY, fault->message);
 }
 
 int meter_open(struct meter *meter, const struct meter_spec *spec, struct fault *fault)

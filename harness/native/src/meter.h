@@ -4,6 +4,9 @@
 
 #include "meter_kind.h"
 
+/* How the fault of a meter that cannot be read ends. */
+#define METER_REMEDY "; look at [meter] in the device's file"
+
 /* Opens the meter of a `[meter]` table and reads it once; 0 with a `fault` of kind "meter" when it cannot be read or is
  * of a kind that only the agent reads. Close it in either case. */
 int meter_open(struct meter *meter, const struct meter_spec *spec, struct fault *fault);

@@ -110,7 +110,13 @@ int trial_meter(void)
         return 65;
     }
     struct meter_spec spec = job_meter(table);
-    return try(&spec, &text, &fault) ? answer(&text) : refused(&text, &fault);
+    if (try(&spec, &text, &fault))
+        return answer(&text);
+    /* The host knows the name of the file that is to be corrected. */
+    char *remedy = strstr(fault.message, METER_REMEDY);
+    if (remedy != NULL)
+        *remedy = 0;
+    return refused(&text, &fault);
 }
 
 int trial_runtime(const char *name, const char *folder)
