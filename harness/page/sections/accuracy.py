@@ -52,43 +52,6 @@ TEMPLATE = """\
 """
 #: Metrics drawn when the suite bounds none.
 USUAL: Final = ("sensitivity", "specificity", "dice", "accuracy")
-TEMPLATE = """\
-{% import "parts.html" as parts with context %}
-{{ parts.heading("accuracy", "Diagnostic accuracy") }}
-<p class="lead">On the whole test split, on the device, with the very files that were timed. Differences are paired on the same images: a variant is non-inferior if the worse end of its interval stays within the margin.</p>
-{% for one in figures %}
-{% call parts.place(one.group) %}
-{% if one.samples %}<p class="note">Test split: {{ one.samples }}.</p>{% endif %}
-{% for chart in one.charts %}
-<figure><h4>Change in {{ chart.title[0]|lower }}{{ chart.title[1:] }}{{ parts.synthetic(one.group) }}</h4>
-{{ chart.chart }}
-<figcaption>Variant minus baseline, with its interval; {{ chart.side }} is worse.{% if chart.bound %} The dashed line is the suite's margin of {{ chart.bound }}.{% endif %}</figcaption></figure>
-{% endfor %}
-<div class="scroll" tabindex="0" role="region" aria-label="Accuracies{% if several %}, {{ one.group.title }}{% endif %}">
-<table class="dense"><caption><span>Every metric with its interval{{ parts.synthetic(one.group) }}{% if one.methods %} <span class="interval">intervals: {{ one.methods|join(", ") }}</span>{% endif %}</span></caption>
-<thead><tr><th scope="col">Metric</th>{% for variant, _ in one.rows %}<th scope="col" class="head">{{ variant }}</th>{% endfor %}</tr></thead>
-<tbody>{% for title in one.titles %}{% set at = loop.index0 %}<tr><th scope="row">{{ title }}</th>{% for _, cells in one.rows %}<td><div class="cell"><span class="value">{{ cells[at][0] }}</span><span class="interval">{{ cells[at][1] }}</span></div></td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-{% if one.differences.rows %}
-<div class="scroll" tabindex="0" role="region" aria-label="Paired differences{% if several %}, {{ one.group.title }}{% endif %}">
-<table class="dense"><caption><span>Paired differences against the baseline{{ parts.synthetic(one.group) }}</span></caption>
-<thead><tr><th scope="col">Metric</th>{% for variant, _ in one.differences.rows %}<th scope="col" class="head">{{ variant }}</th>{% endfor %}</tr></thead>
-<tbody>{% for title in one.differences.titles %}{% set at = loop.index0 %}<tr><th scope="row">{{ title }}</th>{% for _, cells in one.differences.rows %}<td><div class="cell">{{ parts.cell(cells[at], one.differences.notes) }}</div></td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-{{ parts.notes(one.differences.notes) }}
-{% endif %}
-{% if one.matrices %}
-<h4>Confusion matrices{{ parts.synthetic(one.group) }}</h4>
-<p class="note">Rows are the truth, columns what the model said. The tint is the share of the row; the diagonal is right.</p>
-<div class="matrices">
-{% for matrix in one.matrices %}
-<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix of {{ matrix.variant }}"><table class="matrix"><caption><span>{{ matrix.variant }}</span></caption>
-<thead><tr><td></td>{% for text in matrix.names %}<th scope="col">{{ text }}</th>{% endfor %}</tr></thead>
-<tbody>{% for text, cells in matrix.rows %}<tr><th scope="row">{{ text }}</th>{% for cell in cells %}<td class="{{ "right" if cell.right else "wrong" }} t{{ cell.tint }}"><span class="value">{{ cell.count }}</span><span class="interval">{{ cell.share }}</span></td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-{% endfor %}
-</div>
-{% endif %}
-{% endcall %}
-{% endfor %}
-"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

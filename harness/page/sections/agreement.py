@@ -25,30 +25,13 @@ TEMPLATE = """\
 {% if row.absent %}<td class="text" colspan="6">{{ row.absent }}</td>
 {% else %}<td><div class="cell"><span class="value">{{ row.labels }}</span><span class="interval">{{ row.labels_within }}</span>{% if row.differ %}<span class="interval">{{ row.differ }}</span>{% endif %}{% if row.doubtful %}<span class="judged">{{ parts.badge("degraded", "beyond rounding") }}</span>{% endif %}</div></td><td>{{ row.largest }}</td><td>{{ row.share }}</td><td>{{ row.mean }}</td><td class="text">{{ row.kind }}</td><td class="text">{{ row.runtime }}</td>
 {% endif %}</tr>{% endfor %}</tbody></table></div>
-{% if place.same_machine %}<p class="note">The device is the host itself: the reference checks the way of the data, not the device.</p>{% endif %}
+{% if place.same_machine %}<p class="note">The device is the host itself: the reference checks the path of the data, not the device.</p>{% endif %}
 {% endcall %}
 {% endfor %}
 """
 DIFFERENCE: Final = "reference_difference"
 MEAN: Final = "reference_mean_difference"
 LABELS: Final = "reference_agreement"
-TEMPLATE = """\
-{% import "parts.html" as parts with context %}
-{{ parts.heading("agreement", "Agreement with the host") }}
-<p class="lead">Every file also ran on the machine that measured, with the same runtime and the same images. What differs is the device's doing: its processor's kernels, its accelerator, its memory.</p>
-{% for place in places %}
-{% call parts.place(place.group) %}
-<div class="scroll" tabindex="0" role="region" aria-label="Agreement with the host{% if several %}, {{ place.group.title }}{% endif %}">
-<table><caption><span>Outputs on the device against the host's</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col">Same label</th><th scope="col">Largest difference</th><th scope="col">of the outputs' spread</th><th scope="col">Mean difference</th><th scope="col" class="text">Computes with</th><th scope="col" class="text">Reference</th></tr></thead>
-<tbody>{% for row in place.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th>
-{% if row.absent %}<td class="text" colspan="6">{{ row.absent }}</td>
-{% else %}<td><div class="cell"><span class="value">{{ row.labels }}</span><span class="interval">{{ row.labels_within }}</span>{% if row.differ %}<span class="interval">{{ row.differ }}</span>{% endif %}{% if row.doubtful %}<span class="judged">{{ parts.badge("degraded", "beyond rounding") }}</span>{% endif %}</div></td><td>{{ row.largest }}</td><td>{{ row.share }}</td><td>{{ row.mean }}</td><td class="text">{{ row.kind }}</td><td class="text">{{ row.runtime }}</td>
-{% endif %}</tr>{% endfor %}</tbody></table></div>
-{% if place.same_machine %}<p class="note">The device is the host itself: the reference checks the path of the data, not the device.</p>{% endif %}
-{% endcall %}
-{% endfor %}
-"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

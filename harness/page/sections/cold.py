@@ -32,22 +32,6 @@ PARTS: Final = ("process_start_s", "load_s", "first_inference_s")
 #: The same with the model's file dropped from the page cache just before -> its title.
 EVICTED: Final = {"load_evicted_s": "Model load, evicted", "first_inference_evicted_s": "First inference, evicted"}
 RATIOS: Final = {"process_start_s": "", "load_s": "load_ratio", "first_inference_s": "first_inference_ratio"}
-TEMPLATE = """\
-{% import "parts.html" as parts with context %}
-{{ parts.heading("cold", "Cold start") }}
-<p class="lead">What a user waits for the first answer of a fresh process.</p>
-{% for one in figures %}
-{% call parts.place(one.group) %}
-<figure>{{ one.chart }}
-<figcaption>Medians over fresh processes.{% if one.cache %} Page cache: {{ one.cache }}{% if one.titles|length > 3 %}; evicted: the model's file was dropped from it just before, the runtime was not{% endif %}.{% endif %}{% if one.reasons %} No evicted starts: {{ one.reasons }}.{% endif %}</figcaption></figure>
-<div class="scroll" tabindex="0" role="region" aria-label="Cold start{% if several %}, {{ one.group.title }}{% endif %}">
-<table><caption><span>Cold start, with the change against the baseline</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col">Starts</th>{% for title in one.titles %}<th scope="col">{{ title }}</th>{% endfor %}</tr></thead>
-<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.starts }}</td>{% for cell in row.cells %}<td><div class="cell">{{ parts.cell(cell, one.notes) }}</div></td>{% endfor %}{% for text in row.others %}<td>{{ text }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-{{ parts.notes(one.notes) }}
-{% endcall %}
-{% endfor %}
-"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

@@ -38,21 +38,6 @@ MEANINGS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 #: Percentiles that are shown with the bound that their number of samples gives.
 BOUNDED: Final = {"p90": 0.9, "p99": 0.99}
-TEMPLATE = """\
-{% import "parts.html" as parts with context %}
-{{ parts.heading("latency", "Latency distributions") }}
-<p class="lead">A late answer counts even if the typical one is fast: p90 is the time within which nine of ten inferences were done. What follows ≤ bounds it with 99 % confidence: the cautious sample that MLPerf LoadGen's early stopping reports.</p>
-{% for one in figures %}
-{% call parts.place(one.group) %}
-<figure>{{ one.chart }}
-<figcaption>Density of the latencies of single inferences, each row to its own height; lines are percentiles. Drawn from at most {{ drawn }} samples a variant, taken at even steps of rank; the slowest 0.5 % lie outside the drawing, but not outside the table.</figcaption></figure>
-<div class="scroll" tabindex="0" role="region" aria-label="Latency percentiles{% if several %}, {{ one.group.title }}{% endif %}">
-<table><caption><span>{{ one.meaning[:1]|upper }}{{ one.meaning[1:] }}</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col">Samples</th><th scope="col">Fastest</th><th scope="col">p50</th><th scope="col">p90</th><th scope="col">p99</th><th scope="col">Slowest</th><th scope="col">Throughput</th></tr></thead>
-<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.count }}</td><td>{{ row.fastest }}</td>{% for text, why in row.cells %}<td>{{ text }}{% if why %} <span class="interval">{{ why }}</span>{% endif %}</td>{% endfor %}<td>{{ row.slowest }}</td><td>{{ row.throughput }}</td></tr>{% endfor %}</tbody></table></div>
-{% endcall %}
-{% endfor %}
-"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

@@ -31,21 +31,6 @@ OTHER: Final = {
     "load_growth_bytes": "Growth from loading", "inference_growth_bytes": "Growth from inference", "swap_bytes": "Swap"
 }  # fmt: skip
 RATIOS: Final = {"peak_memory_bytes": "memory_ratio", "size_bytes": "size_ratio", "peak_pss_bytes": ""}
-TEMPLATE = """\
-{% import "parts.html" as parts with context %}
-{{ parts.heading("memory", "Memory and size") }}
-{% for one in figures %}
-{% call parts.place(one.group) %}
-<figure class="pair">{% for chart in one.charts %}<div>{{ chart }}</div>{% endfor %}
-<figcaption>Peak memory is the largest of fresh processes that loaded the model and ran it{% if one.methods %} ({{ one.methods }}){% endif %}{% if one.shares %}; proportional memory ({{ one.shares }}) counts what processes share by its part{% endif %}{% if one.growths %}; growth is that of {{ one.growths }}{% endif %}; size is that of the model's file.</figcaption></figure>
-<div class="scroll" tabindex="0" role="region" aria-label="Memory and size{% if several %}, {{ one.group.title }}{% endif %}">
-<table><caption><span>Memory and size, with the change against the baseline</span></caption>
-<thead><tr><th scope="col">Variant</th>{% for title in one.titles %}<th scope="col">{{ title }}</th>{% endfor %}</tr></thead>
-<tbody>{% for entry, cells, others in one.rows %}<tr{% if entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ entry.variant }}</th>{% for cell in cells %}<td><div class="cell">{{ parts.cell(cell, one.notes) }}</div></td>{% endfor %}{% for text in others %}<td>{{ text }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-{{ parts.notes(one.notes) }}
-{% endcall %}
-{% endfor %}
-"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

@@ -26,20 +26,6 @@ TEMPLATE = """\
 {% endfor %}
 """
 PARTS: Final = ("preprocess_s", "postprocess_s", "end_to_end_s")
-TEMPLATE = """\
-{% import "parts.html" as parts with context %}
-{{ parts.heading("pipeline", "From image to answer") }}
-<p class="lead">An inference needs a tensor and gives numbers: what makes pixels into the one and the other into a label or mask takes time, too. Timed in a pass of its own, so that nothing of it is in the latencies above.</p>
-{% for one in figures %}
-{% call parts.place(one.group) %}
-<figure>{{ one.chart }}<figcaption>Medians; the inference here is what end to end leaves beside the other two.</figcaption></figure>
-<div class="scroll" tabindex="0" role="region" aria-label="From image to answer{% if several %}, {{ one.group.title }}{% endif %}">
-<table><caption><span>Parts of one answer</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col">Preprocessing</th><th scope="col">Inference</th><th scope="col">Postprocessing</th><th scope="col">End to end</th><th scope="col">Beside the inference</th></tr></thead>
-<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th>{% for text in row.texts %}<td>{{ text }}</td>{% endfor %}<td>{{ row.share }}</td></tr>{% endfor %}</tbody></table></div>
-{% endcall %}
-{% endfor %}
-"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

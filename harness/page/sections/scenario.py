@@ -49,40 +49,6 @@ TEMPLATE = """\
 {% endfor %}
 """
 SHARES: Final = ("dropped_ratio", "deadline_miss_ratio")
-TEMPLATE = """\
-{% import "parts.html" as parts with context %}
-{{ parts.heading("scenario", "Scenario") }}
-{% for one in figures %}
-{% call parts.place(one.group) %}
-{% if one.kind == "stream" %}
-<p class="lead">Frames arrived at {{ "%g"|format(one.load.frame_rate_hz) }} Hz, whatever the model was busy with. Latency counts from a frame's arrival. A frame that still waited when the next one came was dropped; an answered frame that took longer than one frame period missed its deadline.</p>
-<figure class="pair">{% for chart in one.charts %}<div>{{ chart }}</div>{% endfor %}
-<figcaption>Dropped: of all frames that arrived. Missed: of those that were answered.</figcaption></figure>
-<div class="scroll" tabindex="0" role="region" aria-label="Frames{% if several %}, {{ one.group.title }}{% endif %}">
-<table><caption><span>What became of the frames, with the difference to the baseline in percentage points</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col">Frames</th><th scope="col">Dropped</th><th scope="col">Deadline missed</th><th scope="col">p50 from arrival</th><th scope="col">p90</th><th scope="col">p99</th><th scope="col">Inference alone</th><th scope="col">Timer late by</th></tr></thead>
-<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.count }}</td>{% for cell in row.cells %}<td><div class="cell">{{ parts.cell(cell, one.notes) }}</div></td>{% endfor %}{% for text in row.texts %}<td>{{ text }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
-{{ parts.notes(one.notes) }}
-{% elif one.kind == "offline" %}
-<p class="lead">{% if one.batch > 1 %}{{ one.batch }} images at once, as fast as they go; latencies on this page are times per image.{% else %}One image after the other, as fast as they go.{% endif %}</p>
-<figure>{{ one.chart }}<figcaption>Throughput, median of the launches.</figcaption></figure>
-<div class="scroll" tabindex="0" role="region" aria-label="Throughput{% if several %}, {{ one.group.title }}{% endif %}">
-<table><caption><span>Images a second</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col">Throughput</th><th scope="col">Relative to the baseline</th></tr></thead>
-<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.rate }}</td><td>{{ row.change }}{% if row.verdict %} {{ parts.badge(row.verdict) }}{% endif %}</td></tr>{% endfor %}</tbody></table></div>
-{% else %}
-<p class="lead">Each model was under load without a pause for {{ "%g"|format(one.load.max_duration_s * (0.1 if report.quick else 1)) }} s, one after the other, because heat is the question. Ratios therefore carry what changed between one's minutes and the other's.</p>
-{% for chart in one.charts %}
-<figure>{{ chart }}<figcaption>{% if loop.first %}Median latency of each window; a dashed line marks when a model's latency first passed 1.05 of its best for good.{% else %}Hottest zone at the beginning of each window.{% endif %}</figcaption></figure>
-{% endfor %}
-<div class="scroll" tabindex="0" role="region" aria-label="Sustained load{% if several %}, {{ one.group.title }}{% endif %}">
-<table><caption><span>Speed under sustained load</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col">Time to throttle</th><th scope="col">Sustained over peak speed</th><th scope="col">Temperature</th><th scope="col" class="text">Order</th></tr></thead>
-<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th>{% for text in row.texts %}<td>{{ text }}</td>{% endfor %}<td class="text">{{ row.mode }}</td></tr>{% endfor %}</tbody></table></div>
-{% endif %}
-{% endcall %}
-{% endfor %}
-"""
 
 
 def context(report: Report) -> Mapping[str, Any] | None:

@@ -15,7 +15,7 @@ TITLE = "Summary"
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("summary", "Variants against their baseline") }}
-<p class="lead">Times, bytes and joules are compared as ratios (0.50× is half), accuracies as differences in percentage points (pp), paired on the same images. {% if confidence %}The small figures below a number are its {{ confidence }} interval. {% endif %} A verdict of <em>inconclusive</em> is an answer: the data cannot tell.</p>
+<p class="lead">Times, bytes and joules are compared as ratios (0.50× is half), accuracies as differences in percentage points (pp), paired on the same images. {% if confidence %}The small figures below a number are its {{ confidence }} interval. {% endif %} A verdict of <em>inconclusive</em> is an answer: the data does not decide.</p>
 {% for table in tables %}
 {% call parts.place(table.group, opened=table.group.failing) %}
 <table class="summary" role="table">
@@ -51,43 +51,6 @@ TEMPLATE = """\
 """
 COSTS = (("latency_p50_s", "latency_ratio"), ("peak_memory_bytes", "memory_ratio"), ("size_bytes", "size_ratio"))
 ACCURACIES = ("sensitivity", "specificity", "accuracy", "dice", "iou", "hausdorff")
-TEMPLATE = """\
-{% import "parts.html" as parts with context %}
-{{ parts.heading("summary", "Variants against their baseline") }}
-<p class="lead">Times, bytes and joules are compared as ratios (0.50× is half), accuracies as differences in percentage points (pp), paired on the same images. {% if confidence %}The small figures below a number are its {{ confidence }} interval. {% endif %} A verdict of <em>inconclusive</em> is an answer: the data does not decide.</p>
-{% for table in tables %}
-{% call parts.place(table.group, opened=table.group.failing) %}
-<table class="summary" role="table">
-<caption><span>Every case{% if several %} on {{ table.group.title }}{% endif %}, with its change against the baseline{{ parts.synthetic(table.group) }}</span></caption>
-<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Variant</th>{% for title in table.titles %}<th scope="col" role="columnheader">{{ title }}</th>{% endfor %}<th scope="col" role="columnheader">Outcome</th></tr></thead>
-<tbody role="rowgroup">
-{% for row in table.rows %}
-<tr role="row"{% if row.entry.is_baseline %} class="baseline"{% endif %}>
-<th scope="row" role="rowheader">{{ parts.name(row.entry) }}</th>
-{% for one in row.cells %}
-<td role="cell" data-title="{{ table.titles[loop.index0] }}"><div class="cell">{{ parts.cell(one, table.notes) }}</div></td>
-{% else %}
-<td role="cell" class="nothing" colspan="{{ table.titles|length }}"><div class="cell">{% if row.entry.run %}Its numbers may not be used: {{ row.entry.run.reasons|join("; ") or "the run is invalid" }}.{% else %}No result. {{ row.message }}{% endif %}</div></td>
-{% endfor %}
-<td role="cell" data-title="Outcome"><div class="cell">{% if row.entry.outcome %}{{ parts.badge(row.entry.outcome.status, outcome_words[row.entry.outcome.status]) }}{% else %}<span class="muted">not judged</span>{% endif %}</div></td>
-</tr>
-{% endfor %}
-</tbody>
-</table>
-{{ parts.notes(table.notes) }}
-<details class="accept"{% if table.rows|selectattr("entry.outcome")|rejectattr("entry.outcome.status", "equalto", "passed")|list %} open{% endif %}>
-<summary>What was asked of each case, and by how much it was met</summary>
-<dl>
-{% for row in table.rows if row.entry.outcome %}
-<div><dt>{{ row.entry.variant }} {{ parts.badge(row.entry.outcome.status, outcome_words[row.entry.outcome.status]) }}</dt>
-<dd>{% if row.message %}<p class="message">{{ row.message }}</p>{% endif %}
-{% if row.entry.outcome.judgements %}<ul class="judgements">{% for one in row.entry.outcome.judgements %}<li class="{{ "held" if one.passed else "broken" }}"><span class="glyph" aria-hidden="true">{{ "✓" if one.passed else "✕" }}</span><span class="quiet">{{ "held: " if one.passed else "not held: " }}</span>{{ one.message }}</li>{% endfor %}</ul>{% endif %}</dd></div>
-{% endfor %}
-</dl>
-</details>
-{% endcall %}
-{% endfor %}
-"""
 
 
 def context(report: Report) -> Mapping[str, Any]:
