@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from harness.store import Store
 from tests.labs import device_toml, make, run_pytest, variant
 
@@ -24,34 +22,28 @@ def two_devices(folder: Path) -> Path:
     return lab
 
 
-@pytest.fixture(scope="module")
-def unequal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """Measure on two devices, the second of which has more to do; what it does is collected before the first's."""
-    lab = two_devices(tmp_path_factory.mktemp("unequal"))
+def test_a_case_is_reported_when_its_device_ends_it_not_when_its_turn_comes(tmp_path: Path) -> None:
+    lab = two_devices(tmp_path)
+    # Collected before the quick one's, ended after it.
     chosen = ["suites/small.toml::int8@thorough", "suites/small.toml::int4@thorough", "suites/small.toml::base@quick"]
-    return lab, run_pytest(lab, *chosen, "--device", "all", "--quick")
-
-
-def test_a_case_is_reported_when_its_device_ends_it_not_when_its_turn_comes(
-    unequal: tuple[Path, subprocess.CompletedProcess[str]],
-) -> None:
-    _, done = unequal
+    done = run_pytest(lab, *chosen, "--device", "all", "--quick")
     assert "3 passed" in done.stdout, done.stdout
     order = re.findall(r"^(\w+@\w+) passed", done.stdout, re.MULTILINE)
     assert order[0] == "base@quick"
     assert sorted(order[1:]) == ["int4@thorough", "int8@thorough"]
 
 
-def test_devices_work_at_the_same_time(unequal: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
-    lab, _ = unequal
+def test_devices_work_at_the_same_time(tmp_path: Path) -> None:
+    lab = two_devices(tmp_path)
+    done = run_pytest(lab, "suites", "--device", "all", "--quick", "-k", "base")
+    assert "2 passed" in done.stdout, done.stdout
     store = Store(f"sqlite:///{lab}/reports/results.sqlite")
-    runs = store.runs()
+    first, second = store.runs()
     store.close()
     # One machine stands in for both, so both jobs' clocks are the same clock.
-    moments = {name: [e["at_s"] for run in runs if run.case.device == name for e in run.conditions.during]
-               for name in ("quick", "thorough")}  # fmt: skip
-    assert min(moments["quick"]) < max(moments["thorough"])
-    assert min(moments["thorough"]) < max(moments["quick"])
+    spans = [(min(at), max(at)) for at in ([e["at_s"] for e in run.conditions.during] for run in (first, second))]
+    assert spans[0][0] < spans[1][1]
+    assert spans[1][0] < spans[0][1]
 
 
 def test_a_screen_shows_one_live_line_a_device(tmp_path: Path) -> None:

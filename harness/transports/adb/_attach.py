@@ -113,7 +113,8 @@ class _Attempt:
             with self.server.dial(ends_at) as plug:
                 self.server.request(plug, f"host:transport:{self.serial}", ends_at)
                 self.server.request(plug, "shell:exit", ends_at)
-        except TimeoutError:
+        except (TimeoutError, Refusal):
+            # Refused: the server learned between its two answers that the link is cut ("device offline").
             return False
         return True
 
