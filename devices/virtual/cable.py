@@ -45,8 +45,10 @@ class Cable:
         _ip("link", "set", self.plug, "down", inside=_inside(self.pid))
 
     def mend(self) -> None:
-        """Let it through again."""
+        """Let it through again, from this moment on."""
         _ip("link", "set", self.plug, "up", inside=_inside(self.pid))
+        # While it was cut nobody said who has the address, and the kernel would go on answering "no route" for a while.
+        _ip("neigh", "flush", "dev", self.interface)
 
 
 def lay(pid: int) -> Cable:
