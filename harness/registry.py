@@ -76,6 +76,11 @@ def _entry_points(room: str) -> Mapping[str, tuple[metadata.EntryPoint, ...]]:
     return {name: tuple(points) for name, points in found.items()}
 
 
+def forget() -> None:
+    """Look at the installed distributions anew when next asked; they are read once a process."""
+    _entry_points.cache_clear()
+
+
 def names(room: str) -> list[str]:
     """Return the names of all plug-ins of a room, sorted: its files and what other distributions add."""
     return sorted(_files(room) | set(_entry_points(room)))

@@ -75,8 +75,8 @@ def test_another_distribution_adds_a_plug_in_by_entry_point(
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: ward\nVersion: 2.0\n")
     (other / "entry_points.txt").write_text("[harness.data]\ntwice = clinic_old\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._entry_points.cache_clear()
-    request.addfinalizer(registry._entry_points.cache_clear)
+    registry.forget()
+    request.addfinalizer(registry.forget)
     request.addfinalizer(lambda: [sys.modules.pop(name, None) for name in ("clinic_pacs", "clinic_old", "clinic_bad")])
     assert "pacs" in registry.names("data")
     assert registry.load("data", "pacs", file="a.toml", key="data.source").ANSWER == 42
