@@ -1,4 +1,4 @@
-"""Keeps one virtual device running, apart from whoever asked for it: python -m devices.virtual.keeper NAME LAB STATE.
+"""Keeps one virtual device running by itself: python -m devices.virtual.keeper NAME LAB STATE.
 
 It starts the device, writes devices/virtual/NAME.toml into the lab and STATE, and undoes both when it is asked to end.
 SIGUSR1 is the thumb of the user of a phone that asks: it allows the computer that asks now or in the next seconds.

@@ -72,7 +72,7 @@ class Gate:
 
     def welcome(self, within_s: float) -> None:
         """Allow every key that is asked for now or within this time, for good; s."""
-        # Without the lock: this is called by a signal's handler, which may have interrupted whoever holds it.
+        # Without the lock: this is called by a signal's handler, which may have interrupted its holder.
         self._welcome_until = time.monotonic() + within_s
 
     def withdraw(self) -> None:

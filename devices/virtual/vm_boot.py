@@ -8,14 +8,14 @@ from typing import Final
 
 #: The first process: it mounts the disk and hands over.
 _FIRST: Final = """#!/bin/busybox sh
-/bin/busybox mkdir -p /proc /sys /dev /root
+/bin/busybox mkdir -p /proc /sys /dev /disk
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs devtmpfs /dev
 for module in $(/bin/busybox cat /modules/order); do /bin/busybox insmod /modules/$module.ko; done
-/bin/busybox mount -t ext4 /dev/vda /root
-/bin/busybox cp -a /seed /root/
+/bin/busybox mount -t ext4 /dev/vda /disk
+/bin/busybox cp -a /seed /disk/
 /bin/busybox umount /proc
-exec /bin/busybox switch_root /root /seed/start
+exec /bin/busybox switch_root /disk /seed/start
 """
 #: What it hands over to: network as qemu's user mode gives it, sensors, and the SSH server.
 _SECOND: Final = """#!/bin/busybox sh
@@ -33,10 +33,8 @@ busybox ip addr add 10.0.2.15/24 dev eth0
 busybox ip link set eth0 up
 busybox ip route add default via 10.0.2.2
 [ -e /bin/sh ] || ln -s busybox /bin/sh
-mkdir -p /root/.ssh
-cp /seed/authorized_keys /root/.ssh/authorized_keys
-cp /seed/host_key /etc/ssh/host_key
-chmod 600 /etc/ssh/host_key /root/.ssh/authorized_keys
+cp /seed/authorized_keys /seed/host_key /etc/ssh/
+chmod 600 /etc/ssh/host_key /etc/ssh/authorized_keys
 for module in $(cat /lib/virtual/order); do
   case $module in
     i2c-stub) insmod /lib/virtual/$module.ko chip_addr=0x40 ;;
@@ -45,7 +43,7 @@ for module in $(cat /lib/virtual/order); do
 done
 echo ina226 0x40 > /sys/bus/i2c/devices/i2c-0/new_device
 echo 4 > /proc/sys/kernel/printk
-while :; do /usr/sbin/sshd -D -e < /dev/null; sleep 0.2; done
+while :; do /usr/sbin/sshd -D -e -o AuthorizedKeysFile=/etc/ssh/authorized_keys < /dev/null; sleep 0.2; done
 """
 
 

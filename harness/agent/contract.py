@@ -1,7 +1,7 @@
 """The contract of host and device, stated once: a job, its events, the kinds of error, and the numbers both use.
 
 The types are the data. The agent makes its events of them, so a missing or an unknown field is an error where it is
-made; the host parses every line strictly into them (`harness.results.events`), whichever runner wrote it; and
+made; the host parses every line strictly into them (`harness.results.events`), from any runner; and
 `harness.native.build` writes the C header `contract.h` from this file when it compiles the native runner.
 
 Like all of the agent it needs nothing but the standard library of Python 3.9. Times that end in `_ns` are of the

@@ -32,7 +32,7 @@ class Events:
         self._beat = job.parent.parent / "lease" / "beat"
 
     def say(self, kind: type[contract.Event], /, **fields: Any) -> None:
-        """Write one event with the monotonic time, in ns, and wake whoever follows.
+        """Write one event with the monotonic time, in ns, and wake its readers.
 
         Raises:
             TypeError: a field is missing or not of this kind of event.

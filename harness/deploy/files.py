@@ -51,7 +51,7 @@ def unpack(handle: Handle, workspace: Workspace, archive: Path, folder: str) -> 
 def bring(handle: Handle, source: Path, target: str) -> None:
     """Copy a file to the device in verified pieces, so that a cut link costs one piece and not the whole.
 
-    Pieces that arrived before are not sent again. The whole is verified by whoever uses it, by its digest.
+    Pieces that arrived before are not sent again. Its user verifies the whole, by its digest.
 
     Args:
         handle: of the device.

@@ -93,7 +93,7 @@ class DeviceHandle:
 
     @property
     def interrupted(self) -> bool:
-        """Whether whoever uses the handle shall come to an end."""
+        """Whether the user of the handle shall come to an end."""
         return self._interrupted.is_set()
 
     def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
@@ -107,7 +107,7 @@ class DeviceHandle:
         """Run `argv` and yield its lines, as `harness.ports.Connection.stream` does.
 
         Raises:
-            Transient: the connection is lost; whoever reads knows from where to go on, after `reconnect`.
+            Transient: the connection is lost; the reader knows from where to go on, after `reconnect`.
         """
         return self._connection.stream(argv, silence_s=silence_s)
 

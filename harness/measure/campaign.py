@@ -154,7 +154,7 @@ class CampaignRunner:
                     if self._stopping.is_set():
                         raise MeasurementError("interrupted", remedy="--resume does what is left", where=device.id)
                     samples = self._samples(group.suite)
-                    # Both or neither: whoever did not get the lease must not measure the next group either.
+                    # Both or neither: a campaign that did not get the lease must not measure the next group either.
                     handle = handle or held.enter_context(self._held(device))
                     if lost:
                         handle.reconnect()

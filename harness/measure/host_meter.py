@@ -231,7 +231,7 @@ class Recorder:
 
                 def sample() -> None:
                     asked = clock.now_ns()
-                    # The reading first: whoever counts the moments finds one for each.
+                    # The reading first: a reader that counts the moments finds one for each.
                     self._readings.values.append(reader.read())
                     self._readings.at_ns.append((asked + clock.now_ns()) // 2)
                     # It may follow what the instrument answers.

@@ -60,7 +60,7 @@ class Library:
         self._refused: dict[str, str] = {}
 
     def stop(self) -> None:
-        """End what is under way; whoever waits for it gets references that are absent."""
+        """End what is under way; those who wait for it get references that are absent."""
         self._stopped = True
         if self._handle is not None:
             self._handle.interrupt()

@@ -162,7 +162,7 @@ class Tool:
 def beside_the_tool(bench: OfModel, order: random.Random) -> tuple[float, float]:
     """Return the median of the agent and of litert-benchmark, ns: as many inferences of a fresh process each.
 
-    The tool does all its inferences in one go, so that whoever runs is stopped after a while and the other goes on:
+    The tool does all its inferences in one go, so that the running one is stopped after a while and the other goes on:
     both meet the same moments, and both have the few inferences that a stop made long.
     """
     makers: dict[str, Callable[[], Any]] = {"agent": lambda: Worker(bench, ""), "tool": lambda: Tool(bench)}

@@ -126,7 +126,7 @@ def test_two_followers_of_a_running_job_both_see_everything_at_once(bench: Bench
     first, second = ([name for number, name in seen if number == own] for own in (0, 1))
     assert first == second
     assert first[-1] == "done"
-    # A launch takes a second: whoever was not woken by one would hear of it with the next.
+    # A launch takes a second: a reader that was not woken by one would hear of it with the next.
     launches = [number for number, name in seen if name == "launch"]
     pairs = [set(launches[place : place + 2]) for place in range(0, len(launches), 2)]
     assert pairs == [{0, 1}] * 3, "one follower took what should have woken the other"

@@ -44,7 +44,7 @@ def test_clean_takes_what_was_not_used_and_leaves_what_was(tmp_path: Path) -> No
     assert entries(lab) == used
 
 
-def test_clean_waits_for_whoever_measures(tmp_path: Path) -> None:
+def test_clean_waits_for_the_one_that_measures(tmp_path: Path) -> None:
     lab = make(tmp_path)
     device = lab / "devices" / "here.toml"
     device.write_text(device.read_text() + "\n[limits]\ncooldown_s = 0\n")

@@ -81,7 +81,7 @@ with leased(DeviceHandle(Device("here", "workstation", Address("local"), workdir
     assert not (tmp_path / "work" / "lease").exists()
 
 
-def test_a_lease_written_by_hand_names_whoever_it_says(handle: DeviceHandle, tmp_path: Path) -> None:
+def test_a_lease_written_by_hand_names_the_owner_it_says(handle: DeviceHandle, tmp_path: Path) -> None:
     lease.take(handle, ADA)
     (tmp_path / "work" / "lease" / "owner").write_text("ada (bench 3)")
     assert lease.holder(handle) == Owner("ada (bench 3)")

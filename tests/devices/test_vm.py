@@ -120,7 +120,7 @@ def test_a_pulled_network_cable_is_silent_and_can_be_plugged_in_again(machine: V
 
 def test_a_reset_ends_what_runs_and_keeps_what_was_synced(machine: Vm) -> None:
     connection = ssh.connect(machine.device(keepalive_s=1))
-    connection.run(["sh", "-c", "echo kept > /root/kept; sync"])
+    connection.run(["sh", "-c", "echo kept > ~/kept; sync"])
     first = connection.run(["cat", "/proc/sys/kernel/random/boot_id"]).text
     machine.reset()
     with pytest.raises(HarnessError):
@@ -138,7 +138,7 @@ def test_a_reset_ends_what_runs_and_keeps_what_was_synced(machine: Vm) -> None:
             opened.close()
 
     assert soon(lambda: ssh_answers(machine.host, machine.port) and another_boot(), within_s=60)
-    assert machine.run("cat /root/kept") == "kept\n"
+    assert machine.run("cat ~/kept") == "kept\n"
 
 
 def test_a_board_starts_and_leaves_nothing_behind(tmp_path: Path) -> None:

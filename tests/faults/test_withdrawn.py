@@ -1,4 +1,4 @@
-"""Whoever may not come in any more while a job runs: said at once with the remedy, and the job left behind is ended."""
+"""A user who is refused while a job runs: said at once with the remedy, and the job left behind is ended."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ REST_W = 1.25
 
 
 def jitter(turn: int) -> int:
-    """Return -1000..1000, another each turn: two in turn would stand still for whoever reads every other one."""
+    """Return -1000..1000, another each turn: two in turn would stand still for a reader of every other one."""
     return turn * 7919 % 2001 - 1000
 
 
@@ -168,7 +168,7 @@ def test_a_running_program_is_read_at_its_newest_line(tmp_path: Path) -> None:
 
 def test_of_a_programs_many_lines_all_but_the_newest_are_history() -> None:
     meter = command.Meter(options("command", argv=["sh", "-c", "seq 1 100000; exec sleep 60"]))
-    # Whoever read a line a time would be minutes behind.
+    # A reader of one line a time would be minutes behind.
     assert soon(lambda: meter.read() == 100_000)
     meter.close()
 

@@ -70,7 +70,7 @@ def rounds_of_one_device(kind: str, rng: np.random.Generator, count: int) -> Flo
     if kind == "drifting":
         level += np.linspace(0, 0.5, level.size).reshape(shape)
     if kind == "bursty":
-        # Other work that comes and stays for several rounds, and slows whoever runs by up to a factor of three.
+        # Other work that comes and stays for several rounds, and slows what runs by up to a factor of three.
         busy = np.repeat(rng.random((count, -(-shape[1] // 4), 1)) < 0.4, 4, axis=1)[:, : shape[1]]
         level += busy * np.abs(rng.normal(0, 0.5, shape))
     return level

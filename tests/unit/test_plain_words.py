@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: Words that an engineer whose second language is English would have to look up, or that mean something else here.
 MANNERED = re.compile(
-    r"\b(befalls?|befell|farewells?|partings?|tid(?:y|ied|ying)|endings|vitals|told|burdens?|whom|lest|thereof|conducts?)\b",
+    r"\b(befalls?|befell|farewells?|partings?|tid(?:y|ied|ying)|endings|vitals|told|burdens?|whom|lest|thereof|whoever|whichever|whomever|conducts?)\b",
     re.IGNORECASE,
 )
 TEXTS = [

@@ -23,7 +23,7 @@ void events_open(struct events *events, const char *folder);
 /* Begins an event; its fields are added to the text that is returned, each with ", " before it. */
 struct text *events_begin(struct events *events, const char *name);
 
-/* Writes the event and wakes whoever follows; a disk that is full ends the process with code 74. */
+/* Writes the event and wakes its readers; a disk that is full ends the process with code 74. */
 void events_end(struct events *events);
 
 #endif

@@ -112,7 +112,7 @@ static int write_pid(const char *folder)
 
 int run_main(const char *name, const char *folder, int detach)
 {
-    /* Read before detaching, so that whoever starts a job that is wrong gets the message. */
+    /* Read before detaching, so that the message of a wrong job reaches the one who starts it. */
     struct conductor conductor = {.job = job_read(folder), .program = program_of(name)};
     conductor.random = (uint64_t)conductor.job.seed;
     conductor.alive = need(conductor.job.models * sizeof *conductor.alive);

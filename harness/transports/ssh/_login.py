@@ -29,7 +29,7 @@ _MACS = ("hmac-sha2-256-etm@openssh.com", "hmac-sha2-512-etm@openssh.com", "hmac
 #: A link is lost when as many signs of life in a row stay without an acknowledgement.
 _UNANSWERED = 4
 
-# paramiko logs a traceback for every refused connection; ours is the message. Whoever sets up logging still gets it.
+# paramiko logs a traceback for every refused connection; ours is the message. Logging that is set up gets it.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 

@@ -1,4 +1,4 @@
-"""A channel is closed by whoever uses it, once nobody sends on it any more.
+"""A channel is closed by its user, once nobody sends on it any more.
 
 paramiko answers the other side's close from its reading thread, while another thread may be about to send data or an
 end of file. What is sent after a close goes to a channel that is gone: OpenSSH hangs up, and dropbear, which uses its
@@ -16,7 +16,7 @@ from paramiko.common import MSG_CHANNEL_CLOSE, cMSG_CHANNEL_CLOSE, cMSG_CHANNEL_
 
 
 def _take_note(channel: Any, message: paramiko.Message) -> None:
-    """Wake whoever waits to send or to receive; what has arrived can still be read."""
+    """Wake threads that wait to send or to receive; what has arrived can still be read."""
     del message
     with channel.lock:
         channel._set_closed()
@@ -117,7 +117,7 @@ class OrderlyChannel:
         return int(self._channel.recv_exit_status())
 
     def close(self) -> None:
-        """Wake whoever uses the channel, wait until nobody sends, and close it; may block while the link is stalled."""
+        """Wake the users of the channel, wait until nobody sends, and close it; may block while the link is stalled."""
         with self._channel.lock:
             self._channel._set_closed()
         with self._sending:

@@ -3,7 +3,7 @@
 [notebook]
 page = "front"                             # the name of the page in the device's workdir
 
-Who measures is written on a page in the device's workdir; whoever had it before stays readable below.
+Who measures is written on a page in the device's workdir; earlier ones stay readable below.
 """
 
 from __future__ import annotations
