@@ -126,7 +126,8 @@ def data(rows: Sequence[Row]) -> Any:
     """Return rows as the data of a chart."""
     import altair as alt
 
-    return alt.Data(values=[dict(row) for row in rows])  # type: ignore[no-untyped-call]
+    # A tuple: Altair copies lists and what is in them again and again while a chart is put together.
+    return alt.Data(values=tuple(dict(row) for row in rows))  # type: ignore[no-untyped-call]
 
 
 def state(field: str) -> dict[str, Any]:
@@ -156,8 +157,8 @@ def names(rows: Sequence[Row], wide: bool) -> tuple[Any, list[Any]]:
     value = base.mark_text(align="left" if wide or higher is not above else "right", **text, **above)
     at = PLOT + 16 if wide else 0 if higher is not above else NARROW
     layers = [
-        name.encode(x=alt.value(-NAMES if wide else 0), y=y, text="variant:N"),
-        value.encode(x=alt.value(at), y=y, text="text:N"),
+        name.encode(x=alt.XValue(-NAMES if wide else 0), y=y, text=alt.Text("variant:N")),
+        value.encode(x=alt.XValue(at), y=y, text=alt.Text("text:N")),
     ]
     return y, layers
 
@@ -204,14 +205,14 @@ def intervals(
         axis = alt.Axis(values=ticks(*ends), format="~g") if log else alt.Axis(tickCount=5, labelExpr=_SIGNED)
         x = alt.X("low:Q", scale=scale, axis=axis, title=axis_title(title, aside, wide))
         y, words = names(rows, wide)
-        layers = [_shade(band).encode(x=x, x2="high:Q")] if band else []
+        layers = [_shade(band).encode(x=x, x2=alt.X2("high:Q"))] if band else []
         layers.append(_guide(reference, "var(--rule)", scale, dash=False))
         layers += [] if limit is None else [_guide(limit, "var(--bad)", scale, dash=True)]
         base, shown = alt.Chart(data(rows)).encode(y=y), state("state")
         bar = base.mark_rule(strokeWidth=2.5, strokeCap="round")
         dot = base.mark_point(filled=True, size=90, opacity=1, aria=True)
-        layers.append(bar.encode(x=x, x2="high:Q", color=shown["color"]))
-        layers.append(dot.encode(x=alt.X("point:Q", scale=scale), description="hover:N", **shown))
+        layers.append(bar.encode(x=x, x2=alt.X2("high:Q"), color=shown["color"]))
+        layers.append(dot.encode(x=alt.X("point:Q", scale=scale), description=alt.Description("hover:N"), **shown))
         return alt.layer(*layers, *words).properties(**_size(rows, wide))
 
     return draw
@@ -263,7 +264,7 @@ def bars(rows: Sequence[Row], *, title: str, heading: str = "") -> Draw:
         y, words = names(rows, wide)
         bar = base.mark_bar(size=12, cornerRadiusEnd=2, opacity=0.9, aria=True)
         x = alt.X("value:Q", title=title, axis=alt.Axis(tickCount=5)).scale(zero=True)
-        marks = bar.encode(x=x, y=y, color=state("state")["color"], description="hover:N")
+        marks = bar.encode(x=x, y=y, color=state("state")["color"], description=alt.Description("hover:N"))
         chart = alt.layer(marks, *words).properties(**_size(rows, wide))
         return chart.properties(title=heading) if heading else chart
 
@@ -298,8 +299,8 @@ def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str, aside: str
             x=alt.X("value:Q", title=axis_title(title, aside, wide), stack="zero", axis=alt.Axis(tickCount=5)),
             y=y,
             color=alt.Color("part:N", legend=legend, sort=None).scale(domain=kinds, range=colours),
-            order="order:Q",
-            description="hover:N",
+            order=alt.Order("order:Q"),
+            description=alt.Description("hover:N"),
         )  # fmt: skip
         return alt.layer(marks, *words).properties(**_size(rows, wide))
 

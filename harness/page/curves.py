@@ -42,9 +42,9 @@ def over_time(points: Sequence[Row], marks: Sequence[Row], *, title: str) -> Dra
         )
         layers = [
             curve.encode(x=x, y=y.title(title), color=state("state")["color"]),
-            mark.encode(x=alt.X("at:Q", scale=across), description="hover:N"),
+            mark.encode(x=alt.X("at:Q", scale=across), description=alt.Description("hover:N")),
             # Beside the rows it would push the axes of facets away from them.
-            named.encode(text="name:N", x=alt.value(0), y=alt.value(-9)),
+            named.encode(text=alt.Text("name:N"), x=alt.XValue(0), y=alt.YValue(-9)),
         ]
         rows = alt.Row("variant:N", sort=order, header=alt.Header(title=None, labels=False))
         chart = alt.layer(*layers, data=data([*points, *marks, *names]))

@@ -36,13 +36,13 @@ def distributions(
         heading = axis_title(f"{title}, {unit}", "logarithmic", wide)
         axis = alt.Axis(values=ticks(*domain), format="~g", title=heading)
         area = _density(domain).encode(x=alt.X("at:Q", scale=scale, axis=axis))
-        place = {"x": alt.value(-NAMES), "y": alt.value(30)} if wide else {"x": alt.value(0), "y": alt.value(-8)}
+        place = {"x": alt.XValue(-NAMES), "y": alt.YValue(30)} if wide else {"x": alt.XValue(0), "y": alt.YValue(-8)}
         size, room = (12.5, NAMES - 12) if wide else (12, NARROW)
         base = alt.Chart().transform_filter("datum.name == 'p50'")
         name = base.mark_text(align="left", color="var(--ink)", fontSize=size, limit=room)
         order = list(dict.fromkeys(row["variant"] for row in samples))
         rows = alt.Row("variant:N", sort=order, header=alt.Header(title=None, labels=False))
-        layers = [area, _percentiles(scale), name.encode(text="variant:N", **place)]
+        layers = [area, _percentiles(scale), name.encode(text=alt.Text("variant:N"), **place)]
         chart = alt.layer(*layers, data=data([*samples, *marks])).properties(width=PLOT if wide else NARROW, height=44)
         return chart.facet(row=rows, spacing=6 if wide else 24).resolve_scale(y="independent")
 
@@ -70,7 +70,7 @@ def _percentiles(scale: Any) -> Any:
     return base.mark_rule(color="var(--ink)", strokeWidth=1.6, aria=True).encode(
         x=alt.X("value:Q", scale=scale),
         strokeDash=dash.scale(domain=["p50", "p90", "p99"], range=[[1, 0], [5, 3], [2, 3]]),
-        description="hover:N",
+        description=alt.Description("hover:N"),
     )
 
 
@@ -127,13 +127,13 @@ def tradeoff(rows: Sequence[Row], *, x_title: str, y_title: str, x_aside: str = 
         dot = base.mark_point(filled=True, size=120, opacity=1, aria=True)
         layers = [
             alt.Chart(data([{"x": 1}])).mark_rule(color="var(--rule)", strokeWidth=1.5).encode(x=x),
-            bar.encode(x=alt.X("x_low:Q", scale=across), x2="x_high:Q", y=y),
-            bar.encode(x=x, y=alt.Y("y_low:Q", scale=up), y2="y_high:Q"),
-            dot.encode(x=x, y=y, description="hover:N", **shown),
+            bar.encode(x=alt.X("x_low:Q", scale=across), x2=alt.X2("x_high:Q"), y=y),
+            bar.encode(x=x, y=alt.Y("y_low:Q", scale=up), y2=alt.Y2("y_high:Q")),
+            dot.encode(x=x, y=y, description=alt.Description("hover:N"), **shown),
         ]
         for row, place in zip(rows, placed(rows, frame, key), strict=True):
             text = alt.Chart(data([row])).mark_text(fontSize=12, color="var(--ink)", **place, **HALO)
-            layers.append(text.encode(x=x, y=y, text=f"{key}:N"))
+            layers.append(text.encode(x=x, y=y, text=alt.Text(f"{key}:N")))
         return alt.layer(*layers).properties(width=frame.width, height=frame.height)
 
     return draw
