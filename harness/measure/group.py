@@ -38,12 +38,11 @@ _LOSSES = 10
 class Found:
     """What a case gave: a Run, or the error that is this case's alone.
 
-    `final` is False for a run that was given before the job's end: it comes once more, with what only the end shows.
+    A run that was given before the job's end comes once more, with what only the end shows.
     """
 
     case: Case
     result: Run | HarnessError
-    final: bool = True
 
 
 def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: str, quick: bool) -> Iterator[Found]:
@@ -122,7 +121,7 @@ class _Known:
             return bool(energy) and energy[0].meter != contract.HOST_METER
         return bool(self.log.of(contract.Sustained, index))
 
-    def found(self, index: int, *, final: bool) -> Found:
+    def found(self, index: int) -> Found:
         """Return what a model gave."""
         case = self.group.cases[index]
         failure = self.log.failure(index)
@@ -141,20 +140,20 @@ class _Known:
             self.failed.add(index)
             return Found(case, error)
         run = runs.with_id(run, self.given.setdefault(index, run.id))
-        return Found(case, run, final)
+        return Found(case, run)
 
     def rest(self) -> Iterator[Found]:
         """Yield every case that has not failed before, complete."""
         for index in range(len(self.group.cases)):
             if index not in self.failed:
-                yield self.found(index, final=True)
+                yield self.found(index)
 
 
 def _complete(handle: DeviceHandle, folder: str, known: _Known) -> Iterator[Found]:
     for index in list(known.fresh()):
         if known.log.failure(index) is None:
             _fetch(handle, folder, known, index)
-        yield known.found(index, final=False)
+        yield known.found(index)
 
 
 @contextmanager
@@ -237,7 +236,7 @@ def _check_boot(handle: DeviceHandle, before: str) -> None:
     now = health.boot_id(handle)
     if before and now and now != before:
         raise MeasurementError(
-            "it rebooted while measuring, which ended the job, and nothing of this job was taken",
+            "it rebooted while measuring, which ended the job, and nothing of this case was taken",
             remedy="look why (power, heat, a watchdog), then --resume measures what is left",
             where=handle.device.id,
         )
@@ -253,7 +252,7 @@ def _ended(handle: DeviceHandle, log: JobLog, error: MeasurementError) -> Measur
     total = start.fingerprint.get("memory_bytes")
     had = f" (it has {human(float(total), 'B')} in all)" if total else ""
     return MeasurementError(
-        f"out of memory{had}: its kernel killed the job, and nothing of this job was taken",
+        f"out of memory{had}: its kernel killed the job, and nothing of this case was taken",
         remedy="give the device more memory, or the suite smaller models",
         where=handle.device.id,
     )

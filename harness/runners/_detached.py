@@ -85,5 +85,5 @@ def _why_it_ended(handle: Handle, job: str) -> MeasurementError:
         remedy = "free some space or set workdir to another disk"
         return MeasurementError(f"the disk under {job} is full", remedy=remedy, where=device)
     why = f"its last words: {log}" if log else "it was killed, perhaps for lack of memory"
-    text = f"the agent ended before it was done ({why}); nothing of this job was taken"
+    text = f"the agent ended before it was done ({why}); nothing of this case was taken"
     return MeasurementError(text, remedy="measure again", where=device)

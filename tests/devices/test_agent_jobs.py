@@ -171,7 +171,7 @@ def test_a_killed_conductor_is_noticed_at_once_and_its_workers_go_too(bench: Ben
     following.join()
     assert json.loads(lines[-1])["event"] == "gone"
     assert all(json.loads(line) for line in lines)
-    with pytest.raises(MeasurementError, match=r"local: the agent ended before it was done .*nothing of this job was taken; measure again"):  # fmt: skip  # noqa: E501
+    with pytest.raises(MeasurementError, match=r"local: the agent ended before it was done .*nothing of this case was taken; measure again"):  # fmt: skip  # noqa: E501
         list(bench.follow(job))
     assert soon(lambda: not any(alive(worker.pid) for worker in workers)), "a worker outlived its conductor"
 

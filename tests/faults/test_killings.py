@@ -135,7 +135,7 @@ def test_a_killed_agent_is_an_error_of_its_suite_with_the_remedy(killings: Killi
         result = killings.results[name]
         assert isinstance(result.error, MeasurementError)
         assert "here: the agent ended before it was done" in str(result.error)
-        assert str(result.error).endswith("nothing of this job was taken; measure again")
+        assert str(result.error).endswith("nothing of this case was taken; measure again")
         assert result.run is None
 
 

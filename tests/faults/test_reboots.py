@@ -16,7 +16,7 @@ from tests.faults.campaigns import Night
 pytestmark = pytest.mark.usefixtures("no_jobs")
 
 REBOOTED = (
-    "it rebooted while measuring, which ended the job, and nothing of this job was taken; "
+    "it rebooted while measuring, which ended the job, and nothing of this case was taken; "
     "look why (power, heat, a watchdog), then --resume measures what is left"
 )
 
