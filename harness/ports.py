@@ -76,8 +76,12 @@ class Transport(Protocol):
     def address(self, text: str) -> Address:
         """Return what stands behind "SCHEME:" as an Address; raises ValueError when it is none."""
 
-    def connect(self, device: Device, *, timeout_s: float = 15.0) -> Connection:
-        """Open a connection; raises Unreachable, Refused or HostKeyMismatch."""
+    def connect(self, device: Device, *, timeout_s: float | None = None) -> Connection:
+        """Open a connection within `timeout_s`, or within what the device's file allows when that is None.
+
+        Raises:
+            Unreachable, TimedOut, Refused, HostKeyMismatch: no connection could be opened.
+        """
 
     def workdir(self, device: Device) -> str:
         """Return where the harness lives on such a device when its file does not say (may start with ~/)."""

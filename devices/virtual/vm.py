@@ -28,6 +28,8 @@ NEEDS: Final = (*vm_image.NEEDS, "package:qemu-system-arm=qemu-system-aarch64", 
 _WORKDIR: Final = "/var/lib/edgeward"
 #: Of the INA226 as the kernel's driver calibrates it, behind its 10 mOhm; W.
 _POWER_STEP_W: Final = 0.00625
+#: How long it may take to log in on a busy machine; s.
+_LOGIN_S: Final = 120.0
 #: Where the sensor answers, and which of its registers holds the power.
 _SENSOR, _POWER = "0x40", "0x03"
 
@@ -96,6 +98,8 @@ class Vm:
             'description = "aarch64 in qemu (emulated: its times are no board\'s), started by devices/virtual/vm.py"\n'
             f'tags = [{named}]\nrunner = "{runner}"\nruntimes = [{wanted}]\nworkdir = "{_WORKDIR}"\n\n'
             f'[ssh]\nhost_key = "{self.host_key}"\nidentity = "{self.identity}"\n'
+            # its emulated processor shares this machine's with whatever else runs, and a key exchange takes its time
+            + f"connect_timeout_s = {_LOGIN_S:g}\n"
             + ('\n[meter]\nkind = "hwmon"\nchannel = "power1_input"\n' if meter else "")
         )
 
@@ -106,7 +110,12 @@ class Vm:
             kind="sbc",
             address=Address("ssh", host=self.host, user="root", port=self.port),
             workdir=_WORKDIR,
-            options={"host_key": self.host_key, "identity": str(self.identity), **options},
+            options={
+                "host_key": self.host_key,
+                "identity": str(self.identity),
+                "connect_timeout_s": _LOGIN_S,
+                **options,
+            },
             file=Path("devices") / f"{id}.toml",
         )
 

@@ -36,7 +36,7 @@ class DeviceHandle:
     Args:
         device: the noun.
         say: called with a line when the connection is lost and made again, and with what is being done.
-        timeout_s: longest time for opening the connection, s.
+        timeout_s: longest time for opening the connection, s; None for what the device's file says.
         patience_s: how long a lost connection is tried again, s.
 
     Raises:
@@ -48,7 +48,7 @@ class DeviceHandle:
         device: Device,
         say: Callable[[str], None] = lambda _: None,
         *,
-        timeout_s: float = 15.0,
+        timeout_s: float | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.device = device

@@ -47,7 +47,7 @@ def address(text: str) -> Address:
     return Address("local")
 
 
-def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:
+def connect(device: Device, *, timeout_s: float | None = None) -> Connection:
     """Return a connection to this machine; it cannot fail, so `timeout_s` is not needed."""
     del timeout_s
     return LocalConnection(device)

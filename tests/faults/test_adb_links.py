@@ -25,7 +25,7 @@ from harness.transports import adb
 TICKING = ["sh", "-c", "while sleep 0.05; do echo tick; done"]
 
 
-def refusal(device: Device, kind: type[DeviceError], *, timeout_s: float = 5) -> str:
+def refusal(device: Device, kind: type[DeviceError], *, timeout_s: float | None = 5) -> str:
     """Return the message with which `device` cannot be reached, after checking its form."""
     with pytest.raises(kind) as caught:
         adb.connect(device, timeout_s=timeout_s)
@@ -102,8 +102,9 @@ def test_a_phone_that_froze_is_timed_out_though_adb_calls_it_a_device(own_phone:
     adb.connect(own_phone.device()).close()
     own_phone.signal_adbd(signal.SIGSTOP)
     assert adb_server.state(adb_port, own_phone.serial) == "device"
-    message = refusal(own_phone.device(), TimedOut, timeout_s=2)
+    message = refusal(own_phone.device(connect_timeout_s=2), TimedOut, timeout_s=None)
     assert f"{own_phone.serial} did not answer within 2 s; is it switched on, awake and in reach?" in message
+    assert message.endswith("A slow one needs a longer connect_timeout_s under [adb] in devices/phone.toml")
     own_phone.signal_adbd(signal.SIGCONT)
     adb.connect(own_phone.device()).close()
 

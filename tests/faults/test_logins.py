@@ -21,7 +21,7 @@ def public(path: Path) -> str:
     return " ".join(path.with_suffix(".pub").read_text().split()[:2])
 
 
-def refusal(device: Device, kind: type[DeviceError], *, timeout_s: float = 5) -> str:
+def refusal(device: Device, kind: type[DeviceError], *, timeout_s: float | None = 5) -> str:
     """Return the message with which `device` cannot be reached, after checking its form."""
     with pytest.raises(kind) as caught:
         ssh.connect(device, timeout_s=timeout_s)
@@ -119,8 +119,9 @@ def test_a_port_that_speaks_something_else_is_unreachable(openssh_server: Server
 
 def test_a_server_that_falls_silent_during_log_in_is_timed_out(own_server: Server) -> None:
     os.kill(own_server.pid, signal.SIGSTOP)
-    message = refusal(own_server.device(), TimedOut, timeout_s=1)
+    message = refusal(own_server.device(connect_timeout_s=1), TimedOut, timeout_s=None)
     assert "did not answer within 1 s" in message
+    assert message.endswith("A slow one needs a longer connect_timeout_s under [ssh] in devices/openssh.toml")
 
 
 def test_a_missing_identity_is_named(openssh_server: Server, tmp_path: Path) -> None:

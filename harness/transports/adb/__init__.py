@@ -21,14 +21,16 @@ class Options:
     """The keys of `[adb]`.
 
     Attributes:
+        connect_timeout_s: how long the device may take until its first answer; s.
         stall_s: how long a copy may make no progress before it is given up; s.
     """
 
+    connect_timeout_s: float = 15.0
     stall_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.stall_s <= 0:
-            raise ValueError("stall_s must be above 0")
+        if min(self.connect_timeout_s, self.stall_s) <= 0:
+            raise ValueError("connect_timeout_s and stall_s must be above 0")
 
 
 def address(text: str) -> Address:
@@ -39,12 +41,13 @@ def address(text: str) -> Address:
     return found if found.port else Address("adb", serial=found.host)
 
 
-def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:
+def connect(device: Device, *, timeout_s: float | None = None) -> Connection:
     """Open a connection to a device that has answered.
 
     Args:
         device: `device.options` are the keys of `Options`.
-        timeout_s: for all of it: this host's adb server, network, state, first answer; s.
+        timeout_s: for all of it: this host's adb server, network, state, first answer; s; None for `connect_timeout_s`
+            of its options.
 
     Raises:
         Unreachable: adb sees no such device (it says which it sees), cannot reach it, or calls it offline.
@@ -55,7 +58,9 @@ def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:
     """
     from harness.transports.adb import _attach
 
-    return _attach.attach(device, stall_s=Options(**device.options).stall_s, timeout_s=timeout_s)
+    options = Options(**device.options)
+    wait_s = options.connect_timeout_s if timeout_s is None else timeout_s
+    return _attach.attach(device, stall_s=options.stall_s, timeout_s=wait_s)
 
 
 def workdir(device: Device) -> str:

@@ -38,7 +38,10 @@ def attach(device: Device, *, stall_s: float, timeout_s: float) -> AdbSession:
     except TimeoutError:
         raise TimedOut(
             f"{serial} did not answer within {timeout_s:g} s",
-            remedy="is it switched on, awake and in reach?",
+            remedy=(
+                "is it switched on, awake and in reach? A slow one needs a longer connect_timeout_s under [adb] in"
+                f" {device.file}"
+            ),
             device=device.id,
         ) from None
     except (Gone, Refusal) as error:

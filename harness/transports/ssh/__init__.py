@@ -26,12 +26,12 @@ def address(text: str) -> Address:
     return Address.of_url("ssh", text)
 
 
-def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:
+def connect(device: Device, *, timeout_s: float | None = None) -> Connection:
     """Open a connection whose host key has been checked and whose user has been let in.
 
     Args:
         device: `device.options` are the keys of `Options`.
-        timeout_s: for all of it: name, TCP, key exchange, log-in; s.
+        timeout_s: for all of it: name, TCP, key exchange, log-in; s; None for `connect_timeout_s` of its options.
 
     Raises:
         Unreachable: the name does not resolve, nothing listens, or what listens does not speak SSH.
@@ -42,7 +42,8 @@ def connect(device: Device, *, timeout_s: float = 15.0) -> Connection:
     """
     from harness.transports.ssh import _login  # brings paramiko, which takes a fifth of a second to import
 
-    return _login.login(device, Options(**device.options), timeout_s=timeout_s)
+    options = Options(**device.options)
+    return _login.login(device, options, timeout_s=options.connect_timeout_s if timeout_s is None else timeout_s)
 
 
 def workdir(device: Device) -> str:

@@ -146,7 +146,10 @@ def _plug(device: Device, way: Route, timeout_s: float) -> socket.socket:
 def _late(device: Device, way: Route, timeout_s: float) -> TimedOut:
     return TimedOut(
         f"{way} did not answer within {timeout_s:g} s",
-        remedy="is it switched on, and does its network let SSH through?",
+        remedy=(
+            "is it switched on, and does its network let SSH through? A slow one needs a longer connect_timeout_s under [ssh]"
+            f" in {device.file}"
+        ),
         device=device.id,
     )
 

@@ -16,6 +16,7 @@ class Options:
         config: OpenSSH client configuration that HostName, Port, User, IdentityFile, IdentitiesOnly, HostKeyAlias and
             ProxyJump are taken from; a jump host's key must be in `known_hosts`.
         legacy: whether the device may be spoken to as servers did before 2016: SHA-1, CBC.
+        connect_timeout_s: how long name, TCP, key exchange and log-in may take in all; s.
         keepalive_s: how often an idle connection sends a sign of life, so that routers keep it open; s, 0 for never.
         stall_s: how long a copy may make no progress before it is given up; s.
     """
@@ -25,6 +26,7 @@ class Options:
     identity: str = ""
     config: str = "~/.ssh/config"
     legacy: bool = False
+    connect_timeout_s: float = 15.0
     keepalive_s: float = 15.0
     stall_s: float = 30.0
 
@@ -33,5 +35,5 @@ class Options:
             raise ValueError(
                 "a host key is its type and its base64 text, as `ssh-keyscan HOST` prints them after the name"
             )
-        if self.keepalive_s < 0 or self.stall_s <= 0:
-            raise ValueError("keepalive_s must not be negative, and stall_s must be above 0")
+        if self.keepalive_s < 0 or min(self.connect_timeout_s, self.stall_s) <= 0:
+            raise ValueError("keepalive_s must not be negative; connect_timeout_s and stall_s must be above 0")
