@@ -22,6 +22,23 @@ NARROW: Final = 318
 #: The width of a character, generously: the browser's font is not known here.
 CHARACTER: Final = 6.9
 _SVG: Final = "http://www.w3.org/2000/svg"
+#: Vega-Lite's configuration of every chart.
+_PAGE: Final[Mapping[str, Any]] = {"background": "transparent", "font": "system-ui", "padding": 4}
+_AXES_AND_MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "view": {"stroke": None},
+    "concat": {"spacing": 28},
+    "facet": {"spacing": 6},
+    # only marks with a text of ours speak; Vega's own texts hold raw numbers
+    "mark": {"aria": False},
+    "axis": {
+        "labelColor": "var(--muted)", "titleColor": "var(--muted)", "gridColor": "var(--grid)",
+        "tickColor": "var(--grid)", "domainColor": "var(--rule)", "labelFontSize": 11.5, "titleFontSize": 11.5,
+        "titleFontWeight": "normal", "titlePadding": 10, "labelPadding": 5,
+    },
+    "title": {
+        "color": "var(--ink)", "fontSize": 12.5, "fontWeight": 600, "anchor": "start", "frame": "group", "offset": 8
+    },
+}  # fmt: skip
 #: State of a row -> colour and symbol. Never colour alone: every state has a shape of its own and is named in words.
 STATES: Final[Mapping[str, tuple[str, str]]] = {
     "improved": ("var(--good)", "circle"),
@@ -56,20 +73,10 @@ def figure(draw: Draw, *, alt: str) -> Markup:
 def _svg(chart: Any, alt: str) -> Markup:
     import vl_convert
 
-    styled = chart.configure(background="transparent", font="system-ui", padding=4)
-    styled = styled.configure_view(stroke=None).configure_concat(spacing=28).configure_facet(spacing=6)
-    styled = styled.configure_mark(
-        aria=False
-    )  # only marks with a text of ours speak; Vega's own texts hold raw numbers
-    styled = styled.configure_axis(
-        labelColor="var(--muted)", titleColor="var(--muted)", gridColor="var(--grid)", tickColor="var(--grid)",
-        domainColor="var(--rule)", labelFontSize=11.5, titleFontSize=11.5, titleFontWeight="normal", titlePadding=10,
-        labelPadding=5,
-    )  # fmt: skip
-    styled = styled.configure_title(
-        color="var(--ink)", fontSize=12.5, fontWeight=600, anchor="start", frame="group", offset=8
-    )
-    spec = styled.to_dict(validate=False)
+    spec = chart.to_dict(validate=False)
+    # Not by Altair's `configure`: each call of it copies the chart with all its rows.
+    own = spec.get("config", {})
+    spec["config"] = {**own, **{key: {**own.get(key, {}), **value} for key, value in _AXES_AND_MARKS.items()}, **_PAGE}
     text = vl_convert.vegalite_to_svg(spec, vl_version="6.4", allowed_base_urls=[])
     return Markup(_image(text, alt))
 
@@ -127,7 +134,7 @@ def data(rows: Sequence[Row]) -> Any:
     import altair as alt
 
     # A tuple: Altair copies lists and what is in them again and again while a chart is put together.
-    return alt.Data(values=tuple(dict(row) for row in rows))  # type: ignore[no-untyped-call]
+    return alt.Data(values=tuple(dict(row) for row in rows))
 
 
 def state(field: str) -> dict[str, Any]:

@@ -147,8 +147,8 @@ def _late(device: Device, way: Route, timeout_s: float) -> TimedOut:
     return TimedOut(
         f"{way} did not answer within {timeout_s:g} s",
         remedy=(
-            "is it switched on, and does its network let SSH through? A slow one needs a longer connect_timeout_s under [ssh]"
-            f" in {device.file}"
+            "is it switched on, and does its network let SSH through? A slow one needs a longer connect_timeout_s under"
+            f" [ssh] in {device.file}"
         ),
         device=device.id,
     )
