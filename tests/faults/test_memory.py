@@ -83,7 +83,7 @@ def test_a_whole_job_that_the_kernel_kills_for_want_of_memory_is_told_so_and_not
     for name in ("fair", "greedy"):
         assert isinstance(results[name].error, MeasurementError)
         assert str(results[name].error) == (
-            "small: out of memory (it has 300 MB in all): its kernel killed the job, and nothing of this job was "
+            "small: out of memory (it has 300 MB in all): its kernel killed the job, and nothing of this case was "
             "taken; give the device more memory, or the suite smaller models"
         )
     assert {run.case.variant for run in night.store.runs()} == {"good"}
