@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.model import Verdict
+from harness.model import Run, Validity, Verdict
 from tests.benchmarks import copies
 from tests.benchmarks.disturbance import bursts, trials
 
@@ -38,6 +38,7 @@ def test_a_slowdown_of_three_percent_is_found_at_default_settings(
 ) -> None:
     wanted = trials(FEW)
     ratios, seconds, launches = [], [], []
+    runs: list[Run] = []
     verdicts: list[Verdict] = []
     fixed = 0.0
     with nothing() if name == "calm" else bursts(seed=5):
@@ -49,18 +50,23 @@ def test_a_slowdown_of_three_percent_is_found_at_default_settings(
             ratios += list(copies.log_ratios(results))
             seconds += copies.seconds_to_decide(results)
             verdicts += [copies.latency_ratio(result).verdict for result in results if result.comparisons]
+            runs += [copies.run_of(result) for result in results]
             launches += [copies.run_of(result).notes["launches"] for result in results if result.comparisons]
             latency = np.median(copies.run_of(results[0]).measurements["latency_s"].values)
             fixed = 2 * max(FIXED_S, FIXED_SAMPLES * float(latency))
     found = verdicts.count(Verdict.REGRESSED)
+    valid = sum(run.validity is Validity.VALID for run in runs)
     with capsys.disabled():
         print(
             f"\n{name}: 1/{copies.LAYERS} more work, measured as {np.expm1(np.median(ratios)):+.1%}, found in {found} "
             f"of {len(verdicts)} trials (bar: {bar:.0%}), median {np.median(launches):.0f} launches, "
             f"{np.median(seconds):.1f} s against {fixed:.0f} s of a fixed run: {np.median(seconds) / fixed:.2f} "
-            f"(bar: 0.25); defaults, native runner; up to {AT_ONCE} trials share one baseline and its disturbances"
+            f"(bar: 0.25), {valid} of {len(runs)} runs valid; defaults, native runner; up to {AT_ONCE} trials share "
+            "one baseline and its disturbances"
         )
     assert Verdict.IMPROVED not in verdicts
     assert not in_doubt(verdicts, bar)
-    # How soon is a promise for a calm machine; this one may have other users, so only what load cannot break is held.
-    assert np.median(seconds) / fixed <= (0.25 if name == "calm" else 1.0)
+    # How soon is a promise for a calm machine. One with other users says so of its runs: there only what load cannot
+    # break is held.
+    calm = name == "calm" and valid == len(runs)
+    assert np.median(seconds) / fixed <= (0.25 if calm else 1.0)

@@ -244,6 +244,7 @@ def test_every_link_of_a_document_leads_somewhere(path: Path) -> None:
             assert anchor[1:] in [re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings]
 
 
+@cache
 def remarks(path: Path) -> str:
     """Return the comments and docstrings of a Python file, or the whole of another."""
     text = path.read_text("utf-8")

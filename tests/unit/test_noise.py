@@ -47,6 +47,23 @@ def drifting(rng: np.random.Generator) -> FloatArray:
     return found
 
 
+def test_a_device_that_slows_by_half_meanwhile_slows_both_and_the_ratio_stays() -> None:
+    rng = np.random.default_rng(10)
+    rounds = 6
+    drift = np.linspace(1, 1.5, LAUNCHES * rounds)
+    places = np.arange(len(drift))
+    table = np.stack([places // rounds, places, places + 1], axis=1).astype(np.int64)
+    alarms, widths = 0, []
+    for _ in range(100):
+        base, own = (0.01 * drift * rng.lognormal(0, 0.02, len(drift)) for _ in range(2))
+        estimate = stats.ratio_estimate(base, table, own, table)
+        assert estimate is not None
+        alarms += not estimate.low <= 1 <= estimate.high
+        widths.append(estimate.high - estimate.low)
+    assert alarms <= 5
+    assert np.median(widths) / 2 < 0.02
+
+
 @pytest.mark.parametrize("noise", [normal, heavy, very_heavy, bursty, drifting])
 @pytest.mark.parametrize("ways", [1, 2])
 def test_looking_after_every_launch_raises_at_most_five_percent_false_alarms(noise: Noise, ways: int) -> None:
