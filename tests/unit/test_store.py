@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from datetime import timedelta, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ import pytest
 from devices.virtual.openssh import small_disk
 from harness.errors import StoreError
 from harness.model import Comparison, Estimate, Measurement, Outcome, Reason, Run, Verdict
+from harness.page.report import Report
 from harness.store import VERSION, Store, shown
 from tests.pages import stored_runs
 
-REPORT = stored_runs.report()
+
+@cache
+def report() -> Report:
+    return stored_runs.report()
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def store(url: str) -> Store:
     opened = Store(url)
-    opened.add_campaign(REPORT.campaign)
+    opened.add_campaign(report().campaign)
     return opened
 
 
@@ -52,12 +57,12 @@ def same(one: Any, other: Any) -> bool:
 
 def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: str) -> None:
     run = replace(
-        REPORT.runs[1],
+        report().runs[1],
         outputs=np.random.default_rng(1).standard_normal((900, 3)).astype(np.float32),
         reasons=(Reason("hot", "wait until it is cool"), Reason("noisy")),
         quick=True,
     )
-    store.add_case(REPORT.campaign.id, run, ())
+    store.add_case(report().campaign.id, run, ())
     store.close()
     (found,) = Store(url).runs(campaign=run.campaign)
     assert same(found, run)
@@ -69,21 +74,21 @@ def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: 
 
 
 def test_campaign_comparisons_and_outcomes_come_back(store: Store, url: str) -> None:
-    for run in REPORT.runs:
-        own = [one for one in REPORT.comparisons if one.run == run.id]
-        store.add_case(REPORT.campaign.id, run, own, next(one for one in REPORT.outcomes if one.run == run.id))
-    store.add_outcome(REPORT.campaign.id, next(one for one in REPORT.outcomes if not one.run))
+    for run in report().runs:
+        own = [one for one in report().comparisons if one.run == run.id]
+        store.add_case(report().campaign.id, run, own, next(one for one in report().outcomes if one.run == run.id))
+    store.add_outcome(report().campaign.id, next(one for one in report().outcomes if not one.run))
     store.close()
     again = Store(url)
-    assert again.campaigns() == [REPORT.campaign]
+    assert again.campaigns() == [report().campaign]
     key = lambda c: (c.run, c.metric)  # noqa: E731
-    assert sorted(again.comparisons(REPORT.campaign.id), key=key) == sorted(REPORT.comparisons, key=key)
-    assert set(again.outcomes(REPORT.campaign.id)) == set(REPORT.outcomes)
+    assert sorted(again.comparisons(report().campaign.id), key=key) == sorted(report().comparisons, key=key)
+    assert set(again.outcomes(report().campaign.id)) == set(report().outcomes)
     assert all(same(a, b) for a, b in zip(again.runs(suite="ultrasound"), sorted_runs(), strict=True))
 
 
 def sorted_runs() -> list[Run]:
-    return sorted(REPORT.runs, key=lambda run: (run.started_at, run.id))
+    return sorted(report().runs, key=lambda run: (run.started_at, run.id))
 
 
 @pytest.mark.parametrize("end", [math.inf, -math.inf, math.nan])
@@ -91,7 +96,7 @@ def test_an_interval_without_an_end_survives_and_its_json_is_one_that_postgresql
     store: Store, url: str, end: float
 ) -> None:
     run = replace(
-        REPORT.runs[0],
+        report().runs[0],
         accuracy={"auroc": Estimate(0.9, 0.8, end)},
         fingerprint={"deep": [{"value": end}]},
     )
@@ -110,16 +115,16 @@ def test_an_interval_without_an_end_survives_and_its_json_is_one_that_postgresql
 
 
 def test_a_name_with_a_nul_in_it_is_kept_without(store: Store) -> None:
-    store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], fingerprint={"soc": "Pi 5\x00"}), ())
-    store.add_outcome(REPORT.campaign.id, Outcome("case", "error", reasons=(Reason("bad magic \x00\x01"),)))
+    store.add_case(report().campaign.id, replace(report().runs[0], fingerprint={"soc": "Pi 5\x00"}), ())
+    store.add_outcome(report().campaign.id, Outcome("case", "error", reasons=(Reason("bad magic \x00\x01"),)))
     assert store.run("").fingerprint["soc"] == "Pi 5"
-    assert store.outcomes(REPORT.campaign.id)[0].message == "bad magic \x01"
+    assert store.outcomes(report().campaign.id)[0].message == "bad magic \x01"
 
 
 def test_a_moment_of_another_zone_is_the_same_moment_afterwards(store: Store) -> None:
     moment = stored_runs.STARTED.astimezone(timezone(timedelta(hours=9)))
-    store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], started_at=moment), ())
-    found = store.run(REPORT.runs[0].id)
+    store.add_case(report().campaign.id, replace(report().runs[0], started_at=moment), ())
+    found = store.run(report().runs[0].id)
     assert found.started_at == stored_runs.STARTED
     assert found.started_at.utcoffset() == timedelta(0)
 
@@ -127,13 +132,13 @@ def test_a_moment_of_another_zone_is_the_same_moment_afterwards(store: Store) ->
 def test_two_threads_write_at_once_and_nothing_is_lost(store: Store) -> None:
     def write(name: str) -> None:
         for number in range(40):
-            run = replace(REPORT.runs[0], id=f"{name}{number}")
-            store.add_case(REPORT.campaign.id, run, (), Outcome(run.id, "passed", run.id))
+            run = replace(report().runs[0], id=f"{name}{number}")
+            store.add_case(report().campaign.id, run, (), Outcome(run.id, "passed", run.id))
 
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(write, "a"), pool.submit(write, "b")]:
             done.result()
-    assert len(store.runs()) == len(store.outcomes(REPORT.campaign.id)) == 80
+    assert len(store.runs()) == len(store.outcomes(report().campaign.id)) == 80
 
 
 WRITER = """
@@ -147,28 +152,30 @@ for number in range(30):
 
 
 def test_two_processes_write_at_once_and_nothing_is_lost(store: Store, url: str) -> None:
-    commands = [[sys.executable, "-c", WRITER, url, REPORT.campaign.id, name] for name in ("a", "b")]
+    commands = [[sys.executable, "-c", WRITER, url, report().campaign.id, name] for name in ("a", "b")]
     processes = [subprocess.Popen(command) for command in commands]
     assert [process.wait() for process in processes] == [0, 0]
-    assert len(store.outcomes(REPORT.campaign.id)) == 60
+    assert len(store.outcomes(report().campaign.id)) == 60
 
 
 def test_a_run_that_cannot_be_kept_whole_is_not_kept_at_all(store: Store) -> None:
     twice = Measurement("load_s", "s", np.ones(3))
     with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*UNIQUE.*check --store"):
-        store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], measurements={"load_s": twice, "again": twice}), ())
+        store.add_case(
+            report().campaign.id, replace(report().runs[0], measurements={"load_s": twice, "again": twice}), ()
+        )
     assert store.runs() == []
 
 
 def test_a_case_that_is_done_again_replaces_its_outcome(store: Store) -> None:
     for status in ("error", "passed"):
-        store.add_outcome(REPORT.campaign.id, Outcome("case", status))
-    assert [outcome.status for outcome in store.outcomes(REPORT.campaign.id)] == ["passed"]
+        store.add_outcome(report().campaign.id, Outcome("case", status))
+    assert [outcome.status for outcome in store.outcomes(report().campaign.id)] == ["passed"]
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_if_that_is_enough(store: Store) -> None:
     for name in ("abc1", "abc2", "a%_"):
-        store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], id=name), ())
+        store.add_case(report().campaign.id, replace(report().runs[0], id=name), ())
     assert store.run("abc1").id == "abc1"
     assert store.run("a%").id == "a%_"
     with pytest.raises(StoreError, match=r"several runs have an id that begins with 'abc'; `edgeward export` lists"):
@@ -203,12 +210,12 @@ def test_what_is_no_store_is_named_with_the_remedy(tmp_path: Path, content: byte
 def test_a_full_disk_under_the_store_is_said_and_what_was_kept_stays(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", size_bytes=400_000) as disk:
         store = Store(f"sqlite:///{disk}/night.sqlite")
-        store.add_campaign(REPORT.campaign)
-        store.add_case(REPORT.campaign.id, replace(REPORT.runs[0], outputs=None), ())
+        store.add_campaign(report().campaign)
+        store.add_case(report().campaign.id, replace(report().runs[0], outputs=None), ())
         big = {"latency_s": Measurement("latency_s", "s", np.frombuffer(os.urandom(4_000_000), np.float64))}
         with pytest.raises(StoreError, match=r"cannot write to .*full; free some space or check --store"):
-            store.add_case(REPORT.campaign.id, replace(REPORT.runs[1], measurements=big), ())
-        assert [run.id for run in store.runs()] == [REPORT.runs[0].id]
+            store.add_case(report().campaign.id, replace(report().runs[1], measurements=big), ())
+        assert [run.id for run in store.runs()] == [report().runs[0].id]
         store.close()
 
 
