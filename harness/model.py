@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -219,6 +219,7 @@ class Suite:
     accept: tuple[Criterion, ...]
     confidential: bool = False
     split: str = "test"
+    overlap: Literal["refuse", "leave_out"] = "refuse"
     file: Path = Path()
 
 

@@ -2,13 +2,18 @@
 
 Classification: `data/test/CLASS/*.png` (or jpg, bmp, tif). Segmentation: `data/test/images/*.png` beside
 `data/test/masks/*.png`, whose pixels are class indices (or 0 and 255). Where PATH holds a folder named like the split,
-that one is read. `classes = ["normal", "cyst"]` sets their order, which must be that of the model's outputs (otherwise:
-alphabetical); `resize = [64, 64]` brings all images to one height and width; `mode = "L"` makes all of them grey,
-`mode = "RGB"` colour.
+that one is read; PATH without folders named like splits is the split `test`. `train = "data/train"` and `validation =
+"FOLDER"` name folders of their own for these splits. `classes = ["normal", "cyst"]` sets their order, which must be
+that of the model's outputs (otherwise: by their letters, numbers by their value); `resize = [64, 64]` brings all images
+to one height and width; `mode = "L"` makes all of them grey, `mode = "RGB"` colour.
+
+A file X_mask.png, X_mask_1.png, X_segmentation.png or X_seg.png beside an image X is its mask, never an image (BUSI,
+ISIC).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from harness.data._splits import canonical, in_order, named, once, others
 from harness.errors import LabError
 from harness.model import Samples
 
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 Bytes = npt.NDArray[np.uint8]
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+#: The name of a mask beside an image, and that of its image.
+_MASK: Final = re.compile(r"(.+)_(?:mask|segmentation|seg)(?:_\d+)?", re.IGNORECASE)
 #: What file managers leave behind; anything else that is no image is an error, not silently left out.
 _LEFTOVERS: Final = ("thumbs.db", "desktop.ini")
 
@@ -35,17 +43,22 @@ class Options:
 
     Attributes:
         path: the folder, relative to the suite.
+        train: a folder that is the split `train` alone; "" where `path` holds it.
+        validation: the same of the split `validation`.
         classes: names of the class folders in the order of the model's outputs.
         resize: height and width in pixels that all images are brought to (bilinear; masks by nearest neighbour).
         mode: "L" for grey, "RGB" for colour, "" for what the files are.
     """
 
     path: str = "data/test"
+    train: str = ""
+    validation: str = ""
     classes: tuple[str, ...] = ()
     resize: tuple[int, int] | None = None
     mode: Literal["", "L", "RGB"] = ""
 
     def __post_init__(self) -> None:
+        once(self.classes)
         if self.resize is not None and min(self.resize) < 1:
             raise ValueError("`resize` must be [HEIGHT, WIDTH] in pixels, both at least 1")
 
@@ -55,17 +68,15 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
 
     Args:
         options: the folder, its classes and how images are brought to one size.
-        split: a folder of this name inside the path is read where there is one.
+        split: a folder of this name inside the path is read where there is one; else the path is the split `test`.
         base: folder of the suite.
         cache: unused.
 
     Raises:
-        LabError: a folder or file is missing, empty, corrupt or unlike the others; it names the file.
+        LabError: a folder or file is missing, empty, corrupt or unlike the others, or there is no such split; it names
+            the file.
     """
-    root = base / options.path
-    if not root.is_dir():
-        raise _wrong(root, "there is no such folder", remedy="correct `path` in [data] or put the images there")
-    root = root / split if (root / split).is_dir() else root
+    root = _root(options, split, base)
     if (root / "images").is_dir() and (root / "masks").is_dir():
         return _segmentation(root, options, split)
     return _classification(root, options, split)
@@ -87,6 +98,29 @@ def _wrong(path: Path, text: str, *, remedy: str) -> LabError:
     return LabError(text, remedy=remedy, file=str(path))
 
 
+def _root(options: Options, split: str, base: Path) -> Path:
+    """Return the folder that is a split."""
+    key = canonical(split)
+    alone = {"train": options.train, "validation": options.validation}.get(key, "")
+    root = base / (alone or options.path)
+    if not root.is_dir():
+        key = key if alone else "path"
+        raise _wrong(root, "there is no such folder", remedy=f"correct `{key}` in [data] or put the images there")
+    splits = [path.name for path in _visible(root) if path.is_dir()]
+    found = named(split, splits)
+    if len(found) > 1:
+        both = " and ".join(found)
+        raise _wrong(root, f"holds {both}, which both mean the split {split}", remedy="rename or remove one")
+    if found:
+        return root / found[0]
+    there = others(split, splits)
+    if not there and (alone or key == "test"):
+        return root
+    seen = f"only {', '.join(there)}" if there else "no folder of this name"
+    way = f', or write {key} = "FOLDER" under [data] of the suite' if key in ("train", "validation") else ""
+    raise _wrong(root, f"has no split {split}: there is {seen}", remedy=f"put its images into {root.name}/{split}{way}")
+
+
 def _visible(folder: Path) -> list[Path]:
     entries = sorted(folder.iterdir())
     return [path for path in entries if not path.name.startswith((".", "__")) and path.name.lower() not in _LEFTOVERS]
@@ -99,37 +133,68 @@ def _images_in(folder: Path) -> list[Path]:
             raise _wrong(path, "is a folder inside a folder of images", remedy="move its images up or remove it")
         if path.suffix.lower() not in SUFFIXES:
             raise _wrong(path, f"is not one of {' '.join(SUFFIXES)}", remedy="convert or remove it")
-    if not found:
-        raise _wrong(folder, "holds no image", remedy="add some or remove the folder")
     return found
+
+
+def _without_masks(found: list[Path]) -> list[Path]:
+    """Return the images of a folder, without the masks that lie beside them.
+
+    Raises:
+        LabError: a file is named like a mask, and there is no image that it would be of.
+    """
+    stems = {path.stem for path in found}
+    images = []
+    for path in found:
+        named_as_mask = _MASK.fullmatch(path.stem)
+        if named_as_mask is None:
+            images.append(path)
+        elif named_as_mask[1] not in stems:
+            raise _wrong(
+                path,
+                f"is named like the mask of an image {named_as_mask[1]}, and there is none",
+                remedy="put that image beside it, remove it, or rename it if it is an image itself",
+            )
+    return images
 
 
 def _classification(root: Path, options: Options, split: str) -> Samples:
     folders = {path.name: path for path in _visible(root) if path.is_dir()}
-    classes = options.classes or tuple(folders)
+    classes = options.classes or in_order(folders)
     if not folders:
         raise _wrong(root, "holds no folder", remedy="put the images into one folder a class")
     for name in classes:
         if name not in folders:
             raise _wrong(
-                root, f"has no folder for the class {name!r}, only {', '.join(folders)}", remedy="correct `classes`"
+                root,
+                f"has no folder for the class {name!r}, only {', '.join(folders)}",
+                remedy="correct `classes`, or make an empty folder of this name where the split has no image of it",
             )
     for name, folder in folders.items():
         if name not in classes:
             raise _wrong(folder, "is not named in `classes` of [data]", remedy="add or remove it")
-    files = [(path, index) for index, name in enumerate(classes) for path in _images_in(folders[name])]
+    everything = {name: _images_in(folders[name]) for name in classes}
+    pictures = {name: _without_masks(paths) for name, paths in everything.items()}
+    for name, paths in pictures.items():
+        if not paths and not options.classes:
+            raise _wrong(folders[name], "holds no image", remedy="add some, remove the folder, or set `classes`")
+    files = [(path, index) for index, name in enumerate(classes) for path in pictures[name]]
+    if not files:
+        raise _wrong(root, "holds no image in any class", remedy="add some")
+    left_out = sum(map(len, everything.values())) - len(files)
+    beside = f", {left_out} masks beside them left out" if left_out else ""
     images = _stack([path for path, _ in files], options)
     return Samples(
         images=images,
         labels=np.array([index for _, index in files], np.int64),
         classes=classes,
-        description=f"{len(files)} images in {len(classes)} classes from {root.name}/, split {split}",
+        description=f"{len(files)} images in {len(classes)} classes from {root.name}/, split {split}{beside}",
     )
 
 
 def _segmentation(root: Path, options: Options, split: str) -> Samples:
-    pictures = _images_in(root / "images")
-    masks = {path.stem: path for path in _images_in(root / "masks")}
+    pictures, masks = _images_in(root / "images"), _masks_of(root / "masks")
+    if not pictures:
+        raise _wrong(root / "images", "holds no image", remedy="add some")
     for path in pictures:
         if path.stem not in masks:
             raise _wrong(path, "has no mask", remedy="put one of the same name into masks/")
@@ -144,6 +209,16 @@ def _segmentation(root: Path, options: Options, split: str) -> Samples:
         description=f"{len(pictures)} images with masks from {root.name}/, split {split}",
         masks=indices,
     )
+
+
+def _masks_of(folder: Path) -> dict[str, Path]:
+    """Return the masks by the name of the image that each is of."""
+    masks: dict[str, Path] = {}
+    for path in _images_in(folder):
+        if path.stem in masks:
+            raise _wrong(path, f"and {masks[path.stem].name} are two masks of one image", remedy="remove one")
+        masks[path.stem] = path
+    return masks
 
 
 def _classes(masks: Bytes, options: Options, root: Path) -> tuple[Bytes, tuple[str, ...]]:

@@ -1,31 +1,28 @@
 """`[data] source = "npz"; path = "data/test.npz"`: arrays in one NumPy file.
 
-The arrays are `images` (N, H, W[, C]) and `labels` (N) or `masks` (N, H, W), or, as MedMNIST names them,
-`test_images` and `test_labels`, chosen by `split`. `classes = ["normal", "cyst"]` names the classes in the order of the
-model's outputs; without it they are named by their numbers.
+The arrays are `images` (N, H, W[, C]) and `labels` (N) or `masks` (N, H, W), which are the split `test`, or, as
+MedMNIST names them, `test_images` and `test_labels`, chosen by `split`. `train = "data/train.npz"` and `validation =
+"FILE"` name files of their own for these splits. `classes = ["normal", "cyst"]` names the classes in the order of the
+model's outputs; without it they are named by their numbers, and text labels are sorted, numbers in them by their value.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.data._splits import canonical, in_order, named, once, others
 from harness.errors import LabError
 from harness.model import IntArray, Samples
 
 Array = npt.NDArray[Any]
-#: Splits go by several names; MedMNIST says `val`.
-_SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = {
-    "validation": ("validation", "val", "valid"),
-    "val": ("val", "validation", "valid"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +31,18 @@ class Options:
 
     Attributes:
         path: the .npz file, relative to the suite.
+        train: a file that holds the split `train` alone; "" where `path` holds it.
+        validation: the same of the split `validation`.
         classes: names in the order of the model's outputs.
     """
 
     path: str = "data/test.npz"
+    train: str = ""
+    validation: str = ""
     classes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        once(self.classes)
 
 
 def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  # noqa: ARG001  nothing is derived
@@ -46,16 +50,18 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
 
     Args:
         options: the file and the names of its classes.
-        split: `test` takes `test_images`; a file with a plain `images` holds one split only.
+        split: `test` takes `test_images`, or `images` of a file that holds no other split.
         base: folder of the suite.
         cache: unused.
 
     Raises:
-        LabError: the file is missing or corrupt, an array is missing, or the arrays do not fit one another.
+        LabError: the file is missing or corrupt, it has no such split, an array is missing, or the arrays do not fit
+            one another.
     """
-    path = base / options.path
+    alone = {"train": options.train, "validation": options.validation}.get(canonical(split), "")
+    path = base / (alone or options.path)
     arrays = _read(path)
-    prefix = _prefix(arrays, split, path)
+    prefix = _prefix(arrays, split, path, alone=bool(alone))
     images = _images(arrays[f"{prefix}images"], path, f"{prefix}images")
     labels, masks = np.empty(0, np.int64), None
     if f"{prefix}masks" in arrays:
@@ -90,9 +96,10 @@ def _listed(arrays: Mapping[str, Array]) -> str:
 
 def _read(path: Path) -> dict[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise _wrong(path, "is a single array", remedy="save images and labels together with numpy.savez")
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise _wrong(path, "is a single array", remedy="save images and labels together with numpy.savez")
+        with archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise _wrong(path, "there is no such file", remedy="correct `path` in [data] or put the data there") from error
@@ -104,14 +111,37 @@ def _read(path: Path) -> dict[str, Array]:
         raise _wrong(path, f"cannot be read as an .npz ({error})", remedy="copy or save it again") from error
 
 
-def _prefix(arrays: Mapping[str, Array], split: str, path: Path) -> str:
-    for spelling in _SPELLINGS.get(split, (split,)):
-        if f"{spelling}_images" in arrays:
-            return f"{spelling}_"
-    if "images" in arrays:
+def _prefix(arrays: Mapping[str, Array], split: str, path: Path, *, alone: bool) -> str:
+    """Return what stands before `images` and `labels` in the names of a split's arrays.
+
+    Args:
+        arrays: of the file.
+        split: that is asked for.
+        path: of the file.
+        alone: whether the suite says that the file holds this split and no other.
+    """
+    splits = [name.removesuffix("_images") for name in arrays if name.endswith("_images")]
+    found = named(split, splits)
+    if len(found) > 1:
+        both = " and ".join(f"{name}_images" for name in found)
+        raise _wrong(path, f"holds {both}, which both mean the split {split}", remedy="rename or remove one")
+    if found:
+        return f"{found[0]}_"
+    if "images" in arrays and (alone or canonical(split) == "test"):
+        if beside := others(split, splits):
+            raise _wrong(
+                path,
+                f"holds images beside {beside[0]}_images, which leaves open what split they are",
+                remedy=f"rename them {split}_images, and their labels alike",
+            )
         return ""
+    key = canonical(split)
+    wanted = f"images or {split}_images" if key == "test" or alone else f"{split}_images"
+    way = f', or write {key} = "data/{key}.npz" under [data] of the suite' if key in ("train", "validation") else ""
     raise _wrong(
-        path, f"has no array images or {split}_images, only {_listed(arrays)}", remedy="rename one, or correct `split`"
+        path,
+        f"has no split {split}: no array {wanted}, only {_listed(arrays)}",
+        remedy=f"add {split}_images and their labels, correct `split`{way}",
     )
 
 
@@ -164,7 +194,8 @@ def _labels(
     if len(labels) != count:
         raise _wrong(path, f"holds {len(labels)} labels for {count} images", key, remedy="save them again together")
     if labels.dtype.kind == "U":
-        return _named(labels, options, path, key)
+        others_too = [array for name, array in arrays.items() if name.endswith("_labels") and array.dtype.kind == "U"]
+        return _named(labels, others_too, options, path, key)
     whole = _whole(labels, path, key)
     # A class that this split lacks is still an output of the model, so the other splits are asked too.
     others = [array for name, array in arrays.items() if name.endswith("_labels") and array.dtype.kind in "iu"]
@@ -174,8 +205,10 @@ def _labels(
     return whole, _names(highest, options, path, key)
 
 
-def _named(labels: Array, options: Options, path: Path, key: str) -> tuple[IntArray, tuple[str, ...]]:
-    classes = options.classes or tuple(sorted({str(label) for label in labels}))
+def _named(
+    labels: Array, everywhere: Sequence[Array], options: Options, path: Path, key: str
+) -> tuple[IntArray, tuple[str, ...]]:
+    classes = options.classes or in_order({str(label) for array in (labels, *everywhere) for label in array.ravel()})
     unknown = sorted({str(label) for label in labels} - set(classes))
     if unknown:
         raise _wrong(

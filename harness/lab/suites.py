@@ -59,6 +59,7 @@ def read_suite(path: Path) -> Suite:
         accept=accept,
         confidential=table.confidential,
         split=table.data.split,
+        overlap=table.data.overlap,
         file=path,
     )
 

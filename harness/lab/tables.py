@@ -111,6 +111,10 @@ class DataTable(Table):
 
     source: str = Field(description="Name of the data source.")
     split: str = Field(default="test", min_length=1, description="Which split is measured; never the one trained on.")
+    overlap: Literal["refuse", "leave_out"] = Field(
+        default="refuse",
+        description="What `edgeward build` does with images that are (nearly) in the measured split too.",
+    )
     input: InputTable = Field(description="How an image becomes the model's input.")
 
 

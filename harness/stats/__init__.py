@@ -24,12 +24,14 @@ from harness.stats.rounds import (
     round_log_levels,
     round_quantile,
 )
+from harness.stats.similarity import Overlap, overlap
 from harness.stats.summary import absence, statistic
 
 __all__ = [
     "MIN_LAUNCHES",
     "ONE_LAUNCH",
     "SLOWED",
+    "Overlap",
     "absence",
     "auroc",
     "auroc_difference",
@@ -42,6 +44,7 @@ __all__ = [
     "mcnemar",
     "mean_ratio",
     "median_sequence",
+    "overlap",
     "paired_difference",
     "percentile",
     "percentile_bound",

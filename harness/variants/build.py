@@ -6,17 +6,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from harness import cache_dir, lab, registry
+import numpy as np
+
+from harness import cache_dir, lab, registry, stats, units
 from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab import ledger
 from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
-from harness.model import Samples, Suite, Variant
+from harness.model import IntArray, Samples, Suite, Variant
 from harness.ports import Build
 
 Progress = Callable[[str], None]
@@ -131,15 +133,51 @@ def _parent(suite: Suite, variant: Variant) -> Variant:
 
 @dataclass(frozen=True, slots=True)
 class _Splits:
-    """Reads a split of the suite's data when a recipe asks for it."""
+    """Reads a split of the suite's data when a recipe asks for it: one that shares no image with what is measured."""
 
     suite: Suite
 
     def __call__(self, split: str) -> Samples:
-        """Return one split."""
+        """Return one split.
+
+        Raises:
+            LabError: there is no such split.
+            RecipeError: it is what is measured, or images of it are measured too and `[data] overlap` does not leave
+                them out.
+        """
+        if split == self.suite.split:
+            raise RecipeError(
+                f"the split {split} is what is measured, and a recipe must not learn from it",
+                remedy="correct `split` in [data]",
+            )
+        samples = self._read(split)
+        common = stats.overlap(samples.images, self._read(self.suite.split).images)
+        if not len(common.first):
+            return samples
+        if self.suite.overlap == "refuse":
+            raise RecipeError(
+                f"{units.count(len(common.first))} of {units.count(len(samples.images))} images of the split {split} "
+                f"are (nearly) in {self.suite.split} too: {common}",
+                remedy='remove them, or write overlap = "leave_out" under [data]: the recipe then does not see them',
+            )
+        return _without(samples, common.first)
+
+    def _read(self, split: str) -> Samples:
         keys: dict[str, Any] = dict(self.suite.data)
         file = lab.shown(self.suite.file)
         source = registry.load("data", keys.pop("source"), file=file, key="data.source")
         options = registry.options(source, keys, file=file, key="data")
         samples: Samples = source.load(options, split=split, base=self.suite.file.parent, cache=cache_dir() / "data")
         return samples
+
+
+def _without(samples: Samples, left_out: IntArray) -> Samples:
+    """Return a split without the images at some indices."""
+    keep = np.delete(np.arange(len(samples.images)), left_out)
+    return replace(
+        samples,
+        images=samples.images[keep],
+        labels=samples.labels[keep] if len(samples.labels) else samples.labels,
+        masks=samples.masks[keep] if samples.masks is not None else None,
+        description=f"{samples.description}, {len(left_out)} left out",
+    )

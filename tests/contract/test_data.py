@@ -111,6 +111,110 @@ def test_medmnist_names_and_shapes_are_read(tmp_path: Path) -> None:
     assert len(read("npz", table, tmp_path, split="validation").images) == 2
 
 
+def test_a_split_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    table = npz(tmp_path, images=GREY, labels=np.arange(6) % 3)
+    for split in ("train", "validation", "val", "holdout"):
+        with pytest.raises(
+            LabError, match=rf"some\.npz: has no split {split}: no array {split}_images, only images, l"
+        ):
+            read("npz", table, tmp_path, split=split)
+    folder = make_folder(tmp_path)
+    with pytest.raises(LabError, match=r'test: has no split train: .*or write train = "FOLDER" under \[data\]'):
+        read("folder", folder, tmp_path, split="train")
+    save(tmp_path / "data/train/normal/a.png", GREY[0])
+    (tmp_path / "data/test").rename(tmp_path / "data/val")
+    with pytest.raises(LabError, match="data: has no split test: there is only train, val"):
+        read("folder", {"path": "data"}, tmp_path)
+
+
+def test_a_split_may_have_a_file_or_a_folder_of_its_own(tmp_path: Path) -> None:
+    np.savez(tmp_path / "learn.npz", images=GREY[:4], labels=[0, 1, 2, 0])
+    table = {**npz(tmp_path, images=GREY, labels=np.arange(6) % 3), "train": "learn.npz"}
+    assert len(read("npz", table, tmp_path, split="train").images) == 4
+    assert len(read("npz", table, tmp_path).images) == 6
+    folder = {**make_folder(tmp_path), "train": "learn"}
+    for name in ("normal", "cyst", "solid"):
+        save(tmp_path / f"learn/{name}/a.png", GREY[0])
+    assert len(read("folder", folder, tmp_path, split="training").images) == 3
+    with pytest.raises(LabError, match=r"none: there is no such folder; correct `validation` in \[data\]"):
+        read("folder", {**folder, "validation": "none"}, tmp_path, split="val")
+
+
+def test_two_arrays_or_folders_of_one_split_leave_open_which_is_meant(tmp_path: Path) -> None:
+    table = npz(tmp_path, val_images=GREY, val_labels=[0] * 6, valid_images=GREY, valid_labels=[0] * 6)
+    with pytest.raises(LabError, match="holds val_images and valid_images, which both mean the split validation"):
+        read("npz", table, tmp_path, split="validation")
+    assert len(read("npz", table, tmp_path, split="val").images) == 6, "a split's own spelling is what is meant"
+    for name in ("val", "valid"):
+        save(tmp_path / f"data/{name}/cyst/a.png", GREY[0])
+    with pytest.raises(LabError, match="data: holds val and valid, which both mean the split validation"):
+        read("folder", {"path": "data"}, tmp_path, split="validation")
+
+
+def test_a_single_array_is_refused_with_what_to_save(tmp_path: Path) -> None:
+    np.save(tmp_path / "some.npy", GREY)
+    with pytest.raises(LabError, match=r"some\.npy: is a single array; save images and labels together with"):
+        read("npz", {"path": "some.npy"}, tmp_path)
+
+
+def test_numbers_in_the_names_of_classes_sort_as_numbers(tmp_path: Path) -> None:
+    names = ["10", "0", "2", "1", "11"]
+    words = np.array([f"grade {name}" for name in names])
+    images = np.repeat(GREY[:1], 5, axis=0)
+    samples = read("npz", npz(tmp_path, images=images, labels=words), tmp_path)
+    assert samples.classes == ("grade 0", "grade 1", "grade 2", "grade 10", "grade 11")
+    assert samples.labels.tolist() == [3, 0, 2, 1, 4]
+    for name in names:
+        save(tmp_path / f"data/test/{name}/a.png", GREY[0])
+    assert read("folder", {}, tmp_path).classes == ("0", "1", "2", "10", "11")
+
+
+def test_a_class_that_this_split_lacks_keeps_its_place(tmp_path: Path) -> None:
+    table = npz(
+        tmp_path,
+        train_images=GREY[:3],
+        train_labels=np.array(["a", "b", "c"]),
+        test_images=GREY[:2],
+        test_labels=np.array(["a", "c"]),
+    )
+    assert read("npz", table, tmp_path).classes == ("a", "b", "c")
+    classes = ["normal", "cyst", "solid", "other"]
+    make_folder(tmp_path)
+    with pytest.raises(LabError, match=r"no folder for the class 'other'.*make an empty folder of this name"):
+        read("folder", {"classes": classes}, tmp_path)
+    (tmp_path / "data/test/other").mkdir()
+    assert read("folder", {"classes": classes}, tmp_path).classes == tuple(classes)
+
+
+@pytest.mark.parametrize("source", ["npz", "folder"])
+def test_a_class_that_is_named_twice_is_refused(source: str, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="`classes` names 'cyst' twice"):
+        read(source, {"classes": ["cyst", "solid", "cyst"]}, tmp_path)
+
+
+def test_masks_beside_images_are_no_images(tmp_path: Path) -> None:
+    table = make_folder(tmp_path)
+    mask = np.zeros((8, 10), np.uint8)
+    for name in ("normal/0_mask", "cyst/1_mask", "cyst/1_mask_1", "solid/2_segmentation"):
+        save(tmp_path / f"data/test/{name}.png", mask)
+    samples = read("folder", table, tmp_path)
+    assert len(samples.images) == 6
+    assert samples.description.endswith("split test, 4 masks beside them left out")
+    save(tmp_path / "data/test/cyst/lonely_mask.png", mask)
+    with pytest.raises(
+        LabError, match=r"lonely_mask\.png: is named like the mask of an image lonely, and there is none"
+    ):
+        read("folder", table, tmp_path)
+
+
+def test_two_masks_of_one_name_are_refused(tmp_path: Path) -> None:
+    for name in ("images/a", "masks/a"):
+        save(tmp_path / f"data/test/{name}.png", GREY[0] % 2)
+    save(tmp_path / "data/test/masks/a.bmp", GREY[0] % 2)
+    with pytest.raises(LabError, match=r"a\.png: and a\.bmp are two masks of one image"):
+        read("folder", {}, tmp_path)
+
+
 def test_colour_and_float_and_16_bit_arrays_keep_their_values(tmp_path: Path) -> None:
     colour = read("npz", npz(tmp_path, images=np.zeros((2, 4, 5, 3), np.uint8), labels=[0, 1]), tmp_path)
     assert colour.images.shape == (2, 4, 5, 3)
@@ -132,7 +236,8 @@ def test_labels_may_be_words_and_masks_may_stand_in_for_labels(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("arrays", "complaint"),
     [
-        ({"pictures": GREY}, "no array images or test_images, only pictures"),
+        ({"pictures": GREY}, "has no split test: no array images or test_images, only pictures"),
+        ({"images": GREY, "labels": [0] * 6, "train_images": GREY}, "holds images beside train_images"),
         ({"images": GREY}, "no labels and no masks"),
         ({"images": GREY, "labels": [0, 1]}, "labels: holds 2 labels for 6 images"),
         ({"images": GREY, "labels": [0, 1, 2, 0, 1, -1]}, "whole numbers from 0"),

@@ -51,4 +51,4 @@ def test_each_recipe_and_each_data_source_has_its_own_keys() -> None:
     for name, then in recipes.items():
         assert set(then["properties"]["parameters"]["properties"]) == options("recipes", name)
     for name, then in sources.items():
-        assert set(then["properties"]) == {"source", "split", "input", *options("data", name)}
+        assert set(then["properties"]) == {"source", "split", "overlap", "input", *options("data", name)}

@@ -261,6 +261,56 @@ def test_an_input_that_does_not_fit_the_model_is_one_line_and_spares_what_was_bu
     assert sorted(path.name for path in (little.parent / "models").iterdir()) == ["ledger.json", "sparse.onnx"]
 
 
+def split_file(folder: Path, *, shared: int) -> str:
+    """Write train and test images, of which `shared` are in both, and return the keys of `[data]`."""
+    train, test = drawn("train", range(30)), drawn("test", range(9))
+    images = train.images.copy()
+    images[:shared] = test.images[:shared]
+    np.savez(
+        folder / "data.npz",
+        train_images=images,
+        train_labels=train.labels,
+        test_images=test.images,
+        test_labels=test.labels,
+    )
+    return labs.npz("data.npz", classes=phantom.CLASSES)
+
+
+def with_int8(data: str) -> str:
+    """Return a suite that calibrates on its train split."""
+    more = '[[variant]]\nid = "int8"\nrecipe = "quantize_int8"\n'
+    return labs.suite_toml(title="Little", data=data, more=f'source = "make.py"\n{more}')
+
+
+def test_a_recipe_does_not_learn_from_images_that_are_measured(little: Path) -> None:
+    data = split_file(little.parent, shared=2)
+    little.write_text(with_int8(data))
+    with pytest.raises(RecipeError) as caught:
+        build_suite(little)
+    assert (
+        "int8: 2 of 30 images of the split train are (nearly) in test too: 2 identical and 0 nearly identical pairs; "
+        'remove them, or write overlap = "leave_out" under [data]: the recipe then does not see them'
+    ) in str(caught.value)
+    little.write_text(with_int8(f'{data}\noverlap = "leave_out"'))
+    assert [path.name for path in build_suite(little)] == ["int8.onnx"]
+
+
+def test_a_recipe_that_finds_no_train_split_takes_no_other_for_it(little: Path) -> None:
+    test = drawn("test", range(9))
+    np.savez(little.parent / "data.npz", images=test.images, labels=test.labels)
+    little.write_text(with_int8(labs.npz("data.npz", classes=phantom.CLASSES)))
+    with pytest.raises(RecipeError) as caught:
+        build_suite(little)
+    assert "data.npz: has no split train: no array train_images, only images, labels" in str(caught.value)
+    assert 'or write train = "data/train.npz" under [data] of the suite' in str(caught.value)
+
+
+def test_what_is_measured_is_no_split_to_learn_from(little: Path) -> None:
+    little.write_text(with_int8('source = "phantom"\nsplit = "train"\ntrain = 30\ntest = 9'))
+    with pytest.raises(RecipeError, match="the split train is what is measured, and a recipe must not learn from it"):
+        build_suite(little)
+
+
 def test_a_baseline_script_that_fails_is_named(little: Path) -> None:
     (little.parent / "make.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(RecipeError, match=r"make\.py failed"):
