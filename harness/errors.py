@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,24 @@ class OutOfSpace(Stable):
 
 class MeasurementError(HarnessError):
     """A case ran and gave no number that may be trusted."""
+
+
+class Unforeseen(HarnessError):
+    """Edgeward or a plug-in failed in a way that nobody foresaw: an error of what it was doing, and of nothing else.
+
+    Args:
+        doing: what was being done, as the beginning of a sentence.
+        error: what was raised.
+    """
+
+    def __init__(self, doing: str, error: Exception) -> None:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+        said = (str(error).splitlines() or [""])[0][:300]
+        super().__init__(
+            f"{doing} failed{place} ({type(error).__name__}: {said})",
+            remedy="this is a defect of edgeward or of a plug-in: please report it with this line",
+        )
 
 
 class RecipeError(HarnessError):

@@ -20,7 +20,7 @@ from typing import Any
 import harness
 from harness import compare, deploy, lab
 from harness.deploy import DeviceHandle
-from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unsupported
+from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unforeseen, Unsupported
 from harness.measure import reference
 from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
@@ -163,6 +163,8 @@ class CampaignRunner:
                 except HarnessError as error:
                     self._fail(group.cases, error)
                     lost = handle is not None and isinstance(error, Transient)
+                except Exception as error:  # noqa: BLE001 -- not swallowed: it is the error of these cases
+                    self._fail(group.cases, Unforeseen(f"{device.id}: measuring {group.suite.id}", error))
 
     @contextmanager
     def _held(self, device: Device) -> Iterator[DeviceHandle]:
@@ -196,7 +198,12 @@ class CampaignRunner:
                 self._store.complete_run(run)
             else:
                 given.add(run.id)
-                self._conclude(case, run, baseline)
+                try:
+                    self._conclude(case, run, baseline)
+                except HarnessError:
+                    raise
+                except Exception as error:  # noqa: BLE001 -- not swallowed: it is this case's error
+                    self._fail([case], Unforeseen(f"{group.device.id}: comparing {case.variant.id}", error))
 
     def _conclude(self, case: Case, run: Run, baseline: Run | None) -> None:
         """Compare, judge, store in one go and answer."""

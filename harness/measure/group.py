@@ -22,7 +22,7 @@ import numpy as np
 from harness import compare, deploy, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, files, health
-from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unsupported
+from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unforeseen, Unsupported
 from harness.measure import host_meter, preflight
 from harness.measure.jobs import MIN_LAUNCHES, Group, inputs_file, job, push_job
 from harness.model import Case, Omission, Run, Samples, Verdict
@@ -139,6 +139,9 @@ class _Known:
         except HarnessError as error:
             self.failed.add(index)
             return Found(case, error)
+        except Exception as error:  # noqa: BLE001 -- not swallowed: it is this case's error, and the others have none
+            self.failed.add(index)
+            return Found(case, Unforeseen(f"{case.device.id}: judging {case.variant.path.name}", error))
         run = runs.with_id(run, self.given.setdefault(index, run.id))
         return Found(case, run)
 

@@ -18,7 +18,7 @@ import numpy as np
 from harness import cache_dir, registry, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, persistent
-from harness.errors import LabError
+from harness.errors import HarnessError, LabError, Unforeseen
 from harness.measure import host_meter
 from harness.model import FRAME_RATE_HZ, Case, Device, Load, Samples, Suite
 from harness.units import NS_PER_S
@@ -146,11 +146,21 @@ def push_job(handle: DeviceHandle, wanted: contract.Job, folder: str) -> None:
 
 
 def load_samples(suite: Suite) -> Samples:
-    """Return the suite's split; raises LabError if the data source finds it wrong."""
+    """Return the suite's split.
+
+    Raises:
+        LabError: the data source finds it wrong.
+        Unforeseen: the data source failed otherwise.
+    """
     table = dict(suite.data)
     module = registry.load("data", table.pop("source"), file=str(suite.file), key="data.source")
     options = registry.options(module, table, file=str(suite.file), key="data")
-    found: Samples = module.load(options, split=suite.split, base=suite.file.parent, cache=cache_dir() / "data")
+    try:
+        found: Samples = module.load(options, split=suite.split, base=suite.file.parent, cache=cache_dir() / "data")
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise Unforeseen(f"{suite.file}: reading the data", error) from error
     positive = suite.task.positive
     if positive and positive not in found.classes:
         raise LabError(
