@@ -11,6 +11,7 @@ from typing import Any
 from harness import registry
 from harness.errors import LabError
 from harness.lab import ledger
+from harness.lab.contents import mistaken
 from harness.lab.reading import shown
 from harness.lab.tables import BaselineTable, VariantTable
 from harness.model import Variant
@@ -164,6 +165,8 @@ class Models:
         else:
             if not size:
                 problem = f"{shown(path)} is empty; put the whole model there"
+            elif said := mistaken(path, path.suffix.removeprefix(".")):
+                problem = f"{shown(path)} {said}"
         return Variant(
             id=name,
             format=path.suffix.removeprefix("."),

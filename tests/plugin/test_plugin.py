@@ -41,7 +41,7 @@ def test_ids_are_as_users_type_them(tmp_path: Path) -> None:
     device = lab / "devices" / "here.toml"
     device.write_text(device.read_text().replace("]", ', "ai-edge-litert==2.3.0"]'))
     suite = lab / "suites" / "small.toml"
-    (lab / "suites" / "base.tflite").write_bytes(b"TFL3")
+    (lab / "suites" / "base.tflite").write_bytes(b"TFL3" * 2)
     suite.write_text(suite.read_text().replace('"base.onnx"', '["base.onnx", "base.tflite"]'))
     seen = run_pytest(lab, "suites", "--device", "here", "--collect-only", "-q").stdout.splitlines()
     assert seen[:3] == [
