@@ -8,13 +8,14 @@ that of the model's outputs (otherwise: by their letters, numbers by their value
 to one height and width; `mode = "L"` makes all of them grey, `mode = "RGB"` colour.
 
 A file X_mask.png, X_mask_1.png, X_segmentation.png or X_seg.png beside an image X is its mask, never an image (BUSI,
-ISIC).
+ISIC). In masks/ these are parts of one mask, which are joined. A mask is read by its class indices: grey values, or the
+indices of a palette; one that holds 0 and 255 alone has the classes 0 and 1. A JPEG can only be a mask of one class.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -33,6 +34,8 @@ Bytes = npt.NDArray[np.uint8]
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 #: The name of a mask beside an image, and that of its image.
 _MASK: Final = re.compile(r"(.+)_(?:mask|segmentation|seg)(?:_\d+)?", re.IGNORECASE)
+#: A JPEG mask of one class: up to here a pixel is background, from here it is inside, and so many may lie between.
+_DARK, _BRIGHT, _BLURRED = 64, 191, 0.02
 #: What file managers leave behind; anything else that is no image is an error, not silently left out.
 _LEFTOVERS: Final = ("thumbs.db", "desktop.ini")
 
@@ -192,16 +195,19 @@ def _classification(root: Path, options: Options, split: str) -> Samples:
 
 
 def _segmentation(root: Path, options: Options, split: str) -> Samples:
-    pictures, masks = _images_in(root / "images"), _masks_of(root / "masks")
+    pictures = _images_in(root / "images")
     if not pictures:
         raise _wrong(root / "images", "holds no image", remedy="add some")
+    masks = _masks_of(root / "masks", pictures)
     for path in pictures:
         if path.stem not in masks:
             raise _wrong(path, "has no mask", remedy="put one of the same name into masks/")
     extra = masks.keys() - {path.stem for path in pictures}
     if extra:
-        raise _wrong(masks[min(extra)], "has no image", remedy="put one of the same name into images/ or remove it")
-    indices, classes = _classes(np.stack([_mask(path, masks[path.stem], options) for path in pictures]), options, root)
+        raise _wrong(masks[min(extra)][0], "has no image", remedy="put one of the same name into images/ or remove it")
+    indices, classes = _classes(
+        np.stack([_joined(path, masks[path.stem], options) for path in pictures]), options, root
+    )
     return Samples(
         images=_stack(pictures, options),
         labels=np.empty(0, np.int64),
@@ -211,13 +217,17 @@ def _segmentation(root: Path, options: Options, split: str) -> Samples:
     )
 
 
-def _masks_of(folder: Path) -> dict[str, Path]:
-    """Return the masks by the name of the image that each is of."""
-    masks: dict[str, Path] = {}
+def _masks_of(folder: Path, pictures: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return the masks of each image by the image's name: NAME, NAME_mask, NAME_mask_1, … are parts of one mask."""
+    stems, seen = {path.stem for path in pictures}, dict[str, Path]()
+    masks: dict[str, list[Path]] = {}
     for path in _images_in(folder):
-        if path.stem in masks:
-            raise _wrong(path, f"and {masks[path.stem].name} are two masks of one image", remedy="remove one")
-        masks[path.stem] = path
+        if path.stem in seen:
+            raise _wrong(path, f"and {seen[path.stem].name} are two masks of one name", remedy="remove one")
+        seen[path.stem] = path
+        part = _MASK.fullmatch(path.stem)
+        of = part[1] if part is not None and path.stem not in stems and part[1] in stems else path.stem
+        masks.setdefault(of, []).append(path)
     return masks
 
 
@@ -271,9 +281,22 @@ def _picture(path: Path, options: Options) -> Bytes:
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
+def _joined(picture: Path, parts: Sequence[Path], options: Options) -> Bytes:
+    """Return one mask (H, W) of all the parts that an image has; they may not give a pixel two classes."""
+    joined = _mask(picture, parts[0], options)
+    for path in parts[1:]:
+        part = _mask(picture, path, options)
+        if ((joined > 0) & (part > 0) & (joined != part)).any():
+            raise _wrong(path, f"and {parts[0].name} give a pixel two classes", remedy="correct one of them")
+        joined = np.maximum(joined, part)
+    return joined
+
+
 def _mask(picture: Path, path: Path, options: Options) -> Bytes:
     """Return one mask (H, W) of the size its image ends up with."""
     mask, size = _open(path), _open(picture).size
+    if mask.mode == "RGB" and len({band.tobytes() for band in mask.split()}) == 1:
+        mask = mask.getchannel(0)  # grey, saved as colour
     if mask.mode not in ("L", "P", "1"):
         raise _wrong(path, f"is a mask in {mask.mode}", remedy="save one grey value, the class index, for each pixel")
     if mask.size != size:
@@ -283,7 +306,21 @@ def _mask(picture: Path, path: Path, options: Options) -> Bytes:
 
         mask = mask.resize(options.resize[::-1], Image.Resampling.NEAREST)
     values = np.asarray(mask)
-    return np.where(values, 255, 0).astype(np.uint8) if mask.mode == "1" else values.astype(np.uint8)
+    if mask.mode == "1":
+        return np.where(values, 255, 0).astype(np.uint8)
+    return _unblurred(values, path) if path.suffix.lower() in (".jpg", ".jpeg") else values.astype(np.uint8)
+
+
+def _unblurred(values: npt.NDArray[Any], path: Path) -> Bytes:
+    """Return a JPEG mask as 0 and 255, which its compression has blurred; refuse one that is nowhere near them."""
+    between = float(np.mean((values >= _DARK) & (values <= _BRIGHT)))
+    if between > _BLURRED or values.max() <= _BRIGHT:
+        raise _wrong(
+            path,
+            "is a JPEG, whose compression changes class indices",
+            remedy="save masks as PNG, with one grey value, the class index, for each pixel",
+        )
+    return np.where(values > (_DARK + _BRIGHT) / 2, 255, 0).astype(np.uint8)
 
 
 def _spelled(size: tuple[int, int]) -> str:
