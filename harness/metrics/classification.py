@@ -10,7 +10,8 @@ networks").
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from harness.model import Estimate, Evaluation, FloatArray, IntArray, Samples, T
 
 Outputs = npt.NDArray[np.float32]
 _BINS = 15
+#: Up to so many classes the whole table of truth by two models' answers is resampled: 32,768 cells.
+_DENSE = 32
 
 
 def evaluate(outputs: Outputs, samples: Samples, task: Task) -> Evaluation:
@@ -38,7 +41,7 @@ def evaluate(outputs: Outputs, samples: Samples, task: Task) -> Evaluation:
     positive = _positive(samples.classes, task)
     predicted = outputs.argmax(axis=1)
     table = _table(len(samples.classes), samples.labels, predicted)
-    found = {**_proportions(table, positive), **_of_tables(table, positive)}
+    found = {**_proportions(table, positive), **_of_tables(samples.labels, predicted, table, positive)}
     found |= _of_probabilities(outputs, samples.labels, positive)
     return Evaluation({name: estimate for name, estimate in found.items() if estimate is not None}, table)
 
@@ -178,36 +181,30 @@ def _proportions(table: IntArray, positive: int | None) -> dict[str, Estimate | 
     return found
 
 
-# Each takes (B, K, K) tables, truth by prediction, and the positive class, and gives (B,).
-def _f1_scores(tables: FloatArray) -> FloatArray:
-    hits = np.diagonal(tables, axis1=1, axis2=2)
-    wanted = tables.sum(axis=2) + tables.sum(axis=1)
-    return np.asarray(np.divide(2 * hits, wanted, out=np.zeros_like(wanted), where=wanted > 0))
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the statistics of a table need of B tables: (B, K) right answers, images and answers of each class."""
+
+    hits: FloatArray
+    truths: FloatArray
+    calls: FloatArray
+
+    @classmethod
+    def of(cls, tables: FloatArray) -> Self:
+        """Return the sums of (B, K, K) tables, truth by prediction."""
+        return cls(np.diagonal(tables, axis1=1, axis2=2), tables.sum(axis=2), tables.sum(axis=1))
 
 
-def _f1(tables: FloatArray, positive: int) -> FloatArray:
-    return _f1_scores(tables)[:, positive]
+def _quotient(above: FloatArray, below: FloatArray) -> FloatArray:
+    return np.asarray(np.divide(above, below, out=np.zeros_like(below), where=below > 0))
 
 
-def _macro_f1(tables: FloatArray, _positive: int) -> FloatArray:
-    return np.asarray(_f1_scores(tables).mean(axis=1))
-
-
-def _balanced_accuracy(tables: FloatArray, _positive: int) -> FloatArray:
-    hits, truths = np.diagonal(tables, axis1=1, axis2=2), tables.sum(axis=2)
-    return np.asarray(np.divide(hits, truths, out=np.zeros_like(truths), where=truths > 0).mean(axis=1))
-
-
-def _precision(tables: FloatArray, positive: int) -> FloatArray:
-    calls = tables[:, :, positive].sum(axis=1)
-    return np.asarray(np.divide(tables[:, positive, positive], calls, out=np.zeros_like(calls), where=calls > 0))
-
-
-_TABLE_STATISTICS: dict[str, Callable[[FloatArray, int], FloatArray]] = {
-    "f1": _f1,
-    "macro_f1": _macro_f1,
-    "balanced_accuracy": _balanced_accuracy,
-    "precision": _precision,
+# Each takes sums over B tables and the positive class, and gives (B,).
+_TABLE_STATISTICS: dict[str, Callable[[_Sums, int], FloatArray]] = {
+    "f1": lambda sums, positive: _quotient(2 * sums.hits, sums.truths + sums.calls)[:, positive],
+    "macro_f1": lambda sums, _: np.asarray(_quotient(2 * sums.hits, sums.truths + sums.calls).mean(axis=1)),
+    "balanced_accuracy": lambda sums, _: np.asarray(_quotient(sums.hits, sums.truths).mean(axis=1)),
+    "precision": lambda sums, positive: _quotient(sums.hits[:, positive], sums.calls[:, positive]),
 }
 
 
@@ -218,10 +215,10 @@ def _has_cases(metric: str, truths: IntArray, positive: int | None) -> bool:
     return positive is not None and bool(truths[positive] > 0)
 
 
-def _of_tables(table: IntArray, positive: int | None) -> dict[str, Estimate]:
-    truths = table.sum(axis=1)
+def _of_tables(truth: IntArray, predicted: IntArray, table: IntArray, positive: int | None) -> dict[str, Estimate]:
+    truths, k = table.sum(axis=1), len(table)
     return {
-        name: stats.table_interval(table, lambda tables, of=of: of(tables, positive or 0))  # type: ignore[misc]
+        name: _table_interval(k, truth, (predicted,), lambda sums, of=of: of(sums[0], positive or 0))  # type: ignore[misc]
         for name, of in _TABLE_STATISTICS.items()
         if name != "precision" and _has_cases(name, truths, positive)  # precision is a proportion: Wilson's is better
     }
@@ -236,10 +233,73 @@ def _table_difference(
     if metric == "precision" and not ((before == positive).any() and (after == positive).any()):
         return None
     of = _TABLE_STATISTICS[metric]
-    return stats.table_interval(
-        _table(k, truth, before, after),
-        lambda tables: of(tables.sum(axis=2), positive or 0) - of(tables.sum(axis=3), positive or 0),
+    return _table_interval(
+        k, truth, (before, after), lambda sums: of(sums[1], positive or 0) - of(sums[0], positive or 0)
     )
+
+
+def _table_interval(
+    k: int,
+    truth: IntArray,
+    answers: tuple[IntArray, ...],
+    statistic: Callable[[Sequence[_Sums]], FloatArray],
+) -> Estimate:
+    """Return a statistic of the table of truth by answers, with its interval by resampling.
+
+    Args:
+        k: how many classes there are.
+        truth: (N,) labels.
+        answers: (N,) answers of one model, or of two.
+        statistic: of the sums of each model.
+    """
+    if k > _DENSE:
+        return _sparse_interval(k, truth, answers, statistic)
+    table = _table(k, truth, *answers)
+    if len(answers) == 1:
+        return stats.table_interval(table, lambda tables: statistic([_Sums.of(tables)]))
+    # Before, the answers of the second model are summed over; after, those of the first.
+    return stats.table_interval(
+        table, lambda tables: statistic([_Sums.of(tables.sum(axis=3)), _Sums.of(tables.sum(axis=2))])
+    )
+
+
+def _sparse_interval(
+    k: int,
+    truth: IntArray,
+    answers: tuple[IntArray, ...],
+    statistic: Callable[[Sequence[_Sums]], FloatArray],
+) -> Estimate:
+    """Return the same for many classes: a thousand of them have 1e9 cells, of which hardly any holds an image.
+
+    Only cells that hold an image, and those where each answer is right or the next class, are drawn. The latter get the
+    pseudo-observations of all cells of a class in which the same answers are wrong.
+    """
+    from scipy.sparse import csr_matrix
+
+    seen, counted = np.unique(np.stack([truth, *answers], axis=1).astype(np.int64), axis=0, return_counts=True)
+    patterns = np.array(np.meshgrid(*[[0, 1]] * len(answers), indexing="ij")).reshape(len(answers), -1).T
+    own = np.repeat(np.arange(k), len(patterns))
+    wrong = np.tile(patterns, (k, 1))
+    lumps = np.column_stack([own, (own[:, np.newaxis] + wrong) % k])
+    shares = (k - 1.0) ** wrong.sum(axis=1) / float(k) ** (1 + len(answers))
+    cells, where = np.unique(np.concatenate([seen, lumps]), axis=0, return_inverse=True)
+    where = where.reshape(-1)
+    counts = np.bincount(where[: len(seen)], counted, len(cells)).astype(np.int64)
+    prior = np.bincount(where[len(seen) :], shares, len(cells)).astype(np.float64)
+
+    def indicator(classes: IntArray, rows: npt.NDArray[np.bool_]) -> Any:
+        places = np.flatnonzero(rows)
+        return csr_matrix((np.ones(len(places)), (places, classes[places])), shape=(len(cells), k))
+
+    every = np.ones(len(cells), bool)
+    truths = indicator(cells[:, 0], every)
+    each = [(indicator(cells[:, 0], cells[:, 0] == column), indicator(column, every)) for column in cells[:, 1:].T]
+
+    def of(weights: FloatArray) -> FloatArray:
+        images = weights @ truths
+        return statistic([_Sums(weights @ hits, images, weights @ calls) for hits, calls in each])
+
+    return stats.cells_interval(counts, prior, of)
 
 
 def _proportion_difference(

@@ -14,7 +14,7 @@ from harness.stats.quantiles import (
     rank_ratio,
     samples_needed,
 )
-from harness.stats.resampling import bootstrap_interval, table_interval
+from harness.stats.resampling import bootstrap_interval, cells_interval, table_interval
 from harness.stats.rounds import (
     MIN_LAUNCHES,
     ONE_LAUNCH,
@@ -36,6 +36,7 @@ __all__ = [
     "auroc",
     "auroc_difference",
     "bootstrap_interval",
+    "cells_interval",
     "confidence_sequence",
     "launch_locations",
     "launch_slowdowns",

@@ -30,10 +30,31 @@ def table_interval(
         statistic: takes (B, *shape) tables of weights, gives (B,) values.
         confidence: of the interval.
     """
+    prior = np.full(counts.size, 1 / counts.size)
+    return cells_interval(
+        counts.ravel(), prior, lambda draws: statistic(draws.reshape(len(draws), *counts.shape)), confidence
+    )
+
+
+def cells_interval(
+    counts: npt.NDArray[np.int64],
+    prior: FloatArray,
+    statistic: Callable[[FloatArray], FloatArray],
+    confidence: float = 0.95,
+) -> Estimate:
+    """Return the same of a table that is given by some of its cells, where all of them would not fit into memory.
+
+    Args:
+        counts: (C,) images in each cell.
+        prior: (C,) what share of the pseudo-observations each cell gets; they sum to 1.
+        statistic: takes (B, C) weights, gives (B,) values.
+        confidence: of the interval.
+    """
     point = float(statistic(counts[np.newaxis].astype(np.float64))[0])
-    shape = counts.ravel() + _PRIOR_MASS / counts.size
-    draws = np.random.default_rng(_SEED).standard_gamma(shape, size=(_DRAWS, counts.size))
-    values = statistic(draws.reshape(_DRAWS, *counts.shape))
+    shape, rng = counts + _PRIOR_MASS * prior, np.random.default_rng(_SEED)
+    step = max(1, _WEIGHTS_AT_ONCE // counts.size)  # bounded memory, however many cells
+    sizes = [min(step, _DRAWS - start) for start in range(0, _DRAWS, step)]
+    values = np.concatenate([statistic(rng.standard_gamma(shape, size=(draws, counts.size))) for draws in sizes])
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     method = f"Dirichlet resampling of {int(counts.sum())} images"
     # At the edge of what is possible (no error at all) the pseudo-observations pull the draws off the point.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from sklearn import metrics as sk
 
@@ -277,3 +280,59 @@ def test_ten_thousand_images_are_compared_in_bounded_memory() -> None:
     tracemalloc.stop()
     assert change is not None
     assert peak < 100e6
+
+
+def many(classes: int, images: int, *, right: float, seed: int = 8) -> tuple[npt.NDArray[np.float32], Samples]:
+    """Return outputs of a model that is right in a share of the images, and the images' truth, every class in it."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(images) % classes
+    answers = np.where(rng.random(images) < right, truth, rng.integers(0, classes, images))
+    outputs = np.zeros((images, classes), np.float32)
+    outputs[np.arange(images), answers] = 5
+    names = tuple(f"class {index}" for index in range(classes))
+    pixels = np.zeros((images, 1, 1, 1), np.uint8)
+    return outputs, Samples(pixels, truth.astype(np.int64), names, "many classes")
+
+
+def test_the_intervals_of_many_classes_are_those_of_the_whole_table() -> None:
+    outputs, samples = many(40, 4000, right=0.8)
+    found = classification.evaluate(outputs, samples, Task("classification"))
+    expected = {"macro_f1": f1_of_all, "balanced_accuracy": recall_of_all}
+    assert found.confusion is not None
+    for name, statistic in expected.items():
+        whole, own = stats.table_interval(found.confusion, statistic), found.estimates[name]
+        assert own.point == pytest.approx(whole.point, abs=1e-12)
+        assert (own.low, own.high) == pytest.approx((whole.low, whole.high), abs=0.002)
+
+
+def f1_of_all(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    hits = np.diagonal(tables, axis1=1, axis2=2)
+    found: npt.NDArray[np.float64] = (2 * hits / (tables.sum(axis=1) + tables.sum(axis=2))).mean(axis=1)
+    return found
+
+
+def recall_of_all(tables: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    found: npt.NDArray[np.float64] = (np.diagonal(tables, axis1=1, axis2=2) / tables.sum(axis=2)).mean(axis=1)
+    return found
+
+
+def test_a_thousand_classes_are_compared_in_bounded_memory() -> None:
+    before, samples = many(1000, 3000, right=0.8)
+    after, _ = many(1000, 3000, right=0.8, seed=9)
+    task = Task("classification", positive="class 7")
+    tracemalloc.start()
+    try:
+        change = classification.compare(before, after, samples.labels, samples.classes, task, "macro_f1")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert change is not None
+    assert change.low < change.point < change.high
+    assert peak < 400e6
+
+
+def test_no_error_among_many_classes_is_no_certainty() -> None:
+    outputs, samples = many(50, 500, right=1.0)
+    found = classification.evaluate(outputs, samples, Task("classification")).estimates["macro_f1"]
+    assert found.point == 1
+    assert found.low < 0.999
