@@ -68,6 +68,6 @@ def tables(folder: Path) -> dict[str, dict[str, Any]]:
         "volts times amperes": {"kind": "hwmon", "chip": str(folder), "channel": "curr1_input*in1_input"},
         "power_supply": {"kind": "power_supply", "path": str(folder)},
         "powercap": {"kind": "powercap", "path": str(folder)},
-        "command": {"kind": "command", "argv": ["sh", "-c", PROGRAM]},
+        "command": {"kind": "command", "argv": ["sh", "-c", PROGRAM, str(folder)]},
         "command, once": {"kind": "command", "argv": ["cat", "{}"], "mode": "once"},
     }
