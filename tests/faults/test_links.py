@@ -77,8 +77,8 @@ def test_a_server_killed_during_a_stream_is_unreachable_at_once(own_server: Serv
 def test_a_server_killed_during_a_run_is_unreachable_at_once(own_server: Server) -> None:
     connection = ssh.connect(own_server.device(keepalive_s=0))
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(connection.run, ["sleep", "65.4"], timeout_s=3600)
-        assert soon(lambda: runs("sleep", "65.4"))
+        running = pool.submit(connection.run, ["sleep", "64.4"], timeout_s=3600)
+        assert soon(lambda: runs("sleep", "64.4"))
         own_server.signal_sessions(signal.SIGKILL)
         with pytest.raises(Unreachable, match=r"openssh: the connection to .* was lost during `sleep`; check power"):
             running.result()
@@ -117,8 +117,8 @@ def test_a_link_that_falls_silent_during_a_push_is_given_up_in_time(own_server: 
 
 
 def test_a_link_that_falls_silent_during_a_run_is_given_up_in_time(own_server: Server) -> None:
-    late = ["sh", "-c", "sleep 65.6; echo late"]
-    error = silent(own_server, lambda c: c.run(late, timeout_s=0.5), lambda: runs("sleep", "65.6"), stall_s=0.5)
+    late = ["sh", "-c", "sleep 64.6; echo late"]
+    error = silent(own_server, lambda c: c.run(late, timeout_s=0.5), lambda: runs("sleep", "64.6"), stall_s=0.5)
     assert "openssh: `sh` did not end within 0.5 s" in str(error)
 
 
