@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 import zipfile
 from pathlib import Path
 from typing import Final
@@ -22,6 +24,10 @@ _BEGINNINGS: Final = (
     (b"\x93NUMPY", "is a NumPy array, not a model; correct its path"),
     (b"\x89PNG", "is an image, not a model; correct its path"),
 )
+#: The key of the place of a tensor's values in an ONNX file (onnx.proto), and the tag of the name behind it.
+_LOCATION: Final = b"\n\x08location\x12"
+#: What stands before it there and nowhere else: the tag of field 13 of TensorProto, external_data, and a length.
+_EXTERNAL: Final = re.compile(rb"\x6a(?:[\x00-\x7f]|[\x80-\xff][\x01-\x7f])\Z", re.DOTALL)
 #: Identifiers that FlatBuffers files carry behind their first four bytes.
 _FLATBUFFERS: Final = {
     b"TFL3": ("tflite", "is a TensorFlow Lite model; give it the suffix .tflite"),
@@ -46,11 +52,30 @@ def mistaken(path: Path, format_: str) -> str:
         return found.format(wanted=wanted)
     if start and not start.strip(b"\0"):
         return "begins with nothing but zeros, as an interrupted download leaves it; copy or download it again"
+    if format_ == "onnx" and (name := _external(path)):
+        return (
+            f"keeps weights in another file, {name}, which is brought to no device and is in no digest; "
+            f'save it as one file: python -c \'import onnx; onnx.save(onnx.load("{path.name}"), "whole.onnx")\''
+        )
     kind, said = _FLATBUFFERS.get(start[4:8], ("", ""))
     if kind and kind != format_:
         return said
     if format_ == "tflite" and not kind:
         return "is no TensorFlow Lite model (TFL3 is not in its first bytes); export it again, or correct its suffix"
+    return ""
+
+
+def _external(path: Path) -> str:
+    """Return the first file beside an ONNX model that holds weights of it, "" if it holds all of them itself."""
+    if not path.stat().st_size:
+        return ""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(_LOCATION)
+        while at >= 0:
+            start = at + len(_LOCATION)
+            if _EXTERNAL.search(content[max(0, at - 3) : at]):
+                return content[start + 1 : start + 1 + content[start]].decode("utf-8", "replace")
+            at = content.find(_LOCATION, start)
     return ""
 
 

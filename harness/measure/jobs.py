@@ -149,7 +149,7 @@ def load_samples(suite: Suite) -> Samples:
     """Return the suite's split.
 
     Raises:
-        LabError: the data source finds it wrong.
+        LabError: the data source finds it wrong, or it leaves open which of two classes is the positive one.
         Unforeseen: the data source failed otherwise.
     """
     table = dict(suite.data)
@@ -162,6 +162,14 @@ def load_samples(suite: Suite) -> Samples:
     except Exception as error:
         raise Unforeseen(f"{suite.file}: reading the data", error) from error
     positive = suite.task.positive
+    if not positive and suite.task.kind == "classification" and len(found.classes) == 2:
+        first, second = found.classes
+        raise LabError(
+            f"is not set, and sensitivity may speak of {first!r} or of {second!r}",
+            remedy=f'write positive = "{second}" or positive = "{first}" under [task]',
+            file=str(suite.file),
+            key="task.positive",
+        )
     if positive and positive not in found.classes:
         raise LabError(
             f"{positive!r} is not a class of the data",

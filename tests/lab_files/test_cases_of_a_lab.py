@@ -9,10 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 from harness import lab
+from harness.errors import LabError
 from harness.lab.models import _sha256
+from harness.measure import jobs
+from tests import labs
 from tests.lab_files.written import DEVICE, SUITE, build, device, ids, suite
 
 
@@ -102,3 +106,19 @@ def test_reading_the_lab_imports_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"paramiko", "torch", "onnx", "altair", "sklearn", "scipy", "sqlalchemy", "PIL", "pytest", "onnxruntime"}
     assert not heavy & set(loaded)
+
+
+def test_which_of_two_classes_is_the_positive_one_is_said_by_the_suite(tmp_path: Path) -> None:
+    images = np.zeros((4, 8, 8), np.uint8)
+    (tmp_path / "base.onnx").write_bytes(b"a model")
+    np.savez(tmp_path / "data.npz", images=images, labels=np.array(["benign", "malignant"] * 2))
+    path = tmp_path / "two.toml"
+    path.write_text(labs.suite_toml(data=labs.npz(), positive=""))
+    with pytest.raises(LabError) as caught:
+        jobs.load_samples(lab.read_suite(path))
+    assert str(caught.value).endswith(
+        "two.toml: task.positive: is not set, and sensitivity may speak of 'benign' or of 'malignant'; "
+        'write positive = "malignant" or positive = "benign" under [task]'
+    )
+    path.write_text(labs.suite_toml(data=labs.npz(), positive="malignant"))
+    assert jobs.load_samples(lab.read_suite(path)).classes == ("benign", "malignant")

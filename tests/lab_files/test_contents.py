@@ -5,12 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from harness import lab
 from harness.lab.contents import mistaken
@@ -63,6 +67,23 @@ def test_what_is_no_model_is_called_by_its_name(
     write(path)
     assert mistaken(path, suffix).startswith(said)
     assert "{" not in mistaken(path, suffix)
+
+
+def test_weights_that_lie_in_another_file_are_named(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.ones(64, np.float32), "w")
+    node = helper.make_node("Add", ["x", "w"], ["y"])
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [64]) for name in ("x", "y")]
+    model = helper.make_model(helper.make_graph([node], "g", ends[:1], ends[1:], [weights]))
+    entry = model.metadata_props.add()
+    entry.key, entry.value = "location", "Berlin"
+    onnx.save(model, tmp_path / "one.onnx")
+    assert mistaken(tmp_path / "one.onnx", "onnx") == "", "a key of the model's own metadata is no place of weights"
+    onnx.save(model, tmp_path / "two.onnx", save_as_external_data=True, location="two.onnx.data", size_threshold=0)
+    said = mistaken(tmp_path / "two.onnx", "onnx")
+    assert said.startswith("keeps weights in another file, two.onnx.data, which is brought to no device")
+    command = said.partition("python -c ")[2].strip("'").replace("'", "")
+    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True)
+    assert mistaken(tmp_path / "whole.onnx", "onnx") == "", "what is said to be done helps"
 
 
 @pytest.mark.parametrize("path", sorted(labs.MODELS.glob("*.[ot]*")), ids=lambda path: path.name)
