@@ -91,6 +91,11 @@ def test_a_model_is_let_through(path: Path) -> None:
     assert mistaken(path, path.suffix.removeprefix(".")) == ""
 
 
+def test_what_a_runtime_of_another_distribution_reads_may_be_anything(tmp_path: Path) -> None:
+    zipped("weights.npy")(tmp_path / "net.tiny")
+    assert mistaken(tmp_path / "net.tiny", "tiny") == ""
+
+
 def test_the_case_of_such_a_file_has_the_reason(tmp_path: Path) -> None:
     folder = labs.make(tmp_path, more=labs.variant("fetched"))
     (folder / "suites" / "fetched.onnx").write_text(POINTER)
