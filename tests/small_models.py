@@ -180,9 +180,10 @@ def truncated(path: Path) -> Path:
 
 
 def random_bytes(path: Path) -> Path:
-    """Write something that only its name calls a model."""
+    """Write something that only its name, and the identifier in its first bytes, call a model."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(np.random.default_rng(7).bytes(4096))
+    content = np.random.default_rng(7).bytes(4096)
+    path.write_bytes(content[:4] + b"TFL3" + content[8:])
     return path
 
 
