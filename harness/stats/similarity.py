@@ -51,7 +51,8 @@ class Overlap:
 def overlap(first: Array, second: Array) -> Overlap:
     """Return what two sets of images have in common.
 
-    On BreastMNIST's train and test splits it finds the 74 pairs that lie within a root mean square of 0.05.
+    On BreastMNIST's train and test splits it finds the 74 pairs that lie within a root mean square of 0.05. Of a second
+    set with 20 images or fewer only equal ones are found: there is no telling what is near.
 
     Args:
         first: (N, H, W, C) images.
