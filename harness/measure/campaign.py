@@ -21,7 +21,7 @@ import harness
 from harness import compare, deploy, lab
 from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unforeseen, Unsupported
-from harness.measure import reference
+from harness.measure import reference, remarks
 from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite, Validity
@@ -193,6 +193,10 @@ class CampaignRunner:
             if reference := references.get(case.variant.sha256):
                 result = agreement.held_against(result, reference, same_machine=group.device.address.here)
             run = result if baseline is None else replace(result, accuracy=with_agreement(result, baseline))
+            if case.is_baseline:
+                run = replace(run, notes={**run.notes, "remarks": remarks.of_baseline(run)})
+                for remark in run.notes["remarks"] if run.id not in given else ():
+                    handle.say(f"remark: {remark}")
             baseline = run if case.is_baseline else baseline
             if run.id in given:
                 self._store.complete_run(run)
@@ -251,6 +255,8 @@ class CampaignRunner:
                     self._data[suite.id] = error
                 else:
                     described_now = {**described(suite), "data": data_facts(suite, samples)}
+                    for remark in described_now["data"]["remarks"]:
+                        self._settings.say(suite.id, f"remark: {remark}")
                     suites = {**self.campaign.suites, suite.id: described_now}
                     self.campaign = replace(self.campaign, suites=suites)
                     self._store.add_campaign(self.campaign)
@@ -313,6 +319,7 @@ def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:
         "synthetic": samples.synthetic,
         "samples": len(samples.images),
         "classes": list(samples.classes),
+        "remarks": remarks.of_data(suite, samples),
         "positive_ratio": float((samples.labels == samples.classes.index(positive)).mean()) if known else None,
     }
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from harness.stats.discrimination import auroc, auroc_difference, structural_components
 from harness.stats.evidence import confidence_sequence, log_evidence, log_evidence_at_each_look, median_sequence
 from harness.stats.pace import SLOWED, launch_slowdowns
-from harness.stats.proportions import mcnemar, paired_difference, unpaired_difference, wilson
+from harness.stats.proportions import (
+    mcnemar,
+    paired_difference,
+    pairs_for_margin,
+    smallest_margin,
+    unpaired_difference,
+    wilson,
+)
 from harness.stats.quantiles import (
     mean_ratio,
     percentile,
@@ -47,6 +54,7 @@ __all__ = [
     "median_sequence",
     "overlap",
     "paired_difference",
+    "pairs_for_margin",
     "percentile",
     "percentile_bound",
     "quantile_interval",
@@ -56,6 +64,7 @@ __all__ = [
     "round_log_levels",
     "round_quantile",
     "samples_needed",
+    "smallest_margin",
     "statistic",
     "structural_components",
     "table_interval",

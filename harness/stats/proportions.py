@@ -90,6 +90,34 @@ def paired_difference(only_run: int, only_baseline: int, pairs: int, confidence:
     )
 
 
+def smallest_margin(pairs: int, confidence: float = 0.95) -> float:
+    """Return the smallest margin that `paired_difference` can show: its interval's end when no pair is discordant.
+
+    Tango's score interval is then z^2 / (n + z^2) wide to each side.
+
+    Args:
+        pairs: how many there are, at least one.
+        confidence: of the interval.
+    """
+    from scipy.special import ndtri
+
+    square = float(ndtri(0.5 + confidence / 2)) ** 2
+    return square / (pairs + square)
+
+
+def pairs_for_margin(margin: float, confidence: float = 0.95) -> int:
+    """Return how many pairs are needed at least to show a margin, the inverse of `smallest_margin`.
+
+    Args:
+        margin: above 0 and below 1.
+        confidence: of the interval.
+    """
+    from scipy.special import ndtri
+
+    square = float(ndtri(0.5 + confidence / 2)) ** 2
+    return math.ceil(square * (1 - margin) / margin - 1e-9)
+
+
 def _tango_end(b: int, c: int, n: int, z: float) -> float:
     # The upper end: the largest difference whose score statistic stays within -z. It falls as the difference grows.
     inside, outside = (b - c) / n, 1.0

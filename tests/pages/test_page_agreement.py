@@ -42,6 +42,11 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if place == 4:
             own = replace(own, fingerprint={**own.fingerprint, "kernel": "6.12.1-v8", "governor": "powersave"})
         runs.append(own)
+    runs[0] = replace(runs[0], notes={**runs[0].notes, "remarks": ["the baseline is right for 30 %"]})
+    (suite,) = full.campaign.suites
+    described = full.campaign.suites[suite]
+    doubted = {**described, "data": {**described["data"], "remarks": ["so few images cannot show it"]}}
+    full = replace(full, campaign=replace(full.campaign, suites={suite: doubted}))
     compared = [one for run in runs[1:] for one in compare.compare(runs[0], run, stored_runs.SUITE)]
     report = replace(full, runs=tuple(runs), comparisons=tuple(compared))
     file = tmp_path_factory.mktemp("held") / "report.html"
@@ -52,6 +57,11 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def section(file: Path, name: str) -> str:
     (found,) = re.findall(rf'<section id="{name}".*?</section>', file.read_text(), re.DOTALL)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", found))
+
+
+def test_what_must_be_doubted_stands_beside_the_accuracies(held: Path) -> None:
+    text = section(held, "accuracy")
+    assert "Remark: so few images cannot show it. Remark: the baseline is right for 30 %." in text
 
 
 def test_the_agreement_of_each_variant_stands_in_a_table(held: Path) -> None:

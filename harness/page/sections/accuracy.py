@@ -20,6 +20,7 @@ TEMPLATE = """\
 {% for one in figures %}
 {% call parts.place(one.group) %}
 {% if one.samples %}<p class="note">Test split: {{ one.samples }}.</p>{% endif %}
+{% for remark in one.remarks %}<p class="note">Remark: {{ remark }}.</p>{% endfor %}
 {% for chart in one.charts %}
 <figure><h4>Change in {{ chart.title[0]|lower }}{{ chart.title[1:] }}{{ parts.synthetic(one.group) }}</h4>
 {{ chart.chart }}
@@ -63,7 +64,7 @@ def context(report: Report) -> Mapping[str, Any] | None:
             continue
         metrics = [name for name in METRICS if any(name in run.accuracy for _, run in runs)]
         figures.append({
-            "group": group, "samples": _samples(group), "charts": [_chart(group, metric) for metric in _drawn(group)],
+            "group": group, "samples": _samples(group), "remarks": _remarks(group), "charts": [_chart(group, metric) for metric in _drawn(group)],
             "titles": [wording.title(metric, group.positive) for metric in metrics],
             "rows": [(variant, [_level(run, metric) for metric in metrics]) for variant, run in runs],
             "methods": _methods([run for _, run in runs]),
@@ -84,6 +85,12 @@ def _samples(group: Group) -> str:
     ratio = data.get("positive_ratio")
     share = f"{units.whole_percent(float(ratio))} of them {group.positive}" if ratio and group.positive else ""
     return ", ".join(part for part in (described, share) if part)
+
+
+def _remarks(group: Group) -> list[str]:
+    """Return what must be doubted of the data or of the baseline, or could not be shown from the start."""
+    own = [remark for entry in group.measured if entry.run for remark in entry.run.notes.get("remarks", ())]
+    return [*group.settings.get("data", {}).get("remarks", ()), *own]
 
 
 def _level(run: Run, metric: str) -> tuple[str, str]:

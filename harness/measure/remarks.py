@@ -1,0 +1,98 @@
+"""What must be doubted or cannot be shown, said before or beside the numbers; none of it is an error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness import stats, units
+from harness.model import Run, Samples, Suite
+from harness.vocabulary import METRICS
+
+#: Inputs beyond this are no pixels of 8 bits, scaled or not: models that scale by themselves take 0 to 255.
+_FAR = 300.0
+
+
+def of_data(suite: Suite, samples: Samples) -> list[str]:
+    """Return what a suite's data and `[accept]` make doubtful, whatever will be measured.
+
+    Args:
+        suite: says how images become inputs, and what is accepted.
+        samples: the split that is judged.
+    """
+    return [*_of_inputs(suite, samples), *_of_margins(suite, samples)]
+
+
+def of_baseline(run: Run) -> list[str]:
+    """Return what makes a baseline doubtful: every comparison is worth as much as the baseline is.
+
+    Args:
+        run: of the baseline.
+    """
+    outputs, labels = run.outputs, run.labels
+    if run.case.task != "classification" or outputs is None or labels is None or len(labels) < 2:
+        return []
+    if np.ptp(outputs, axis=0).max() == 0:
+        return [
+            f"{run.case.variant} gives the same outputs for every image: look whether [data.input] leaves anything of "
+            "them (scaled twice, or a wrong mean and std)"
+        ]
+    counts = np.bincount(labels.astype(np.int64), minlength=len(run.classes))
+    share, right = counts.max() / len(labels), float((outputs.argmax(axis=1) == labels).mean())
+    if right > share:
+        return []
+    return [
+        f"{run.case.variant} is right for {units.whole_percent(right)} of the images, no more than if it called every "
+        f"one {run.classes[int(counts.argmax())]!r} ({units.whole_percent(share)}): look at [data.input] and at the "
+        "order of `classes`"
+    ]
+
+
+def _of_inputs(suite: Suite, samples: Samples) -> list[str]:
+    low, high = float(samples.images.min()), float(samples.images.max())
+    spec = suite.input
+    if high <= 1 and low >= -1 and samples.images.dtype != np.uint8 and spec.scale < 0.1:
+        return [
+            f"the images hold values from {low:.3g} to {high:.3g}, and [data.input] scales them by {spec.scale:.3g} "
+            "again; is scale = 1.0 meant?"
+        ]
+    ends = [
+        (value * spec.scale - mean) / std
+        for value in (low, high)
+        for mean, std in zip(spec.mean, spec.std, strict=False)
+    ]
+    if max(map(abs, ends)) <= _FAR:
+        return []
+    return [
+        f"the inputs reach from {min(ends):.3g} to {max(ends):.3g}, far outside what models are trained on; "
+        f"the images hold {low:.3g} to {high:.3g}: look at scale, mean and std in [data.input]"
+    ]
+
+
+def _of_margins(suite: Suite, samples: Samples) -> list[str]:
+    found = []
+    for line in suite.accept:
+        pairs, of_what = _images_of(line.metric, suite, samples)
+        if line.rule != "non_inferior_by" or not pairs or stats.smallest_margin(pairs) <= line.bound:
+            continue
+        unit = METRICS[line.metric].unit
+        found.append(
+            f"{line.metric} = {{ non_inferior_by = {line.bound:g} }} cannot be shown with {units.count(pairs)} "
+            f"{of_what}, whatever is measured: {units.gap(unit, stats.smallest_margin(pairs))} can, or "
+            f"{units.count(stats.pairs_for_margin(line.bound))} images"
+        )
+    return found
+
+
+def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[int, str]:
+    """Return how many images a proportion is of, and what these are; 0 for a metric that is no proportion of images."""
+    positive = suite.task.positive
+    if suite.task.kind != "classification" or not len(samples.labels):
+        return 0, ""
+    if metric == "accuracy":
+        return len(samples.labels), "images"
+    if metric not in ("sensitivity", "specificity") or positive not in samples.classes:
+        return 0, ""
+    positives = int((samples.labels == samples.classes.index(positive)).sum())
+    if metric == "sensitivity":
+        return positives, f"images of {positive!r}"
+    return len(samples.labels) - positives, f"images that are not {positive!r}"

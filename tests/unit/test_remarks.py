@@ -1,0 +1,92 @@
+"""What must be doubted of data and baseline, and what cannot be shown, is said with its cause."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness import lab, stats
+from harness.measure import remarks
+from harness.model import Criterion, InputSpec, Samples, Suite
+from tests import labs
+from tests.made_runs import BASELINE, LABELS
+
+CLASSES = ("benign", "malignant")
+BASE = replace(BASELINE, case=replace(BASELINE.case, task="classification"))
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
+    (tmp_path / "base.onnx").write_bytes(b"a model")
+    (tmp_path / "s.toml").write_text(labs.suite_toml(positive="malignant", normal=""))
+    return lab.read_suite(tmp_path / "s.toml")
+
+
+def samples(malignant: int, benign: int) -> Samples:
+    labels = np.array([1] * malignant + [0] * benign, np.int64)
+    images = np.random.default_rng(1).integers(0, 255, (len(labels), 4, 4, 1), dtype=np.uint8)
+    return Samples(images, labels, CLASSES, "images")
+
+
+def with_margin(suite: Suite, metric: str, bound: float) -> Suite:
+    return replace(suite, accept=(Criterion(metric, "non_inferior_by", bound),))
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 42, 125, 5000])
+def test_the_smallest_margin_is_what_an_equal_variant_reaches(pairs: int) -> None:
+    found = stats.paired_difference(0, 0, pairs)
+    assert found is not None
+    assert stats.smallest_margin(pairs) == pytest.approx(-found.low, abs=1e-9)
+    assert stats.pairs_for_margin(stats.smallest_margin(pairs)) == pairs
+
+
+def test_a_margin_that_so_few_images_cannot_show_is_said_with_what_they_can(suite: Suite) -> None:
+    few = samples(malignant=42, benign=114)
+    (said,) = remarks.of_data(with_margin(suite, "sensitivity", 0.03), few)
+    assert said == (
+        "sensitivity = { non_inferior_by = 0.03 } cannot be shown with 42 images of 'malignant', whatever is measured: "
+        "8.4 pp can, or 125 images"
+    )
+    (said,) = remarks.of_data(with_margin(suite, "specificity", 0.01), few)
+    assert "with 114 images that are not 'malignant'" in said
+    (said,) = remarks.of_data(with_margin(suite, "accuracy", 0.02), few)
+    assert "with 156 images, whatever" in said
+    assert remarks.of_data(with_margin(suite, "sensitivity", 0.09), few) == []
+    assert remarks.of_data(with_margin(suite, "sensitivity", 0.03), samples(malignant=125, benign=9)) == []
+
+
+def test_images_that_were_scaled_before_are_not_scaled_again_in_silence(suite: Suite) -> None:
+    scaled = replace(samples(3, 3), images=np.random.default_rng(1).random((6, 4, 4, 1), np.float32))
+    (said,) = remarks.of_data(suite, scaled)
+    assert said.startswith("the images hold values from 0.")
+    assert said.endswith("and [data.input] scales them by 0.00392 again; is scale = 1.0 meant?")
+    assert remarks.of_data(replace(suite, input=InputSpec("NCHW", 1.0)), scaled) == []
+
+
+def test_inputs_far_outside_what_models_are_trained_on_are_remarked(suite: Suite) -> None:
+    hounsfield = replace(samples(3, 3), images=np.linspace(-1000, 3000, 96, dtype=np.float32).reshape(6, 4, 4, 1))
+    (said,) = remarks.of_data(replace(suite, input=InputSpec("NCHW", 1.0)), hounsfield)
+    assert said.startswith("the inputs reach from -1e+03 to 3e+03, far outside what models are trained on")
+    assert said.endswith("look at scale, mean and std in [data.input]")
+    for unscaled in (suite, replace(suite, input=InputSpec("NCHW", 1.0))):
+        assert remarks.of_data(unscaled, samples(3, 3)) == [], "a model may scale by itself"
+
+
+def test_a_baseline_that_is_no_better_than_one_answer_for_all_is_remarked() -> None:
+    assert remarks.of_baseline(BASE) == []
+    assert BASE.outputs is not None
+    turned = replace(BASE, outputs=np.roll(BASE.outputs, 1, axis=1))
+    (said,) = remarks.of_baseline(turned)
+    assert said.startswith("fp32 is right for ")
+    assert said.endswith("look at [data.input] and at the order of `classes`")
+    assert f"called every one {BASE.classes[int(np.bincount(LABELS).argmax())]!r}" in said
+
+
+def test_a_baseline_that_does_not_look_at_its_images_is_remarked() -> None:
+    assert BASE.outputs is not None
+    deaf = replace(BASE, outputs=np.repeat(BASE.outputs[:1], len(BASE.outputs), axis=0))
+    (said,) = remarks.of_baseline(deaf)
+    assert said.startswith("fp32 gives the same outputs for every image: look whether [data.input] leaves anything")
