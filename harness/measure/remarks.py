@@ -55,15 +55,12 @@ def _of_inputs(suite: Suite, samples: Samples) -> list[str]:
             f"the images hold values from {low:.3g} to {high:.3g}, and [data.input] scales them by {spec.scale:.3g} "
             "again; is scale = 1.0 meant?"
         ]
-    ends = [
-        (value * spec.scale - mean) / std
-        for value in (low, high)
-        for mean, std in zip(spec.mean, spec.std, strict=False)
-    ]
-    if max(map(abs, ends)) <= _FAR:
+    # One value may stand for all channels, of the means as of the deviations.
+    ends = np.stack([(value * spec.scale - np.array(spec.mean)) / np.array(spec.std) for value in (low, high)])
+    if np.abs(ends).max() <= _FAR:
         return []
     return [
-        f"the inputs reach from {min(ends):.3g} to {max(ends):.3g}, far outside what models are trained on; "
+        f"the inputs reach from {ends.min():.3g} to {ends.max():.3g}, far outside what models are trained on; "
         f"the images hold {low:.3g} to {high:.3g}: look at scale, mean and std in [data.input]"
     ]
 
