@@ -19,6 +19,30 @@ def canonical(split: str) -> str:
     return next((usual for usual, names in _NAMES.items() if split in names), split)
 
 
+def path_alone(split: str, *, train: str, validation: str) -> str:
+    """Return the path that `[data]` gives to this split alone, "" where it is with the others.
+
+    Args:
+        split: that is asked for.
+        train: the key `train`.
+        validation: the key `validation`.
+    """
+    return {"train": train, "validation": validation}.get(canonical(split), "")
+
+
+def line_to_write(split: str, path: str) -> str:
+    """Return the end of a remedy: the line that gives a split a path of its own, "" for one that cannot have any.
+
+    Args:
+        split: that is not there.
+        path: an example, with {} for the split's name.
+    """
+    key = canonical(split)
+    if key not in ("train", "validation"):
+        return ""
+    return f', or write {key} = "{path.format(key)}" under [data] of the suite'
+
+
 def named(split: str, there: Iterable[str]) -> list[str]:
     """Return those of the names `there` that mean `split`, its own spelling alone where that is among them."""
     found = [name for name in there if canonical(name) == canonical(split)]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.data._splits import canonical, in_order, named, once, others
+from harness.data._splits import canonical, in_order, line_to_write, named, once, others, path_alone
 from harness.errors import LabError
 from harness.model import Samples
 
@@ -103,11 +103,10 @@ def _wrong(path: Path, text: str, *, remedy: str) -> LabError:
 
 def _root(options: Options, split: str, base: Path) -> Path:
     """Return the folder that is a split."""
-    key = canonical(split)
-    alone = {"train": options.train, "validation": options.validation}.get(key, "")
+    alone = path_alone(split, train=options.train, validation=options.validation)
     root = base / (alone or options.path)
     if not root.is_dir():
-        key = key if alone else "path"
+        key = canonical(split) if alone else "path"
         raise _wrong(root, "there is no such folder", remedy=f"correct `{key}` in [data] or put the images there")
     splits = [path.name for path in _visible(root) if path.is_dir()]
     found = named(split, splits)
@@ -117,11 +116,14 @@ def _root(options: Options, split: str, base: Path) -> Path:
     if found:
         return root / found[0]
     there = others(split, splits)
-    if not there and (alone or key == "test"):
+    if not there and (alone or canonical(split) == "test"):
         return root
     seen = f"only {', '.join(there)}" if there else "no folder of this name"
-    way = f', or write {key} = "FOLDER" under [data] of the suite' if key in ("train", "validation") else ""
-    raise _wrong(root, f"has no split {split}: there is {seen}", remedy=f"put its images into {root.name}/{split}{way}")
+    raise _wrong(
+        root,
+        f"has no split {split}: there is {seen}",
+        remedy=f"put its images into {root.name}/{split}{line_to_write(split, 'FOLDER')}",
+    )
 
 
 def _visible(folder: Path) -> list[Path]:

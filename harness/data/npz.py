@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.data._splits import canonical, in_order, named, once, others
+from harness.data._splits import canonical, in_order, line_to_write, named, once, others, path_alone
 from harness.errors import LabError
 from harness.model import IntArray, Samples
 
@@ -58,7 +58,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         LabError: the file is missing or corrupt, it has no such split, an array is missing, or the arrays do not fit
             one another.
     """
-    alone = {"train": options.train, "validation": options.validation}.get(canonical(split), "")
+    alone = path_alone(split, train=options.train, validation=options.validation)
     path = base / (alone or options.path)
     arrays = _read(path)
     prefix = _prefix(arrays, split, path, alone=bool(alone))
@@ -135,13 +135,11 @@ def _prefix(arrays: Mapping[str, Array], split: str, path: Path, *, alone: bool)
                 remedy=f"rename them {split}_images, and their labels alike",
             )
         return ""
-    key = canonical(split)
-    wanted = f"images or {split}_images" if key == "test" or alone else f"{split}_images"
-    way = f', or write {key} = "data/{key}.npz" under [data] of the suite' if key in ("train", "validation") else ""
+    wanted = f"images or {split}_images" if canonical(split) == "test" or alone else f"{split}_images"
     raise _wrong(
         path,
         f"has no split {split}: no array {wanted}, only {_listed(arrays)}",
-        remedy=f"add {split}_images and their labels, correct `split`{way}",
+        remedy=f"add {split}_images and their labels, correct `split`{line_to_write(split, 'data/{}.npz')}",
     )
 
 

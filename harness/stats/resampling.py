@@ -52,9 +52,8 @@ def cells_interval(
     """
     point = float(statistic(counts[np.newaxis].astype(np.float64))[0])
     shape, rng = counts + _PRIOR_MASS * prior, np.random.default_rng(_SEED)
-    step = max(1, _WEIGHTS_AT_ONCE // counts.size)  # bounded memory, however many cells
-    sizes = [min(step, _DRAWS - start) for start in range(0, _DRAWS, step)]
-    values = np.concatenate([statistic(rng.standard_gamma(shape, size=(draws, counts.size))) for draws in sizes])
+    batches = _batches(counts.size)
+    values = np.concatenate([statistic(rng.standard_gamma(shape, size=(draws, counts.size))) for draws in batches])
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     method = f"Dirichlet resampling of {int(counts.sum())} images"
     # At the edge of what is possible (no error at all) the pseudo-observations pull the draws off the point.
@@ -75,12 +74,16 @@ def bootstrap_interval(
     """
     point = float(statistic(np.ones((1, images)))[0])
     rng = np.random.default_rng(_SEED)
-    step = max(1, _WEIGHTS_AT_ONCE // images)  # bounded memory, however many images
-    sizes = [min(step, _DRAWS - start) for start in range(0, _DRAWS, step)]
-    values = np.concatenate([statistic(_weights(rng, draws, images)) for draws in sizes])
+    values = np.concatenate([statistic(_weights(rng, draws, images)) for draws in _batches(images)])
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2]) - values.mean() + point
     method = f"bootstrap of {images} images"
     return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
+
+
+def _batches(width: int) -> list[int]:
+    """Return how many draws are held at once, one number a batch: bounded memory, however wide a draw is."""
+    step = max(1, _WEIGHTS_AT_ONCE // width)
+    return [min(step, _DRAWS - start) for start in range(0, _DRAWS, step)]
 
 
 def _weights(rng: np.random.Generator, draws: int, images: int) -> FloatArray:
