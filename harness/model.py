@@ -124,12 +124,61 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """How an image becomes the model's input: x = (pixel * scale - mean) / std."""
+    """How an image becomes the model's input: resized and recoloured, then x = (pixel * scale - mean) / std.
+
+    Attributes:
+        layout: "NCHW" or "NHWC".
+        size: height and width that the model takes; None for those of the images.
+        resize: the filter that makes images of that size, one of `harness.pixels.FILTERS`.
+        antialias: whether that filter covers all pixels that become one when an image is made smaller.
+        color: "RGB", "BGR" or "grey"; "" for the images' own channels as they are.
+    """
 
     layout: str = "NCHW"
     scale: float = 1.0
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
+    size: tuple[int, int] | None = None
+    resize: str = ""
+    antialias: bool = True
+    color: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which output of a model is judged, and what its numbers stand for: declared, or read from the file.
+
+    Attributes:
+        output: its name; "" for the only one.
+        kind: "logits" (softmax makes them probabilities), "probabilities" (of classes that exclude each other),
+            "sigmoid" (a probability of each class on its own) or "labels" (the answer itself); "" where nobody knows.
+        threshold: from which probability on one class is the answer, where a single number decides between two.
+        classes: the names of the model's outputs in its own order; () for the data's classes in theirs.
+    """
+
+    output: str = ""
+    kind: str = ""
+    threshold: float = 0.5
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a model is fed with a suite's images, and how what it gives is read.
+
+    Attributes:
+        input: how an image becomes its input.
+        quantization: scale and zero point of an integer input, where the file says them and its runtime does not.
+        reading: of its outputs.
+        labels: what its answers are called in the file, where they are texts, or the keys of a map.
+        remarks: what was taken from the file and should be seen.
+    """
+
+    input: InputSpec = InputSpec()
+    quantization: tuple[float, int] = (0.0, 0)
+    reading: Reading = Reading()
+    labels: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +200,14 @@ class Samples:
     description: str
     masks: npt.NDArray[np.uint8] | None = None
     synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model gave for a split: (N, ...) float32 as it came, and how it is read."""
+
+    values: npt.NDArray[np.float32]
+    reading: Reading = Reading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +238,7 @@ class Variant:
 
     `parent` is the id of the baseline it was built from, "" for the baseline itself. `problem` says why the file cannot
     be used (missing, not built yet) and what to do; `sha256` is then empty. It fails this variant's cases alone.
+    `input` and `output` are the keys of those tables that its suite declares for it: the task's, then its own.
     """
 
     id: str
@@ -193,6 +251,8 @@ class Variant:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     xfail: str = ""
     problem: str = ""
+    input: Mapping[str, Any] = field(default_factory=dict)
+    output: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +434,15 @@ class Run:
     is_baseline: bool = False
     quick: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> Answers | None:
+        """What the model gave for the split and how it is read; None where there are no outputs."""
+        if self.outputs is None:
+            return None
+        # A store of version 0.1 says nothing of it: its readers looked at the values.
+        kept = self.notes.get("output", {})
+        return Answers(self.outputs, Reading(**{**kept, "classes": tuple(kept.get("classes", ()))}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from harness.agent.contract import Event
-from harness.model import Address, Device, Estimate, Evaluation, InputSpec, Samples, Task
+from harness.model import Address, Answers, Device, Estimate, Evaluation, InputSpec, Samples, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,21 +283,27 @@ class Recipe(Protocol):
 
 
 class Metric(Protocol):
-    """harness/metrics/TASK_KIND.py: predictions -> estimates, and the paired comparison of two models."""
+    """harness/metrics/TASK_KIND.py: answers -> estimates, and the paired comparison of two models.
 
-    def evaluate(self, outputs: npt.NDArray[np.float32], samples: Samples, task: Task) -> Evaluation:
-        """Return what (N, ...) raw outputs are worth; raises MeasurementError if they do not fit the samples.
+    A kind may also have `fits(output, samples, columns)`, which says of an output in a model's file whether it has the
+    shape of answers to this task: True, False, or None where the file does not say. Without it, which of several
+    outputs is judged must be declared. `needs_kind(output)` says whether answers depend on what the numbers of an
+    output stand for; without it they do not.
+    """
+
+    def evaluate(self, answers: Answers, samples: Samples, task: Task) -> Evaluation:
+        """Return what a model's answers are worth; raises MeasurementError if they do not fit the samples.
 
         Args:
-            outputs: (N, ...) float32, in the split's order.
+            answers: (N, ...) float32 in the split's order, and how they are read.
             samples: the split.
             task: what the model is for.
         """
 
     def compare(
         self,
-        baseline: npt.NDArray[np.float32],
-        run: npt.NDArray[np.float32],
+        baseline: Answers,
+        run: Answers,
         truth: npt.NDArray[Any],
         classes: Sequence[str],
         task: Task,
@@ -307,16 +312,16 @@ class Metric(Protocol):
         """Return run minus baseline in one metric, paired on the same images, or None where it has none.
 
         Args:
-            baseline: (N, ...) outputs of the baseline.
-            run: the same of the run, on the same images.
+            baseline: what the baseline gave.
+            run: what the run gave, for the same images.
             truth: labels or masks.
             classes: their names.
             task: what the models are for.
             metric: a name of `harness.vocabulary.METRICS`.
         """
 
-    def agreement(self, baseline: npt.NDArray[np.float32], run: npt.NDArray[np.float32]) -> Estimate:
-        """Return how far two models' outputs on the same images say the same, 0..1."""
+    def agreement(self, baseline: Answers, run: Answers) -> Estimate:
+        """Return how far two models' answers to the same images say the same, 0..1."""
 
 
 class Section(Protocol):
@@ -357,8 +362,15 @@ class LoadedModel(Protocol):
     def call(self, bound: Any) -> Any:
         """Run one inference and return the outputs; this is what is timed."""
 
-    def result(self, outputs: Any) -> Any:
-        """Return the first output as float32, without the batch axis."""
+    def result(self, outputs: Any, output: str = "", labels: Sequence[str] = ()) -> Any:
+        """Return one output as float32, without the batch axis.
+
+        Args:
+            outputs: what `call` returned.
+            output: its name in the file, "" for the first.
+            labels: what its answers are called where they are texts, which become their places here, or the keys of a
+                map, whose numbers come in this order.
+        """
 
     def quantised(self) -> bool:
         """Return whether the model computes with integers that stand for numbers."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.metrics import classification
-from harness.model import Conditions, MeasuredCase, Measurement, Run, Samples, Task, Validity, Variant
+from harness.model import Answers, Conditions, MeasuredCase, Measurement, Reading, Run, Samples, Task, Validity, Variant
 
 NOISE = np.load(Path(__file__).parent / "unit" / "data" / "rounds_quiet.npy") * 1e-9
 CLASSES = ("normal", "cyst", "solid")
@@ -38,7 +38,9 @@ def seconds(name: str, *values: float) -> Measurement:
 
 def a_run(name: str, levels: np.ndarray, **changes: Any) -> Run:
     samples = Samples(np.zeros((600, 1, 1, 1)), LABELS, CLASSES, "synthetic")
-    evaluation = classification.evaluate(LOGITS, samples, Task("classification", "solid"))
+    evaluation = classification.evaluate(
+        Answers(LOGITS, Reading(kind="logits")), samples, Task("classification", "solid")
+    )
     measurements = [
         latency(levels),
         seconds("load_s", 0.10, 0.11, 0.10, 0.12, 0.11),

@@ -110,8 +110,12 @@ def slower(path: Path, *, layers: int = 12, features: int = 16) -> Path:
 def not_a_number(path: Path) -> Path:
     """Write a model whose outputs are all NaN."""
     nodes, weights = classifier("x", out="plain")
-    weights["far"] = np.array(1e9, np.float32)
-    nodes += [helper.make_node("Sub", ["plain", "far"], ["below"]), helper.make_node("Sqrt", ["below"], ["logits"])]
+    weights |= {"far": np.array(1e9, np.float32), "same": np.eye(len(CLASSES), dtype=np.float32)}
+    nodes += [
+        helper.make_node("Sub", ["plain", "far"], ["below"]),
+        helper.make_node("Sqrt", ["below"], ["root"]),
+        helper.make_node("MatMul", ["root", "same"], ["logits"]),
+    ]
     return save(path, nodes, [entrance_of()], weights)
 
 

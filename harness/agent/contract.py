@@ -86,16 +86,6 @@ REMEDIES = {
 
 
 @dataclass(frozen=True)
-class Model:
-    """One model of a job: `path` and `runtime_path` are on the device, `runtime` is the name of its file there."""
-
-    id: str
-    path: str
-    runtime: str
-    runtime_path: str
-
-
-@dataclass(frozen=True)
 class Input:
     """The images, (N, H, W, C) in a .npy file, and how one becomes an input: x = (pixel * scale - mean) / std."""
 
@@ -104,6 +94,31 @@ class Input:
     scale: float
     mean: list[float]
     std: list[float]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of a job: `path` and `runtime_path` are on the device, `runtime` is the name of its file there.
+
+    Attributes:
+        output: name of the output that is judged, "" for the first.
+        answer: what its numbers stand for: logits, probabilities, sigmoid or labels; "" where nobody knows.
+        labels: what its answers are called, where they are texts or the keys of a map.
+        input: how its images become inputs, where it differs from the job's.
+        input_scale, input_zero_point: what an integer input stands for, (integer - zero point) * scale, where the
+            runtime does not say it; 0 for nothing.
+    """
+
+    id: str
+    path: str
+    runtime: str
+    runtime_path: str
+    output: str = ""
+    answer: str = ""
+    labels: list[str] = field(default_factory=list)
+    input: Optional[Input] = None
+    input_scale: float = 0.0
+    input_zero_point: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -508,10 +523,18 @@ def job(value: dict[str, Any]) -> Job:
         ValueError: it has a key that this version does not know, or lacks one; the message names it.
     """
     found = dict(value)
-    found["models"] = [_made(Model, one, "models") for one in _taken(found, "models")]
+    found["models"] = [_model(one) for one in _taken(found, "models")]
     found["input"] = _made(Input, _taken(found, "input"), "input")
     found["plan"] = _made(Plan, _taken(found, "plan"), "plan")
     made: Job = _made(Job, found, "")
+    return made
+
+
+def _model(value: dict[str, Any]) -> Model:
+    found = dict(value)
+    if found.get("input") is not None:
+        found["input"] = _made(Input, found["input"], "models.input")
+    made: Model = _made(Model, found, "models")
     return made
 
 

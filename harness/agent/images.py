@@ -58,7 +58,7 @@ def quantize(x: Any, images: Any, spec: Input, dtype: str, scale: float, zero_po
 
 def unbatched(wanted: list[Any], batch: int) -> str:
     """Return "" if a model that wants an input of shape `wanted` takes `batch` images at once."""
-    first = wanted[0]
+    first = wanted[0] if wanted else None
     if batch == 1 or not (isinstance(first, int) and first > 0):
         return ""
     return (
@@ -70,7 +70,8 @@ def unbatched(wanted: list[Any], batch: int) -> str:
 def misfit(wanted: list[Any], given: tuple[int, ...]) -> str:
     """Return "" if an input of shape `given` fits a model that wants `wanted` (named sizes are free)."""
     fixed = [size if isinstance(size, int) and size > 0 else None for size in wanted]
-    fits = len(fixed) == len(given) and all(a is None or a == b for a, b in zip(fixed, given))
+    # A model may leave even the number of axes open; runtimes then name none.
+    fits = not fixed or (len(fixed) == len(given) and all(a is None or a == b for a, b in zip(fixed, given)))
     if fits:
         return ""
     shape = "(" + ", ".join("any" if size is None else str(size) for size in fixed) + ")"

@@ -49,17 +49,20 @@ def chained(
         gc.enable()
 
 
-def finishing(kind: str, result: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def finishing(kind: str, answer: str, result: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return what makes a model's outputs an answer: a label with probabilities, or a mask.
 
     Args:
         kind: of the task.
-        result: returns the first output as float32 without its batch axis.
+        answer: what the numbers stand for, see `harness.agent.contract.Model`.
+        result: returns the output that is judged as float32 without its batch axis.
     """
     import numpy as np
 
     def label(outputs: Any) -> Any:
-        values = result(outputs).reshape(-1)
+        values = np.asarray(result(outputs)).reshape(-1)
+        if answer in ("labels", "sigmoid", "probabilities"):
+            return int(values.argmax()), values
         powers = np.exp(values - values.max())
         return int(values.argmax()), powers / powers.sum()
 
@@ -69,7 +72,7 @@ def finishing(kind: str, result: Callable[[Any], Any]) -> Callable[[Any], Any]:
         # One map a class, before or behind the pixels' axes: there are fewer classes than pixels in a row.
         axis = 0 if maps.shape[0] <= maps.shape[-1] else -1
         if maps.shape[axis] == 1:
-            return maps.squeeze(axis) > 0.5
+            return maps.squeeze(axis) > (0.0 if answer == "logits" else 0.5)
         return maps.argmax(axis)
 
     return mask if kind == "segmentation" else label

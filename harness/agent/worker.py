@@ -38,6 +38,7 @@ class Worker:
         self.facts = {**self._runtime.facts(), "numpy": arrays.numpy_version(self._model.runtime_path)}
         self.accelerator: str = self._job.accelerator
         self._batch: int = self._job.batch
+        self._spec = self._model.input or self._job.input
         self._session: Any = None
         self._bound: list[Any] = []
         self._turn = 0
@@ -112,7 +113,7 @@ class Worker:
         """Take images from pixels to answers, each part timed; this session is used for nothing else."""
         np, pixels = self._numpy, self._pixels()
         frames = [np.array(pixels[i : i + 1]) for i in range(min(len(pixels), TIMED_INPUTS))]
-        finish = parts.finishing(self._job.task, self._session.result)
+        finish = parts.finishing(self._job.task, self._model.answer, self._result)
         duration_ns, session = int(duration_s * 1e9), self._session
         rows = parts.chained(
             lambda frame: session.bind(next(self._inputs(frame))), session.call, finish, frames, duration_ns, minimum
@@ -127,7 +128,7 @@ class Worker:
         for begin in range(0, len(pixels), 64):
             for x in self._inputs(pixels[begin : begin + 64]):
                 outputs = self._session.call(self._session.bind(x))
-                rows.append(np.array(self._session.result(outputs), dtype=np.float32))
+                rows.append(np.array(self._result(outputs), dtype=np.float32))
         elapsed = time.monotonic_ns() - started
         self._save("outputs", np.stack(rows))
         return {"samples": len(rows), "ns": elapsed, "quantised": self._session.quantised()}
@@ -164,10 +165,10 @@ class Worker:
         self._bound = [self._session.bind(np.concatenate(row)) for row in rows]
 
     def _pixels(self) -> Any:
-        return self._numpy.load(self._job.input.path, mmap_mode="r")
+        return self._numpy.load(self._spec.path, mmap_mode="r")
 
     def _fit(self, pixels: Any) -> None:
-        sample = images.prepare(pixels[:1], self._job.input)
+        sample = images.prepare(pixels[:1], self._spec)
         if sample.shape[0] == 0:
             raise images.Misfit("the data has no samples")
         wrong = images.misfit(self._session.shape, sample.shape) or images.unbatched(self._session.shape, self._batch)
@@ -176,12 +177,21 @@ class Worker:
 
     def _inputs(self, pixels: Any) -> Any:
         """Yield ready inputs of shape (1, ...) in the model's own type."""
-        spec, dtype = self._job.input, self._session.dtype
+        spec, dtype = self._spec, self._session.dtype
         x = images.prepare(pixels, spec)
-        if dtype in ("uint8", "int8"):
-            x = images.quantize(x, pixels, spec, dtype, *self._session.quantization)
+        if self._numpy.issubdtype(dtype, self._numpy.integer):
+            scale, zero_point = self._session.quantization
+            if not scale:
+                scale, zero_point = self._model.input_scale, int(self._model.input_zero_point)
+            x = images.quantize(x, pixels, spec, dtype, scale, zero_point)
         x = x.astype(dtype, copy=False)
         return (x[i : i + 1] for i in range(len(x)))
+
+    def _result(self, outputs: Any) -> Any:
+        """Return the output that is judged, as float32."""
+        if self._model.output or self._model.labels:
+            return self._session.result(outputs, self._model.output, self._model.labels)
+        return self._session.result(outputs)
 
     def _timed(self, duration_ns: int, minimum: int) -> array[int]:
         samples, self._turn = timed(self._session.call, self._bound, self._turn, duration_ns, minimum)

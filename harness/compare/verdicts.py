@@ -120,11 +120,11 @@ def accuracy_change(
         suite: plain values as in `Campaign.suites`.
     """
     for role, one in zip(ROLES, (baseline, run), strict=True):
-        if one.outputs is None or one.labels is None or len(one.labels) == 0:
+        if one.answers is None or one.labels is None or len(one.labels) == 0:
             return None, [Reason(f"the {role} has no stored outputs to pair with")]
     if not np.array_equal(np.asarray(baseline.labels), np.asarray(run.labels)):
         return None, [Reason("the two were not measured on the same images")]
     task = Task(suite["task"]["kind"], suite["task"].get("positive", ""))
     metrics = registry.load("metrics", task.kind, file=run.case.suite, key="task.kind")
-    change = metrics.compare(baseline.outputs, run.outputs, run.labels, run.classes, task, info.name)
+    change = metrics.compare(baseline.answers, run.answers, run.labels, run.classes, task, info.name)
     return change, [] if change is not None else [Reason("too few cases of its kind in the test split to compare")]

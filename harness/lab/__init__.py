@@ -1,6 +1,7 @@
 """The only reader of devices/ and suites/: TOML -> nouns, every error naming file and key."""
 
 from harness.lab.devices import read_device, read_devices, select
+from harness.lab.fitting import differently, fit, input_of
 from harness.lab.models import measured
 from harness.lab.reading import find, shown
 from harness.lab.schema import schema
@@ -9,7 +10,10 @@ from harness.lab.suites import read_suite, suite_files
 
 __all__ = [
     "cases",
+    "differently",
     "find",
+    "fit",
+    "input_of",
     "measured",
     "missing_runtime",
     "read_device",

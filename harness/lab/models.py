@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel
 
 from harness import registry
 from harness.errors import LabError
@@ -28,11 +30,17 @@ def measured(path: Path) -> tuple[str, int]:
     return _sha256(path, status.st_size, status.st_mtime_ns), status.st_size
 
 
+def declared(table: BaseModel) -> dict[str, Any]:
+    """Return the keys that a table of a model's input or output really has."""
+    return {key: value for key, value in table.model_dump().items() if value is not None}
+
+
 @dataclass(frozen=True)
 class Models:
-    """Reads the models of one suite file."""
+    """Reads the models of one suite file; `output` is what its task declares for all of them."""
 
     file: Path
+    output: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -51,7 +59,7 @@ class Models:
     def baseline(self, table: BaselineTable) -> list[Variant]:
         """Return the baseline, one noun a format, in the file's order."""
         return [
-            self._brought(table.id, path, parent="", xfail="")
+            replace(self._brought(table.id, path, parent="", xfail=""), **self._declared(table))
             for path in self._paths(table.model, key="baseline.model")
         ]
 
@@ -71,8 +79,16 @@ class Models:
                 raise LabError(
                     "only a recipe takes parameters", remedy="remove them", file=self.name, key=f"{key}.parameters"
                 )
-            return list(self._ready_made(table, table.model, baseline, key))
-        return list(self._from_recipe(table, str(table.recipe), baseline, key))
+            brought = self._ready_made(table, table.model, baseline, key)
+            return [replace(one, **self._declared(table)) for one in brought]
+        # What is built of the baseline is fed and read as that is, where it does not say otherwise.
+        built = self._from_recipe(table, str(table.recipe), baseline, key)
+        return [replace(one, **self._declared(table, baseline[0])) for one in built]
+
+    def _declared(self, table: BaselineTable | VariantTable, of: Variant | None = None) -> dict[str, Any]:
+        above = of.output if of else self.output
+        fed = {**(of.input if of else {}), **declared(table.input)}
+        return {"input": fed, "output": {**above, **declared(table.output)}}
 
     def _ready_made(
         self, table: VariantTable, model: str | list[str], baseline: Sequence[Variant], key: str

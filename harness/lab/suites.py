@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from harness import registry
 from harness.errors import LabError
-from harness.lab.models import Models
+from harness.lab.models import Models, declared
 from harness.lab.reading import check, check_name, parse, shown
 from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable
 from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Suite, Task
@@ -44,7 +44,7 @@ def read_suite(path: Path) -> Suite:
     spec, accept = _input(table, file=file), _accept(table.accept, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
         raise LabError("there is no such file", remedy="correct or remove it", file=file, key="baseline.source")
-    models = Models(path)
+    models = Models(path, declared(table.task.output))
     baseline = models.baseline(table.baseline)
     variants = [noun for variant in table.variant for noun in models.variant(variant, baseline)]
     return Suite(

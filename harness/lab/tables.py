@@ -104,6 +104,61 @@ class InputTable(Table):
     )
 
 
+Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+Size = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class ModelInputTable(Table):
+    """`input` of a model: what is not as `[data.input]` says for it."""
+
+    layout: Literal["NCHW", "NHWC"] | None = Field(default=None, description="Order of the axes of its input.")
+    scale: float | None = Field(default=None, gt=0, description="Factor on a pixel's value.")
+    mean: list[float] | None = Field(default=None, min_length=1, description="Subtracted, one value or one a channel.")
+    std: list[Annotated[float, Field(gt=0)]] | None = Field(
+        default=None, min_length=1, description="Divided by, one value or one a channel."
+    )
+    size: list[Size] | None = Field(
+        default=None, min_length=2, max_length=2, description="[HEIGHT, WIDTH] that it takes; needs `resize`."
+    )
+    resize: Filter | None = Field(default=None, description="The filter that brings images to `size`.")
+    antialias: bool | None = Field(
+        default=None, description="Whether the filter is widened where images become smaller (true unless said)."
+    )
+    color: Literal["RGB", "BGR", "grey"] | None = Field(
+        default=None, description="Order of its channels; grey images are repeated, colour ones weighted (ITU-R 601)."
+    )
+    channels: Literal[1, 3] | None = Field(
+        default=None, description="1 for grey, 3 for red, green and blue; the short form of `color`."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> ModelInputTable:
+        if self.size is not None and self.resize is None:
+            raise wrong("`size` needs a filter", remedy='write resize = "bilinear", or the one it was trained with')
+        if self.size is None and (self.resize is not None or self.antialias is not None):
+            raise wrong("`resize` and `antialias` belong to `size`", remedy="write size = [HEIGHT, WIDTH]")
+        if self.channels is not None and self.color is not None and (self.channels == 1) != (self.color == "grey"):
+            raise wrong("`channels` and `color` do not agree", remedy="leave one")
+        return self
+
+
+class OutputTable(Table):
+    """`output`: which output is judged, and what its numbers stand for, where the model's file leaves it open."""
+
+    name: str | None = Field(default=None, min_length=1, description="Name of the output that is judged.")
+    kind: Literal["logits", "probabilities", "sigmoid", "labels"] | None = Field(
+        default=None,
+        description="What its numbers stand for: logits, before a softmax; probabilities of classes that exclude each "
+        "other; sigmoid, a probability of each class on its own; labels, the answer itself.",
+    )
+    threshold: float | None = Field(
+        default=None, gt=0, lt=1, description="Probability from which on one of two classes is the answer; 0.5."
+    )
+    classes: list[str] | None = Field(
+        default=None, min_length=1, description="The names of its outputs, in its own order, as the data calls them."
+    )
+
+
 class DataTable(Table):
     """`[data]`: the labelled images; the other keys are the data source's own."""
 
@@ -123,6 +178,7 @@ class TaskTable(Table):
 
     kind: str = Field(description="Decides which accuracy metrics are computed.")
     positive: str = Field(default="", description="The class that sensitivity and specificity speak of.")
+    output: OutputTable = Field(default=OutputTable(), description="How the outputs of all models are read.")
 
 
 class LoadTable(Table):
@@ -164,6 +220,8 @@ class BaselineTable(Table):
 
     id: Id = Field(description="Its name in ids and reports.")
     model: Models
+    input: ModelInputTable = Field(default=ModelInputTable(), description="How this model's input differs.")
+    output: OutputTable = Field(default=OutputTable(), description="How this model's output is read.")
     source: str = Field(default="", description="Script, from this file, that makes the baseline again.")
 
 
@@ -176,6 +234,8 @@ class VariantTable(Table):
     )
     parameters: dict[str, Any] = Field(default={}, description="The recipe's options.")
     model: Models | None = None
+    input: ModelInputTable = Field(default=ModelInputTable(), description="How this model's input differs.")
+    output: OutputTable = Field(default=OutputTable(), description="How this model's output is read.")
     xfail: str = Field(default="", description="Why it is known to fail: reported as xfailed, not failed.")
 
 

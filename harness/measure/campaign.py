@@ -24,7 +24,7 @@ from harness.errors import HarnessError, LabError, MeasurementError, Transient, 
 from harness.measure import reference, remarks
 from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
-from harness.model import Campaign, Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite, Validity
+from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
 from harness.results import agreement
 from harness.results.runs import measured_case, with_agreement
 from harness.store import Store
@@ -137,12 +137,51 @@ class CampaignRunner:
         try:
             for error, case in unfit(cases):
                 self._fail([case], error)
-            self._groups(device, groups([case for case in cases if not self._futures[case.id].done()]))
+            todo = groups([case for case in cases if not self._futures[case.id].done()])
+            # All of them before the first is measured: a file that does not fit is no news after an hour.
+            fitted = [one for group in todo if (one := self._fitted(group)) is not None]
+            self._groups(device, fitted)
         except BaseException as error:  # a defect of ours must reach the cases that wait for it
             for case in cases:
                 if not self._futures[case.id].done():
                     self._futures[case.id].set_exception(error)
             raise
+
+    def _fitted(self, group: Group) -> Group | None:
+        """Return a group with how each of its models is fed and read, without those that cannot be; None if none is."""
+        try:
+            samples = self._samples(group.suite)
+        except HarnessError as error:
+            self._fail(group.cases, error)
+            return None
+        fits: dict[str, Fit] = {}
+        for case in group.cases:
+            try:
+                fits[case.id] = found = lab.fit(group.suite, case.variant, samples)
+                if refused := unread(case, found):
+                    raise refused
+            except HarnessError as error:
+                self._fail([case], error)
+                fits.pop(case.id, None)
+            except Exception as error:  # noqa: BLE001 -- not swallowed: it is this case's error
+                self._fail(
+                    [case], Unforeseen(f"{lab.shown(group.suite.file)}: reading {case.variant.path.name}", error)
+                )
+        heads = [fits[case.id].reading for case in group.cases if case.is_baseline and case.id in fits]
+        for case in group.cases:
+            if (
+                not case.is_baseline
+                and case.id in fits
+                and heads
+                and (said := lab.differently(fits[case.id].reading, heads[0]))
+            ):
+                remark = f"{case.variant.id}: {said}"
+                fits[case.id] = replace(fits[case.id], remarks=(*fits[case.id].remarks, remark))
+        own = tuple(case for case in group.cases if case.id in fits)
+        for remark in dict.fromkeys(remark for case in own for remark in fits[case.id].remarks):
+            self._settings.say(group.device.id, f"remark: {remark}")
+        wanted = [case for case in own if case.id in self._futures]
+        return replace(group, cases=own, fits=fits) if wanted else None
 
     def _groups(self, device: Device, todo: Sequence[Group]) -> None:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
@@ -193,9 +232,9 @@ class CampaignRunner:
             if reference := references.get(case.variant.sha256):
                 result = agreement.held_against(result, reference, same_machine=group.device.address.here)
             run = result if baseline is None else replace(result, accuracy=with_agreement(result, baseline))
-            if case.is_baseline:
-                run = replace(run, notes={**run.notes, "remarks": remarks.of_baseline(run)})
-                for remark in run.notes["remarks"] if run.id not in given else ():
+            if case.is_baseline and (doubts := remarks.of_baseline(run)):
+                run = replace(run, notes={**run.notes, "remarks": [*run.notes.get("remarks", ()), *doubts]})
+                for remark in doubts if run.id not in given else ():
                     handle.say(f"remark: {remark}")
             baseline = run if case.is_baseline else baseline
             if run.id in given:
@@ -293,6 +332,17 @@ def unfit(cases: Iterable[Case]) -> list[tuple[HarnessError, Case]]:
         elif refused := deploy.refusal(case.device, case.suite.load.scenario):
             found.append((refused, case))
     return found
+
+
+def unread(case: Case, fit: Fit) -> HarnessError | None:
+    """Return why a device's runner cannot give what a model answers, None if it can."""
+    if not fit.labels or case.device.runner == "python":
+        return None
+    return Unsupported(
+        f"{case.variant.path.name} answers with texts or maps, which the {case.device.runner} runner does not read",
+        remedy="export it with plain tensors (scikit-learn: zipmap=False)",
+        device=case.device.id,
+    )
 
 
 def described(suite: Suite) -> dict[str, Any]:

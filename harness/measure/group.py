@@ -24,7 +24,7 @@ from harness.agent import contract
 from harness.deploy import DeviceHandle, files, health
 from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unforeseen, Unsupported
 from harness.measure import host_meter, preflight
-from harness.measure.jobs import MIN_LAUNCHES, Group, inputs_file, job, push_job
+from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
 from harness.model import Case, Omission, Run, Samples, Verdict
 from harness.results import runs, scenarios
 from harness.results.job_log import JobLog
@@ -62,12 +62,11 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
     handle.say(f"bringing {group.runtime}, {len(group.cases)} models and {len(samples.images)} images")
     deploy.prepare(handle)
     runtime = deploy.runtime(handle, group.runtime)
-    with inputs_file(samples) as inputs, _job_folder(handle, group, runtime, inputs) as (folder, where):
+    with inputs_files(group, samples) as inputs, _job_folder(handle, group, runtime, inputs) as (folder, where):
         preflight.wait_until_fit(handle)
-        data = next(iter(inputs))
-        wanted = job(group, where, where[data], runtime, quick=quick)
+        wanted = job(group, where, inputs, runtime, quick=quick)
         push_job(handle, wanted, folder)
-        facts = _facts(group, data, handle)
+        facts = _facts(group, inputs.data, handle)
         known = _Known(group, samples, campaign, quick, facts)
         with host_meter.recording(handle) as meter:
             for _ in _follow(group, handle, folder, known.log, meter):
@@ -130,7 +129,14 @@ class _Known:
             return Found(case, runs.failed(case, failure))
         try:
             run = runs.run_of(
-                case, index, self.log, self.samples, campaign=self.campaign, quick=self.quick, facts=self.facts
+                case,
+                index,
+                self.log,
+                self.samples,
+                campaign=self.campaign,
+                quick=self.quick,
+                facts=self.facts,
+                fit=self.group.fits.get(case.id),
             )
         except MeasurementError as error:
             self.failed.add(index)
@@ -161,13 +167,15 @@ def _complete(handle: DeviceHandle, folder: str, known: _Known) -> Iterator[Foun
 
 @contextmanager
 def _job_folder(
-    handle: DeviceHandle, group: Group, runtime: str, inputs: Mapping[str, Path]
+    handle: DeviceHandle, group: Group, runtime: str, inputs: Inputs
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the job's folder and where its files are; ends the job and removes what must not stay, whatever happens."""
     folder = posixpath.join(handle.root, "jobs", uuid.uuid4().hex[:12])
-    secret = [posixpath.join(handle.root, "blobs", digest) for digest in inputs] if group.suite.confidential else []
+    secret = (
+        [posixpath.join(handle.root, "blobs", digest) for digest in inputs.files] if group.suite.confidential else []
+    )
     try:
-        wanted = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs}
+        wanted = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs.files}
         where = files.blobs(handle, wanted)
         files.touch(handle, folder, [handle.workspace.folder, runtime, *where.values()])
         yield folder, where

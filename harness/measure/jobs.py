@@ -8,19 +8,20 @@ import json
 import posixpath
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness import cache_dir, registry, stats
+from harness import cache_dir, pixels, registry, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, persistent
 from harness.errors import HarnessError, LabError, Unforeseen
+from harness.lab import ledger
 from harness.measure import host_meter
-from harness.model import FRAME_RATE_HZ, Case, Device, Load, Samples, Suite
+from harness.model import FRAME_RATE_HZ, Case, Device, Fit, InputSpec, Load, Samples, Suite
 from harness.units import NS_PER_S
 
 #: Launches before a verdict counts: fewer cannot show the variance between launches.
@@ -31,12 +32,20 @@ MIN_FRAMES = 5
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Cases that are measured in one job: same suite, device and runtime; the baseline among them if there is one."""
+    """Cases that are measured in one job: same suite, device and runtime; the baseline among them if there is one.
+
+    `fits` says of each case, by its id, how its model is fed and read; one that is not there is fed as the suite says.
+    """
 
     suite: Suite
     device: Device
     runtime: str
     cases: tuple[Case, ...]
+    fits: Mapping[str, Fit] = field(default_factory=dict)
+
+    def fit(self, case: Case) -> Fit:
+        """Return how a case's model is fed and read."""
+        return self.fits.get(case.id) or Fit(self.suite.input)
 
     @property
     def baseline(self) -> int | None:
@@ -91,42 +100,95 @@ def _own(load: Load, share: float, cooldown_s: float) -> dict[str, Any]:
     return {}
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The images of a group as .npy files, one for each size and colour that its models take.
+
+    Attributes:
+        files: sha256 -> path.
+        of: case id -> the sha256 of its model's images.
+        data: sha256 of the split as it was read.
+    """
+
+    files: Mapping[str, Path]
+    of: Mapping[str, str]
+    data: str
+
+
 @contextmanager
-def inputs_file(samples: Samples) -> Iterator[dict[str, Path]]:
-    """Yield {sha256: path} of the images as a .npy file, which is gone afterwards."""
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(samples.images))
+def inputs_files(group: Group, samples: Samples) -> Iterator[Inputs]:
+    """Yield the images of a group; their files are gone afterwards."""
     folder = cache_dir() / "inputs"
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".npy") as file:
-        file.write(buffer.getvalue())
-        file.flush()
-        yield {hashlib.sha256(buffer.getvalue()).hexdigest(): Path(file.name)}
+    with ExitStack() as held:
+        files: dict[str, Path] = {}
+        known: dict[tuple[Any, ...], str] = {}
+        of = {}
+        for case in group.cases:
+            spec = group.fit(case).input
+            key = (spec.size, spec.resize, spec.antialias, spec.color)
+            if key not in known:
+                file = held.enter_context(tempfile.NamedTemporaryFile(dir=folder, suffix=".npy"))
+                np.save(file, np.ascontiguousarray(pixels.converted(samples.images, spec)))
+                file.flush()
+                known[key] = ledger.sha256(Path(file.name))
+                files.setdefault(known[key], Path(file.name))
+            of[case.id] = known[key]
+        plain = known.get((None, "", True, "")) or _digest(samples)
+        yield Inputs(files, of, plain)
 
 
-def job(group: Group, where: Mapping[str, str], data: str, runtime: str, *, quick: bool) -> contract.Job:
+def _digest(samples: Samples) -> str:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(samples.images))
+    return hashlib.sha256(buffer.getbuffer()).hexdigest()
+
+
+def job(group: Group, where: Mapping[str, str], inputs: Inputs, runtime: str, *, quick: bool) -> contract.Job:
     """Return what job.json shall hold.
 
     Args:
         group: the cases.
-        where: sha256 of a model -> its path on the device.
-        data: path of the images there.
+        where: sha256 of a model or of images -> their path on the device.
+        inputs: the images.
         runtime: folder of the runtime there.
         quick: whether durations are cut to a tenth.
     """
     suite, device = group.suite, group.device
-    name = registry.runtime_name(group.runtime)
-    spec = suite.input
+    fed = [_input(group.fit(case).input, where[inputs.of[case.id]]) for case in group.cases]
     return contract.Job(
         seed=int.from_bytes(hashlib.sha256(suite.id.encode()).digest()[:4], "big"),
-        models=[contract.Model(c.variant.id, where[c.variant.sha256], name, runtime) for c in group.cases],
+        models=[
+            _model(case, group.fit(case), where, runtime, own if own != fed[0] else None)
+            for case, own in zip(group.cases, fed, strict=True)
+        ],
         threads=suite.load.threads,
         batch=suite.load.batch,
         task=suite.task.kind,
         accelerator=suite.load.accelerator,
-        input=contract.Input(data, spec.layout, spec.scale, list(spec.mean), list(spec.std)),
+        input=fed[0],
         meter=host_meter.for_job(device),
         plan=plan(suite.load, len(group.cases), quick=quick, cooldown_s=device.limits.cooldown_s),
+    )
+
+
+def _input(spec: InputSpec, path: str) -> contract.Input:
+    return contract.Input(path, spec.layout, spec.scale, list(spec.mean), list(spec.std))
+
+
+def _model(case: Case, fit: Fit, where: Mapping[str, str], runtime: str, own: contract.Input | None) -> contract.Model:
+    name = registry.runtime_name(case.runtime)
+    return contract.Model(
+        case.variant.id,
+        where[case.variant.sha256],
+        name,
+        runtime,
+        output=fit.reading.output,
+        labels=list(fit.labels),
+        input=own,
+        input_scale=fit.quantization[0],
+        input_zero_point=fit.quantization[1],
+        answer=fit.reading.kind,
     )
 
 

@@ -22,10 +22,11 @@ import numpy.typing as npt
 from harness import deploy
 from harness.deploy import DeviceHandle, files
 from harness.errors import MeasurementError, RecipeError, Unsupported
+from harness.lab import fit as lab_fit
 from harness.measure.group import check_confidential
-from harness.measure.jobs import Group, inputs_file, job
+from harness.measure.jobs import Group, inputs_files, job
 from harness.measure.reference import HOST, forward
-from harness.model import Case, Samples
+from harness.model import Case, Reading, Samples
 from harness.recipes import _onnx_tools
 
 if TYPE_CHECKING:
@@ -173,13 +174,18 @@ def _run(case: Case, file: Path, samples: Samples, handle: DeviceHandle) -> _Sid
     raw = model.SerializeToString()
     digest = hashlib.sha256(raw).hexdigest()
     device = handle.device
-    with tempfile.NamedTemporaryFile(suffix=".onnx") as made, inputs_file(samples) as inputs:
+    # Fed as the model itself is; what it gives is the long output alone.
+    fed = replace(lab_fit(case.suite, replace(case.variant, path=file), samples), reading=Reading(), labels=())
+    with tempfile.NamedTemporaryFile(suffix=".onnx") as made:
         made.write(raw)
         made.flush()
         own = replace(case, variant=replace(case.variant, path=Path(made.name), sha256=digest), device=device)
-        with _brought(handle, {digest: Path(made.name), **inputs}, own.runtime) as (runtime, where):
-            group = Group(own.suite, device, own.runtime, (own,))
-            what = job(group, where, where[next(iter(inputs))], runtime, quick=False)
+        group = Group(own.suite, device, own.runtime, (own,), {own.id: fed})
+        with (
+            inputs_files(group, samples) as inputs,
+            _brought(handle, {digest: Path(made.name), **inputs.files}, own.runtime) as (runtime, where),
+        ):
+            what = job(group, where, inputs, runtime, quick=False)
             (answer,) = forward(handle, replace(what, meter=None))
     if answer.outputs is None:
         text = f"{file.name} with its layers exposed does not run: {answer.why_not}"

@@ -30,8 +30,8 @@ from harness import cache_dir, deploy, registry
 from harness.agent import contract
 from harness.deploy import DeviceHandle, files
 from harness.errors import HarnessError
-from harness.measure.jobs import Group, inputs_file, job, push_job
-from harness.model import Address, Device, Samples
+from harness.measure.jobs import Group, Inputs, inputs_files, job, push_job
+from harness.model import Address, Device, Fit, Samples
 from harness.results.agreement import Outputs, Reference
 
 #: The host as a device. Its runtimes are those of `address = "local:"`.
@@ -75,37 +75,40 @@ class Library:
         """
         if not deploy.runner(group.device).OUTPUTS:
             return {}
-        with inputs_file(samples) as inputs, self._turn:
-            ((digest, data),) = inputs.items()
-            keys = {case.variant.sha256: key_of(group, case.variant.sha256, digest) for case in group.cases}
+        with inputs_files(group, samples) as inputs, self._turn:
+            keys = {
+                case.variant.sha256: key_of(group.fit(case), case.variant.sha256, inputs.of[case.id], group.runtime)
+                for case in group.cases
+            }
             found = {sha: kept for sha, key in keys.items() if (kept := _kept(self._folder / f"{key}.npz")) is not None}
             if absent := [sha for sha in keys if sha not in found]:
                 say(f"host reference of {len(absent)} models with {group.runtime}")
-                found |= self._made(group, absent, data)
+                found |= self._made(group, absent, inputs)
                 for sha in absent:
                     # Outputs on patients' images stay nowhere but in the store.
                     if found[sha].outputs is not None and not group.suite.confidential:
                         _keep(self._folder / f"{keys[sha]}.npz", found[sha])
         return found
 
-    def _made(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
+    def _made(self, group: Group, wanted: Sequence[str], inputs: Inputs) -> dict[str, Reference]:
         reason = "interrupted" if self._stopped else self._refused.get(group.runtime, "")
         if not reason:
             try:
-                return self._run(group, wanted, data)
+                return self._run(group, wanted, inputs)
             except HarnessError as error:
                 reason = "interrupted" if self._stopped else str(error.reason)
                 self._refused[group.runtime] = reason
         return {sha: Reference(absent=f"no reference on this host: {reason}") for sha in wanted}
 
-    def _run(self, group: Group, wanted: Sequence[str], data: Path) -> dict[str, Reference]:
+    def _run(self, group: Group, wanted: Sequence[str], inputs: Inputs) -> dict[str, Reference]:
         with DeviceHandle(replace(HOST, runtimes=(group.runtime,))) as handle:
             self._handle = handle
             try:
                 deploy.prepare(handle)
                 runtime = deploy.runtime(handle, group.runtime)
                 where = {case.variant.sha256: str(case.variant.path.absolute()) for case in group.cases}
-                whole = job(group, where, str(data), runtime, quick=False)
+                where |= {digest: str(path) for digest, path in inputs.files.items()}
+                whole = job(group, where, inputs, runtime, quick=False)
                 models = [next(m for m in whole.models if m.path == where[sha]) for sha in wanted]
                 what = replace(whole, models=models, accelerator="", threads=1, meter=None)
                 answers = forward(handle, what, low_priority=True)
@@ -180,20 +183,21 @@ def _reference(answer: Answer, runtime: str) -> Reference:
     return Reference(answer.outputs, named, answer.accuracy.quantised)
 
 
-def key_of(group: Group, model: str, data: str) -> str:
+def key_of(fit: Fit, model: str, data: str, runtime: str) -> str:
     """Return the name under which a reference is kept: a digest of all that it depends on.
 
     Args:
-        group: the cases that the model is of.
+        fit: how the model is fed and read.
         model: the digest of its file.
         data: the digest of the images.
+        runtime: the requirement of what runs it.
     """
     agent = Path(str(resources.files("harness"))) / "agent"
     parts = {part: (agent / part).read_bytes() for part in _CODE}
-    parts |= registry.sources("agent.runtimes", registry.runtime_name(group.runtime))
+    parts |= registry.sources("agent.runtimes", registry.runtime_name(runtime))
     code = {part: hashlib.sha256(content).hexdigest() for part, content in parts.items()}
-    here = [*sys.version_info[:2], platform.machine(), group.runtime]
-    whole = [model, data, asdict(group.suite.input), here, code]
+    here = [*sys.version_info[:2], platform.machine(), runtime]
+    whole = [model, data, asdict(fit.input), fit.quantization, fit.reading.output, fit.labels, here, code]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -1,14 +1,16 @@
 """Metrics of `[task] kind = "classification"`, with `positive = "CLASS"` naming the class that sensitivity speaks of.
 
-Outputs are (N, K), one column a class. Rows that all look like distributions (no negative, sums within 5 % of 1, as
-quantised models give them) are taken as probabilities, anything else as logits and passed through softmax.
-The label is the largest output, as the device would choose it. `brier` and `auroc` are those of the positive class;
-`calibration_error` is that of the chosen label in 15 equal bins (Guo et al. 2017, "On calibration of modern neural
-networks").
+Outputs are (N, K), one column a class, or with two classes (N, 1) or (N,), which speak of the second one; further axes
+of one are no matter. What the numbers stand for is said by the model's reading: logits become probabilities by softmax,
+probabilities are made to sum to one (quantised ones nearly do), a sigmoid's stay each on its own, labels are the answer
+and have no probability. The label is the largest, or with two classes what the threshold decides. `brier` and `auroc`
+are those of the positive class; `calibration_error` is that of the chosen label in 15 equal bins (Guo et al. 2017, "On
+calibration of modern neural networks").
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,7 +20,8 @@ import numpy.typing as npt
 
 from harness import stats
 from harness.errors import MeasurementError
-from harness.model import Estimate, Evaluation, FloatArray, IntArray, Samples, Task
+from harness.formats import Tensor
+from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Samples, Task
 
 Outputs = npt.NDArray[np.float32]
 _BINS = 15
@@ -26,28 +29,58 @@ _BINS = 15
 _DENSE = 32
 
 
-def evaluate(outputs: Outputs, samples: Samples, task: Task) -> Evaluation:
+def fits(output: Tensor, samples: Samples, columns: int) -> bool | None:
+    """Return whether an output has the shape of answers to this task, None where its file does not say.
+
+    Args:
+        output: of a model's file.
+        samples: the split.
+        columns: how many classes the model knows.
+    """
+    if samples.masks is not None and not len(samples.labels):
+        return False
+    if output.type in ("text", "map"):
+        return True
+    if output.shape is None:
+        return None
+    sizes = [size for size in output.shape[1:] if size != 1]
+    if not sizes:
+        return columns == 2 or output.kind == "labels"
+    if len(sizes) > 1:
+        return False
+    return None if sizes[0] is None else sizes[0] == columns
+
+
+def needs_kind(output: Tensor) -> bool:
+    """Return True: probabilities have a part in Brier score, AUROC and calibration."""
+    del output
+    return True
+
+
+def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     """Return accuracy, sensitivity, specificity, precision, F1, AUROC, Brier and the rest with their 95 % intervals.
 
     Args:
-        outputs: (N, K) raw model outputs, logits or probabilities.
+        answers: (N, K) raw model outputs, or as this module's docstring says.
         samples: the split, whose N labels and K classes they belong to.
         task: names the positive class; without it, the last of two classes is the positive one.
 
     Raises:
         MeasurementError: if outputs are not finite, or do not fit the labels and classes.
     """
-    _check(outputs, samples.labels, samples.classes)
+    one = _read(answers, samples.labels, samples.classes)
     positive = _positive(samples.classes, task)
-    predicted = outputs.argmax(axis=1)
-    table = _table(len(samples.classes), samples.labels, predicted)
+    predicted = one.labels
+    table = _table(one.columns, samples.labels, predicted)
     found = {**_proportions(table, positive), **_of_tables(samples.labels, predicted, table, positive)}
-    found |= _of_probabilities(outputs, samples.labels, positive)
-    return Evaluation({name: estimate for name, estimate in found.items() if estimate is not None}, table)
+    if one.shares is not None:
+        found |= _of_probabilities(one, samples.labels, positive)
+    kept = {name: estimate for name, estimate in found.items() if estimate is not None}
+    return Evaluation(kept, table[: len(samples.classes)])
 
 
 def compare(
-    baseline: Outputs, run: Outputs, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
+    baseline: Answers, run: Answers, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
 ) -> Estimate | None:
     """Return run minus baseline in one metric with its 95 % interval, paired on the same images.
 
@@ -55,8 +88,8 @@ def compare(
     AUROC by DeLong; Brier and calibration error by bootstrap of images; the others by resampling the paired table.
 
     Args:
-        baseline: (N, K) outputs of the baseline.
-        run: (N, K) outputs of the run, on the same images in the same order.
+        baseline: what the baseline gave.
+        run: what the run gave, for the same images in the same order.
         truth: (N,) labels.
         classes: the K names.
         task: names the positive class.
@@ -68,79 +101,166 @@ def compare(
     Raises:
         MeasurementError: as `evaluate`, for either outputs.
     """
-    for outputs in (baseline, run):
-        _check(outputs, truth, classes)
+    before, after = (_read(answers, truth, classes) for answers in (baseline, run))
     positive = _positive(classes, task)
     if metric in ("accuracy", "sensitivity", "specificity"):
-        return _proportion_difference(baseline, run, truth, positive, metric)
+        return _proportion_difference(before.labels, after.labels, truth, positive, metric)
     if metric in _TABLE_STATISTICS:
-        return _table_difference(baseline, run, truth, len(classes), positive, metric)
-    if positive is None and metric in ("auroc", "brier"):
+        k = max(before.columns, after.columns)
+        return _table_difference(before.labels, after.labels, truth, len(classes), k, positive, metric)
+    if before.shares is None or after.shares is None or (positive is None and metric in ("auroc", "brier")):
         return None
     if metric == "auroc" and positive is not None:
-        return stats.auroc_difference(_scores(baseline, positive), _scores(run, positive), truth == positive)
+        return stats.auroc_difference(_scores(before, positive), _scores(after, positive), truth == positive)
     if metric in ("brier", "calibration_error"):
-        before = _weighted(metric, probabilities(baseline), truth, positive)
-        after = _weighted(metric, probabilities(run), truth, positive)
-        return stats.bootstrap_interval(len(truth), lambda weights: after(weights) - before(weights))
+        first, second = (_weighted(metric, one, truth, positive) for one in (before, after))
+        return stats.bootstrap_interval(len(truth), lambda weights: second(weights) - first(weights))
     return None
 
 
-def agreement(baseline: Outputs, run: Outputs) -> Estimate:
+def agreement(baseline: Answers, run: Answers) -> Estimate:
     """Return the share of images to which both models give the same label, with Wilson's interval.
 
     Args:
-        baseline: (N, K) outputs of the baseline.
-        run: (N, K) outputs of the run, on the same images in the same order.
+        baseline: what the baseline gave.
+        run: what the run gave, for the same images in the same order.
 
     Raises:
-        MeasurementError: if the two do not have the same shape or there are no images.
+        MeasurementError: if the two are not of as many images or there are no images.
     """
-    if baseline.shape != run.shape:
+    if len(baseline.values) != len(run.values):
         raise MeasurementError(
-            f"outputs of shape {run.shape} cannot be compared with {baseline.shape}",
+            f"outputs of {len(run.values)} images cannot be compared with those of {len(baseline.values)}",
             remedy="measure both on the same images",
         )
-    share = stats.wilson(int((baseline.argmax(axis=1) == run.argmax(axis=1)).sum()), len(run))
+    classes = baseline.reading.classes if run.reading.classes else ()
+    same = labels_of(baseline, classes) == labels_of(run, classes)
+    share = stats.wilson(int(same.sum()), len(run.values))
     if share is None:
         raise MeasurementError("there are no outputs to compare", remedy="check that the data's split is not empty")
     return share
 
 
-def probabilities(outputs: Outputs) -> FloatArray:
-    """Return (N, K) probabilities: the outputs, normalised, if they are distributions, else their softmax."""
-    values = np.asarray(outputs, np.float64)
-    if _are_distributions(values):
-        return np.asarray(values / values.sum(axis=1, keepdims=True), np.float64)
+def labels_of(answers: Answers, classes: Sequence[str] = ()) -> IntArray:
+    """Return (N,) the class that a model gives each image, as an index into the data's classes.
+
+    Args:
+        answers: what it gave.
+        classes: the data's; needed where the model's own are in another order and the index itself matters.
+    """
+    return _labels(_columns(answers, classes), answers.reading.kind, answers.reading.threshold, 1)
+
+
+def probabilities(answers: Answers, classes: Sequence[str] = ()) -> FloatArray:
+    """Return (N, K) probabilities; those of models that give labels alone are 0 and 1."""
+    return _shares(_columns(answers, classes), answers.reading.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Answers as they are judged.
+
+    Attributes:
+        values: (N, columns) in the data's order of classes, then those that only the model knows.
+        labels: (N,) the class that is given.
+        shares: (N, columns) probabilities, None where the model gives labels alone.
+        kind: as `Reading.kind`.
+    """
+
+    values: FloatArray
+    labels: IntArray
+    shares: FloatArray | None
+    kind: str
+
+    @property
+    def columns(self) -> int:
+        """How many classes the data and the model have together."""
+        return int(self.values.shape[1])
+
+
+def _read(answers: Answers, truth: npt.NDArray[Any], classes: Sequence[str]) -> _Read:
+    _check(answers.values, truth, classes)
+    values, kind = _columns(answers, classes), answers.reading.kind
+    if values.ndim != 2 or values.shape[1] != len({*classes, *answers.reading.classes}):
+        raise MeasurementError(
+            f"the model gives outputs of shape {answers.values.shape}, the data has {len(classes)} classes "
+            f"({', '.join(classes)})",
+            remedy=f"export the model with one output per class, (N, {len(classes)})",
+        )
+    shares = None if kind == "labels" else _shares(values, kind)
+    return _Read(values, _labels(values, kind, answers.reading.threshold, 1), shares, kind)
+
+
+def _columns(answers: Answers, classes: Sequence[str]) -> FloatArray:
+    """Return (N, K) numbers, one a class in the data's order, of any documented shape."""
+    values = np.asarray(answers.values, np.float64)
+    if values.ndim > 2 and math.prod(values.shape[1:]) == max(values.shape[1:]):
+        values = values.reshape(len(values), -1)
+    names, k = answers.reading.classes, len(classes)
+    extra = [name for name in names if name not in classes]
+    if answers.reading.kind == "labels":
+        given = np.clip(values.reshape(len(values), -1)[:, 0], -1, np.iinfo(np.int32).max).astype(np.int64)
+        if names and k:
+            places = np.array([[*classes, *extra].index(name) for name in names])
+            inside = (given >= 0) & (given < len(places))
+            given = np.where(inside, places[np.clip(given, 0, len(places) - 1)], -1)
+        width = max(k + len(extra), 1 if k else int(given.max(initial=0)) + 1)
+        if ((given < 0) | (given >= width)).any():
+            raise MeasurementError(
+                f"the model gives labels that are not 0 to {width - 1}",
+                remedy="declare `classes` under its output, or correct its labels",
+            )
+        return np.asarray(np.eye(width)[given])
+    if values.ndim == 1 or (values.shape[1:] == (1,) and k != 1):
+        # One number speaks of the second of two classes.
+        one = values.reshape(-1)
+        values = np.stack([np.zeros_like(one) if answers.reading.kind == "logits" else 1 - one, one], axis=1)
+    if names and k and values.shape[1:] == (len(names),):
+        order = [names.index(name) for name in (*classes, *extra)]
+        values = values[:, order]
+    return values
+
+
+def _labels(values: FloatArray, kind: str, threshold: float, decided: int) -> IntArray:
+    """Return the class of each row: the largest number; of two classes, a threshold that is not one half decides."""
+    if values.shape[1] == 2 and threshold != 0.5 and kind != "labels":
+        above = _shares(values, kind)[:, decided] >= threshold
+        return np.where(above, decided, 1 - decided).astype(np.int64)
+    return np.asarray(values.argmax(axis=1), np.int64)
+
+
+def _shares(values: FloatArray, kind: str) -> FloatArray:
+    """Return (N, K) probabilities of numbers of some kind."""
+    if kind in ("sigmoid", "labels"):
+        return values
+    if kind == "probabilities" or (kind == "" and _look_like_distributions(values)):
+        sums = values.sum(axis=1, keepdims=True)
+        return np.asarray(np.divide(values, sums, out=np.zeros_like(values), where=sums != 0))
     powers = np.exp(values - values.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
 
 
-def _are_distributions(values: FloatArray) -> bool:
+def _look_like_distributions(values: FloatArray) -> bool:
+    # Stores of version 0.1 and formats that nothing here can read do not say what numbers stand for.
     return bool(values.min() >= 0 and np.abs(values.sum(axis=1) - 1).max() <= 0.05)
 
 
-def _scores(outputs: Outputs, positive: int) -> FloatArray:
+def _scores(one: _Read, positive: int) -> FloatArray:
     # Orders images as the positive class's probability does, without the ties softmax makes of very sure logits.
-    values = np.asarray(outputs, np.float64)
-    if _are_distributions(values):
-        return np.asarray(values[:, positive] / values.sum(axis=1), np.float64)
-    others = np.delete(values, positive, axis=1)
-    return np.asarray(values[:, positive] - np.logaddexp.reduce(others, axis=1), np.float64)
+    assert one.shares is not None
+    if one.kind in ("sigmoid", "probabilities") or (one.kind == "" and _look_like_distributions(one.values)):
+        return np.asarray(one.shares[:, positive], np.float64)
+    others = np.delete(one.values, positive, axis=1)
+    return np.asarray(one.values[:, positive] - np.logaddexp.reduce(others, axis=1), np.float64)
 
 
 def _check(outputs: Outputs, labels: npt.NDArray[Any], classes: Sequence[str]) -> None:
     n, k = len(labels), len(classes)
-    if outputs.ndim != 2 or outputs.shape[1] != k:
-        raise MeasurementError(
-            f"the model gives outputs of shape {outputs.shape}, the data has {k} classes ({', '.join(classes)})",
-            remedy=f"export the model with one output per class, (N, {k})",
-        )
     if len(outputs) != n or n == 0:
         raise MeasurementError(
             f"{len(outputs)} outputs for {n} labelled images", remedy="measure the case again on the whole split"
         )
-    broken = int((~np.isfinite(outputs)).any(axis=1).sum())
+    broken = int((~np.isfinite(outputs)).reshape(n, -1).any(axis=1).sum())
     if broken:
         raise MeasurementError(
             f"{broken} of {n} images gave NaN or infinite outputs",
@@ -225,9 +345,10 @@ def _of_tables(truth: IntArray, predicted: IntArray, table: IntArray, positive: 
 
 
 def _table_difference(
-    baseline: Outputs, run: Outputs, truth: npt.NDArray[Any], k: int, positive: int | None, metric: str
+    before: IntArray, after: IntArray, truth: npt.NDArray[Any], classes: int, k: int, positive: int | None, metric: str
 ) -> Estimate | None:
-    before, after = baseline.argmax(axis=1), run.argmax(axis=1)
+    if k > classes and metric in ("macro_f1", "balanced_accuracy"):
+        return None
     if not _has_cases(metric, np.bincount(truth, minlength=k), positive):
         return None
     if metric == "precision" and not ((before == positive).any() and (after == positive).any()):
@@ -303,9 +424,8 @@ def _sparse_interval(
 
 
 def _proportion_difference(
-    baseline: Outputs, run: Outputs, truth: npt.NDArray[Any], positive: int | None, metric: str
+    before: IntArray, after: IntArray, truth: npt.NDArray[Any], positive: int | None, metric: str
 ) -> Estimate | None:
-    before, after = baseline.argmax(axis=1), run.argmax(axis=1)
     if metric == "accuracy":
         chosen, right = np.ones(len(truth), bool), (before == truth, after == truth)
     elif positive is None:
@@ -319,27 +439,27 @@ def _proportion_difference(
     return stats.paired_difference(gained, lost, int(chosen.sum()))
 
 
-def _of_probabilities(outputs: Outputs, labels: IntArray, positive: int | None) -> dict[str, Estimate | None]:
-    shares = probabilities(outputs)
+def _of_probabilities(one: _Read, labels: IntArray, positive: int | None) -> dict[str, Estimate | None]:
     found: dict[str, Estimate | None] = {
-        name: stats.bootstrap_interval(len(labels), _weighted(name, shares, labels, positive))
+        name: stats.bootstrap_interval(len(labels), _weighted(name, one, labels, positive))
         for name in ("brier", "calibration_error")
         if name != "brier" or positive is not None
     }
     if positive is not None:
-        found["auroc"] = stats.auroc(_scores(outputs, positive), labels == positive)
+        found["auroc"] = stats.auroc(_scores(one, positive), labels == positive)
     return found
 
 
 def _weighted(
-    metric: str, shares: FloatArray, labels: npt.NDArray[Any], positive: int | None
+    metric: str, one: _Read, labels: npt.NDArray[Any], positive: int | None
 ) -> Callable[[FloatArray], FloatArray]:
-    n = len(labels)
+    n, shares = len(labels), one.shares
+    assert shares is not None
     if metric == "brier":
         losses = (shares[:, positive or 0] - (labels == positive)) ** 2
         return lambda weights: np.asarray(weights @ losses / n)
-    sure = shares.max(axis=1)
+    sure = shares[np.arange(n), one.labels]
     bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
     gaps = np.zeros((n, _BINS))
-    gaps[np.arange(n), bins] = sure - (shares.argmax(axis=1) == labels)
+    gaps[np.arange(n), bins] = sure - (one.labels == labels)
     return lambda weights: np.asarray(np.abs(weights @ gaps).sum(axis=1) / n)

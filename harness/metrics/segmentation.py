@@ -1,7 +1,8 @@
 """Metrics of `[task] kind = "segmentation"`, with `positive = "CLASS"` naming the class that is outlined.
 
 Outputs are (N, K, H, W) or (N, H, W, K), one map a class, of which the largest decides; with two classes also one map,
-(N, 1, H, W), (N, H, W, 1) or (N, H, W): probabilities above 0.5, or logits above 0, are the second class.
+(N, 1, H, W), (N, H, W, 1) or (N, H, W), of the second class: where its probability is above the threshold; or one map
+of labels. What the numbers stand for is said by the model's reading, never by the numbers.
 Dice, IoU and Hausdorff distance are computed image by image and averaged; intervals resample images. An image without
 the class that is also predicted without it counts as right (Dice and IoU 1, distance 0), so that false outlines on
 normal images cost something; where only one of truth and prediction is empty, the distance is the image's diagonal.
@@ -18,17 +19,50 @@ import numpy.typing as npt
 
 from harness import stats
 from harness.errors import MeasurementError
-from harness.model import Estimate, Evaluation, FloatArray, Samples, Task
+from harness.formats import Tensor
+from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task
 
 Outputs = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 
-def evaluate(outputs: Outputs, samples: Samples, task: Task) -> Evaluation:
+def fits(output: Tensor, samples: Samples, columns: int) -> bool | None:
+    """Return whether an output has the shape of answers to this task, None where its file does not say.
+
+    Args:
+        output: of a model's file.
+        samples: the split, with masks.
+        columns: how many classes the model knows.
+    """
+    if samples.masks is None or output.type in ("text", "map"):
+        return False
+    if output.shape is None:
+        return None
+    size, rest = samples.masks.shape[1:], output.shape[1:]
+    single = (1,) if columns == 2 or output.kind == "labels" else ()
+    wanted = [size] if single else []
+    wanted += [shape for k in (columns, *single) for shape in ((k, *size), (*size, k))]
+    found = [_alike(rest, shape) for shape in wanted]
+    return True if True in found else None if None in found else False
+
+
+def needs_kind(output: Tensor) -> bool:
+    """Return whether an output is one map, which a threshold decides; of several the largest does in any case."""
+    sizes = [size for size in (output.shape or ())[1:] if size != 1]
+    return len(sizes) < 3
+
+
+def _alike(have: Sequence[int | None], wanted: Sequence[int]) -> bool | None:
+    if len(have) != len(wanted) or any(a is not None and a != b for a, b in zip(have, wanted, strict=True)):
+        return False
+    return None if None in have else True
+
+
+def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     """Return Dice, IoU and Hausdorff distance of the positive class with their 95 % intervals.
 
     Args:
-        outputs: raw model outputs, see this module's docstring for their shapes.
+        answers: raw model outputs, see this module's docstring for their shapes.
         samples: the split, whose (N, H, W) masks they belong to.
         task: names the positive class; without it, the second of two classes is the positive one.
 
@@ -37,18 +71,18 @@ def evaluate(outputs: Outputs, samples: Samples, task: Task) -> Evaluation:
     """
     if samples.masks is None:
         raise MeasurementError("the data has no masks", remedy="give images and masks, or another [task] kind")
-    predicted, truth = _outlines(outputs, samples.masks, samples.classes, task)
+    predicted, truth = _outlines(answers, samples.masks, samples.classes, task)
     return Evaluation({name: _mean(of(predicted, truth)) for name, of in _PER_IMAGE.items()})
 
 
 def compare(
-    baseline: Outputs, run: Outputs, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
+    baseline: Answers, run: Answers, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
 ) -> Estimate | None:
     """Return run minus baseline in one metric with its 95 % interval, paired on the same images.
 
     Args:
-        baseline: outputs of the baseline.
-        run: outputs of the run, on the same images in the same order.
+        baseline: what the baseline gave.
+        run: what the run gave, for the same images in the same order.
         truth: (N, H, W) masks of class indices.
         classes: the K names.
         task: names the positive class.
@@ -62,36 +96,43 @@ def compare(
     """
     if metric not in _PER_IMAGE:
         return None
-    before, after = (_PER_IMAGE[metric](*_outlines(outputs, truth, classes, task)) for outputs in (baseline, run))
+    before, after = (_PER_IMAGE[metric](*_outlines(answers, truth, classes, task)) for answers in (baseline, run))
     return _mean(after - before)
 
 
-def agreement(baseline: Outputs, run: Outputs) -> Estimate:
+def agreement(baseline: Answers, run: Answers) -> Estimate:
     """Return the share of pixels that both models give the same label, averaged over images.
 
     Args:
-        baseline: outputs of the baseline.
-        run: outputs of the run, on the same images in the same order.
+        baseline: what the baseline gave.
+        run: what the run gave, for the same images in the same order.
 
     Raises:
-        MeasurementError: if the two do not have the same shape or there are no images.
+        MeasurementError: if the two do not have pixels of the same images or there are no images.
     """
-    if baseline.shape != run.shape or baseline.ndim not in (3, 4) or len(baseline) == 0:
+    known = [one.values for one in (baseline, run) if one.values.ndim in (3, 4) and len(one.values)]
+    found = [_labels(one.values, _axis(one.values), one.reading) for one in (baseline, run)] if len(known) == 2 else []
+    if not found or found[0].shape != found[1].shape:
         raise MeasurementError(
-            f"outputs of shape {run.shape} cannot be compared with {baseline.shape}",
+            f"outputs of shape {run.values.shape} cannot be compared with {baseline.values.shape}",
             remedy="measure both on the same images",
         )
-    # The classes are the shortest axis but the first: images are larger than they have classes.
-    axis = 1 if baseline.ndim == 4 and baseline.shape[1] < baseline.shape[-1] else -1
-    same = _labels(baseline, axis) == _labels(run, axis)
+    same = found[0] == found[1]
     return _mean(same.reshape(len(same), -1).mean(axis=1))
 
 
-def _outlines(outputs: Outputs, masks: npt.NDArray[Any], classes: Sequence[str], task: Task) -> tuple[Mask, Mask]:
+def _axis(outputs: Outputs) -> int:
+    # The classes are the shortest axis but the first: images are larger than they have classes.
+    return 1 if outputs.ndim == 4 and outputs.shape[1] < outputs.shape[-1] else -1
+
+
+def _outlines(answers: Answers, masks: npt.NDArray[Any], classes: Sequence[str], task: Task) -> tuple[Mask, Mask]:
+    outputs, reading = answers.values, answers.reading
     positive = _positive(classes, task)
-    n, k, size = len(masks), len(classes), masks.shape[1:]
-    axes = [axis for axis in (1, -1) if _fits(outputs, n, size, axis, (k, 1) if k == 2 else (k,))]
-    plain = k == 2 and outputs.shape == masks.shape
+    n, size, names = len(masks), masks.shape[1:], reading.classes or tuple(classes)
+    k, single = len(names), len(names) == 2 or reading.kind == "labels"
+    axes = [axis for axis in (1, -1) if _fits(outputs, n, size, axis, (k, 1) if single else (k,))]
+    plain = single and outputs.shape == masks.shape
     if n == 0 or not (axes or plain):
         raise MeasurementError(
             f"the model gives outputs of shape {outputs.shape}, the masks are {masks.shape} with {k} classes "
@@ -104,8 +145,8 @@ def _outlines(outputs: Outputs, masks: npt.NDArray[Any], classes: Sequence[str],
             f"{broken} of {n} images gave NaN or infinite outputs",
             remedy="check the model's conversion and [data.input]",
         )
-    labels = _labels(outputs, -1 if plain else axes[0])
-    return labels == positive, masks == positive
+    labels = _labels(outputs, -1 if plain else axes[0], reading)
+    return labels == names.index(classes[positive]), masks == positive
 
 
 def _fits(outputs: Outputs, n: int, size: tuple[int, ...], axis: int, channels: tuple[int, ...]) -> bool:
@@ -114,12 +155,35 @@ def _fits(outputs: Outputs, n: int, size: tuple[int, ...], axis: int, channels: 
     return (outputs.shape[2:] if axis == 1 else outputs.shape[1:3]) == size
 
 
-def _labels(outputs: Outputs, axis: int) -> npt.NDArray[np.int64]:
+def _labels(outputs: Outputs, axis: int, reading: Reading) -> IntArray:
     if outputs.ndim == 4 and outputs.shape[axis] > 1:
+        if outputs.shape[axis] == 2 and reading.threshold != 0.5:
+            return (_above(outputs, axis, reading)).astype(np.int64)
         return np.asarray(outputs.argmax(axis=axis), np.int64)
     single = outputs if outputs.ndim == 3 else outputs.squeeze(axis)
-    threshold = 0.5 if single.min() >= 0 and single.max() <= 1 else 0.0
-    return (single > threshold).astype(np.int64)
+    if reading.kind == "labels":
+        return np.asarray(np.rint(single), np.int64)
+    return (single > _bound(single, reading)).astype(np.int64)
+
+
+def _bound(single: Outputs, reading: Reading) -> float:
+    """Return what a single map must exceed to be the second class."""
+    if reading.kind == "logits":
+        return math.log(reading.threshold / (1 - reading.threshold))
+    if reading.kind:
+        return reading.threshold
+    # Stores of version 0.1 do not say what numbers stand for.
+    return 0.5 if single.min() >= 0 and single.max() <= 1 else 0.0
+
+
+def _above(outputs: Outputs, axis: int, reading: Reading) -> Mask:
+    """Return where the second of two maps has more than the threshold of both."""
+    first, second = np.moveaxis(np.asarray(outputs, np.float64), axis, 0)
+    if reading.kind == "logits":
+        return np.asarray(second - first > math.log(reading.threshold / (1 - reading.threshold)))
+    if reading.kind == "sigmoid":
+        return np.asarray(second > reading.threshold)
+    return np.asarray(second > reading.threshold * (first + second))
 
 
 def _positive(classes: Sequence[str], task: Task) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import registry
-from harness.model import Estimate, Measurement, Reason, Run, Validity
+from harness.model import Answers, Estimate, Measurement, Reason, Run, Validity
 
 #: What to do about a difference that rounding does not explain.
 _REMEDY: Final = "look with `edgeward layers` where the two begin to differ"
@@ -59,13 +59,14 @@ def held_against(run: Run, reference: Reference, *, same_machine: bool) -> Run:
         same_machine: whether the device is the host itself, which makes the reference a check of the way of the data.
     """
     reason = _obstacle(run, reference)
-    if reason or run.outputs is None or reference.outputs is None:
+    own = run.answers
+    if reason or own is None or run.outputs is None or reference.outputs is None:
         absent = {name: Measurement(name, "", absent_reason=reason) for name in (DIFFERENCE, MEAN)}
         return replace(run, measurements={**run.measurements, **absent})
     facts = _facts(run.outputs, reference)
     where = f"against {reference.runtime}, {'this very machine' if same_machine else 'the host'}"
     module = registry.load("metrics", run.case.task, file=run.case.suite, key="task.kind")
-    labels: Estimate = module.agreement(reference.outputs, run.outputs)
+    labels: Estimate = module.agreement(Answers(reference.outputs, own.reading), own)
     far = np.abs(run.outputs.astype(np.float64) - reference.outputs).reshape(len(run.outputs), -1)
     found = {
         DIFFERENCE: Measurement(DIFFERENCE, "", far.max(axis=1), method=f"largest of each sample's outputs, {where}"),

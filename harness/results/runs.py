@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from harness.agent import contract
 from harness.agent.contract import DRIFT
 from harness.errors import HarnessError, MeasurementError
 from harness.model import (
+    Answers,
     Case,
     Conditions,
     Estimate,
+    Fit,
     FloatArray,
     IntArray,
     MeasuredCase,
@@ -63,7 +65,15 @@ def failed(case: Case, event: contract.Error) -> HarnessError:
 
 
 def run_of(
-    case: Case, index: int, log: JobLog, samples: Samples, *, campaign: str, quick: bool, facts: Mapping[str, Any]
+    case: Case,
+    index: int,
+    log: JobLog,
+    samples: Samples,
+    *,
+    campaign: str,
+    quick: bool,
+    facts: Mapping[str, Any],
+    fit: Fit | None = None,
 ) -> Run:
     """Return the Run of model `index`.
 
@@ -75,15 +85,16 @@ def run_of(
         campaign: the campaign's id.
         quick: whether durations were cut.
         facts: what the host adds to the fingerprint (digests, settings).
+        fit: how the model was fed and is read; None where nobody asked its file.
 
     Raises:
         MeasurementError: outputs that are missing, misshapen or not finite.
     """
     if tool := log.of(contract.Tool, index):
         return _tool_run(case, tool, index, log, samples, campaign=campaign, quick=quick, facts=facts)
-    outputs = log.array(index, "outputs")
+    outputs, asked, fit = log.array(index, "outputs"), fit is not None, fit or Fit()
     judged = registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind").evaluate(
-        outputs, samples, case.suite.task
+        Answers(outputs, fit.reading), samples, case.suite.task
     )
     table = log.array(index, "rounds")
     placement = next(iter(log.of(contract.Placement, index)), None)
@@ -112,8 +123,13 @@ def run_of(
         reasons=reasons,
         is_baseline=case.is_baseline,
         quick=quick,
-        notes=_notes(case, index, log, table),
+        notes={**_notes(case, index, log, table), **(_read_as(fit) if asked else {})},
     )
+
+
+def _read_as(fit: Fit) -> dict[str, Any]:
+    """Return what is kept of how a model was read."""
+    return {"output": asdict(fit.reading), **({"remarks": list(fit.remarks)} if fit.remarks else {})}
 
 
 def _tool_run(
@@ -155,10 +171,10 @@ def with_id(run: Run, name: str) -> Run:
 
 def with_agreement(run: Run, baseline: Run) -> Mapping[str, Estimate]:
     """Return the run's accuracies with `agreement`: the share of samples where it predicts what the baseline does."""
-    if run.outputs is None or baseline.outputs is None:
+    if run.answers is None or baseline.answers is None:
         return run.accuracy
     module = registry.load("metrics", run.case.task, file=run.case.suite, key="task.kind")
-    return {**run.accuracy, "agreement": module.agreement(baseline.outputs, run.outputs)}
+    return {**run.accuracy, "agreement": module.agreement(baseline.answers, run.answers)}
 
 
 def _measurements(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, Measurement]:

@@ -23,7 +23,7 @@ from harness.measure import reference
 from harness.measure.campaign import CampaignRunner, Settings, groups
 from harness.measure.jobs import Group, load_samples
 from harness.measure.layers import LayerComparison, compare_layers
-from harness.model import Address, Case
+from harness.model import Address, Case, Reading
 from harness.results.agreement import Reference
 from harness.store import Store
 from tests import small_models as small
@@ -81,10 +81,17 @@ def test_the_host_runs_each_model_once_and_keeps_what_it_gave(
 
 def test_images_made_ready_in_another_way_are_another_reference(tmp_path: Path, device_workdir: Path) -> None:
     group = group_of(cases(tmp_path, device_workdir))
-    scaled = replace(group, suite=replace(group.suite, input=replace(group.suite.input, scale=0.5)))
-    newer = replace(group, runtime="onnxruntime==1.23.2")
-    names = {reference.key_of(one, model, data) for one in (group, scaled, newer) for model in "ab" for data in "cd"}
-    assert len(names) == 12
+    fit = group.fit(group.cases[0])
+    fits = (fit, replace(fit, input=replace(fit.input, scale=0.5)), replace(fit, reading=Reading("aux")))
+    runtimes = (group.runtime, "onnxruntime==1.23.2")
+    names = {
+        reference.key_of(one, model, data, runtime)
+        for one in fits
+        for runtime in runtimes
+        for model in "ab"
+        for data in "cd"
+    }
+    assert len(names) == 24
 
 
 def test_outputs_on_confidential_images_are_not_kept(

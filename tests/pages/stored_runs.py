@@ -16,6 +16,7 @@ import numpy.typing as npt
 from harness import compare
 from harness.metrics import classification
 from harness.model import (
+    Answers,
     Campaign,
     Comparison,
     Conditions,
@@ -24,6 +25,7 @@ from harness.model import (
     MeasuredCase,
     Measurement,
     Outcome,
+    Reading,
     Reason,
     Run,
     Samples,
@@ -136,7 +138,7 @@ def run_of(recipe: Recipe, runtime: str, format_: str, base_s: float, seed: int)
     labels: IntArray = np.arange(900, dtype=np.int64) % len(CLASSES)
     logits = outputs(rng, labels, recipe.damage)
     samples = Samples(np.zeros((900, 1, 1, 1), np.uint8), labels, CLASSES, str(SUITE["data"]["description"]))
-    judged = classification.evaluate(logits, samples, TASK)
+    judged = classification.evaluate(Answers(logits, Reading(kind="logits")), samples, TASK)
     baseline, name = recipe.recipe is None, runtime.partition("==")[0]
     return Run(
         id=f"{name}-{recipe.variant}",
@@ -198,7 +200,9 @@ def measured() -> Report:
                 run = replace(run, validity=Validity.INVALID, reasons=(Reason(DRIFTED),))
             assert group[0].outputs is not None
             assert run.outputs is not None
-            alike = classification.agreement(group[0].outputs, run.outputs)
+            assert group[0].answers is not None
+            assert run.answers is not None
+            alike = classification.agreement(group[0].answers, run.answers)
             run = replace(run, accuracy={**run.accuracy, "agreement": alike})
             changes = [] if run.is_baseline else compare.compare(group[0], run, SUITE)
             runs.append(run)

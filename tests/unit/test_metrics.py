@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 from harness import stats
 from harness.errors import MeasurementError
 from harness.metrics import classification
-from harness.model import FloatArray, Samples, Task
+from harness.model import Answers, FloatArray, Reading, Samples, Task
 
 CLASSES = ("normal", "cyst", "solid")
 TASK = Task("classification", "solid")
@@ -26,16 +26,20 @@ def a_split(n: int = 900, seed: int = 0, classes: tuple[str, ...] = CLASSES) -> 
     return logits.astype(np.float32), Samples(np.zeros((n, 1, 1, 1), np.uint8), labels, classes, "synthetic")
 
 
+def given(values: np.ndarray, kind: str = "logits") -> Answers:
+    return Answers(values, Reading(kind=kind))
+
+
 def disturbed(outputs: np.ndarray, amount: float, seed: int = 1) -> np.ndarray:
     return (outputs + np.random.default_rng(seed).normal(size=outputs.shape) * amount).astype(np.float32)
 
 
 def test_points_equal_those_of_scikit_learn() -> None:
     outputs, samples = a_split()
-    found = classification.evaluate(outputs, samples, TASK)
+    found = classification.evaluate(given(outputs), samples, TASK)
     points = {name: estimate.point for name, estimate in found.estimates.items()}
     predicted, positive = outputs.argmax(axis=1), samples.labels == 2
-    shares = classification.probabilities(outputs)
+    shares = classification.probabilities(given(outputs))
     assert points == pytest.approx(
         {
             "accuracy": sk.accuracy_score(samples.labels, predicted),
@@ -56,15 +60,15 @@ def test_points_equal_those_of_scikit_learn() -> None:
 
 def test_every_interval_encloses_its_point_and_stays_between_0_and_1() -> None:
     for outputs, samples in (a_split(60), a_split(900)):
-        for name, estimate in classification.evaluate(outputs, samples, TASK).estimates.items():
+        for name, estimate in classification.evaluate(given(outputs), samples, TASK).estimates.items():
             assert 0 <= estimate.low <= estimate.point <= estimate.high <= 1, name
             assert estimate.low < estimate.high, name
 
 
 def test_the_same_outputs_always_give_the_same_intervals() -> None:
     outputs, samples = a_split()
-    first = classification.evaluate(outputs, samples, TASK)
-    assert first.estimates == classification.evaluate(outputs.copy(), samples, TASK).estimates
+    first = classification.evaluate(given(outputs), samples, TASK)
+    assert first.estimates == classification.evaluate(given(outputs.copy()), samples, TASK).estimates
 
 
 def test_calibration_error_is_the_weighted_gap_between_confidence_and_accuracy() -> None:
@@ -72,43 +76,44 @@ def test_calibration_error_is_the_weighted_gap_between_confidence_and_accuracy()
     shares = np.array([[0.8, 0.2]] * 10 + [[0.6, 0.4]] * 10, np.float32)
     labels = np.array([0] * 6 + [1] * 4 + [0] * 10)
     samples = Samples(np.zeros((20, 1, 1, 1)), labels, ("a", "b"), "")
-    found = classification.evaluate(shares, samples, Task("classification", "b"))
+    found = classification.evaluate(given(shares, "probabilities"), samples, Task("classification", "b"))
     assert found.estimates["calibration_error"].point == pytest.approx(0.3, abs=1e-6)
 
 
 def test_perfect_outputs_still_leave_room_for_doubt() -> None:
     _, samples = a_split(100)
     outputs = (10 * np.eye(3)[samples.labels]).astype(np.float32)
-    found = classification.evaluate(outputs, samples, TASK).estimates
+    found = classification.evaluate(given(outputs), samples, TASK).estimates
     for name in ("accuracy", "sensitivity", "f1", "macro_f1", "balanced_accuracy", "auroc"):
         assert found[name].point == 1.0
         assert 0.8 < found[name].low < 0.999, name
     for name in ("accuracy", "sensitivity", "f1", "macro_f1", "auroc"):
-        change = classification.compare(outputs, outputs, samples.labels, CLASSES, TASK, name)
+        change = classification.compare(given(outputs), given(outputs), samples.labels, CLASSES, TASK, name)
         assert change is not None
         assert change.low < 0 == change.point < change.high, name
 
 
 def test_probabilities_and_their_logarithms_give_the_same_figures() -> None:
     outputs, samples = a_split(300)
-    shares = classification.probabilities(outputs).astype(np.float32)
-    from_logits = classification.evaluate(outputs, samples, TASK).estimates
-    from_shares = classification.evaluate(shares, samples, TASK).estimates
+    shares = classification.probabilities(given(outputs)).astype(np.float32)
+    from_logits = classification.evaluate(given(outputs), samples, TASK).estimates
+    from_shares = classification.evaluate(given(shares, "probabilities"), samples, TASK).estimates
     for name, estimate in from_logits.items():
         assert from_shares[name].point == pytest.approx(estimate.point, abs=1e-5), name
 
 
 def test_quantised_probabilities_whose_rows_sum_to_nearly_one_are_taken_as_such() -> None:
     outputs, _ = a_split(300)
-    coarse = np.round(classification.probabilities(outputs) * 256) / 256
-    assert classification.probabilities(coarse.astype(np.float32)) == pytest.approx(coarse, abs=0.01)
+    coarse = np.round(classification.probabilities(given(outputs)) * 256) / 256
+    found = classification.probabilities(given(coarse.astype(np.float32), "probabilities"))
+    assert found == pytest.approx(coarse, abs=0.01)
 
 
 def test_very_sure_logits_keep_their_order_for_auroc() -> None:
     labels = np.array([0, 0, 1, 1])
     outputs = np.array([[0, 100], [0, 200], [0, 300], [0, 400]], np.float32)
     samples = Samples(np.zeros((4, 1, 1, 1)), labels, ("a", "b"), "")
-    assert classification.evaluate(outputs, samples, Task("classification", "b")).estimates["auroc"].point == 1.0
+    assert classification.evaluate(given(outputs), samples, Task("classification", "b")).estimates["auroc"].point == 1.0
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -116,42 +121,45 @@ def test_outputs_that_are_no_numbers_are_refused_with_their_count(value: float) 
     outputs, samples = a_split(50)
     outputs[[3, 7], 1] = value
     with pytest.raises(MeasurementError, match=r"2 of 50 images gave NaN or infinite outputs; check"):
-        classification.evaluate(outputs, samples, TASK)
+        classification.evaluate(given(outputs), samples, TASK)
 
 
 def test_a_wrong_number_of_outputs_is_refused_with_the_classes_named() -> None:
     outputs, samples = a_split(50)
     with pytest.raises(MeasurementError, match=r"shape \(50, 2\), the data has 3 classes \(normal, cyst, solid\)"):
-        classification.evaluate(outputs[:, :2], samples, TASK)
+        classification.evaluate(given(outputs[:, :2]), samples, TASK)
     with pytest.raises(MeasurementError, match="40 outputs for 50 labelled images"):
-        classification.evaluate(outputs[:40], samples, TASK)
+        classification.evaluate(given(outputs[:40]), samples, TASK)
 
 
 def test_an_unknown_positive_class_or_label_is_refused() -> None:
     outputs, samples = a_split(50)
     with pytest.raises(MeasurementError, match="'tumour' is no class of the data; choose one of normal, cyst, solid"):
-        classification.evaluate(outputs, samples, Task("classification", "tumour"))
+        classification.evaluate(given(outputs), samples, Task("classification", "tumour"))
     strange = Samples(samples.images, np.where(np.arange(50) < 3, 9, samples.labels), CLASSES, "")
     with pytest.raises(MeasurementError, match="3 of 50 labels are not among the 3 classes"):
-        classification.evaluate(outputs, strange, TASK)
+        classification.evaluate(given(outputs), strange, TASK)
 
 
 def test_without_positive_images_what_speaks_of_them_is_left_out() -> None:
     outputs, samples = a_split(90)
     keep = samples.labels != 2
     fewer = Samples(samples.images[keep], samples.labels[keep], CLASSES, "")
-    found = classification.evaluate(outputs[keep], fewer, TASK).estimates
+    found = classification.evaluate(given(outputs[keep]), fewer, TASK).estimates
     assert set(found) == {"accuracy", "specificity", "brier", "calibration_error"}
     for name in ("sensitivity", "precision", "f1", "auroc", "macro_f1"):
-        assert classification.compare(outputs[keep], outputs[keep], fewer.labels, CLASSES, TASK, name) is None
+        assert (
+            classification.compare(given(outputs[keep]), given(outputs[keep]), fewer.labels, CLASSES, TASK, name)
+            is None
+        )
 
 
 def test_without_a_named_positive_class_three_classes_have_no_sensitivity_and_two_have() -> None:
     outputs, samples = a_split(90)
-    assert "sensitivity" not in classification.evaluate(outputs, samples, Task("classification")).estimates
+    assert "sensitivity" not in classification.evaluate(given(outputs), samples, Task("classification")).estimates
     outputs, samples = a_split(90, classes=("benign", "malignant"))
-    named = classification.evaluate(outputs, samples, Task("classification", "malignant")).estimates
-    assert classification.evaluate(outputs, samples, Task("classification")).estimates == named
+    named = classification.evaluate(given(outputs), samples, Task("classification", "malignant")).estimates
+    assert classification.evaluate(given(outputs), samples, Task("classification")).estimates == named
 
 
 def test_wilson_intervals_equal_newcombes_table() -> None:
@@ -185,10 +193,10 @@ def test_paired_differences_cover_the_truth() -> None:
 def test_sensitivity_is_compared_on_the_positives_and_specificity_on_the_rest() -> None:
     outputs, samples = a_split(600)
     after = disturbed(outputs, 1.0)
-    before, now = (classification.evaluate(o, samples, TASK).estimates for o in (outputs, after))
+    before, now = (classification.evaluate(given(o), samples, TASK).estimates for o in (outputs, after))
     positives = int((samples.labels == 2).sum())
     for name, images in (("accuracy", 600), ("sensitivity", positives), ("specificity", 600 - positives)):
-        change = classification.compare(outputs, after, samples.labels, CLASSES, TASK, name)
+        change = classification.compare(given(outputs), given(after), samples.labels, CLASSES, TASK, name)
         assert change is not None
         assert change.point == pytest.approx(now[name].point - before[name].point)
         assert f"n={images}," in change.method
@@ -200,9 +208,9 @@ def test_sensitivity_is_compared_on_the_positives_and_specificity_on_the_rest() 
 def test_the_other_differences_are_run_minus_baseline_and_zero_against_oneself(name: str) -> None:
     outputs, samples = a_split(600)
     after = disturbed(outputs, 1.0)
-    before, now = (classification.evaluate(o, samples, TASK).estimates[name].point for o in (outputs, after))
-    change = classification.compare(outputs, after, samples.labels, CLASSES, TASK, name)
-    same = classification.compare(outputs, outputs, samples.labels, CLASSES, TASK, name)
+    before, now = (classification.evaluate(given(o), samples, TASK).estimates[name].point for o in (outputs, after))
+    change = classification.compare(given(outputs), given(after), samples.labels, CLASSES, TASK, name)
+    same = classification.compare(given(outputs), given(outputs), samples.labels, CLASSES, TASK, name)
     assert change is not None
     assert same is not None
     assert change.point == pytest.approx(now - before)
@@ -214,12 +222,12 @@ def test_the_other_differences_are_run_minus_baseline_and_zero_against_oneself(n
 def test_resampled_differences_of_f1_cover_the_truth() -> None:
     big, samples = a_split(60_000, seed=3)
     after = disturbed(big, 0.8)
-    truth = classification.compare(big, after, samples.labels, CLASSES, TASK, "f1")
+    truth = classification.compare(given(big), given(after), samples.labels, CLASSES, TASK, "f1")
     assert truth is not None
     covered = 0
     for start in range(0, 60_000, 300):
         part = slice(start, start + 300)
-        found = classification.compare(big[part], after[part], samples.labels[part], CLASSES, TASK, "f1")
+        found = classification.compare(given(big[part]), given(after[part]), samples.labels[part], CLASSES, TASK, "f1")
         assert found is not None
         covered += found.low <= truth.point <= found.high
     print(f"\nF1 differences: {covered / 200:.1%} of 200 intervals cover")
@@ -261,12 +269,12 @@ def test_agreement_is_the_share_of_equal_labels() -> None:
     outputs, _ = a_split(100)
     after = outputs.copy()
     after[:7] = np.roll(after[:7], 1, axis=1)
-    found = classification.agreement(outputs, after)
+    found = classification.agreement(given(outputs), given(after))
     assert found.point == pytest.approx(0.93)
     assert found.low < 0.93 < found.high
-    assert classification.agreement(outputs, outputs).low > 0.95
+    assert classification.agreement(given(outputs), given(outputs)).low > 0.95
     with pytest.raises(MeasurementError, match="measure both on the same images"):
-        classification.agreement(outputs, outputs[:50])
+        classification.agreement(given(outputs), given(outputs[:50]))
 
 
 def test_ten_thousand_images_are_compared_in_bounded_memory() -> None:
@@ -275,7 +283,7 @@ def test_ten_thousand_images_are_compared_in_bounded_memory() -> None:
     outputs, samples = a_split(10_000)
     after = disturbed(outputs, 0.3)
     tracemalloc.start()
-    change = classification.compare(outputs, after, samples.labels, CLASSES, TASK, "brier")
+    change = classification.compare(given(outputs), given(after), samples.labels, CLASSES, TASK, "brier")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert change is not None
@@ -296,7 +304,7 @@ def many(classes: int, images: int, *, right: float, seed: int = 8) -> tuple[npt
 
 def test_the_intervals_of_many_classes_are_those_of_the_whole_table() -> None:
     outputs, samples = many(40, 4000, right=0.8)
-    found = classification.evaluate(outputs, samples, Task("classification"))
+    found = classification.evaluate(given(outputs), samples, Task("classification"))
     expected = {"macro_f1": f1_of_all, "balanced_accuracy": recall_of_all}
     assert found.confusion is not None
     for name, statistic in expected.items():
@@ -322,7 +330,7 @@ def test_a_thousand_classes_are_compared_in_bounded_memory() -> None:
     task = Task("classification", positive="class 7")
     tracemalloc.start()
     try:
-        change = classification.compare(before, after, samples.labels, samples.classes, task, "macro_f1")
+        change = classification.compare(given(before), given(after), samples.labels, samples.classes, task, "macro_f1")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -333,6 +341,6 @@ def test_a_thousand_classes_are_compared_in_bounded_memory() -> None:
 
 def test_no_error_among_many_classes_is_no_certainty() -> None:
     outputs, samples = many(50, 500, right=1.0)
-    found = classification.evaluate(outputs, samples, Task("classification")).estimates["macro_f1"]
+    found = classification.evaluate(given(outputs), samples, Task("classification")).estimates["macro_f1"]
     assert found.point == 1
     assert found.low < 0.999

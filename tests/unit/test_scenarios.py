@@ -209,17 +209,19 @@ def test_the_difference_of_two_proportions_is_newcombes() -> None:
 
 
 def test_an_answer_is_a_label_with_probabilities_or_a_mask() -> None:
-    label, shares = parts.finishing("classification", lambda outputs: outputs[0])(np.array([[1.0, 3.0, 2.0]]))
+    label, shares = parts.finishing("classification", "logits", lambda outputs: outputs[0])(np.array([[1.0, 3.0, 2.0]]))
     assert label == 1
     assert shares.sum() == pytest.approx(1)
     maps = np.zeros((1, 3, 8, 9), np.float32)
     maps[0, 2, :, 4:] = 1
-    finish = parts.finishing("segmentation", lambda outputs: outputs[0])
+    finish = parts.finishing("segmentation", "sigmoid", lambda outputs: outputs[0])
     wanted = (maps[0].argmax(0)).tolist()
     assert finish(maps).tolist() == wanted
     assert finish(maps.transpose(0, 2, 3, 1)).tolist() == wanted
     assert finish(maps[:, 2]).tolist() == (maps[0, 2] > 0.5).tolist()
     assert finish(maps[:, 2:]).tolist() == (maps[0, 2] > 0.5).tolist()
+    answer = parts.finishing("segmentation", "logits", lambda outputs: outputs[0])
+    assert answer(maps[:, 2] - 0.25).tolist() == (maps[0, 2] > 0.25).tolist()
 
 
 def read(folder: Path, load: str) -> Load:

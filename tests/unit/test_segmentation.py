@@ -10,7 +10,7 @@ from scipy.spatial.distance import directed_hausdorff
 
 from harness.errors import MeasurementError
 from harness.metrics import segmentation
-from harness.model import Samples, Task
+from harness.model import Answers, Reading, Samples, Task
 
 CLASSES = ("background", "lesion")
 TASK = Task("segmentation", "lesion")
@@ -31,6 +31,10 @@ def outputs_of(masks: np.ndarray) -> np.ndarray:
     return np.stack([1 - 2.0 * masks, 2.0 * masks - 1], axis=1).astype(np.float32)
 
 
+def given(maps: np.ndarray, kind: str = "logits", threshold: float = 0.5) -> Answers:
+    return Answers(maps, Reading(kind=kind, threshold=threshold))
+
+
 def shifted(samples: Samples) -> np.ndarray:
     assert samples.masks is not None
     return outputs_of(np.roll(samples.masks, 2, axis=2))
@@ -40,7 +44,7 @@ def test_two_squares_that_half_overlap_have_the_figures_worked_out_by_hand() -> 
     truth, said = np.zeros((1, 10, 10), np.uint8), np.zeros((1, 10, 10), np.uint8)
     truth[0, 2:6, 2:6], said[0, 2:6, 4:8] = 1, 1
     samples = Samples(np.zeros((1, 10, 10, 1)), np.empty(0, np.int64), CLASSES, "", truth)
-    found = segmentation.evaluate(outputs_of(said), samples, TASK).estimates
+    found = segmentation.evaluate(given(outputs_of(said)), samples, TASK).estimates
     assert found["dice"].point == pytest.approx(0.5)
     assert found["iou"].point == pytest.approx(1 / 3)
     assert found["hausdorff"].point == pytest.approx(2.0)
@@ -50,7 +54,7 @@ def test_hausdorff_equals_scipys_over_all_pairs_of_pixels() -> None:
     samples = a_split(6)
     assert samples.masks is not None
     said = np.roll(samples.masks, (3, 2), axis=(1, 2))
-    found = segmentation.evaluate(outputs_of(said), samples, TASK).estimates["hausdorff"]
+    found = segmentation.evaluate(given(outputs_of(said)), samples, TASK).estimates["hausdorff"]
     pairs = [(np.argwhere(a), np.argwhere(b)) for a, b in zip(said[:-1], samples.masks[:-1], strict=True)]
     expected = [max(directed_hausdorff(a, b)[0], directed_hausdorff(b, a)[0]) for a, b in pairs]
     assert found.point == pytest.approx(sum(expected) / 6)  # the last image is empty in both: distance 0
@@ -59,10 +63,10 @@ def test_hausdorff_equals_scipys_over_all_pairs_of_pixels() -> None:
 def test_perfect_outlines_are_perfect_and_false_ones_on_normal_images_cost() -> None:
     samples = a_split()
     assert samples.masks is not None
-    assert segmentation.evaluate(outputs_of(samples.masks), samples, TASK).estimates["dice"].point == 1.0
+    assert segmentation.evaluate(given(outputs_of(samples.masks)), samples, TASK).estimates["dice"].point == 1.0
     wrong = samples.masks.copy()
     wrong[-1, 0, 0] = 1
-    found = segmentation.evaluate(outputs_of(wrong), samples, TASK).estimates
+    found = segmentation.evaluate(given(outputs_of(wrong)), samples, TASK).estimates
     assert found["dice"].point == pytest.approx(39 / 40)
     assert found["hausdorff"].point == pytest.approx(math.hypot(32, 40) / 40)
     assert found["dice"].low < found["dice"].point
@@ -71,10 +75,10 @@ def test_perfect_outlines_are_perfect_and_false_ones_on_normal_images_cost() -> 
 def test_all_layouts_of_the_same_outputs_give_the_same_figures() -> None:
     samples = a_split()
     maps = shifted(samples)
-    expected = segmentation.evaluate(maps, samples, TASK).estimates
+    expected = segmentation.evaluate(given(maps), samples, TASK).estimates
     one = maps[:, 1:]
-    for other in (np.moveaxis(maps, 1, -1), one, np.moveaxis(one, 1, -1), one[:, 0], 1 / (1 + np.exp(-one))):
-        assert segmentation.evaluate(other, samples, TASK).estimates == expected
+    for other in (np.moveaxis(maps, 1, -1), one, np.moveaxis(one, 1, -1), one[:, 0]):
+        assert segmentation.evaluate(given(other), samples, TASK).estimates == expected
 
 
 def test_differences_are_run_minus_baseline_on_the_same_images() -> None:
@@ -82,42 +86,44 @@ def test_differences_are_run_minus_baseline_on_the_same_images() -> None:
     assert samples.masks is not None
     best, worse = outputs_of(samples.masks), shifted(samples)
     for name, sign in (("dice", -1), ("iou", -1), ("hausdorff", 1)):
-        change = segmentation.compare(best, worse, samples.masks, CLASSES, TASK, name)
-        same = segmentation.compare(worse, worse, samples.masks, CLASSES, TASK, name)
+        change = segmentation.compare(given(best), given(worse), samples.masks, CLASSES, TASK, name)
+        same = segmentation.compare(given(worse), given(worse), samples.masks, CLASSES, TASK, name)
         assert change is not None
         assert same is not None
         assert sign * change.low > 0
         assert change.low <= change.point <= change.high
         assert (same.low, same.point, same.high) == (0, 0, 0)
-    assert segmentation.compare(best, worse, samples.masks, CLASSES, TASK, "auroc") is None
+    assert segmentation.compare(given(best), given(worse), samples.masks, CLASSES, TASK, "auroc") is None
 
 
 def test_agreement_is_the_share_of_equal_pixels() -> None:
     samples = a_split()
     assert samples.masks is not None
     best, other = outputs_of(samples.masks), shifted(samples)
-    assert segmentation.agreement(best, best).point == 1.0
+    assert segmentation.agreement(given(best), given(best)).point == 1.0
     expected = (np.roll(samples.masks, 2, axis=2) == samples.masks).mean()
-    assert segmentation.agreement(best, other).point == pytest.approx(expected)
-    assert segmentation.agreement(*(np.moveaxis(o, 1, -1) for o in (best, other))).point == pytest.approx(expected)
+    assert segmentation.agreement(given(best), given(other)).point == pytest.approx(expected)
+    assert segmentation.agreement(*(given(np.moveaxis(o, 1, -1)) for o in (best, other))).point == pytest.approx(
+        expected
+    )
     with pytest.raises(MeasurementError, match="measure both on the same images"):
-        segmentation.agreement(best, other[:5])
+        segmentation.agreement(given(best), given(other[:5]))
 
 
 def test_outputs_that_do_not_fit_are_refused_with_the_right_shape() -> None:
     samples = a_split()
     maps = shifted(samples)
     with pytest.raises(MeasurementError, match=r"shape \(40, 2, 16, 40\).* one map per class, \(40, 2, 32, 40\)"):
-        segmentation.evaluate(maps[:, :, ::2], samples, TASK)
+        segmentation.evaluate(given(maps[:, :, ::2]), samples, TASK)
     maps[3, 0, 0, 0] = np.nan
     with pytest.raises(MeasurementError, match="1 of 40 images gave NaN or infinite outputs"):
-        segmentation.evaluate(maps, samples, TASK)
+        segmentation.evaluate(given(maps), samples, TASK)
 
 
 def test_data_without_masks_or_without_the_positive_class_is_refused() -> None:
     samples = a_split()
     bare = Samples(samples.images, samples.labels, CLASSES, "")
     with pytest.raises(MeasurementError, match="the data has no masks"):
-        segmentation.evaluate(shifted(samples), bare, TASK)
+        segmentation.evaluate(given(shifted(samples)), bare, TASK)
     with pytest.raises(MeasurementError, match="'tumour' is no class of the data; choose one of background, lesion"):
-        segmentation.evaluate(shifted(samples), samples, Task("segmentation", "tumour"))
+        segmentation.evaluate(given(shifted(samples)), samples, Task("segmentation", "tumour"))

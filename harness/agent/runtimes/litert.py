@@ -5,6 +5,7 @@ Runs .tflite files; latency is set_tensor + invoke + get_tensor: the same span o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 REQUIREMENT = "ai-edge-litert"
@@ -38,7 +39,7 @@ class Session:
         if len(inputs) != 1:
             raise ValueError(f"the model has {len(inputs)} inputs; models with one input are supported")
         self._input = inputs[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]
+        self._outputs = self._interpreter.get_output_details()
         self.shape = [int(size) for size in inputs[0]["shape"]]
         self.dtype = inputs[0]["dtype"].__name__
         scale, zero_point = inputs[0]["quantization"]
@@ -49,15 +50,23 @@ class Session:
         return x
 
     def call(self, bound: Any) -> Any:
-        """Run one inference and return the output; this is what is timed."""
+        """Run one inference and return the outputs; this is what is timed."""
         self._interpreter.set_tensor(self._input, bound)
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output["index"])
+        return [self._interpreter.get_tensor(one["index"]) for one in self._outputs]
 
-    def result(self, outputs: Any) -> Any:
-        """Return the first output as float32 (dequantised), without the batch axis."""
-        first = outputs[0].astype("float32")
-        scale, zero_point = self._output["quantization"]
+    def result(self, outputs: Any, output: str = "", labels: Sequence[str] = ()) -> Any:
+        """Return one output as float32 (dequantised), without the batch axis.
+
+        Args:
+            outputs: what `call` returned.
+            output: its name in the file, "" for the first.
+            labels: unused: there are no texts and no maps.
+        """
+        del labels
+        place = [one["name"] for one in self._outputs].index(output) if output else 0
+        first = outputs[place][0].astype("float32")
+        scale, zero_point = self._outputs[place]["quantization"]
         return (first - zero_point) * scale if scale else first
 
     def quantised(self) -> bool:

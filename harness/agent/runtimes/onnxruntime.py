@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,11 @@ _CPU = "CPUExecutionProvider"
 _THREADS = {"OpenVINOExecutionProvider": "num_of_threads", "XnnpackExecutionProvider": "intra_op_num_threads"}
 #: What the names of operators on quantised tensors have in them.
 _QUANTISED = (b"QuantizeLinear", b"QLinear", b"ConvInteger", b"MatMulInteger", b"MatMulNBits")
-_TYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int8)": "int8"}
+_TYPES = {
+    "tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64", "tensor(uint8)": "uint8",
+    "tensor(int8)": "int8", "tensor(uint16)": "uint16", "tensor(int16)": "int16", "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+}  # fmt: skip
 
 
 class Session:
@@ -56,8 +61,9 @@ class Session:
         if len(inputs) != 1:
             raise ValueError(f"the model has {len(inputs)} inputs; models with one input are supported")
         if inputs[0].type not in _TYPES:
-            raise ValueError(f"the model's input is {inputs[0].type}; float, float16, uint8 and int8 are supported")
+            raise ValueError(f"the model's input is {inputs[0].type}; tensors of numbers are supported")
         self._name, self._path = inputs[0].name, path
+        self._outputs = [one.name for one in self._session.get_outputs()]
         self.shape = list(inputs[0].shape)
         self.dtype = _TYPES[inputs[0].type]
         self.quantization = (0.0, 0)
@@ -70,9 +76,21 @@ class Session:
         """Run one inference and return the outputs; this is what is timed."""
         return self._session.run(None, bound)
 
-    def result(self, outputs: Any) -> Any:
-        """Return the first output as float32, without the batch axis."""
-        return outputs[0][0].astype("float32")
+    def result(self, outputs: Any, output: str = "", labels: Sequence[str] = ()) -> Any:
+        """Return one output as float32, without the batch axis.
+
+        Args:
+            outputs: what `call` returned.
+            output: its name in the file, "" for the first.
+            labels: texts become their places in it; the numbers of a map come in its order.
+        """
+        answer = outputs[self._outputs.index(output) if output else 0]
+        if isinstance(answer, list):
+            return _of_map(answer[0], labels)
+        if labels and answer.dtype.kind != "f":
+            answer = _places(answer, labels)
+        # A label for each image may come without an axis of its own.
+        return answer[0].astype("float32")
 
     def quantised(self) -> bool:
         """Return whether some operator computes with integers that stand for numbers: their names are in the file."""
@@ -88,6 +106,22 @@ class Session:
         events = json.loads(trace.read_text())
         trace.unlink()
         return dict(Counter(event["args"]["provider"] for event in events if "provider" in event.get("args", {})))
+
+
+def _of_map(row: dict[Any, float], labels: Sequence[str]) -> Any:
+    """Return the numbers of a map from labels, in the order of `labels`."""
+    import numpy as np
+
+    named = {str(label): number for label, number in row.items()}
+    return np.array([named[label] for label in labels or sorted(named)], np.float32)
+
+
+def _places(answer: Any, labels: Sequence[str]) -> Any:
+    """Return the place of each label in `labels`; one that is not there is -1."""
+    import numpy as np
+
+    known = {label: place for place, label in enumerate(labels)}
+    return np.array([known.get(str(one), -1) for one in answer.reshape(-1)]).reshape(answer.shape)
 
 
 def offers() -> list[str]:

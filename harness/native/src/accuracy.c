@@ -15,7 +15,7 @@
 static int write_output(struct worker *worker, size_t index, void *buffer, const struct OrtValue *input, FILE *file,
                         size_t *size, struct fault *fault)
 {
-    images_prepare(&worker->images, index, &worker->job.input, worker->session.type, buffer);
+    images_prepare(&worker->images, index, worker->input, worker->session.type, buffer);
     struct outputs outputs;
     size_t shape[MAX_AXES] = {worker->images.count}, axes = 0, count = 0;
     float *values = NULL;

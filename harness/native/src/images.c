@@ -1,6 +1,7 @@
 #include "images.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 _Static_assert(FLT_EVAL_METHOD == 0, "float32 sums must be rounded to float32, as numpy does");
@@ -25,7 +26,7 @@ int images_open(struct images *images, const struct input_spec *spec, struct fau
 
 int images_suit(const struct images *images, enum element type, struct fault *fault)
 {
-    if (type != INT8 && (type != UINT8 || !images->is_float))
+    if (images->scale != 0 || (type != INT8 && (type != UINT8 || !images->is_float)))
         return 1;
     return fail(fault, ERROR_INPUT,
                 "the model takes %s without saying what it stands for, and the images are %s; "
@@ -85,14 +86,27 @@ float float_of_half(uint16_t half)
     return value;
 }
 
-static void put(float pixel, float mean, float std, float scale, enum element type, void *target, size_t at)
+/* Rounds to the nearest, to even in the middle, and keeps what the type holds, as numpy's round and clip do. */
+static int quantized(float value, const struct images *images, enum element type)
 {
-    if (type == UINT8) {
+    float low = type == INT8 ? -128 : 0, high = type == INT8 ? 127 : 255;
+    float whole = rintf(value / images->scale) + images->zero_point;
+    return (int)(whole < low ? low : whole > high ? high : whole);
+}
+
+static void put(const struct images *images, float pixel, float mean, float std, float scale, enum element type,
+                void *target, size_t at)
+{
+    if (type == UINT8 && images->scale == 0) {
         ((uint8_t *)target)[at] = (uint8_t)pixel;
         return;
     }
     float value = (pixel * scale - mean) / std;
-    if (type == FLOAT32)
+    if (type == UINT8)
+        ((uint8_t *)target)[at] = (uint8_t)quantized(value, images, type);
+    else if (type == INT8)
+        ((int8_t *)target)[at] = (int8_t)quantized(value, images, type);
+    else if (type == FLOAT32)
         ((float *)target)[at] = value;
     else
         ((uint16_t *)target)[at] = half_of(value);
@@ -118,6 +132,6 @@ void images_prepare(const struct images *images, size_t index, const struct inpu
             float pixel = images->is_float ? floats[from] : (float)bytes[from];
             float mean = one_of(&spec->mean, channel), std = one_of(&spec->std, channel);
             size_t to = channels_first ? channel * area + place : place * channels + channel;
-            put(pixel, mean, std, scale, type, target, to);
+            put(images, pixel, mean, std, scale, type, target, to);
         }
 }

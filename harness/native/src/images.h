@@ -16,12 +16,13 @@ struct images {
     struct npy array;
     size_t count, height, width, channels;
     int is_float;
+    float scale, zero_point; /* what an integer input stands for; a scale of 0: nobody says it */
 };
 
 int images_open(struct images *images, const struct input_spec *spec, struct fault *fault);
 
-/* Whether an input of this type can be made of the images: .onnx has no quantisation parameters for its input, so a
- * uint8 model takes the pixels as they are, and an int8 model nothing that is known. */
+/* Whether an input of this type can be made of the images: where nobody says what its integers stand for, a uint8 model
+ * takes the pixels as they are, and an int8 model nothing that is known. */
 int images_suit(const struct images *images, enum element type, struct fault *fault);
 
 /* The shape (1, ...) that one image has as an input. */

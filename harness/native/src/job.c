@@ -99,19 +99,26 @@ static void refuse_unknown(const struct json *object, const char *where, const c
 #define READ_OPTIONAL(kind, name, otherwise) \
     .name = json_get(object, #name) ? read_##kind(object, #name) : (job_##kind)(otherwise),
 
-static struct model model_of(const struct json *object)
-{
-    static const char *const keys[] = MODEL_KEYS;
-    refuse_unknown(object, "models.", keys);
-    return (struct model){MODEL_FIELDS(READ, READ_OPTIONAL)};
-}
-
 static struct input_spec input_of(const struct json *root)
 {
     static const char *const keys[] = INPUT_KEYS;
     const struct json *object = member(root, "input", JSON_OBJECT, "an object");
     refuse_unknown(object, "input.", keys);
     return (struct input_spec){INPUT_FIELDS(READ, READ_OPTIONAL)};
+}
+
+static struct model model_of(const struct json *object)
+{
+    static const char *const keys[] = MODEL_KEYS;
+    refuse_unknown(object, "models.", keys);
+    struct model model = {MODEL_FIELDS(READ, READ_OPTIONAL)};
+    if (json_get(object, "labels"))
+        model.labels = member(object, "labels", JSON_ARRAY, "a list of words")->count;
+    if (json_get(object, "input")) {
+        model.input = need(sizeof *model.input);
+        *model.input = input_of(object);
+    }
+    return model;
 }
 
 static struct plan plan_of(const struct json *root)

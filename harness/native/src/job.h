@@ -22,13 +22,16 @@ enum { AUTO = -1 };
 #define DECLARE(kind, name) job_##kind name;
 #define DECLARE_OPTIONAL(kind, name, value) job_##kind name;
 
-struct model {
-    MODEL_FIELDS(DECLARE, DECLARE_OPTIONAL)
-};
-
 /* How an image becomes the model's input; `mean` and `std` hold one entry or one a channel. */
 struct input_spec {
     INPUT_FIELDS(DECLARE, DECLARE_OPTIONAL)
+};
+
+/* `input` is NULL where the model is fed as the job says; `labels` counts the texts that its answers may be. */
+struct model {
+    MODEL_FIELDS(DECLARE, DECLARE_OPTIONAL)
+    struct input_spec *input;
+    size_t labels;
 };
 
 /* How often, how long, and when to stop at the latest; harness/agent/contract.py explains each. */

@@ -9,7 +9,7 @@ static int batches(const struct worker *worker, struct fault *fault)
 {
     const struct session *session = &worker->session;
     int batch = (int)worker->job.batch;
-    if (batch == 1 || session->shape[0] <= 0)
+    if (batch == 1 || session->axes == 0 || session->shape[0] <= 0)
         return 1;
     return fail(fault, ERROR_INPUT,
                 "batch = %d is asked for and the model takes exactly %lld; "
@@ -22,8 +22,9 @@ static int fits(const struct worker *worker, struct fault *fault)
 {
     const struct session *session = &worker->session;
     int64_t given[4];
-    images_shape(&worker->images, &worker->job.input, given);
-    int all = session->axes == 4;
+    images_shape(&worker->images, worker->input, given);
+    /* A model may leave even the number of axes open; the runtime then names none. */
+    int all = session->axes == 4 || session->axes == 0;
     struct text wanted = {0};
     for (size_t i = 0; i < session->axes; i++) {
         text_add(&wanted, i ? ", " : "");
@@ -46,7 +47,7 @@ static int fits(const struct worker *worker, struct fault *fault)
 struct OrtValue *worker_input(struct worker *worker, void *buffer, int batch, struct fault *fault)
 {
     int64_t shape[4];
-    images_shape(&worker->images, &worker->job.input, shape);
+    images_shape(&worker->images, worker->input, shape);
     shape[0] = batch;
     size_t bytes = images_bytes(&worker->images, worker->session.type) * (size_t)batch;
     return session_bind(&worker->session, buffer, bytes, shape, fault);
@@ -62,7 +63,7 @@ static int make_ready(struct worker *worker, size_t inputs, struct fault *fault)
     for (size_t i = 0; i < count; i++) {
         char *buffer = need(bytes * batch);
         for (size_t place = 0; place < batch; place++)
-            images_prepare(&worker->images, (i * batch + place) % singles, &worker->job.input, worker->session.type,
+            images_prepare(&worker->images, (i * batch + place) % singles, worker->input, worker->session.type,
                            buffer + place * bytes);
         worker->bound[i] = worker_input(worker, buffer, (int)batch, fault);
         if (worker->bound[i] == NULL)
@@ -80,7 +81,11 @@ static int open_session(struct worker *worker, const char *trace, int64_t *ns, s
     if (!session_open(&worker->session, &worker->runtime, &how, fault))
         return 0;
     *ns = now_ns() - started;
-    return images_open(&worker->images, &worker->job.input, fault) && fits(worker, fault) &&
+    if (!images_open(&worker->images, worker->input, fault))
+        return 0;
+    worker->images.scale = (float)worker->model->input_scale;
+    worker->images.zero_point = (float)worker->model->input_zero_point;
+    return session_judge(&worker->session, worker->model->output, fault) && fits(worker, fault) &&
            images_suit(&worker->images, worker->session.type, fault);
 }
 

@@ -11,13 +11,15 @@
 
 enum { COLUMNS = 3 };
 
-/* Makes one output an answer: a label with probabilities. */
-static void label(float *values, size_t count)
+/* Makes one output an answer: a label, with probabilities where its numbers are none yet. */
+static void label(float *values, size_t count, const char *answer)
 {
     size_t best = 0;
     float sum = 0;
     for (size_t i = 1; i < count; i++)
         best = values[i] > values[best] ? i : best;
+    if (strcmp(answer, "labels") == 0 || strcmp(answer, "sigmoid") == 0 || strcmp(answer, "probabilities") == 0)
+        return;
     float highest = values[best];
     for (size_t i = 0; i < count; i++)
         sum += values[i] = expf(values[i] - highest);
@@ -26,8 +28,8 @@ static void label(float *values, size_t count)
 }
 
 /* Makes one output an answer: a mask. One map a class, before or behind the pixels' axes: there are fewer classes than
- * pixels in a row. A single map is held against one half. */
-static void mask(float *values, const size_t *shape, size_t axes)
+ * pixels in a row. A single map is held against one half, or the logit of it. */
+static void mask(float *values, const size_t *shape, size_t axes, float bound)
 {
     size_t first = axes > 2 ? shape[0] : 1, last = axes ? shape[axes - 1] : 1, count = 1;
     for (size_t i = 0; i < axes; i++)
@@ -39,7 +41,7 @@ static void mask(float *values, const size_t *shape, size_t axes)
         size_t best = 0, base = pixel * stride;
         for (size_t one = 1; one < classes; one++)
             best = values[base + one * step] > values[base + best * step] ? one : best;
-        values[base] = classes == 1 ? (float)(values[base] > 0.5f) : (float)best;
+        values[base] = classes == 1 ? (float)(values[base] > bound) : (float)best;
     }
 }
 
@@ -50,9 +52,9 @@ static int finish(struct worker *worker, const struct outputs *outputs, struct f
     if (values == NULL)
         return 0;
     if (strcmp(worker->job.task, "segmentation") == 0)
-        mask(values, shape, axes);
+        mask(values, shape, axes, strcmp(worker->model->answer, "logits") == 0 ? 0 : 0.5f);
     else if (count)
-        label(values, count);
+        label(values, count, worker->model->answer);
     free(values);
     return 1;
 }
@@ -62,7 +64,7 @@ static int once(struct worker *worker, size_t index, void *buffer, int64_t *row,
 {
     struct outputs outputs = {{0}};
     int64_t began = now_ns();
-    images_prepare(&worker->images, index, &worker->job.input, worker->session.type, buffer);
+    images_prepare(&worker->images, index, worker->input, worker->session.type, buffer);
     struct OrtValue *input = worker_input(worker, buffer, 1, fault);
     int64_t prepared = now_ns();
     if (input == NULL)

@@ -83,6 +83,16 @@ int session_open(struct session *session, const struct runtime *runtime, const s
                         ERROR_MODEL, fault);
 }
 
+int session_judge(struct session *session, const char *name, struct fault *fault)
+{
+    for (size_t i = 0; *name && i < session->outputs; i++)
+        if (strcmp(session->output[i], name) == 0) {
+            session->judged = i;
+            return 1;
+        }
+    return *name ? fail(fault, ERROR_MODEL, "the model has no output %s", name) : 1;
+}
+
 struct OrtValue *session_bind(const struct session *session, void *data, size_t bytes, const int64_t *shape,
                               struct fault *fault)
 {
@@ -143,14 +153,15 @@ float *session_result(const struct session *session, const struct outputs *outpu
     int64_t sizes[MAX_AXES];
     size_t all = 0;
     int type = 0;
-    if (!runtime_good(api, api->GetTensorTypeAndShape(outputs->value[0], &info), ERROR_INFERENCE, fault))
+    struct OrtValue *judged = outputs->value[session->judged];
+    if (!runtime_good(api, api->GetTensorTypeAndShape(judged, &info), ERROR_INFERENCE, fault))
         return NULL;
     int known = runtime_good(api, api->GetTensorElementType(info, &type), ERROR_INFERENCE, fault) &&
                 runtime_good(api, api->GetDimensionsCount(info, &all), ERROR_INFERENCE, fault);
     if (known && (all == 0 || all > MAX_AXES))
-        known = fail(fault, ERROR_INFERENCE, "the model's first output has %zu axes; the first must be the batch", all);
+        known = fail(fault, ERROR_INFERENCE, "the model's output has %zu axes; the first must be the batch", all);
     known = known && runtime_good(api, api->GetDimensions(info, sizes, all), ERROR_INFERENCE, fault) &&
-            runtime_good(api, api->GetTensorMutableData(outputs->value[0], &data), ERROR_INFERENCE, fault);
+            runtime_good(api, api->GetTensorMutableData(judged, &data), ERROR_INFERENCE, fault);
     api->ReleaseTensorTypeAndShapeInfo(info);
     if (!known)
         return NULL;
@@ -161,7 +172,7 @@ float *session_result(const struct session *session, const struct outputs *outpu
     float *made = need(*count * sizeof *made);
     if (to_floats(data, type, *count, made))
         return made;
-    fail(fault, ERROR_INFERENCE, "the model's first output is ONNX type %d, which is no number", type);
+    fail(fault, ERROR_INFERENCE, "the model's output is ONNX type %d, which is no number", type);
     return NULL;
 }
 

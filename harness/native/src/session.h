@@ -15,7 +15,7 @@ struct session {
     const struct OrtApi *api;
     void *handle, *memory;
     char *input, *output[MAX_OUTPUTS];
-    size_t outputs, axes;
+    size_t outputs, axes, judged; /* `judged`: place of the output that is judged */
     int64_t shape[MAX_AXES]; /* of the input; -1 where the model leaves it open */
     enum element type;
     const char *accelerator; /* the execution provider asked for that the session really holds, "" if none */
@@ -36,6 +36,9 @@ struct outputs {
 int session_open(struct session *session, const struct runtime *runtime, const struct loading *how,
                  struct fault *fault);
 
+/* Says which output is judged, by its name; "" for the first. */
+int session_judge(struct session *session, const char *name, struct fault *fault);
+
 /* Adds a JSON object, provider -> nodes it ran since loading, of a session with `trace`; the trace is removed. */
 int session_nodes(const struct session *session, struct text *target, struct fault *fault);
 
@@ -48,7 +51,7 @@ int session_call(const struct session *session, const struct OrtValue *input, st
                  struct fault *fault);
 void session_release(const struct session *session, struct outputs *outputs);
 
-/* The first output without its batch axis, as float32: its shape, and a new array. NULL with `fault`. */
+/* The output that is judged without its batch axis, as float32: its shape, and a new array. NULL with `fault`. */
 float *session_result(const struct session *session, const struct outputs *outputs, size_t *shape, size_t *axes,
                       size_t *count, struct fault *fault);
 

@@ -36,9 +36,12 @@ static int open_worker(struct worker *worker, const char *folder, const char *in
     if (place >= worker->job.models)
         return fail(fault, ERROR_RUNTIME, "the job has no model %s", index);
     worker->model = &worker->job.model[place];
+    worker->input = worker->model->input ? worker->model->input : &worker->job.input;
     worker->stem = formatted("%s/m%zu", folder, place);
     if (strcmp(worker->model->runtime, "onnxruntime") != 0)
         return fail(fault, ERROR_RUNTIME, "the native runner has no runtime %s", worker->model->runtime);
+    if (worker->model->labels)
+        return fail(fault, ERROR_INPUT, "the native runner reads no texts and no maps; export the model with tensors");
     return runtime_open(&worker->runtime, worker->model->runtime_path, fault);
 }
 

@@ -12,6 +12,7 @@
 struct worker {
     struct job job;
     const struct model *model;
+    const struct input_spec *input; /* the model's own, or the job's */
     char *stem;
     struct runtime runtime;
     struct session session;

@@ -5,31 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from harness import stats
 from harness.errors import MeasurementError
-from harness.model import Estimate, Evaluation, Samples, Task
-
-Outputs = npt.NDArray[np.float32]
+from harness.model import Answers, Estimate, Evaluation, Samples, Task
 
 
-def evaluate(outputs: Outputs, samples: Samples, task: Task) -> Evaluation:
+def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     """Return the accuracy of (N, K) outputs."""
     del task
-    found = stats.wilson(int((outputs.argmax(axis=1) == samples.labels).sum()), len(samples.labels))
+    found = stats.wilson(int((answers.values.argmax(axis=1) == samples.labels).sum()), len(samples.labels))
     return Evaluation({} if found is None else {"accuracy": found})
 
 
 def compare(
-    baseline: Outputs, run: Outputs, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
+    baseline: Answers, run: Answers, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
 ) -> Estimate | None:
     """Return the difference in accuracy, paired on the same images; None for any other metric.
 
     Args:
-        baseline: (N, K) outputs of the baseline.
-        run: (N, K) outputs of the run.
+        baseline: what the baseline gave, (N, K).
+        run: what the run gave, (N, K).
         truth: (N,) grades.
         classes: unused.
         task: unused.
@@ -38,13 +35,13 @@ def compare(
     del classes, task
     if metric != "accuracy":
         return None
-    before, after = (outputs.argmax(axis=1) == truth for outputs in (baseline, run))
+    before, after = (answers.values.argmax(axis=1) == truth for answers in (baseline, run))
     return stats.paired_difference(int((after & ~before).sum()), int((before & ~after).sum()), len(truth))
 
 
-def agreement(baseline: Outputs, run: Outputs) -> Estimate:
+def agreement(baseline: Answers, run: Answers) -> Estimate:
     """Return the share of images that both give the same grade."""
-    found = stats.wilson(int((baseline.argmax(axis=1) == run.argmax(axis=1)).sum()), len(run))
+    found = stats.wilson(int((baseline.values.argmax(axis=1) == run.values.argmax(axis=1)).sum()), len(run.values))
     if found is None:
         raise MeasurementError("there are no outputs to compare", remedy="check the data's split")
     return found

@@ -1,0 +1,270 @@
+"""ONNX files, read with the `onnx` package: the graph, without the weights that lie in other files."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from harness.formats import ModelFile, Tensor, Unreadable, _meaning
+
+if TYPE_CHECKING:
+    import onnx
+
+#: Domains whose name need not be said.
+_USUAL: Final = ("", "ai.onnx")
+#: Classifiers of ai.onnx.ml: each gives a label and the scores that it comes from.
+_CLASSIFIERS: Final = ("TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier")
+#: Keys of the metadata under which exporters keep the names of classes.
+_NAMES: Final = ("names", "classes", "class_names", "labels")
+
+
+def read(path: Path) -> ModelFile:
+    """Return what an ONNX file says of itself."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # as onnx, which brings it
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except DecodeError as error:
+        raise Unreadable(f"{path.name} is no ONNX model, or a damaged one", remedy="export it again") from error
+    return _Graph(_with_shapes(model)).described()
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    from onnx import shape_inference
+
+    try:
+        return shape_inference.infer_shapes(model)
+    except (RuntimeError, ValueError):  # a shape that is wrong or a file that is too large says less, and still is one
+        return model
+
+
+class _Graph:
+    """A model with its tensors by name."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._model, graph = model, model.graph
+        self._weights = {one.name: one for one in graph.initializer}
+        self._made = {name: node for node in graph.node for name in node.output if name}
+        self._shapes = {one.name: one.type for one in (*graph.value_info, *graph.input, *graph.output)}
+        self._constant: set[str] = {*self._weights, *(one.values.name for one in graph.sparse_initializer)}
+        for node in graph.node:
+            if node.op_type == "Constant":
+                self._weights.update((node.output[0], one.t) for one in node.attribute if one.name == "value")
+            # What is made of constants alone is one; random numbers are made of nothing and are none.
+            of_constants = all(name in self._constant or not name for name in node.input)
+            if of_constants and not node.op_type.startswith(("Random", "Multinomial", "Bernoulli")):
+                self._constant.update(node.output)
+        self._kinds: dict[str, str] = {}
+
+    def described(self) -> ModelFile:
+        model, graph = self._model, self._model.graph
+        inputs = [one for one in graph.input if one.name not in self._weights]
+        versions = {f"opset{' ' + one.domain if one.domain else ''}": str(one.version) for one in model.opset_import}
+        producer = f"{model.producer_name} {model.producer_version}".strip()
+        return ModelFile(
+            format="onnx",
+            inputs=tuple(self._input(one) for one in inputs),
+            outputs=tuple(self._output(one) for one in graph.output),
+            classes=_classes({one.key: one.value for one in model.metadata_props}),
+            operators=dict(Counter(_named(node) for node in graph.node)),
+            versions={**versions, **({"producer": producer} if producer else {})},
+            parts=tuple(dict.fromkeys(_parts(model))),
+            parameters=sum(math.prod(one.dims) for one in self._model.graph.initializer),
+            macs=self._macs(),
+        )
+
+    def _input(self, one: onnx.ValueInfoProto) -> Tensor:
+        type_, shape = _typed(one.type)
+        readers = [node for node in self._model.graph.node if one.name in node.input]
+        scaled = len(readers) == 1 and readers[0].op_type == "DequantizeLinear"
+        scale, zero_point = self._quantization(readers[0]) if scaled else (0.0, 0)
+        return Tensor(one.name, type_, shape, scale, zero_point)
+
+    def _output(self, one: onnx.ValueInfoProto) -> Tensor:
+        type_, shape = _typed(one.type)
+        node = self._made.get(one.name)
+        scale, zero_point, source = 0.0, 0, one.name
+        labels: tuple[str, ...] = ()
+        if node is not None and node.op_type == "QuantizeLinear":
+            scale, zero_point = self._quantization(node)
+        root = self._root(one.name)
+        maker = self._made.get(root)
+        if maker is not None:
+            labels = _labels(maker) or (_labels(node) if node is not None else ())
+            # A label is the place of the largest of the scores; both are one answer.
+            source = maker.input[0] if maker.op_type == "ArgMax" else maker.name or maker.output[0]
+            if maker.op_type not in ("ArgMax", *_CLASSIFIERS):
+                source = root
+        kind = self._kind(one.name)
+        if type_ == "map" and node is not None:
+            labels = _labels(node)
+        return Tensor(
+            one.name, type_, shape, scale, zero_point, kind, _named(node) if node is not None else "", labels, source
+        )
+
+    def _root(self, name: str) -> str:
+        """Return the tensor that an output is the same numbers as, in another shape or type or as a map."""
+        while (node := self._made.get(name)) is not None and node.op_type in (
+            "Identity", "Cast", "ZipMap", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Normalizer",
+        ):  # fmt: skip
+            name = node.input[0]
+        return name
+
+    def _kind(self, name: str) -> str:
+        if name not in self._kinds:
+            self._kinds[name] = ""  # of a graph with a circle, which is none
+            self._kinds[name] = self._found_kind(name)
+        return self._kinds[name]
+
+    def _found_kind(self, name: str) -> str:
+        node = self._made.get(name)
+        if node is None:
+            return _meaning.OPEN
+        if node.domain == "ai.onnx.ml":
+            return self._classifier_kind(node, name)
+        if node.op_type == "Softmax" and _attribute(node, "axis", -1) == 0:
+            return _meaning.OPEN  # over the images of a batch
+        inputs = list(node.input)[:1] if node.op_type in ("Reshape", "Resize", "Expand", "Pad") else node.input
+        return _meaning.behind(node.op_type, (self._kind(one) for one in inputs if one and one not in self._constant))
+
+    def _classifier_kind(self, node: onnx.NodeProto, name: str) -> str:
+        if node.op_type in ("ZipMap", "Normalizer"):
+            before = self._kind(node.input[0])
+            if node.op_type == "Normalizer" and _attribute(node, "norm", b"MAX") == b"L1":
+                return _meaning.PROBABILITIES  # scikit-learn's: shares of their sum
+            return before
+        if node.op_type not in _CLASSIFIERS:
+            return _meaning.OPEN
+        if name == node.output[0]:
+            return _meaning.LABELS
+        after = _attribute(node, "post_transform", b"NONE").decode()
+        if node.op_type == "SVMClassifier" and _attribute(node, "prob_a", []):
+            return _meaning.PROBABILITIES
+        if node.op_type == "TreeEnsembleClassifier" and after == "NONE":
+            return _meaning.PROBABILITIES if self._leaves_are_shares(node) else _meaning.OPEN
+        known = {"SOFTMAX": _meaning.PROBABILITIES, "LOGISTIC": _meaning.SIGMOID, "NONE": _meaning.LOGITS}
+        return known.get(after, _meaning.OPEN)
+
+    def _leaves_are_shares(self, node: onnx.NodeProto) -> bool:
+        """Return whether the leaves of all trees together can sum to no more than one: a forest's shares."""
+        weights = _attribute(node, "class_weights", [])
+        trees, ids = len(set(_attribute(node, "nodes_treeids", []))), len(set(_attribute(node, "class_ids", [])))
+        return ids > 1 and bool(weights) and min(weights) >= 0 and max(weights) * trees <= 1 + 1e-4
+
+    def _quantization(self, node: onnx.NodeProto) -> tuple[float, int]:
+        """Return scale and zero point of a (De)QuantizeLinear; (0.0, 0) where they are no single constants."""
+        from onnx import numpy_helper
+
+        found: list[float] = []
+        for name, absent in zip([*node.input[1:3], ""][:2], (0.0, 0), strict=True):
+            held = self._weights.get(name)
+            if held is None and name:
+                return 0.0, 0
+            values = numpy_helper.to_array(held).reshape(-1) if held is not None else [absent]
+            if len(values) != 1:
+                return 0.0, 0
+            found.append(float(values[0]))
+        return found[0], int(found[1])
+
+    def _macs(self) -> int | None:
+        total = 0
+        for node in self._model.graph.node:
+            if node.op_type in ("Conv", "Gemm", "MatMul", "ConvTranspose", "QLinearConv", "QLinearMatMul"):
+                weights = node.input[3 if node.op_type.startswith("QLinear") else 1]
+                made = self._sizes(node.output[0])
+                given = self._sizes(node.input[0])
+                kernel = list(self._weights[weights].dims) if weights in self._weights else self._sizes(weights)
+                if made is None or kernel is None or given is None:
+                    return None
+                if node.op_type in ("Conv", "QLinearConv"):
+                    total += math.prod(made) * math.prod(kernel[1:])
+                elif node.op_type == "ConvTranspose":
+                    total += math.prod(given) * math.prod(kernel[1:])
+                else:
+                    depth = given[0] if _attribute(node, "transA", 0) else given[-1]
+                    total += math.prod(made) * depth
+        return total
+
+    def _sizes(self, name: str) -> list[int] | None:
+        """Return the shape of a tensor for one image: what is open in front is 1."""
+        held = self._shapes.get(name)
+        shape = _typed(held)[1] if held is not None else None
+        if shape is None or any(size is None for size in shape[1:]):
+            return None
+        first = 1 if shape and (shape[0] is None or len(shape) > 2) else shape[0] if shape else 1
+        return [int(first or 1), *(int(size or 1) for size in shape[1:])]
+
+
+def _typed(type_: onnx.TypeProto) -> tuple[str, tuple[int | None, ...] | None]:
+    from onnx import TensorProto, helper
+
+    if type_.HasField("sequence_type") and type_.sequence_type.elem_type.HasField("map_type"):
+        return "map", None
+    if not type_.HasField("tensor_type"):
+        return str(type_.WhichOneof("value") or "nothing").removesuffix("_type"), None
+    held = type_.tensor_type
+    name = "text" if held.elem_type == TensorProto.STRING else str(helper.tensor_dtype_to_np_dtype(held.elem_type))
+    if not held.HasField("shape"):
+        return name, None
+    return name, tuple(
+        one.dim_value if one.HasField("dim_value") and one.dim_value > 0 else None for one in held.shape.dim
+    )
+
+
+def _named(node: onnx.NodeProto) -> str:
+    return node.op_type if node.domain in _USUAL else f"{node.domain}.{node.op_type}"
+
+
+def _attribute(node: onnx.NodeProto, name: str, otherwise: Any) -> Any:
+    from onnx import helper
+
+    return next((helper.get_attribute_value(one) for one in node.attribute if one.name == name), otherwise)
+
+
+def _labels(node: onnx.NodeProto) -> tuple[str, ...]:
+    """Return the labels that a classifier or a ZipMap holds, in its order."""
+    for name in ("classlabels_strings", "classlabels_int64s", "classlabels_ints"):
+        if found := _attribute(node, name, []):
+            return tuple(one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in found)
+    return ()
+
+
+def _classes(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of classes that the metadata holds: a list, or a map from numbers, as JSON or as Python."""
+    for key in _NAMES:
+        if text := metadata.get(key, "").strip():
+            return _listed(text)
+    return ()
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    found: Any = None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found = parse(text)
+            break
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+    if isinstance(found, dict):
+        places = {str(place): str(name) for place, name in found.items()}
+        if set(places) == {str(place) for place in range(len(places))}:
+            return tuple(places[str(place)] for place in range(len(places)))
+        return ()
+    if isinstance(found, (list, tuple)):
+        return tuple(map(str, found))
+    parts = [part.strip() for part in text.replace("\n", ",").split(",")]
+    return tuple(parts) if len(parts) > 1 and all(parts) else ()
+
+
+def _parts(model: onnx.ModelProto) -> Iterator[str]:
+    from onnx.external_data_helper import _get_all_tensors, uses_external_data
+
+    for tensor in _get_all_tensors(model):
+        if uses_external_data(tensor):
+            yield next((one.value for one in tensor.external_data if one.key == "location"), "")
