@@ -211,9 +211,9 @@ def test_a_student_of_another_size_layout_and_colour_is_measured_beside_its_teac
     variant = '\n[[variant]]\nid = "student"\nmodel = "models/student.onnx"\n'
     (failed,) = [one.error for one in campaign(write_lab(tmp_path, variant, workdir=device_workdir)) if one.error]
     assert str(failed).endswith(
-        "student.onnx takes x (float32 [any, 8, 8, 3]), and the data gives images of 16 x 16 with 1 channels; write, with "
-        'the filter that it was trained with, input = { layout = "NHWC", size = [8, 8], resize = "bilinear", color = "RGB" } '
-        "under [[variant]]"
+        "student.onnx takes x (float32 [any, 8, 8, 3]), and the data gives images of 16 x 16 with 1 channels; write, "
+        'with the filter that it was trained with, input = { layout = "NHWC", size = [8, 8], resize = "bilinear", '
+        'color = "RGB" } under [[variant]]'
     )
     declared = variant + 'input = { layout = "NHWC", size = [8, 8], resize = "box", color = "RGB" }\n'
     base, student = [one.run for one in campaign(write_lab(tmp_path, declared, workdir=device_workdir))]
