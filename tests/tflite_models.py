@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,11 @@ def convolutions(path: Path, *, size: int = 64, features: int = 32, layers: int 
         last = graph.operator(0, inputs, graph.tensor(f"h{i}", (1, size, size, features)), options)
     axes = graph.tensor("axes", (2,), np.array([1, 2], np.int32))
     last = graph.operator(1, [last, axes], graph.tensor("y", (1, features)), schema.ReducerOptionsT())
-    path.write_bytes(_packed(schema, graph, last))
+    path.write_bytes(_packed(schema, graph, last, {"CONV_2D": 1, "MEAN": 1}))
     return path
 
 
-def _packed(schema: Any, graph: _Graph, output: int) -> bytes:
+def _packed(schema: Any, graph: _Graph, output: int, versions: Mapping[str, int]) -> bytes:
     import flatbuffers
 
     model, subgraph = schema.ModelT(), schema.SubGraphT()
@@ -71,11 +72,40 @@ def _packed(schema: Any, graph: _Graph, output: int) -> bytes:
         [output],
     )
     model.version, model.subgraphs, model.buffers, model.operatorCodes = 3, [subgraph], graph.buffers, []
-    for operator in (schema.BuiltinOperator.CONV_2D, schema.BuiltinOperator.MEAN):
+    for name, version in versions.items():
         code = schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = operator
-        code.version = 1
+        code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, name)
+        code.version = version
         model.operatorCodes.append(code)
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def of_integers(path: Path, weights: npt.NDArray[np.float32], bias: npt.NDArray[Any], *, size: int = 16) -> Path:
+    """Write a linear model whose input is int16 with a scale of 1/32767, as 16x8 quantisation writes it.
+
+    Args:
+        path: of the file.
+        weights: (size * size, K).
+        bias: (K,).
+        size: height and width of the image.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = _Graph(schema)
+    first = graph.tensor("x", (1, size, size, 1))
+    graph.tensors[first].type = schema.TensorType.INT16
+    quantization = schema.QuantizationParametersT()
+    quantization.scale, quantization.zeroPoint = np.array([1 / 32767], np.float32), np.array([0], np.int64)
+    graph.tensors[first].quantization = quantization
+    floats = graph.operator(0, [first], graph.tensor("f", (1, size, size, 1)), schema.DequantizeOptionsT())
+    inputs = [
+        floats,
+        graph.tensor("w", weights.T.shape, np.ascontiguousarray(weights.T)),
+        graph.tensor("b", bias.shape, bias.astype(np.float32)),
+    ]
+    last = graph.operator(1, inputs, graph.tensor("y", (1, len(bias))), schema.FullyConnectedOptionsT())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_packed(schema, graph, last, {"DEQUANTIZE": 3, "FULLY_CONNECTED": 1}))
+    return path

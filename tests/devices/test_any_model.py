@@ -19,8 +19,22 @@ from harness.measure.reference import forward
 from harness.metrics import classification
 from harness.model import Answers, Case, Fit
 from harness.store import Store
-from tests import labs
-from tests.answering_models import CLASSES, IMAGES, LABELS, LOGITS, PREDICTED, SHARES, SIZE, model, node, zip_map
+from tests import labs, tflite_models
+from tests.answering_models import (
+    BIAS,
+    CLASSES,
+    IMAGES,
+    LABELS,
+    LOGITS,
+    PREDICTED,
+    SHARES,
+    SIZE,
+    WEIGHTS,
+    model,
+    node,
+    zip_map,
+)
+from tests.small_models import LITERT, ONNXRUNTIME
 
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 POSITIVE = CLASSES.index("above")
@@ -95,16 +109,26 @@ def write_models(folder: Path) -> dict[str, str]:
     }
 
 
-def write_lab(folder: Path, more: str, *, workdir: Path, runner: str = "python") -> list[Case]:
+def write_lab(
+    folder: Path,
+    more: str,
+    *,
+    workdir: Path,
+    runner: str = "python",
+    runtime: str = ONNXRUNTIME,
+    model: str = "base.onnx",
+) -> list[Case]:
     """Write a lab around the models in suites/models and return its cases."""
     (folder / "devices").mkdir(parents=True, exist_ok=True)
-    (folder / "devices/here.toml").write_text(labs.device_toml(workdir=workdir, more=f'runner = "{runner}"\n'))
+    (folder / "devices/here.toml").write_text(
+        labs.device_toml(workdir=workdir, runtimes=[runtime], more=f'runner = "{runner}"\n')
+    )
     np.savez(folder / "suites/data.npz", images=IMAGES, labels=LABELS)
     path = folder / "suites/any.toml"
     data = labs.npz(classes=CLASSES)
     load = "max_duration_s = 1"
     path.write_text(
-        labs.suite_toml(data=data, normal="", positive="above", model="models/base.onnx", more=more, load=load)
+        labs.suite_toml(data=data, normal="", positive="above", model=f"models/{model}", more=more, load=load)
     )
     return lab.cases(lab.read_suite(path), [lab.read_device(folder / "devices/here.toml")])
 
@@ -170,6 +194,14 @@ def test_probabilities_are_those_of_what_the_numbers_stand_for(measured: Mapping
     assert points.pop("quantised") == pytest.approx(brier(SHARES), abs=2e-3)
     assert points.pop("fed") == pytest.approx(brier(SHARES), abs=5e-3)  # its pixels are rounded
     assert points == {name: pytest.approx(brier(SHARES), abs=1e-5) for name in points}
+
+
+def test_integers_of_a_tflite_input_are_what_its_scale_says(tmp_path: Path, device_workdir: Path) -> None:
+    tflite_models.of_integers(tmp_path / "suites/models/base.tflite", WEIGHTS, BIAS)
+    cases = write_lab(tmp_path, "", workdir=device_workdir, runtime=LITERT, model="base.tflite")
+    found = judged(cases)["base"]
+    assert found.points["accuracy"] == float((PREDICTED == LABELS).mean())
+    assert found.answers.values == pytest.approx(LOGITS, abs=0.02)
 
 
 def test_what_was_taken_from_the_file_is_said(measured: Mapping[str, Judged]) -> None:
