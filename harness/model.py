@@ -239,6 +239,7 @@ class Variant:
     `parent` is the id of the baseline it was built from, "" for the baseline itself. `problem` says why the file cannot
     be used (missing, not built yet) and what to do; `sha256` is then empty. It fails this variant's cases alone.
     `input` and `output` are the keys of those tables that its suite declares for it: the task's, then its own.
+    `parts` are other files that held weights of it: `path` is then one file that was made of all.
     """
 
     id: str
@@ -253,6 +254,7 @@ class Variant:
     problem: str = ""
     input: Mapping[str, Any] = field(default_factory=dict)
     output: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import click
 
 from harness import __version__
 from harness.cli.agreement_commands import layers
-from harness.cli.lab_commands import build, check, clean, devices, init, schema
+from harness.cli.lab_commands import build, check, clean, devices, init, inspect, schema
 from harness.cli.result_commands import compare, export, history, report
 from harness.cli.runner_commands import build_runner
 from harness.cli.settings import Commands, Settings, with_settings
@@ -25,6 +25,7 @@ def cli() -> None:
 
 for _command in (
     init,
+    inspect,
     devices,
     check,
     clean,

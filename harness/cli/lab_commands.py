@@ -1,4 +1,4 @@
-"""The commands about a lab: init, devices, check, build, schema."""
+"""The commands about a lab: init, inspect, devices, check, build, schema."""
 
 from __future__ import annotations
 
@@ -12,13 +12,28 @@ from harness.cli.settings import Settings, with_settings
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--model", type=click.Path(path_type=Path), help="Copy this model into the lab and declare it.")
+@click.option("--data", type=click.Path(path_type=Path), help="Its labelled images, an .npz file or a folder.")
+@click.option("--positive", metavar="CLASS", default="", help="The class that sensitivity speaks of.")
 @with_settings
-def init(folder: Path) -> None:
-    """Make a lab in DIR: one device (this machine) and one suite to edit."""
+def init(folder: Path, model: Path | None, data: Path | None, positive: str) -> None:
+    """Make a lab in DIR: one device (this machine) and one suite, to edit or of --model and --data."""
     from harness.cli.scaffolding import lay_out
 
-    for line in lay_out(folder):
+    for line in lay_out(folder, model=model, data=data, positive=positive):
         click.echo(line)
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", metavar="FILE", type=click.Path(path_type=Path), help="Labelled images to hold it against.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@with_settings
+def inspect(model: Path, data: Path | None, as_json: bool) -> None:
+    """Say what MODEL, an .onnx or .tflite file, takes and gives, and the TOML that declares it."""
+    from harness.cli.inspecting import inspect as show
+
+    show(model, data, as_json=as_json)
 
 
 @click.command()

@@ -40,7 +40,8 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
     try:
         return shape_inference.infer_shapes(model)
-    except (RuntimeError, ValueError):  # a shape that is wrong or a file that is too large says less, and still is one
+    # A shape that is wrong, or a file that is too large for this, says less and still is a model.
+    except (RuntimeError, ValueError, shape_inference.InferenceError):
         return model
 
 

@@ -125,7 +125,8 @@ class _Graph:
             inputs = _list(self._operators[made].InputsAsNumpy())
             return bool(inputs) and all(one < 0 or self._is_constant(one) for one in inputs)
         buffer = self._model.Buffers(self._graph.Tensors(index).Buffer())
-        return buffer is not None and buffer.DataLength() > 0
+        # Large files keep their weights behind the flatbuffer, and only where they lie in it.
+        return buffer is not None and (buffer.DataLength() > 0 or buffer.Offset() > 1)
 
     def _sizes(self, index: int) -> list[int]:
         return [max(size, 1) for size in _list(self._graph.Tensors(index).ShapeAsNumpy())]

@@ -54,11 +54,6 @@ def mistaken(path: Path, format_: str) -> str:
         return found.format(wanted=wanted)
     if start and not start.strip(b"\0"):
         return "begins with nothing but zeros, as an interrupted download leaves it; copy or download it again"
-    if format_ == "onnx" and (name := _external(path)):
-        return (
-            f"keeps weights in another file, {name}, which is brought to no device and is in no digest; "
-            f'save it as one file: python -c \'import onnx; onnx.save(onnx.load("{path.name}"), "whole.onnx")\''
-        )
     kind, said = _FLATBUFFERS.get(start[4:8], ("", ""))
     if kind and kind != format_:
         return said
@@ -67,18 +62,18 @@ def mistaken(path: Path, format_: str) -> str:
     return ""
 
 
-def _external(path: Path) -> str:
-    """Return the first file beside an ONNX model that holds weights of it, "" if it holds all of them itself."""
-    if not path.stat().st_size:
-        return ""
+def apart(path: Path, format_: str) -> bool:
+    """Return whether a model keeps weights in another file, as ONNX files may; nothing is parsed."""
+    if format_ != "onnx" or not path.stat().st_size:
+        return False
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         at = content.find(_LOCATION)
         while at >= 0:
             start = at + len(_LOCATION)
             if _EXTERNAL.search(content[max(0, at - 3) : at]):
-                return content[start + 1 : start + 1 + content[start]].decode("utf-8", "replace")
+                return True
             at = content.find(_LOCATION, start)
-    return ""
+    return False
 
 
 def _of_zip(path: Path) -> str:

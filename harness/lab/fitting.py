@@ -70,6 +70,10 @@ class _Fitting:
         self._name = variant.path.name
         self._key = "baseline" if variant.id == suite.baseline else f"variant[{variant.id}]"
         self.remarks: list[str] = []
+        if variant.parts:
+            self.remarks.append(
+                f"{self._name} and {_words(variant.parts)} are measured as one file, joined on this host"
+            )
         output = dict(variant.output)
         self.declared: dict[str, Any] = {"output": output.pop("name", ""), **output}
 

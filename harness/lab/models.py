@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness import registry
+from harness import formats, registry
 from harness.errors import LabError
 from harness.lab import ledger
-from harness.lab.contents import mistaken
+from harness.lab.contents import apart, mistaken
+from harness.lab.joining import joined
 from harness.lab.reading import shown
 from harness.lab.tables import BaselineTable, VariantTable
 from harness.model import Variant
@@ -171,9 +172,16 @@ class Models:
         return suffix
 
     def _brought(self, name: str, path: Path, *, parent: str, xfail: str) -> Variant:
-        problem, sha256, size = "", "", 0
+        problem, sha256, size, format_ = "", "", 0, path.suffix.removeprefix(".")
+        parts: tuple[str, ...] = ()
         try:
+            if apart(path, format_):
+                path, parts = joined(path)
             sha256, size = measured(path)
+        except LabError as error:
+            problem = str(error.reason)
+        except formats.Unreadable as error:
+            problem = str(error.reason)
         except FileNotFoundError:
             problem = f"{shown(path)} does not exist; put the model there or correct its path"
         except OSError as error:
@@ -181,15 +189,16 @@ class Models:
         else:
             if not size:
                 problem = f"{shown(path)} is empty; put the whole model there"
-            elif said := mistaken(path, path.suffix.removeprefix(".")):
+            elif said := mistaken(path, format_):
                 problem = f"{shown(path)} {said}"
         return Variant(
             id=name,
-            format=path.suffix.removeprefix("."),
+            format=format_,
             path=path,
             sha256="" if problem else sha256,
             size_bytes=size,
             parent=parent,
             xfail=xfail,
             problem=problem,
+            parts=parts,
         )

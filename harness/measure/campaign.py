@@ -26,7 +26,7 @@ from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
 from harness.results import agreement
-from harness.results.runs import measured_case, with_agreement
+from harness.results.runs import accuracy_refused, measured_case, with_agreement
 from harness.store import Store
 
 
@@ -258,6 +258,8 @@ class CampaignRunner:
             first = run.reasons[0] if run.reasons else Reason("no reason was recorded")
             others = tuple(run.reasons[1:])
             reasons = [Reason(f"the run is invalid: {first.text}", first.remedy), *others, *reasons]
+        if refused := accuracy_refused(run):
+            reasons.insert(0, refused)
         status = "failed" if reasons else "passed"
         if case.variant.xfail:
             status = {"failed": "xfailed", "passed": "xpassed"}[status]

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness import registry, stats
 from harness.agent import contract
@@ -18,6 +19,7 @@ from harness.model import (
     Case,
     Conditions,
     Estimate,
+    Evaluation,
     Fit,
     FloatArray,
     IntArray,
@@ -36,6 +38,8 @@ from harness.units import NS_PER_S
 MARKED_SHARE = 0.2
 #: Nine rounds in ten slower than this, relative to the start: nothing of the device's own speed was seen.
 LOST_DRIFT = 3.0
+#: Key of the notes under which is kept why outputs could not be judged.
+ACCURACY_REFUSED = "accuracy_refused"
 _TURNS = "(throttling or other work); baseline and variants took turns, so ratios hold better than absolute times"
 
 
@@ -88,14 +92,12 @@ def run_of(
         fit: how the model was fed and is read; None where nobody asked its file.
 
     Raises:
-        MeasurementError: outputs that are missing, misshapen or not finite.
+        MeasurementError: what was timed is missing or contradicts itself.
     """
     if tool := log.of(contract.Tool, index):
         return _tool_run(case, tool, index, log, samples, campaign=campaign, quick=quick, facts=facts)
-    outputs, asked, fit = log.array(index, "outputs"), fit is not None, fit or Fit()
-    judged = registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind").evaluate(
-        Answers(outputs, fit.reading), samples, case.suite.task
-    )
+    asked, fit = fit is not None, fit or Fit()
+    outputs, judged, refused = _judged(case, Answers(log.array(index, "outputs"), fit.reading), samples)
     table = log.array(index, "rounds")
     placement = next(iter(log.of(contract.Placement, index)), None)
     unaccelerated = accelerators.shortfall(case, placement)
@@ -123,8 +125,29 @@ def run_of(
         reasons=reasons,
         is_baseline=case.is_baseline,
         quick=quick,
-        notes={**_notes(case, index, log, table), **(_read_as(fit) if asked else {})},
+        notes={
+            **_notes(case, index, log, table),
+            **(_read_as(fit) if asked else {}),
+            **({ACCURACY_REFUSED: asdict(refused)} if refused else {}),
+        },
     )
+
+
+def accuracy_refused(run: Run) -> Reason | None:
+    """Return why a run that was measured has no accuracy, None if it has one or nobody asked for it."""
+    kept = run.notes.get(ACCURACY_REFUSED)
+    return Reason(**kept) if kept else None
+
+
+def _judged(
+    case: Case, answers: Answers, samples: Samples
+) -> tuple[npt.NDArray[np.float32] | None, Evaluation, Reason | None]:
+    """Return the outputs and what they are worth, or why they cannot be judged: what was timed stays in any case."""
+    metrics = registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind")
+    try:
+        return answers.values, metrics.evaluate(answers, samples, case.suite.task), None
+    except MeasurementError as error:
+        return None, Evaluation({}), Reason(f"{case.variant.path.name}: {error.text}", error.remedy)
 
 
 def _read_as(fit: Fit) -> dict[str, Any]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +15,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from harness import lab
-from harness.lab.contents import mistaken
+from harness.lab.contents import apart, mistaken
+from harness.lab.joining import joined
 from tests import labs
 
 POINTER = (
@@ -69,21 +68,70 @@ def test_what_is_no_model_is_called_by_its_name(
     assert "{" not in mistaken(path, suffix)
 
 
-def test_weights_that_lie_in_another_file_are_named(tmp_path: Path) -> None:
-    weights = numpy_helper.from_array(np.ones(64, np.float32), "w")
+def adder(path: Path, *, value: float = 1.0, location: str = "") -> Path:
+    """Write a model that adds 64 weights; with `location` they lie in another file."""
+    weights = numpy_helper.from_array(np.full(64, value, np.float32), "w")
     node = helper.make_node("Add", ["x", "w"], ["y"])
     ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [64]) for name in ("x", "y")]
     model = helper.make_model(helper.make_graph([node], "g", ends[:1], ends[1:], [weights]))
     entry = model.metadata_props.add()
     entry.key, entry.value = "location", "Berlin"
-    onnx.save(model, tmp_path / "one.onnx")
-    assert mistaken(tmp_path / "one.onnx", "onnx") == "", "a key of the model's own metadata is no place of weights"
-    onnx.save(model, tmp_path / "two.onnx", save_as_external_data=True, location="two.onnx.data", size_threshold=0)
-    said = mistaken(tmp_path / "two.onnx", "onnx")
-    assert said.startswith("keeps weights in another file, two.onnx.data, which is brought to no device")
-    command = said.partition("python -c ")[2].strip("'").replace("'", "")
-    subprocess.run([sys.executable, "-c", command], cwd=tmp_path, check=True)
-    assert mistaken(tmp_path / "whole.onnx", "onnx") == "", "what is said to be done helps"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if location:
+        onnx.save(model, path, save_as_external_data=True, location=location, size_threshold=0)
+    else:
+        onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_weights_in_another_file_are_seen_and_a_key_of_the_metadata_is_none(tmp_path: Path) -> None:
+    assert not apart(adder(tmp_path / "one.onnx"), "onnx")
+    assert apart(adder(tmp_path / "two.onnx", location="two.onnx.data"), "onnx")
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_model_and_its_weights_are_one_file_with_the_digest_of_both(tmp_path: Path) -> None:
+    one = adder(tmp_path / "a/m.onnx", location="m.onnx.data")
+    other = adder(tmp_path / "b/m.onnx", value=2.0, location="m.onnx.data")
+    assert one.read_bytes() == other.read_bytes(), "only the weights differ"
+    (first, names), (second, _) = joined(one), joined(other)
+    assert names == ("m.onnx.data",)
+    assert first.name == "m.onnx"
+    assert first.read_bytes() != second.read_bytes()
+    assert first.stat().st_size > (tmp_path / "a/m.onnx.data").stat().st_size
+    weights = [numpy_helper.to_array(tensor) for tensor in onnx.load(first, load_external_data=False).graph.initializer]
+    assert weights[0].tolist() == [1.0] * 64
+    assert joined(one)[0] == first
+    adder(tmp_path / "a/m.onnx", value=3.0, location="m.onnx.data")
+    assert joined(one)[0] != first
+
+
+@pytest.mark.usefixtures("cache")
+def test_weights_that_are_not_there_or_lie_outside_are_the_problem_of_their_variant(tmp_path: Path) -> None:
+    adder(tmp_path / "suites/gone.onnx", location="gone.onnx.data")
+    (tmp_path / "suites/gone.onnx.data").unlink()
+    out = adder(tmp_path / "suites/out.onnx", location="out.onnx.data")
+    model = onnx.load(out, load_external_data=False)
+    for entry in model.graph.initializer[0].external_data:
+        entry.value = "../out.onnx.data" if entry.key == "location" else entry.value
+    out.write_bytes(model.SerializeToString())
+    adder(tmp_path / "suites/base.onnx", location="base.onnx.data")
+    more = labs.variant("gone") + labs.variant("out")
+    (tmp_path / "suites/s.toml").write_text(labs.suite_toml(more=more))
+    base, gone, outside = lab.read_suite(tmp_path / "suites/s.toml").variants
+    assert base.problem == ""
+    assert base.parts == ("base.onnx.data",)
+    assert base.size_bytes == base.path.stat().st_size
+    assert gone.problem == (
+        "gone.onnx keeps weights in gone.onnx.data, which is not there; copy it into suites/ beside the model"
+    )
+    assert outside.problem.startswith("out.onnx keeps weights in ../out.onnx.data, outside of its folder; put both")
 
 
 @pytest.mark.parametrize("path", sorted(labs.MODELS.glob("*.[ot]*")), ids=lambda path: path.name)

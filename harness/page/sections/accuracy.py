@@ -9,6 +9,7 @@ from harness import units
 from harness.model import Run
 from harness.page import charts, wording
 from harness.page.report import Group, Report
+from harness.results.runs import accuracy_refused
 from harness.vocabulary import METRICS
 
 ORDER = 80
@@ -90,6 +91,8 @@ def _samples(group: Group) -> str:
 def _remarks(group: Group) -> list[str]:
     """Return what must be doubted of the data or of the baseline, or could not be shown from the start."""
     own = [remark for entry in group.measured if entry.run for remark in entry.run.notes.get("remarks", ())]
+    refused = [reason for entry in group.measured if entry.run and (reason := accuracy_refused(entry.run))]
+    own += [f"no accuracy of {reason.text}" for reason in refused]
     return [*group.settings.get("data", {}).get("remarks", ()), *own]
 
 
