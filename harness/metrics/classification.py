@@ -85,7 +85,8 @@ def compare(
     """Return run minus baseline in one metric with its 95 % interval, paired on the same images.
 
     Sensitivity is compared on the positives, specificity on the negatives, accuracy on all (Tango's score interval);
-    AUROC by DeLong; Brier and calibration error by bootstrap of images; the others by resampling the paired table.
+    AUROC by Newcombe's intervals with DeLong's correlation; Brier score by the Bayesian bootstrap and calibration error
+    by the plain one; the others by resampling the paired table.
 
     Args:
         baseline: what the baseline gave.
@@ -112,8 +113,11 @@ def compare(
         return None
     if metric == "auroc" and positive is not None:
         return stats.auroc_difference(_scores(before, positive), _scores(after, positive), truth == positive)
-    if metric in ("brier", "calibration_error"):
-        first, second = (_weighted(metric, one, truth, positive) for one in (before, after))
+    if metric == "brier":
+        change = _losses(after, truth, positive) - _losses(before, truth, positive)
+        return stats.mean_interval(change, least=-1, most=1)
+    if metric == "calibration_error":
+        first, second = (_gaps(one, truth) for one in (before, after))
         return stats.bootstrap_interval(len(truth), lambda weights: second(weights) - first(weights))
     return None
 
@@ -440,24 +444,26 @@ def _proportion_difference(
 
 
 def _of_probabilities(one: _Read, labels: IntArray, positive: int | None) -> dict[str, Estimate | None]:
-    found: dict[str, Estimate | None] = {
-        name: stats.bootstrap_interval(len(labels), _weighted(name, one, labels, positive))
-        for name in ("brier", "calibration_error")
-        if name != "brier" or positive is not None
+    calibration = stats.bootstrap_interval(len(labels), _gaps(one, labels))
+    if positive is None:
+        return {"calibration_error": calibration}
+    return {
+        "brier": stats.mean_interval(_losses(one, labels, positive), least=0, most=1),
+        "calibration_error": calibration,
+        "auroc": stats.auroc(_scores(one, positive), labels == positive),
     }
-    if positive is not None:
-        found["auroc"] = stats.auroc(_scores(one, positive), labels == positive)
-    return found
 
 
-def _weighted(
-    metric: str, one: _Read, labels: npt.NDArray[Any], positive: int | None
-) -> Callable[[FloatArray], FloatArray]:
+def _losses(one: _Read, labels: npt.NDArray[Any], positive: int | None) -> FloatArray:
+    """Return (N,) the squared error of the positive class's probability."""
+    assert one.shares is not None
+    return np.asarray((one.shares[:, positive or 0] - (labels == positive)) ** 2)
+
+
+def _gaps(one: _Read, labels: npt.NDArray[Any]) -> Callable[[FloatArray], FloatArray]:
+    """Return the calibration error as a function of the images' weights."""
     n, shares = len(labels), one.shares
     assert shares is not None
-    if metric == "brier":
-        losses = (shares[:, positive or 0] - (labels == positive)) ** 2
-        return lambda weights: np.asarray(weights @ losses / n)
     sure = shares[np.arange(n), one.labels]
     bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
     gaps = np.zeros((n, _BINS))

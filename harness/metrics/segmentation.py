@@ -3,7 +3,8 @@
 Outputs are (N, K, H, W) or (N, H, W, K), one map a class, of which the largest decides; with two classes also one map,
 (N, 1, H, W), (N, H, W, 1) or (N, H, W), of the second class: where its probability is above the threshold; or one map
 of labels. What the numbers stand for is said by the model's reading, never by the numbers.
-Dice, IoU and Hausdorff distance are computed image by image and averaged; intervals resample images. An image without
+Dice, IoU and Hausdorff distance are computed image by image and averaged; intervals resample images, with one more at
+either end of what is possible, so that what was not seen is not ruled out. An image without
 the class that is also predicted without it counts as right (Dice and IoU 1, distance 0), so that false outlines on
 normal images cost something; where only one of truth and prediction is empty, the distance is the image's diagonal.
 """
@@ -72,7 +73,9 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     if samples.masks is None:
         raise MeasurementError("the data has no masks", remedy="give images and masks, or another [task] kind")
     predicted, truth = _outlines(answers, samples.masks, samples.classes, task)
-    return Evaluation({name: _mean(of(predicted, truth)) for name, of in _PER_IMAGE.items()})
+    most = {name: _most(name, truth) for name in _PER_IMAGE}
+    found = {name: of(predicted, truth) for name, of in _PER_IMAGE.items()}
+    return Evaluation({name: stats.mean_interval(values, least=0, most=most[name]) for name, values in found.items()})
 
 
 def compare(
@@ -97,7 +100,8 @@ def compare(
     if metric not in _PER_IMAGE:
         return None
     before, after = (_PER_IMAGE[metric](*_outlines(answers, truth, classes, task)) for answers in (baseline, run))
-    return _mean(after - before)
+    most = _most(metric, truth)
+    return stats.mean_interval(after - before, least=-most, most=most)
 
 
 def agreement(baseline: Answers, run: Answers) -> Estimate:
@@ -118,7 +122,7 @@ def agreement(baseline: Answers, run: Answers) -> Estimate:
             remedy="measure both on the same images",
         )
     same = found[0] == found[1]
-    return _mean(same.reshape(len(same), -1).mean(axis=1))
+    return stats.mean_interval(same.reshape(len(same), -1).mean(axis=1), least=0, most=1)
 
 
 def _axis(outputs: Outputs) -> int:
@@ -196,8 +200,9 @@ def _positive(classes: Sequence[str], task: Task) -> int:
     return 1
 
 
-def _mean(values: FloatArray) -> Estimate:
-    return stats.bootstrap_interval(len(values), lambda weights: np.asarray(weights @ values / len(values)))
+def _most(metric: str, masks: npt.NDArray[Any]) -> float:
+    """Return the largest value that one image can have: 1, or for a distance the image's diagonal in pixels."""
+    return math.hypot(*masks.shape[1:]) if metric == "hausdorff" else 1.0
 
 
 def _areas(predicted: Mask, truth: Mask) -> tuple[FloatArray, FloatArray]:

@@ -21,7 +21,7 @@ from harness.stats.quantiles import (
     rank_ratio,
     samples_needed,
 )
-from harness.stats.resampling import bootstrap_interval, cells_interval, table_interval
+from harness.stats.resampling import bootstrap_interval, cells_interval, mean_interval, table_interval
 from harness.stats.rounds import (
     MIN_LAUNCHES,
     ONE_LAUNCH,
@@ -50,6 +50,7 @@ __all__ = [
     "log_evidence",
     "log_evidence_at_each_look",
     "mcnemar",
+    "mean_interval",
     "mean_ratio",
     "median_sequence",
     "overlap",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -74,8 +75,10 @@ def auroc_difference(
 ) -> Estimate | None:
     """Return the difference of two areas on the same images, run minus baseline, or None unless both kinds occur.
 
-    DeLong's interval. Where an area is 1 (or 0) DeLong's variance vanishes, and with it any doubt; the two single
-    intervals are then combined as if independent (square-and-add, Newcombe 1998), which is wider than need be.
+    The two single intervals are combined with the correlation of the areas (method of variance estimates recovery: Zou
+    and Donner 2008, "Construction of confidence limits about effect measures", Statistics in Medicine 27, 1693-1702);
+    the correlation is DeLong's, 0 where an area is at its limit. DeLong's own interval, symmetric and without a width
+    at an area of 1, claims too much near it: 10 % false non-inferior with 42 positives.
 
     Args:
         baseline: (N,) scores of the baseline.
@@ -83,18 +86,27 @@ def auroc_difference(
         positive: (N,) the truth.
         confidence: of the interval.
     """
-    from scipy.stats import norm
-
     alone = [auroc(scores, positive, confidence) for scores in (baseline, run)]
     if alone[0] is None or alone[1] is None:
         return None
     parts = [structural_components(scores, positive) for scores in (baseline, run)]
-    point = parts[1][0] - parts[0][0]
-    if any(min(area, 1 - area) < 1e-12 for area, _, _ in parts) or min(positive.sum(), (~positive).sum()) < 2:
-        low = point - math.hypot(alone[1].point - alone[1].low, alone[0].high - alone[0].point)
-        high = point + math.hypot(alone[1].high - alone[1].point, alone[0].point - alone[0].low)
-        return Estimate(point, low, high, confidence, "square-and-add, an area is at its limit")
-    (_, base_high, base_low), (_, run_high, run_low) = parts
-    variance = sum(float(np.var(d, ddof=1)) / len(d) for d in (run_high - base_high, run_low - base_low))
-    half = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(variance)
-    return Estimate(point, point - half, point + half, confidence, f"DeLong, n={len(positive)}")
+    point, together = parts[1][0] - parts[0][0], _correlation(parts[0][1:], parts[1][1:])
+    low = point - _combined(alone[1].point - alone[1].low, alone[0].high - alone[0].point, together)
+    high = point + _combined(alone[1].high - alone[1].point, alone[0].point - alone[0].low, together)
+    method = f"Newcombe's intervals with DeLong's correlation, n={len(positive)}"
+    return Estimate(point, low, high, confidence, method)
+
+
+def _combined(own: float, other: float, correlation: float) -> float:
+    return math.sqrt(max(own * own - 2 * correlation * own * other + other * other, 0.0))
+
+
+def _correlation(baseline: Sequence[FloatArray], run: Sequence[FloatArray]) -> float:
+    """Return the correlation of two areas by their components, 0 where one has no variance or one image alone."""
+    if min(map(len, baseline)) < 2:
+        return 0.0
+    pairs = zip(baseline, run, strict=True)
+    covariances = np.sum([np.cov(before, after) / len(before) for before, after in pairs], axis=0)
+    spread = math.sqrt(covariances[0, 0] * covariances[1, 1])
+    # More than one is never meant: scores that fall as the others rise do not make a difference surer.
+    return min(max(float(covariances[0, 1]) / spread, 0.0), 1.0) if spread > 0 else 0.0

@@ -80,6 +80,30 @@ def bootstrap_interval(
     return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
 
 
+def mean_interval(values: FloatArray, *, least: float, most: float, confidence: float = 0.95) -> Estimate:
+    """Return the mean of one number an image, with its interval by the Bayesian bootstrap with two pseudo-images.
+
+    A bootstrap of images knows nothing of a kind that it has not seen: one lesion in thirty that is missed as a whole
+    is absent from one in three samples of thirty. A pseudo-image at either end of what is possible keeps the interval
+    open to it (Rubin 1981, "The Bayesian bootstrap", with a proper prior).
+
+    Args:
+        values: (N,) one an image.
+        least: the smallest value that an image can have.
+        most: the largest.
+        confidence: of the interval.
+    """
+    point, padded = float(values.mean()), np.append(values, (least, most))
+    rng = np.random.default_rng(_SEED)
+    drawn = []
+    for draws in _batches(len(padded)):
+        weights = rng.standard_exponential((draws, len(padded)))
+        drawn.append(weights @ padded / weights.sum(axis=1))
+    low, high = np.quantile(np.concatenate(drawn), [(1 - confidence) / 2, (1 + confidence) / 2])
+    method = f"Bayesian bootstrap of {len(values)} images and two pseudo-images"
+    return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
+
+
 def _batches(width: int) -> list[int]:
     """Return how many draws are held at once, one number a batch: bounded memory, however wide a draw is."""
     step = max(1, _WEIGHTS_AT_ONCE // width)

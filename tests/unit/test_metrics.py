@@ -239,7 +239,7 @@ def structural_components_by_definition(scores: FloatArray, positive: np.ndarray
     return wins.mean(axis=1), wins.mean(axis=0)
 
 
-def test_delong_equals_the_direct_computation_over_all_pairs() -> None:
+def test_the_difference_of_areas_equals_the_direct_computation_over_all_pairs() -> None:
     rng = np.random.default_rng(4)
     positive = rng.random(120) < 0.4
     before = np.round(rng.normal(size=120) + positive, 1)  # ties on purpose
@@ -247,11 +247,16 @@ def test_delong_equals_the_direct_computation_over_all_pairs() -> None:
     high0, low0 = structural_components_by_definition(before, positive)
     high1, low1 = structural_components_by_definition(after, positive)
     variance = np.cov(np.stack([high0, high1])) / len(high0) + np.cov(np.stack([low0, low1])) / len(low0)
-    spread = np.sqrt(variance[0, 0] + variance[1, 1] - 2 * variance[0, 1])
+    together = variance[0, 1] / np.sqrt(variance[0, 0] * variance[1, 1])
+    first, second = stats.auroc(before, positive), stats.auroc(after, positive)
+    assert first is not None
+    assert second is not None
+    above, below = second.high - second.point, first.point - first.low
     estimate = stats.auroc_difference(before, after, positive)
     assert estimate is not None
     assert estimate.point == pytest.approx(high1.mean() - high0.mean())
-    assert estimate.high - estimate.point == pytest.approx(1.959964 * spread)
+    half = np.sqrt(above**2 + below**2 - 2 * together * above * below)
+    assert estimate.high - estimate.point == pytest.approx(half)
     assert stats.structural_components(before, positive)[1] == pytest.approx(high0)
 
 

@@ -193,3 +193,59 @@ def test_replayed_with_itself_a_variant_is_never_called_changed_more_than_five_p
 def in_launches(rounds: int) -> IntArray:
     rows = np.arange(LAUNCHES * rounds)
     return np.stack([rows // rounds, rows, rows + 1], axis=1)
+
+
+def bounded(false: int, trials: int) -> bool:
+    """Return whether so many errors of so many trials are what a rate of at most 3.5 % gives, in 999 of 1,000 cases."""
+    from scipy.stats import binom
+
+    return false <= int(binom.ppf(0.999, trials, 0.035))
+
+
+@pytest.mark.parametrize(("positives", "negatives"), [(5, 50), (10, 100), (42, 114), (90, 300)])
+@pytest.mark.parametrize("area", [0.85, 0.99])
+def test_a_worse_area_is_hardly_ever_called_non_inferior(positives: int, negatives: int, area: float) -> None:
+    from scipy.stats import norm
+
+    rng, trials, margin = np.random.default_rng(11), 400, 0.03
+    truth = np.arange(positives + negatives) < positives
+    shifts = [math.sqrt(2) * float(norm.ppf(one)) for one in (area, area - margin)]
+    false = 0
+    for _ in range(trials):
+        common = rng.normal(size=len(truth))
+        before, after = (
+            math.sqrt(0.9) * common + math.sqrt(0.1) * rng.normal(size=len(truth)) + shift * truth for shift in shifts
+        )
+        found = stats.auroc_difference(before, after, truth)
+        assert found is not None
+        false += found.low > -margin
+    print(
+        f"\nAUROC {area} with {positives} and {negatives}: {false / trials:.1%} falsely non-inferior (claimed: 2.5 %)"
+    )
+    assert bounded(false, trials)
+
+
+@pytest.mark.parametrize("images", [1, 20, 50, 100, 400])
+@pytest.mark.parametrize("lost", [0.9, 0.3])
+def test_rare_whole_misses_are_hardly_ever_called_non_inferior(images: int, lost: float) -> None:
+    rng, trials, margin = np.random.default_rng(12), 400, 0.03
+    false = 0
+    for _ in range(trials):
+        missed = rng.random(images) < margin / lost
+        change = np.where(missed, -lost, rng.normal(0, 0.01, images))
+        false += stats.mean_interval(change, least=-1, most=1).low > -margin
+    print(f"\nDice of {images} images, {lost} lost at once: {false / trials:.1%} falsely non-inferior (claimed: 2.5 %)")
+    assert bounded(false, trials)
+
+
+def test_what_can_be_shown_of_equal_models_is_still_shown() -> None:
+    rng = np.random.default_rng(13)
+    shown = [stats.mean_interval(rng.normal(0, 0.02, 200), least=-1, most=1).low > -0.03 for _ in range(50)]
+    assert np.mean(shown) > 0.95
+    truth = np.arange(156) < 42
+    areas = []
+    for _ in range(100):
+        before = rng.normal(size=156) + 2.4 * truth
+        found = stats.auroc_difference(before, before + 0.1 * rng.normal(size=156), truth)
+        areas.append(found is not None and found.low > -0.05)
+    assert np.mean(areas) > 0.9

@@ -90,9 +90,12 @@ def test_differences_are_run_minus_baseline_on_the_same_images() -> None:
         same = segmentation.compare(given(worse), given(worse), samples.masks, CLASSES, TASK, name)
         assert change is not None
         assert same is not None
-        assert sign * change.low > 0
+        assert sign * change.point > 0
+        # The diagonal of an image is so far that forty images say little of a distance.
+        assert (sign * change.low > 0 and sign * change.high > 0) == (name != "hausdorff")
         assert change.low <= change.point <= change.high
-        assert (same.low, same.point, same.high) == (0, 0, 0)
+        # What was not seen among so few images is not ruled out.
+        assert same.low < same.point == 0 < same.high
     assert segmentation.compare(given(best), given(worse), samples.masks, CLASSES, TASK, "auroc") is None
 
 
