@@ -204,9 +204,9 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a model gave for a split: (N, ...) float32 as it came, and how it is read."""
+    """What a model gave for a split: (N, ...) float32 as it came, or uint8 labels, and how it is read."""
 
-    values: npt.NDArray[np.float32]
+    values: npt.NDArray[Any]
     reading: Reading = Reading()
 
 
@@ -411,7 +411,8 @@ class Run:
     Attributes:
         accuracy: metric name -> Estimate on the whole test split; empty if the accuracy pass gave nothing.
         confusion: (K, K) counts, rows are the truth, columns the prediction; None when there is none.
-        outputs: (N, K) float32 model outputs on the test split, in the split's order; None when there are none.
+        outputs: (N, ...) float32 model outputs on the test split, in the split's order, or where those are large uint8
+            labels; None when there are none.
         labels: truth that goes with `outputs`: (N,) int64 classes, or (N, H, W) uint8 masks.
         variant: the model file that was measured; its `path` is the bare name where the run comes from the store.
         fingerprint: what could change a number.
@@ -431,7 +432,7 @@ class Run:
     reasons: tuple[Reason, ...] = ()
     confusion: IntArray | None = None
     classes: tuple[str, ...] = ()
-    outputs: npt.NDArray[np.float32] | None = None
+    outputs: npt.NDArray[Any] | None = None
     labels: npt.NDArray[Any] | None = None
     is_baseline: bool = False
     quick: bool = False
@@ -488,11 +489,20 @@ def sentence(parts: Iterable[object]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """One line of `[accept]` held against a run: `message` says by how much it passed or failed."""
+    """One line of `[accept]` held against a run: `message` says by how much it passed or failed.
+
+    `undecided`: it did not pass and may be met yet, because the interval reaches to both sides of the bound.
+    """
 
     criterion: Criterion
     passed: bool
     message: str
+    undecided: bool = False
+
+    @property
+    def word(self) -> str:
+        """How the line ended: met, broken or undecided."""
+        return "met" if self.passed else "undecided" if self.undecided else "broken"
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,7 +288,8 @@ class Metric(Protocol):
     A kind may also have `fits(output, samples, columns)`, which says of an output in a model's file whether it has the
     shape of answers to this task: True, False, or None where the file does not say. Without it, which of several
     outputs is judged must be declared. `needs_kind(output)` says whether answers depend on what the numbers of an
-    output stand for; without it they do not.
+    output stand for; without it they do not. `compact(answers)` may give the same answers in fewer bytes, for the
+    store.
     """
 
     def evaluate(self, answers: Answers, samples: Samples, task: Task) -> Evaluation:

@@ -38,6 +38,8 @@ WARMER_C = 3.0
 SIGN_OF_LIFE_S = 30.0
 #: Longest time from the beginning of a block of frames to the first arrival.
 LEAD_NS = 2_000_000
+#: The accuracy pass is one request: how many times as long as its first inference says it may take.
+PATIENCE = 20.0
 #: The energy pass: a window shorter than this, or with fewer changes of the meter, gives no number (reports/METHOD.md).
 MIN_WINDOW_S = 10.0
 MIN_UPDATES = 50

@@ -114,7 +114,8 @@ class Phases:
     def _accuracy(self, index: int) -> dict[str, Any]:
         process = self._c.start(index)
         try:
-            process.ask("load")
+            images = process.ask("load")["images"]
+            process.be_patient(contract.PATIENCE * images * process.ask("first")["ns"] / 1e9)
             return process.ask("accuracy")
         finally:
             process.quit()

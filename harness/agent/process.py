@@ -69,6 +69,10 @@ class Process:
         SPENT["load_ns" if verb == "load" else "inference_ns"] += answer.get("ns", 0)
         return answer
 
+    def be_patient(self, seconds: float) -> None:
+        """Wait at least so long for answers from now on."""
+        self._deadline_s = max(self._deadline_s, seconds)
+
     def quit(self) -> None:
         """End the process, kindly first."""
         try:

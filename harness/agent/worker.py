@@ -52,7 +52,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         self._make_ready(TIMED_INPUTS)
-        return {"ns": elapsed, "accelerator": self._session.accelerator}
+        return {"ns": elapsed, "accelerator": self._session.accelerator, "images": len(self._pixels())}
 
     def placement(self) -> dict[str, Any]:
         """Return what runs the nodes of the model, seen in one inference of a session that is never timed."""
@@ -124,14 +124,24 @@ class Worker:
     def accuracy(self) -> dict[str, Any]:
         """Infer every sample of the split and write the raw outputs, float32, in the split's order."""
         np, pixels = self._numpy, self._pixels()
-        started, rows = time.monotonic_ns(), []
+        part, rows = self._stem.with_suffix(".part"), None
+        started, done = time.monotonic_ns(), 0
         for begin in range(0, len(pixels), 64):
             for x in self._inputs(pixels[begin : begin + 64]):
-                outputs = self._session.call(self._session.bind(x))
-                rows.append(np.array(self._result(outputs), dtype=np.float32))
+                row = np.asarray(self._result(self._session.call(self._session.bind(x))), dtype=np.float32)
+                if rows is None:
+                    # Maps of a large split are more than a small device can hold: they go to the disk as they come.
+                    rows = np.lib.format.open_memmap(part, "w+", np.float32, (len(pixels), *row.shape))
+                if row.shape != rows.shape[1:]:
+                    raise ValueError(f"output {done} has the shape {row.shape}, the first has {rows.shape[1:]}")
+                rows[done] = row
+                done += 1
         elapsed = time.monotonic_ns() - started
-        self._save("outputs", np.stack(rows))
-        return {"samples": len(rows), "ns": elapsed, "quantised": self._session.quantised()}
+        if rows is None:
+            raise images.Misfit("the data has no samples")
+        rows.flush()
+        part.replace(self._stem.with_suffix(".outputs.npy"))
+        return {"samples": done, "ns": elapsed, "quantised": self._session.quantised()}
 
     def memory(self) -> dict[str, Any]:
         """Return this process's memory, in bytes."""

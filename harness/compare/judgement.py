@@ -1,12 +1,17 @@
-"""Holds a run against the suite's `[accept]`: one Judgement a line, each saying by how much."""
+"""Holds a run against the suite's `[accept]`: one Judgement a line, each saying by how much.
+
+A line is met, broken, or undecided: the interval reaches to both sides of the bound, so the data cannot tell. Undecided
+does not pass, and says how much more would have to be measured.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness.model import Comparison, Criterion, Estimate, Judgement, Run, Validity, Verdict, sentence
 from harness.stats import statistic
-from harness.units import full_change, gap, human, times
+from harness.units import count, full_change, gap, human, times
 from harness.vocabulary import METRICS, MetricInfo
 
 
@@ -27,7 +32,42 @@ def judge(run: Run, comparisons: Sequence[Comparison], accept: Sequence[Criterio
 
 def _judgement(run: Run, comparison: Comparison | None, line: Criterion) -> Judgement:
     passed, text = _finding(run, comparison, line)
-    return Judgement(line, passed, f"{line.metric}: {text}")
+    undecided = not passed and _may_be_met(run, comparison, line)
+    if undecided and comparison is not None and comparison.change is not None:
+        text = f"undecided: {text}{_lacking(run, comparison.change, line)}"
+    return Judgement(line, passed, f"{line.metric}: {text}", undecided)
+
+
+def _loss(line: Criterion, change: Estimate) -> tuple[float, float, float]:
+    """Return what is held against the bound: its best end, the point and its worst end."""
+    info = METRICS[line.metric]
+    if line.rule == "min" or (line.rule == "non_inferior_by" and not info.lower_is_better):
+        sign = -1.0 if line.rule == "non_inferior_by" else 1.0
+        return sign * change.high, sign * change.point, sign * change.low
+    return change.low, change.point, change.high
+
+
+def _may_be_met(run: Run, comparison: Comparison | None, line: Criterion) -> bool:
+    """Return whether a line that did not pass is judged by an interval whose better end would pass."""
+    info = METRICS.get(line.metric)
+    if run.validity is Validity.INVALID or info is None or line.rule not in info.rules:
+        return False
+    if comparison is None or comparison.change is None or comparison.verdict is Verdict.INCOMPARABLE:
+        return False
+    if info.kind != "ratio" and line.rule != "non_inferior_by":
+        return False
+    best = _loss(line, comparison.change)[0]
+    return best >= line.bound if line.rule == "min" else best <= line.bound
+
+
+def _lacking(run: Run, change: Estimate, line: Criterion) -> str:
+    """Return about how many images would decide a line, if the point stays: intervals shrink by the root of them."""
+    _, point, worst = _loss(line, change)
+    if line.rule != "non_inferior_by" or run.labels is None or point >= line.bound:
+        return ""
+    images = len(run.labels)
+    needed = math.ceil(images * ((worst - point) / (line.bound - point)) ** 2)
+    return f"; about {count(needed)} images like these {count(images)} could decide it"
 
 
 def _finding(run: Run, comparison: Comparison | None, line: Criterion) -> tuple[bool, str]:

@@ -26,7 +26,7 @@ from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
 from harness.results import agreement
-from harness.results.runs import accuracy_refused, measured_case, with_agreement
+from harness.results.runs import accuracy_refused, kept, measured_case, with_agreement
 from harness.store import Store
 
 
@@ -155,6 +155,8 @@ class CampaignRunner:
             self._fail(group.cases, error)
             return None
         fits: dict[str, Fit] = {}
+        if not deploy.runner(group.device).OUTPUTS:
+            return group  # a vendor's tool feeds models with its own numbers and gives no answers
         for case in group.cases:
             try:
                 fits[case.id] = found = lab.fit(group.suite, case.variant, samples)
@@ -238,7 +240,7 @@ class CampaignRunner:
                     handle.say(f"remark: {remark}")
             baseline = run if case.is_baseline else baseline
             if run.id in given:
-                self._store.complete_run(run)
+                self._store.complete_run(kept(run))
             else:
                 given.add(run.id)
                 try:
@@ -267,7 +269,7 @@ class CampaignRunner:
         result = Result(case, outcome, run, tuple(compared))
         # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
         future = self._waiting(case)
-        self._store.add_case(self.campaign.id, run, compared, outcome if future else None)
+        self._store.add_case(self.campaign.id, kept(run), compared, outcome if future else None)
         if future:
             future.set_result(result)
 

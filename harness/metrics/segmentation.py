@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,11 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
-from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task
+from harness.model import Answers, Estimate, Evaluation, FloatArray, Reading, Samples, Task
 
 Outputs = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.uint8]
 
 
 def fits(output: Tensor, samples: Samples, columns: int) -> bool | None:
@@ -143,7 +145,7 @@ def _outlines(answers: Answers, masks: npt.NDArray[Any], classes: Sequence[str],
             f"({', '.join(classes)})",
             remedy=f"export the model with one map per class, {(n, k, *size)}",
         )
-    broken = int((~np.isfinite(outputs)).reshape(n, -1).any(axis=1).sum())
+    broken = sum(not np.isfinite(image).all() for image in outputs)
     if broken:
         raise MeasurementError(
             f"{broken} of {n} images gave NaN or infinite outputs",
@@ -159,15 +161,25 @@ def _fits(outputs: Outputs, n: int, size: tuple[int, ...], axis: int, channels: 
     return (outputs.shape[2:] if axis == 1 else outputs.shape[1:3]) == size
 
 
-def _labels(outputs: Outputs, axis: int, reading: Reading) -> IntArray:
+def _labels(outputs: Outputs, axis: int, reading: Reading) -> Labels:
     if outputs.ndim == 4 and outputs.shape[axis] > 1:
         if outputs.shape[axis] == 2 and reading.threshold != 0.5:
-            return (_above(outputs, axis, reading)).astype(np.int64)
-        return np.asarray(outputs.argmax(axis=axis), np.int64)
+            return _above(outputs, axis, reading).astype(np.uint8)
+        # Image by image: argmax gives eight bytes a pixel.
+        return np.stack([image.argmax(axis=axis - 1 if axis > 0 else axis).astype(np.uint8) for image in outputs])
     single = outputs if outputs.ndim == 3 else outputs.squeeze(axis)
     if reading.kind == "labels":
-        return np.asarray(np.rint(single), np.int64)
-    return (single > _bound(single, reading)).astype(np.int64)
+        whole = single if single.dtype == np.uint8 else np.rint(np.clip(single, 0, 255))
+        return whole.astype(np.uint8, copy=False)
+    return (single > _bound(single, reading)).astype(np.uint8)
+
+
+def compact(answers: Answers) -> Answers:
+    """Return the same answers in fewer bytes: the label of each pixel, which is all that they are judged by."""
+    if answers.reading.kind == "labels" or answers.values.ndim not in (3, 4):
+        return answers
+    labels = _labels(answers.values, _axis(answers.values), answers.reading)
+    return Answers(labels, replace(answers.reading, kind="labels"))
 
 
 def _bound(single: Outputs, reading: Reading) -> float:

@@ -38,6 +38,8 @@ from harness.units import NS_PER_S
 MARKED_SHARE = 0.2
 #: Nine rounds in ten slower than this, relative to the start: nothing of the device's own speed was seen.
 LOST_DRIFT = 3.0
+#: From here on outputs are stored as the answers that they are judged by: a database holds no gigabytes of maps.
+LARGE_BYTES = 64_000_000
 #: Key of the notes under which is kept why outputs could not be judged.
 ACCURACY_REFUSED = "accuracy_refused"
 _TURNS = "(throttling or other work); baseline and variants took turns, so ratios hold better than absolute times"
@@ -190,6 +192,18 @@ def _tool_run(
 def with_id(run: Run, name: str) -> Run:
     """Return the run under the id that it was given before."""
     return replace(run, id=name)
+
+
+def kept(run: Run) -> Run:
+    """Return a run as it is stored: large outputs as the answers that they are judged by, if its task has such."""
+    answers = run.answers
+    if answers is None or answers.values.nbytes <= LARGE_BYTES:
+        return run
+    compact = getattr(registry.load("metrics", run.case.task, file=run.case.suite, key="task.kind"), "compact", None)
+    if compact is None:
+        return run
+    small: Answers = compact(answers)
+    return replace(run, outputs=small.values, notes={**run.notes, "output": asdict(small.reading)})
 
 
 def with_agreement(run: Run, baseline: Run) -> Mapping[str, Estimate]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -38,6 +39,9 @@ from harness.store import legacy
 from harness.store.tables import CampaignRow, ComparisonRow, MeasurementRow, OutcomeRow, RunRow
 
 _NON_FINITE = "non_finite"
+#: Arrays larger than this are compressed, and begin so.
+_LARGE_BYTES = 16_000_000
+_COMPRESSED = b"zlib:"
 #: Keys of a case that are always kept, as they were in version 0.1.
 _NAMES = ("id", "suite", "variant", "device", "runtime", "scenario", "threads", "task")
 
@@ -160,7 +164,7 @@ def outcome_row(campaign: str, outcome: Outcome) -> OutcomeRow:
 def outcome_of(row: OutcomeRow) -> Outcome:
     """Return the outcome that a row holds."""
     judgements = restored(row.judgements)
-    judged = tuple(Judgement(Criterion(**one["criterion"]), one["passed"], one["message"]) for one in judgements)
+    judged = tuple(Judgement(**{**one, "criterion": Criterion(**one["criterion"])}) for one in judgements)
     kept = _unpacked(row.message)
     if kept is None:
         reasons, about = legacy.outcome(row.message, judgements), legacy.case(row.case)
@@ -237,11 +241,16 @@ def _pack(array: Any) -> Any:
         return None
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
-    return file.getvalue()
+    raw = file.getvalue()
+    # Masks of a large split: SQLite keeps at most a gigabyte in a cell, and they shrink to a few megabytes.
+    return raw if len(raw) <= _LARGE_BYTES else _COMPRESSED + zlib.compress(raw, 1)
 
 
 def _unpack(raw: bytes | None) -> Any:
-    return None if raw is None else np.load(io.BytesIO(raw), allow_pickle=False)
+    if raw is None:
+        return None
+    whole = zlib.decompress(raw[len(_COMPRESSED) :]) if raw.startswith(_COMPRESSED) else raw
+    return np.load(io.BytesIO(whole), allow_pickle=False)
 
 
 def plain(value: Any) -> Any:

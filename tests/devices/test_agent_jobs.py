@@ -290,3 +290,15 @@ def test_a_link_cut_in_the_middle_is_made_again_and_nothing_is_lost(
         assert rounds[-1, 2] == len(values)
     assert len(store.runs()) == 2
     assert {path.name for path in (device_workdir / "jobs").glob("*")} == before, "the job left its folder behind"
+
+
+def test_a_large_split_is_given_the_time_that_its_first_image_says_it_needs(bench: Bench, tmp_path: Path) -> None:
+    pixels = np.repeat(small.samples()[0], 400, axis=0)
+    np.save(tmp_path / "images.npy", pixels)
+    job = bench.job("slower", deadline_s=4.0, cold_starts=0, memory_starts=0, min_launches=0, max_launches=0)
+    what = json.loads((job / "job.json").read_text())
+    what["input"]["path"] = str(tmp_path / "images.npy")
+    (job / "job.json").write_text(json.dumps(what))
+    (found,) = [event for event in bench.run(job) if event["event"] == "accuracy"]
+    assert found["samples"] == len(pixels) == 24_000
+    assert found["ns"] > 4e9, "the whole takes longer than one answer may"

@@ -220,8 +220,11 @@ def test_a_ratio_is_judged_by_its_worse_end_and_says_by_how_much() -> None:
     (found,) = room.judge(FASTER, [comparison], [Criterion("latency_ratio", "max", 1.0)])
     assert not found.passed
     assert found.message == "latency_ratio: 1.31× (1.27–1.36×) exceeds the maximum 1.00× by 0.36"
+    assert found.word == "broken"
     edge = replace(comparison, change=Estimate(0.98, 0.95, 1.01))
-    assert not room.judge(FASTER, [edge], [Criterion("latency_ratio", "max", 1.0)])[0].passed
+    (open_,) = room.judge(FASTER, [edge], [Criterion("latency_ratio", "max", 1.0)])
+    assert (open_.passed, open_.word) == (False, "undecided")
+    assert open_.message.startswith("latency_ratio: undecided: 0.98×")
     assert judged(FASTER, "latency_ratio", "max", 1.0)[0]
 
 
@@ -279,11 +282,19 @@ def test_non_inferiority_is_judged_by_the_worse_end_of_the_paired_difference() -
     assert judged(FASTER, "brier", "non_inferior_by", 0.03)[0]
     comparison = Comparison("sensitivity", "fp32", "int8", Estimate(-0.01, -0.045, 0.003), Verdict.INCONCLUSIVE)
     (found,) = room.judge(FASTER, [comparison], [Criterion("sensitivity", "non_inferior_by", 0.03)])
-    assert not found.passed
+    assert (found.passed, found.undecided, found.word) == (False, True, "undecided")
+    # Half as wide again as wide would do, seen from the point: (3.5 / 2)^2 as many images.
     assert found.message == (
-        "sensitivity: −1.0 pp (−4.5 to +0.3 pp) may be worse than the baseline by 4.5 pp, "
-        "1.5 pp more than the 3.0 pp allowed"
+        "sensitivity: undecided: −1.0 pp (−4.5 to +0.3 pp) may be worse than the baseline by 4.5 pp, "
+        "1.5 pp more than the 3.0 pp allowed; about 1\u202f838 images like these 600 could decide it"
     )
+    broken = replace(comparison, change=Estimate(-0.08, -0.12, -0.04))
+    (worse,) = room.judge(FASTER, [broken], [Criterion("sensitivity", "non_inferior_by", 0.03)])
+    assert (worse.passed, worse.undecided, worse.word) == (False, False, "broken")
+    beyond = replace(comparison, change=Estimate(-0.04, -0.09, 0.01))
+    (lost,) = room.judge(FASTER, [beyond], [Criterion("sensitivity", "non_inferior_by", 0.03)])
+    assert lost.undecided
+    assert "could decide it" not in lost.message, "with this point, more images would break it"
 
 
 def test_a_higher_error_counts_against_a_metric_where_lower_is_better() -> None:

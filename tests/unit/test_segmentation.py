@@ -130,3 +130,26 @@ def test_data_without_masks_or_without_the_positive_class_is_refused() -> None:
         segmentation.evaluate(given(shifted(samples)), bare, TASK)
     with pytest.raises(MeasurementError, match="'tumour' is no class of the data; choose one of background, lesion"):
         segmentation.evaluate(given(shifted(samples)), samples, Task("segmentation", "tumour"))
+
+
+def test_answers_that_are_kept_as_labels_are_worth_the_same() -> None:
+    samples = a_split()
+    maps = shifted(samples)
+    for answers in (given(maps), given(maps[:, 1:]), given(maps[:, 1]), given(np.moveaxis(maps, 1, -1), threshold=0.7)):
+        small = segmentation.compact(answers)
+        assert small.values.dtype == np.uint8
+        assert small.values.nbytes <= answers.values.nbytes // 4
+        before, after = (segmentation.evaluate(one, samples, TASK).estimates for one in (answers, small))
+        assert before == after
+        assert segmentation.agreement(answers, small).point == 1.0
+        assert segmentation.compact(small) is small
+
+
+def test_a_probability_is_held_against_its_threshold_and_never_against_its_range() -> None:
+    samples = a_split()
+    assert samples.masks is not None
+    shares = np.where(samples.masks, 0.6, -6e-5).astype(np.float32)[:, np.newaxis]  # as a cubic resize leaves them
+    assert segmentation.evaluate(given(shares, "sigmoid"), samples, TASK).estimates["dice"].point == 1.0
+    assert segmentation.evaluate(given(shares + 0.2, "sigmoid", 0.7), samples, TASK).estimates["dice"].point == 1.0
+    low = segmentation.evaluate(given(shares + 1e-3), samples, TASK).estimates["dice"].point
+    assert low < 0.5, "read as logits, all is lesion"

@@ -73,6 +73,20 @@ def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: 
     assert rounds.dtype == np.int64
 
 
+def test_masks_of_a_large_split_are_kept_in_little_room_and_come_back(store: Store, url: str) -> None:
+    masks = np.zeros((80, 512, 512), np.uint8)
+    masks[:, 100:200, 150:300] = 1
+    run = replace(report().runs[0], outputs=masks, labels=masks, id="large")
+    store.add_case(report().campaign.id, run, ())
+    assert Path(url.removeprefix("sqlite:///")).stat().st_size < 5_000_000
+    (found,) = [one for one in Store(url).runs() if one.id == "large"]
+    assert found.outputs is not None
+    assert found.labels is not None
+    assert found.outputs.dtype == np.uint8
+    assert np.array_equal(found.outputs, masks)
+    assert np.array_equal(found.labels, masks)
+
+
 def test_campaign_comparisons_and_outcomes_come_back(store: Store, url: str) -> None:
     for run in report().runs:
         own = [one for one in report().comparisons if one.run == run.id]

@@ -98,6 +98,7 @@ int worker_load(struct worker *worker, const struct json *request, struct fault 
         return 0;
     text_add(&worker->answer, "{\"ns\": %lld, \"accelerator\": ", (long long)ns);
     text_string(&worker->answer, worker->session.accelerator);
+    text_add(&worker->answer, ", \"images\": %zu", worker->images.count);
     text_add(&worker->answer, "}");
     return 1;
 }

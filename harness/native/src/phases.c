@@ -81,7 +81,14 @@ static int parts(struct conductor *conductor, struct process *process, struct te
 static int accuracy(struct conductor *conductor, struct process *process, struct text *fields, struct fault *fault)
 {
     (void)conductor;
-    if (!process_do(process, fault, "load") || !process_do(process, fault, "accuracy"))
+    if (!process_do(process, fault, "load"))
+        return 0;
+    double images = process_number(process, "images");
+    if (!process_do(process, fault, "first"))
+        return 0;
+    double wanted_s = PATIENCE * images * process_number(process, "ns") / 1e9;
+    process->deadline_s = process->deadline_s > wanted_s ? process->deadline_s : wanted_s;
+    if (!process_do(process, fault, "accuracy"))
         return 0;
     text_add(fields, ", %s", process_fields(process));
     return 1;

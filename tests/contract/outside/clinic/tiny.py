@@ -6,6 +6,7 @@ the `size` of its images. It goes to the device, so it imports numpy where a mod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 REQUIREMENT = "numpy"
@@ -36,8 +37,15 @@ class Session:
         """Run one inference and return the outputs; this is what is timed."""
         return bound @ self._weights + self._bias
 
-    def result(self, outputs: Any) -> Any:
-        """Return the first output as float32, without the batch axis."""
+    def result(self, outputs: Any, output: str = "", labels: Sequence[str] = ()) -> Any:
+        """Return the only output as float32, without the batch axis.
+
+        Args:
+            outputs: what `call` returned.
+            output: unused: there is one.
+            labels: unused: it gives numbers.
+        """
+        del output, labels
         return outputs[0].astype("float32")
 
     def quantised(self) -> bool:
