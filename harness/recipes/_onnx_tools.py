@@ -72,8 +72,48 @@ def read_onnx(file: Path) -> onnx.ModelProto:
         model = onnx.load(str(file))
     except (OSError, DecodeError, ValueError) as error:
         raise RecipeError(f"{file} cannot be read as ONNX ({error})", remedy="export it again") from error
+    _plain(model.graph)
     _unshare(model.graph)
     return model
+
+
+#: Quantised tensors of one scale a channel came with this operator set.
+_QUANTISABLE: Final = 13
+
+
+def modern(model: onnx.ModelProto, file: Path) -> onnx.ModelProto:
+    """Return the model in an operator set that can be quantised, converted where its own is older.
+
+    Raises:
+        RecipeError: it cannot be converted.
+    """
+    from onnx import version_converter
+
+    opset = next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), _QUANTISABLE)
+    if opset >= _QUANTISABLE:
+        return model
+    try:
+        return version_converter.convert_version(model, _QUANTISABLE)
+    except (RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise RecipeError(
+            f"{file.name} is of opset {opset} and cannot be converted to {_QUANTISABLE} ({reason})",
+            remedy=f"export it with opset {_QUANTISABLE} or newer",
+        ) from error
+
+
+def _plain(graph: onnx.GraphProto) -> None:
+    """Make weights in Constant nodes, as Paddle exports them, initialisers, and no initialiser an input."""
+    for node in [node for node in graph.node if node.op_type == "Constant"]:
+        values = [one.t for one in node.attribute if one.name == "value"]
+        if len(values) == 1:
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(values[0])
+            tensor.name = node.output[0]
+            graph.node.remove(node)
+    weights = {tensor.name for tensor in graph.initializer}
+    for one in [one for one in graph.input if one.name in weights]:
+        graph.input.remove(one)
 
 
 def _unshare(graph: onnx.GraphProto) -> None:

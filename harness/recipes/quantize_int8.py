@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.errors import RecipeError
 from harness.ports import Build
 from harness.recipes import _onnx_tools
 from harness.recipes._inputs import prepare
@@ -52,13 +53,23 @@ class _Calibration:
 
 def _onnx(parent: Path, target: Path, inputs: npt.NDArray[np.float32]) -> None:
     _onnx_tools.require("build", "onnx", "onnxruntime")
+    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    name = _onnx_tools.read_onnx(parent).graph.input[0].name
-    prepared = target.with_name(f"{target.stem}-prepared.onnx")
+    model = _onnx_tools.modern(_onnx_tools.read_onnx(parent), parent)
+    (entrance,) = model.graph.input
+    name, prepared = entrance.name, target.with_name(f"{target.stem}-prepared.onnx")
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(entrance.type.tensor_type.elem_type)
+    if dtype.kind != "f":
+        raise RecipeError(
+            f"{parent.name} takes {dtype}: it is quantised already",
+            remedy="give a baseline with a float input, or bring this variant ready-made",
+        )
+    inputs = inputs.astype(dtype)
     try:
-        quant_pre_process(str(parent), str(prepared), skip_symbolic_shape=True)
+        onnx.save(model, prepared)
+        quant_pre_process(str(prepared), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(target),
@@ -100,5 +111,10 @@ def _signature(file: Path) -> tuple[str, list[str]]:
     from ai_edge_litert.interpreter import Interpreter
 
     signatures = Interpreter(model_path=str(file)).get_signature_list()
+    if not signatures:
+        raise RecipeError(
+            f"{file.name} has no signature, by which ai-edge-quantizer feeds a model",
+            remedy="convert it again with a signature, or bring this variant ready-made",
+        )
     name = next(iter(signatures))
     return name, list(signatures[name]["inputs"])

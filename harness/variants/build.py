@@ -6,20 +6,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness import cache_dir, lab, registry, stats, units
+from harness import cache_dir, lab, pixels, registry, stats, units
 from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab import ledger
 from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
-from harness.model import IntArray, Samples, Suite, Variant
+from harness.model import InputSpec, IntArray, Samples, Suite, Variant
 from harness.ports import Build
+from harness.variants import trial
 
 Progress = Callable[[str], None]
 
@@ -91,9 +92,11 @@ def _build(suite: Suite, variant: Variant) -> None:
     key = f"variant[{variant.id}]"
     recipe = registry.load("recipes", str(variant.recipe), file=file, key=f"{key}.recipe")
     options = registry.options(recipe, variant.parameters, file=file, key=f"{key}.parameters")
-    job = Build(parent.path, variant.path, _Splits(suite), suite.input, suite.task)
     try:
-        recipe.build(job, options)
+        splits = _Splits(suite, lab.input_of(suite, parent))
+        splits = replace(splits, input=_fed(suite, parent, splits))
+        recipe.build(Build(parent.path, variant.path, splits, splits.input, suite.task), options)
+        trial.run(variant.path, str(variant.recipe))
     except HarnessError as error:
         raise RecipeError(f"{file}: {variant.id}: {error}") from error
     except Exception as error:
@@ -101,7 +104,7 @@ def _build(suite: Suite, variant: Variant) -> None:
         reason = (str(error).splitlines() or [""])[0]
         raise RecipeError(
             (f"{file}: {variant.id}: {variant.recipe} failed on {parent.path.name} ({type(error).__name__}: {reason})"),
-            remedy="check that [data.input] fits the model, or bring this variant ready-made",
+            remedy="its tool does not take this model: export it in another way, or bring this variant ready-made",
         ) from error
     entries = ledger.read(variant.path.parent)
     entries[variant.path.name] = ledger.Entry(
@@ -115,6 +118,19 @@ def _build(suite: Suite, variant: Variant) -> None:
         tools=_versions(recipe.TOOLS),
     )
     ledger.write(variant.path.parent, entries)
+
+
+def _fed(suite: Suite, parent: Variant, splits: _Splits) -> InputSpec:
+    """Return how images become the parent's input, by its file where that says it.
+
+    Raises:
+        LabError: its file does not fit the data.
+    """
+    try:
+        samples = splits.measured()
+    except LabError:
+        return splits.input  # a recipe that learns from data says what is wrong with it; others need none
+    return lab.fit(suite, parent, samples).input
 
 
 def _versions(tools: Sequence[str]) -> dict[str, str]:
@@ -133,9 +149,14 @@ def _parent(suite: Suite, variant: Variant) -> Variant:
 
 @dataclass(frozen=True, slots=True)
 class _Splits:
-    """Reads a split of the suite's data when a recipe asks for it: one that shares no image with what is measured."""
+    """Reads a split of the suite's data when a recipe asks for it: one that shares no image with what is measured.
+
+    Its images have the size and the colours that `input` says.
+    """
 
     suite: Suite
+    input: InputSpec
+    read: dict[str, Samples] = field(default_factory=dict)
 
     def __call__(self, split: str) -> Samples:
         """Return one split.
@@ -151,23 +172,33 @@ class _Splits:
                 remedy="correct `split` in [data]",
             )
         samples = self._read(split)
-        common = stats.overlap(samples.images, self._read(self.suite.split).images)
+        common = stats.overlap(samples.images, self.measured().images)
         if not len(common.first):
-            return samples
+            return self._converted(samples)
         if self.suite.overlap == "refuse":
             raise RecipeError(
                 f"{units.count(len(common.first))} of {units.count(len(samples.images))} images of the split {split} "
                 f"are (nearly) in {self.suite.split} too: {common}",
                 remedy='remove them, or write overlap = "leave_out" under [data]: the recipe then does not see them',
             )
-        return _without(samples, common.first)
+        return self._converted(_without(samples, common.first))
+
+    def measured(self) -> Samples:
+        """Return the split that is measured, as it is."""
+        return self._read(self.suite.split)
+
+    def _converted(self, samples: Samples) -> Samples:
+        return replace(samples, images=pixels.converted(samples.images, self.input))
 
     def _read(self, split: str) -> Samples:
+        if split in self.read:
+            return self.read[split]
         keys: dict[str, Any] = dict(self.suite.data)
         file = lab.shown(self.suite.file)
         source = registry.load("data", keys.pop("source"), file=file, key="data.source")
         options = registry.options(source, keys, file=file, key="data")
         samples: Samples = source.load(options, split=split, base=self.suite.file.parent, cache=cache_dir() / "data")
+        self.read[split] = samples
         return samples
 
 

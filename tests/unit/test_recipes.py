@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ from harness.model import InputSpec, Samples, Task
 from harness.ports import Build
 from harness.recipes import _onnx_tools, prune_magnitude, quantize_int4, quantize_int8
 from harness.recipes._inputs import prepare
+from harness.variants import trial
 from harness.variants.build import build_suite
 from tests import labs
 
@@ -254,11 +256,72 @@ def test_build_refuses_an_unknown_variant_and_a_baseline_without_source(little: 
         build_suite(little)
 
 
-def test_an_input_that_does_not_fit_the_model_is_one_line_and_spares_what_was_built(little: Path) -> None:
-    little.write_text(LITTLE.replace("quantize_int4", "quantize_int8").replace('"NCHW"', '"NHWC"'))
-    with pytest.raises(RecipeError, match=r"little\.toml: small: quantize_int8 failed on base\.onnx .*\[data\.input\]"):
+def test_an_input_that_does_not_fit_the_model_is_one_line_and_nothing_is_built(little: Path) -> None:
+    little.write_text(LITTLE.replace("mean = [0.5]", "mean = [0.5, 0.4, 0.3]"))
+    with pytest.raises(RecipeError, match=r"sparse: .*base\.onnx gets images of 1 channels, and `mean` has 3 values"):
         build_suite(little)
-    assert sorted(path.name for path in (little.parent / "models").iterdir()) == ["ledger.json", "sparse.onnx"]
+    assert not (little.parent / "models").exists()
+
+
+def test_a_layout_that_the_file_shows_is_that_of_its_recipes(little: Path) -> None:
+    turned = LITTLE.replace("quantize_int4", "quantize_int8").replace('"NCHW"', '"NHWC"')
+    little.write_text(turned)
+    assert [path.name for path in build_suite(little)] == ["sparse.onnx", "small.onnx"]
+
+
+def linear(path: Path, *, opset: int, constants: bool = False, half: bool = False) -> Path:
+    """Write a convolution and a matrix product in an old operator set, as Paddle keeps its weights, or in fp16."""
+    kind = onnx.TensorProto.FLOAT16 if half else onnx.TensorProto.FLOAT
+    dtype = np.float16 if half else np.float32
+    rng = np.random.default_rng(1)
+    weights = {
+        "k": rng.normal(0, 0.1, (4, 1, 8, 8)).astype(dtype), "w": rng.normal(0, 0.1, (256, 3)).astype(dtype),
+    }  # fmt: skip
+    tensors = [onnx.numpy_helper.from_array(value, name) for name, value in weights.items()]
+    nodes = [
+        onnx.helper.make_node("Conv", ["x", "k"], ["c"], strides=[8, 8]),
+        onnx.helper.make_node("Flatten", ["c"], ["f"]),
+        onnx.helper.make_node("MatMul", ["f", "w"], ["y"]),
+    ]
+    if constants:
+        nodes = [*(onnx.helper.make_node("Constant", [], [one.name], value=one) for one in tensors), *nodes]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "old",
+        [onnx.helper.make_tensor_value_info("x", kind, ["N", 1, 64, 64]),
+         *([] if constants else [onnx.helper.make_tensor_value_info(one.name, kind, one.dims) for one in tensors])],
+        [onnx.helper.make_tensor_value_info("y", kind, ["N", 3])],
+        [] if constants else tensors,
+    )  # fmt: skip
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", opset)], ir_version=7), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"opset": 11}, {"opset": 9}, {"opset": 13, "constants": True}, {"opset": 17}, {"opset": 17, "half": True}],
+    ids=str,
+)
+def test_old_and_odd_files_are_quantised_into_files_that_run(how: dict[str, Any], little: Path) -> None:
+    path = linear(little.parent / "base.onnx", **how)
+    little.write_text(LITTLE.replace("quantize_int4", "quantize_int8"))
+    (built,) = build_suite(little, only=["small"])
+    images = np.random.default_rng(2).normal(0, 1, (4, 1, 64, 64)).astype(np.float16 if how.get("half") else np.float32)
+    before, after = (
+        onnxruntime.InferenceSession(str(one), providers=["CPUExecutionProvider"]).run(None, {"x": images})[0]
+        for one in (path, built)
+    )
+    assert np.corrcoef(before.ravel().astype(float), after.ravel().astype(float))[0, 1] > 0.9
+
+
+def test_a_file_that_no_runtime_loads_is_not_called_built(tmp_path: Path) -> None:
+    path = linear(tmp_path / "m.onnx", opset=13)
+    model = onnx.load(path)
+    model.graph.node[0].op_type = "Konv"
+    onnx.save(model, path)
+    with pytest.raises(RecipeError, match=r"quantize_int8 wrote a file that does not run \(.*Konv"):
+        trial.run(path, "quantize_int8")
+    assert not path.exists()
 
 
 def split_file(folder: Path, *, shared: int) -> str:
