@@ -22,6 +22,9 @@ IntArray = npt.NDArray[np.int64]
 #: What a stream has where its suite does not say: an ultrasound probe's.
 FRAME_RATE_HZ = 30.0
 
+#: What a pixel of a mask holds that is of no class and counts for nothing.
+IGNORED = 255
+
 #: Neither a host nor a user may begin with "-": a command line would take it for an option.
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9]+)?")
@@ -189,9 +192,10 @@ class Samples:
         images: (N, H, W, C), uint8 or float32.
         labels: (N,) int64, indices into `classes`; empty for segmentation.
         classes: the names of the classes, in the order of the model's outputs.
-        masks: (N, H, W) uint8 class indices, or None.
+        masks: (N, H, W) uint8 class indices, `IGNORED` where a pixel counts for nothing, or None.
         description: one sentence for the report, which must say if the data is synthetic.
         synthetic: True if no patient and no scanner was involved.
+        remarks: what must be doubted of the images, each with its likely cause.
     """
 
     images: npt.NDArray[Any]
@@ -200,6 +204,7 @@ class Samples:
     description: str
     masks: npt.NDArray[np.uint8] | None = None
     synthetic: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import LabError
+from harness.model import IGNORED
+
+Bytes = npt.NDArray[np.uint8]
 
 #: Split -> the names that it goes by; MedMNIST says `val`.
 _NAMES: Final = {
@@ -12,6 +21,10 @@ _NAMES: Final = {
     "validation": ("validation", "val", "valid"),
     "test": ("test", "testing"),
 }
+
+#: Of masks, 255 stands for one class beside 0 and for no class otherwise; which is meant beside others is not guessed.
+BESIDE_255: Final = "holds 255 beside other classes, where it usually stands for no class"
+REMEDY_255: Final = "write ignore_index = 255 under [data], or number the classes from 0 to at most 254"
 
 
 def canonical(split: str) -> str:
@@ -64,6 +77,54 @@ def once(classes: Sequence[str]) -> None:
     for name in classes:
         if classes.count(name) > 1:
             raise ValueError(f"`classes` names {name!r} twice: give each output of the model a name of its own")
+
+
+def declared(classes: Sequence[str], labels: str, base: Path) -> tuple[str, ...]:
+    """Return the names of the classes: those that `[data]` lists, or the lines of its labels file; () without either.
+
+    Args:
+        classes: the key `classes`.
+        labels: the key `labels`, a text file with one name a line, as models bring it.
+        base: folder that it counts from.
+
+    Raises:
+        LabError: the file cannot be read, is empty, names a class twice, or stands beside `classes`.
+    """
+    if not labels:
+        return tuple(classes)
+    path = base / labels
+    if classes:
+        raise LabError("stands beside `classes`", remedy="leave one of them", file=str(path), key="data.labels")
+    try:
+        names = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabError(f"cannot be read ({error})", remedy="write one name a line, in UTF-8", file=str(path)) from error
+    try:
+        once(names)
+    except ValueError as error:
+        raise LabError(f"names a class twice: {error}", remedy="give each its own", file=str(path)) from error
+    if not names:
+        raise LabError("holds no name", remedy="write one name a line", file=str(path))
+    return tuple(names)
+
+
+def plain_masks(masks: Bytes, ignore_index: int | None) -> Bytes:
+    """Return masks as class indices: 0 and 255 alone are the classes 0 and 1; what is to be ignored becomes IGNORED.
+
+    Args:
+        masks: (N, H, W), as they were read.
+        ignore_index: the value that stands for no class; None where every pixel counts.
+    """
+    ignored = masks == ignore_index if ignore_index is not None else np.zeros(masks.shape, bool)
+    known = np.where(ignored, 0, masks).astype(np.uint8)
+    if set(np.unique(known).tolist()) <= {0, 255}:
+        known = (known == 255).astype(np.uint8)
+    return np.where(ignored, IGNORED, known).astype(np.uint8) if ignore_index is not None else known
+
+
+def highest_class(masks: Bytes, ignore_index: int | None) -> int:
+    """Return the largest class of masks that `plain_masks` gave, without what is to be ignored."""
+    return int(masks[masks != IGNORED].max(initial=0)) if ignore_index is not None else int(masks.max())
 
 
 def _key(name: str) -> tuple[list[tuple[int, int, str]], str]:

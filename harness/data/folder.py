@@ -10,22 +10,38 @@ to one height and width; `mode = "L"` makes all of them grey, `mode = "RGB"` col
 A file X_mask.png, X_mask_1.png, X_segmentation.png or X_seg.png beside an image X is its mask, never an image (BUSI,
 ISIC). In masks/ these are parts of one mask, which are joined. A mask is read by its class indices: grey values, or the
 indices of a palette; one that holds 0 and 255 alone has the classes 0 and 1. A JPEG can only be a mask of one class.
+`labels = "labels.txt"` names the classes, one a line; `ignore_index = 254` is the value of pixels that count for
+nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
+from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.data._splits import canonical, in_order, line_to_write, named, once, others, path_alone
+from harness.data._splits import (
+    BESIDE_255,
+    REMEDY_255,
+    canonical,
+    declared,
+    highest_class,
+    in_order,
+    line_to_write,
+    named,
+    once,
+    others,
+    path_alone,
+    plain_masks,
+)
 from harness.errors import LabError
-from harness.model import Samples
+from harness.model import IGNORED, Samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,6 +50,8 @@ Bytes = npt.NDArray[np.uint8]
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 #: The name of a mask beside an image, and that of its image.
 _MASK: Final = re.compile(r"(.+)_(?:mask|segmentation|seg)(?:_\d+)?", re.IGNORECASE)
+#: The EXIF tag that says how a picture is to be turned (CIPA DC-008, 4.6.5.1.5).
+_ORIENTATION: Final = 0x0112
 #: A JPEG mask of one class: up to here a pixel is background, from here it is inside, and so many may lie between.
 _DARK, _BRIGHT, _BLURRED = 64, 191, 0.02
 #: What file managers leave behind; anything else that is no image is an error, not silently left out.
@@ -49,6 +67,8 @@ class Options:
         train: a folder that is the split `train` alone; "" where `path` holds it.
         validation: the same of the split `validation`.
         classes: names of the class folders in the order of the model's outputs.
+        labels: a text file with these names, one a line, instead.
+        ignore_index: the value of a mask's pixels that count for nothing.
         resize: height and width in pixels that all images are brought to (bilinear; masks by nearest neighbour).
         mode: "L" for grey, "RGB" for colour, "" for what the files are.
     """
@@ -57,6 +77,8 @@ class Options:
     train: str = ""
     validation: str = ""
     classes: tuple[str, ...] = ()
+    labels: str = ""
+    ignore_index: int | None = None
     resize: tuple[int, int] | None = None
     mode: Literal["", "L", "RGB"] = ""
 
@@ -79,6 +101,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         LabError: a folder or file is missing, empty, corrupt or unlike the others, or there is no such split; it names
             the file.
     """
+    options = replace(options, classes=declared(options.classes, options.labels, base), labels="")
     root = _root(options, split, base)
     if (root / "images").is_dir() and (root / "masks").is_dir():
         return _segmentation(root, options, split)
@@ -163,8 +186,9 @@ def _without_masks(found: list[Path]) -> list[Path]:
 
 
 def _classification(root: Path, options: Options, split: str) -> Samples:
-    folders = {path.name: path for path in _visible(root) if path.is_dir()}
-    classes = options.classes or in_order(folders)
+    # macOS writes an accent behind its letter, editors write both as one: the same name.
+    folders = {normalize("NFC", path.name): path for path in _visible(root) if path.is_dir()}
+    classes = tuple(normalize("NFC", name) for name in options.classes) or in_order(folders)
     if not folders:
         raise _wrong(root, "holds no folder", remedy="put the images into one folder a class")
     for name in classes:
@@ -193,6 +217,7 @@ def _classification(root: Path, options: Options, split: str) -> Samples:
         labels=np.array([index for _, index in files], np.int64),
         classes=classes,
         description=f"{len(files)} images in {len(classes)} classes from {root.name}/, split {split}{beside}",
+        remarks=_turned([path for path, _ in files]),
     )
 
 
@@ -216,6 +241,24 @@ def _segmentation(root: Path, options: Options, split: str) -> Samples:
         classes=classes,
         description=f"{len(pictures)} images with masks from {root.name}/, split {split}",
         masks=indices,
+        remarks=_turned(pictures),
+    )
+
+
+def _turned(paths: Sequence[Path]) -> tuple[str, ...]:
+    """Return a remark if cameras noted that some images are to be shown turned, which nobody does here."""
+    from PIL import Image
+
+    count = 0
+    for path in paths:
+        if path.suffix.lower() in (".jpg", ".jpeg", ".tif", ".tiff", ".png"):
+            with Image.open(path) as image:
+                count += image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+    if not count:
+        return ()
+    return (
+        f"{count} of {len(paths)} images hold an EXIF orientation, which is not applied: they are measured as they are "
+        "stored; turn them once and for all if the model was trained on turned ones",
     )
 
 
@@ -235,14 +278,15 @@ def _masks_of(folder: Path, pictures: Sequence[Path]) -> dict[str, list[Path]]:
 
 def _classes(masks: Bytes, options: Options, root: Path) -> tuple[Bytes, tuple[str, ...]]:
     """Return masks as class indices, and the classes' names."""
-    values = np.unique(masks)
-    if set(values.tolist()) <= {0, 255}:
-        masks, values = (masks == 255).astype(np.uint8), np.minimum(values, 1)
-    names = options.classes or tuple(str(index) for index in range(max(2, int(values.max()) + 1)))
-    if values.max() >= len(names):
+    masks = plain_masks(masks, options.ignore_index)
+    highest = highest_class(masks, options.ignore_index)
+    if highest == IGNORED:
+        raise _wrong(root / "masks", BESIDE_255, remedy=REMEDY_255)
+    names = options.classes or tuple(str(index) for index in range(max(2, highest + 1)))
+    if highest >= len(names):
         raise _wrong(
             root / "masks",
-            f"goes up to class {values.max()}, but `classes` in [data] names {len(names)}",
+            f"goes up to class {highest}, but `classes` in [data] names {len(names)}",
             remedy="name every class",
         )
     return masks, names

@@ -3,7 +3,9 @@
 The arrays are `images` (N, H, W[, C]) and `labels` (N) or `masks` (N, H, W), which are the split `test`, or, as
 MedMNIST names them, `test_images` and `test_labels`, chosen by `split`. `train = "data/train.npz"` and `validation =
 "FILE"` name files of their own for these splits. `classes = ["normal", "cyst"]` names the classes in the order of the
-model's outputs; without it they are named by their numbers, and text labels are sorted, numbers in them by their value.
+model's outputs, `labels = "labels.txt"` does the same with one name a line; without them they are named by their
+numbers, and text labels are sorted, numbers in them by their value. Masks of 0 and 255 alone have the classes 0 and 1;
+`ignore_index = 254` is the value of pixels that count for nothing.
 """
 
 from __future__ import annotations
@@ -11,16 +13,29 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.data._splits import canonical, in_order, line_to_write, named, once, others, path_alone
+from harness.data._splits import (
+    BESIDE_255,
+    REMEDY_255,
+    canonical,
+    declared,
+    highest_class,
+    in_order,
+    line_to_write,
+    named,
+    once,
+    others,
+    path_alone,
+    plain_masks,
+)
 from harness.errors import LabError
-from harness.model import IntArray, Samples
+from harness.model import IGNORED, IntArray, Samples
 
 Array = npt.NDArray[Any]
 
@@ -34,12 +49,16 @@ class Options:
         train: a file that holds the split `train` alone; "" where `path` holds it.
         validation: the same of the split `validation`.
         classes: names in the order of the model's outputs.
+        labels: a text file with these names, one a line, instead.
+        ignore_index: the value of a mask's pixels that count for nothing.
     """
 
     path: str = "data/test.npz"
     train: str = ""
     validation: str = ""
     classes: tuple[str, ...] = ()
+    labels: str = ""
+    ignore_index: int | None = None
 
     def __post_init__(self) -> None:
         once(self.classes)
@@ -58,6 +77,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         LabError: the file is missing or corrupt, it has no such split, an array is missing, or the arrays do not fit
             one another.
     """
+    options = replace(options, classes=declared(options.classes, options.labels, base), labels="")
     alone = path_alone(split, train=options.train, validation=options.validation)
     path = base / (alone or options.path)
     arrays = _read(path)
@@ -233,4 +253,8 @@ def _masks(
     whole = _whole(masks, path, key)
     if whole.max() > 255:
         raise _wrong(path, f"goes up to class {whole.max()}", key, remedy="at most 256 classes are possible")
-    return whole.astype(np.uint8), _names(int(whole.max()), options, path, key)
+    plain = plain_masks(whole.astype(np.uint8), options.ignore_index)
+    highest = highest_class(plain, options.ignore_index)
+    if highest == IGNORED:
+        raise _wrong(path, BESIDE_255, key, remedy=REMEDY_255)
+    return plain, _names(highest, options, path, key)

@@ -207,6 +207,25 @@ def push_job(handle: DeviceHandle, wanted: contract.Job, folder: str) -> None:
         handle.push(Path(file.name), posixpath.join(folder, contract.JOB_FILE))
 
 
+def read_split(suite: Suite, split: str) -> Samples:
+    """Return a split of a suite's data, as its source gives it.
+
+    Raises:
+        LabError: the data source finds it wrong, or there is no such split.
+        Unforeseen: the data source failed otherwise.
+    """
+    table = dict(suite.data)
+    module = registry.load("data", table.pop("source"), file=str(suite.file), key="data.source")
+    options = registry.options(module, table, file=str(suite.file), key="data")
+    try:
+        found: Samples = module.load(options, split=split, base=suite.file.parent, cache=cache_dir() / "data")
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise Unforeseen(f"{suite.file}: reading the data", error) from error
+    return found
+
+
 def load_samples(suite: Suite) -> Samples:
     """Return the suite's split.
 
@@ -214,15 +233,7 @@ def load_samples(suite: Suite) -> Samples:
         LabError: the data source finds it wrong, or it leaves open which of two classes is the positive one.
         Unforeseen: the data source failed otherwise.
     """
-    table = dict(suite.data)
-    module = registry.load("data", table.pop("source"), file=str(suite.file), key="data.source")
-    options = registry.options(module, table, file=str(suite.file), key="data")
-    try:
-        found: Samples = module.load(options, split=suite.split, base=suite.file.parent, cache=cache_dir() / "data")
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise Unforeseen(f"{suite.file}: reading the data", error) from error
+    found = read_split(suite, suite.split)
     positive = suite.task.positive
     if not positive and suite.task.kind == "classification" and len(found.classes) == 2:
         first, second = found.classes

@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from harness import stats, units
+from harness.errors import LabError
+from harness.measure.jobs import read_split
 from harness.model import Run, Samples, Suite
 from harness.vocabulary import METRICS
 
 #: Inputs beyond this are no pixels of 8 bits, scaled or not: models that scale by themselves take 0 to 255.
 _FAR = 300.0
+#: So many pairs of images are looked at for being nearly the same, about a minute's work.
+_MOST_PAIRS = 1_000_000_000
 
 
 def of_data(suite: Suite, samples: Samples) -> list[str]:
@@ -19,7 +23,7 @@ def of_data(suite: Suite, samples: Samples) -> list[str]:
         suite: says how images become inputs, and what is accepted.
         samples: the split that is judged.
     """
-    return [*_of_inputs(suite, samples), *_of_margins(suite, samples)]
+    return [*samples.remarks, *_of_inputs(suite, samples), *_of_common(suite, samples), *_of_margins(suite, samples)]
 
 
 def of_baseline(run: Run) -> list[str]:
@@ -44,6 +48,25 @@ def of_baseline(run: Run) -> list[str]:
         f"{run.case.variant} is right for {units.whole_percent(right)} of the images, no more than if it called every "
         f"one {run.classes[int(counts.argmax())]!r} ({units.whole_percent(share)}): look at [data.input] and at the "
         "order of `classes`"
+    ]
+
+
+def _of_common(suite: Suite, samples: Samples) -> list[str]:
+    """Return how many images are in the train split too, where there is one: a model may know them by heart."""
+    if samples.synthetic or suite.split in ("train", "training"):
+        return []
+    try:
+        train = read_split(suite, "train")
+    except LabError:
+        return []  # there is none, or it cannot be read: nothing can be said, and nothing that is measured needs it
+    if len(samples.images) * len(train.images) > _MOST_PAIRS:
+        return ["whether images of the split train are among them was not looked for: there are too many"]
+    common = stats.overlap(samples.images, train.images)
+    if not len(common.first):
+        return []
+    return [
+        f"{units.count(len(common.first))} of {units.count(len(samples.images))} images are (nearly) in the split "
+        f"train too ({common}): models that learnt from it may know them by heart"
     ]
 
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
-from harness.model import Answers, Estimate, Evaluation, FloatArray, Reading, Samples, Task
+from harness.model import IGNORED, Answers, Estimate, Evaluation, FloatArray, Reading, Samples, Task
 
 Outputs = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -152,7 +152,8 @@ def _outlines(answers: Answers, masks: npt.NDArray[Any], classes: Sequence[str],
             remedy="check the model's conversion and [data.input]",
         )
     labels = _labels(outputs, -1 if plain else axes[0], reading)
-    return labels == names.index(classes[positive]), masks == positive
+    counted = masks != IGNORED
+    return (labels == names.index(classes[positive])) & counted, (masks == positive) & counted
 
 
 def _fits(outputs: Outputs, n: int, size: tuple[int, ...], axis: int, channels: tuple[int, ...]) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from harness import lab, stats
 from harness.measure import remarks
+from harness.measure.jobs import load_samples
 from harness.model import Criterion, InputSpec, Samples, Suite
 from tests import labs
 from tests.made_runs import BASELINE, LABELS
@@ -93,3 +94,38 @@ def test_a_baseline_that_does_not_look_at_its_images_is_remarked() -> None:
     deaf = replace(BASE, outputs=np.repeat(BASE.outputs[:1], len(BASE.outputs), axis=0))
     (said,) = remarks.of_baseline(deaf)
     assert said.startswith("fp32 gives the same outputs for every image: look whether [data.input] leaves anything")
+
+
+def two_splits(folder: Path, common: int) -> Suite:
+    """Return a suite whose test split shares images with its train split."""
+    rng = np.random.default_rng(3)
+    test, train = (rng.integers(0, 255, (count, 16, 16), dtype=np.uint8) for count in (40, 60))
+    train[:common] = test[:common]
+    arrays = {
+        "test_images": test,
+        "test_labels": np.arange(40) % 3,
+        "train_images": train,
+        "train_labels": np.arange(60) % 3,
+    }
+    np.savez(folder / "data.npz", **arrays)  # type: ignore[arg-type]
+    (folder / "base.onnx").write_bytes(b"a model")
+    (folder / "s.toml").write_text(labs.suite_toml())
+    return lab.read_suite(folder / "s.toml")
+
+
+@pytest.mark.parametrize("common", [0, 3])
+def test_images_that_the_train_split_has_too_are_counted_in_every_campaign(common: int, tmp_path: Path) -> None:
+    suite = two_splits(tmp_path, common)
+    said = [one for one in remarks.of_data(suite, load_samples(suite)) if "the split train" in one]
+    if common:
+        assert said == [
+            "3 of 40 images are (nearly) in the split train too (3 identical and 0 nearly identical pairs): "
+            "models that learnt from it may know them by heart"
+        ]
+    else:
+        assert said == []
+
+
+def test_what_a_data_source_remarks_is_passed_on(suite: Suite) -> None:
+    found = remarks.of_data(suite, replace(samples(3, 5), remarks=("2 of 8 images are turned",)))
+    assert found[0] == "2 of 8 images are turned"
