@@ -174,6 +174,7 @@ class Fit:
         quantization: scale and zero point of an integer input, where the file says them and its runtime does not.
         reading: of its outputs.
         labels: what its answers are called in the file, where they are texts, or the keys of a map.
+        constants: its inputs beside the image, each with its value.
         remarks: what was taken from the file and should be seen.
     """
 
@@ -181,6 +182,7 @@ class Fit:
     quantization: tuple[float, int] = (0.0, 0)
     reading: Reading = Reading()
     labels: tuple[str, ...] = ()
+    constants: Mapping[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
 
@@ -243,7 +245,8 @@ class Variant:
 
     `parent` is the id of the baseline it was built from, "" for the baseline itself. `problem` says why the file cannot
     be used (missing, not built yet) and what to do; `sha256` is then empty. It fails this variant's cases alone.
-    `input` and `output` are the keys of those tables that its suite declares for it: the task's, then its own.
+    `input` and `output` are the keys of those tables that its suite declares for it: the task's, then its own; `inputs`
+    are its inputs beside the image, each with its constant value.
     `parts` are other files that held weights of it: `path` is then one file that was made of all.
     """
 
@@ -259,6 +262,7 @@ class Variant:
     problem: str = ""
     input: Mapping[str, Any] = field(default_factory=dict)
     output: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Final, Protocol
 
 import numpy.typing as npt
@@ -395,7 +396,14 @@ class Runtime(Protocol):
     FORMATS: tuple[str, ...]
     ACCELERATORS: tuple[str, ...]
 
-    def Session(self, path: str, threads: int, accelerator: str = "", trace: str = "") -> LoadedModel:  # noqa: N802 a class
+    def Session(  # noqa: N802 a class
+        self,
+        path: str,
+        threads: int,
+        accelerator: str = "",
+        trace: str = "",
+        constants: Mapping[str, float] = MappingProxyType({}),
+    ) -> LoadedModel:
         """Load a model.
 
         Args:
@@ -403,6 +411,7 @@ class Runtime(Protocol):
             threads: that an inference may use.
             accelerator: one of `offers()` to use, "" for none.
             trace: beginning of the name of a file to note in what ran each node, "" not to.
+            constants: its inputs beside the one that takes images, each with its value.
         """
 
     def offers(self) -> list[str]:

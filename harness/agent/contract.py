@@ -106,6 +106,7 @@ class Model:
         output: name of the output that is judged, "" for the first.
         answer: what its numbers stand for: logits, probabilities, sigmoid or labels; "" where nobody knows.
         labels: what its answers are called, where they are texts or the keys of a map.
+        constants: its inputs beside the image, each with its value.
         input: how its images become inputs, where it differs from the job's.
         input_scale, input_zero_point: what an integer input stands for, (integer - zero point) * scale, where the
             runtime does not say it; 0 for nothing.
@@ -118,6 +119,7 @@ class Model:
     output: str = ""
     answer: str = ""
     labels: list[str] = field(default_factory=list)
+    constants: dict[str, float] = field(default_factory=dict)
     input: Optional[Input] = None
     input_scale: float = 0.0
     input_zero_point: float = 0.0

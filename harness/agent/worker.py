@@ -46,7 +46,7 @@ class Worker:
     def load(self) -> dict[str, Any]:
         """Create the session, timed alone; then make the inputs ready, untimed."""
         started = time.monotonic_ns()
-        self._session = self._runtime.Session(self._model.path, self._job.threads, self.accelerator)
+        self._session = self._opened()
         elapsed = time.monotonic_ns() - started
         # What is loaded stays: collecting once here spares every round the search through it.
         gc.collect()
@@ -57,7 +57,7 @@ class Worker:
     def placement(self) -> dict[str, Any]:
         """Return what runs the nodes of the model, seen in one inference of a session that is never timed."""
         trace, wanted = str(self._stem) + ".trace", self.accelerator
-        self._session = self._runtime.Session(self._model.path, self._job.threads, wanted, trace)
+        self._session = self._opened(trace)
         self._make_ready(1)
         self._session.call(self._bound[0])
         return {"wanted": wanted, "offered": self._runtime.offers(), "nodes": self._session.nodes()}
@@ -196,6 +196,10 @@ class Worker:
             x = images.quantize(x, pixels, spec, dtype, scale, zero_point)
         x = x.astype(dtype, copy=False)
         return (x[i : i + 1] for i in range(len(x)))
+
+    def _opened(self, trace: str = "") -> Any:
+        constants = {"constants": self._model.constants} if self._model.constants else {}
+        return self._runtime.Session(self._model.path, self._job.threads, self.accelerator, trace, **constants)
 
     def _result(self, outputs: Any) -> Any:
         """Return the output that is judged, as float32."""

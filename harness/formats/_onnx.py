@@ -76,7 +76,7 @@ class _Graph:
             operators=dict(Counter(_named(node) for node in graph.node)),
             versions={**versions, **({"producer": producer} if producer else {})},
             parts=tuple(dict.fromkeys(_parts(model))),
-            parameters=sum(math.prod(one.dims) for one in self._model.graph.initializer),
+            parameters=sum(math.prod(one.dims) for one in self._weights.values() if _is_weight(one)),
             macs=self._macs(),
         )
 
@@ -216,6 +216,13 @@ def _typed(type_: onnx.TypeProto) -> tuple[str, tuple[int | None, ...] | None]:
     return name, tuple(
         one.dim_value if one.HasField("dim_value") and one.dim_value > 0 else None for one in held.shape.dim
     )
+
+
+def _is_weight(tensor: onnx.TensorProto) -> bool:
+    """Return whether a constant is a number that was learnt: shapes, axes and flags are not."""
+    from onnx import TensorProto
+
+    return tensor.data_type not in (TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING)
 
 
 def _named(node: onnx.NodeProto) -> str:

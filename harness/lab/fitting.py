@@ -6,6 +6,7 @@ come is said by the file's operators, names and metadata, or by the suite.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
@@ -59,7 +60,7 @@ def fit(suite: Suite, variant: Variant, samples: Samples) -> Fit:
         raise LabError(error.text, remedy=error.remedy, file=shown(variant.path)) from error
     quantization, spec = whole.fed(file, spec)
     reading, labels = whole.read(file)
-    return Fit(spec, quantization, reading, labels, tuple(whole.remarks))
+    return Fit(spec, quantization, reading, labels, dict(variant.inputs), tuple(whole.remarks))
 
 
 class _Fitting:
@@ -84,13 +85,7 @@ class _Fitting:
 
     def fed(self, file: ModelFile, spec: InputSpec) -> tuple[tuple[float, int], InputSpec]:
         """Return what an integer input stands for, and how images become the model's input."""
-        if len(file.inputs) != 1:
-            raise self._refusal(
-                f"has {len(file.inputs)} inputs: {_listed(file.inputs)}",
-                remedy="export it with the image as its only input",
-                key="model",
-            )
-        (tensor,) = file.inputs
+        tensor = self._image(file)
         if tensor.type not in (*_FLOATS, *_INTEGERS):
             raise self._refusal(
                 f"takes {tensor}, which no image can be made", remedy="export it with a float32 input", key="model"
@@ -100,6 +95,37 @@ class _Fitting:
             self._pixels(tensor, spec)
         # TFLite's interpreter says itself what its integers stand for.
         return (tensor.scale, tensor.zero_point) if file.format == "onnx" else (0.0, 0), spec
+
+    def _image(self, file: ModelFile) -> Tensor:
+        """Return the input that takes the image: the only one that the suite gives no constant."""
+        constants = self._variant.inputs
+        names = [one.name for one in file.inputs]
+        for name in constants:
+            if name not in names:
+                raise self._refusal(
+                    f"has no input {name!r}, only {_listed(file.inputs)}",
+                    remedy=registry.suggestion(name, names),
+                    key=f"inputs.{name}",
+                )
+        images = [one for one in file.inputs if one.name not in constants]
+        if len(images) != 1:
+            # The image is the one of four axes; a constant beside it has fewer.
+            others = [one for one in file.inputs if one.shape is None or len(one.shape) != 4] or list(file.inputs[1:])
+            line = ", ".join(f"{_key(one.name)} = NUMBER" for one in others)
+            raise self._refusal(
+                f"has {len(file.inputs)} inputs: {_listed(file.inputs)}",
+                remedy=f"write inputs = {{ {line} }} under [{_table(self._key)}] for those that stay the same, or "
+                "export it with the image as its only input",
+                key="inputs",
+            )
+        for one in file.inputs:
+            if one.name in constants and (one.shape is None or None in one.shape[1:] or one.type in ("text", "map")):
+                raise self._refusal(
+                    f"takes {one}, whose size is open: no constant can be made of a number",
+                    remedy="export it with a fixed size",
+                    key=f"inputs.{one.name}",
+                )
+        return images[0]
 
     def _laid_out(self, tensor: Tensor, spec: InputSpec) -> InputSpec:
         """Return the spec with the layout that fits; the file's where it leaves no choice."""
@@ -338,6 +364,11 @@ def _folded(name: str) -> str:
 
 def _table(key: str) -> str:
     return "baseline" if key == "baseline" else f"[{key.partition('[')[0]}]"
+
+
+def _key(name: str) -> str:
+    """Return a name as a key of TOML."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
 
 
 def _quoted(name: str) -> str:

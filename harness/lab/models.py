@@ -89,7 +89,8 @@ class Models:
     def _declared(self, table: BaselineTable | VariantTable, of: Variant | None = None) -> dict[str, Any]:
         above = of.output if of else self.output
         fed = {**(of.input if of else {}), **declared(table.input)}
-        return {"input": fed, "output": {**above, **declared(table.output)}}
+        inputs = {**(of.inputs if of else {}), **table.inputs}
+        return {"input": fed, "output": {**above, **declared(table.output)}, "inputs": inputs}
 
     def _ready_made(
         self, table: VariantTable, model: str | list[str], baseline: Sequence[Variant], key: str

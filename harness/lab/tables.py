@@ -222,6 +222,7 @@ class BaselineTable(Table):
     model: Models
     input: ModelInputTable = Field(default=ModelInputTable(), description="How this model's input differs.")
     output: OutputTable = Field(default=OutputTable(), description="How this model's output is read.")
+    inputs: dict[str, float] = Field(default={}, description="Its inputs beside the image, each constant.")
     source: str = Field(default="", description="Script, from this file, that makes the baseline again.")
 
 
@@ -236,6 +237,7 @@ class VariantTable(Table):
     model: Models | None = None
     input: ModelInputTable = Field(default=ModelInputTable(), description="How this model's input differs.")
     output: OutputTable = Field(default=OutputTable(), description="How this model's output is read.")
+    inputs: dict[str, float] = Field(default={}, description="Its inputs beside the image, each constant.")
     xfail: str = Field(default="", description="Why it is known to fail: reported as xfailed, not failed.")
 
 

@@ -340,8 +340,14 @@ def unfit(cases: Iterable[Case]) -> list[tuple[HarnessError, Case]]:
 
 def unread(case: Case, fit: Fit) -> HarnessError | None:
     """Return why a device's runner cannot give what a model answers, None if it can."""
-    if not fit.labels or case.device.runner == "python":
+    if case.device.runner == "python" or not (fit.labels or fit.constants):
         return None
+    if fit.constants:
+        return Unsupported(
+            f"{case.variant.path.name} has inputs beside the image, which the {case.device.runner} runner cannot feed",
+            remedy="export it with the image as its only input",
+            device=case.device.id,
+        )
     return Unsupported(
         f"{case.variant.path.name} answers with texts or maps, which the {case.device.runner} runner does not read",
         remedy="export it with plain tensors (scikit-learn: zipmap=False)",

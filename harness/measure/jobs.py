@@ -185,6 +185,7 @@ def _model(case: Case, fit: Fit, where: Mapping[str, str], runtime: str, own: co
         runtime,
         output=fit.reading.output,
         labels=list(fit.labels),
+        constants=dict(fit.constants),
         input=own,
         input_scale=fit.quantization[0],
         input_zero_point=fit.quantization[1],

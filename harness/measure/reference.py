@@ -197,7 +197,17 @@ def key_of(fit: Fit, model: str, data: str, runtime: str) -> str:
     parts |= registry.sources("agent.runtimes", registry.runtime_name(runtime))
     code = {part: hashlib.sha256(content).hexdigest() for part, content in parts.items()}
     here = [*sys.version_info[:2], platform.machine(), runtime]
-    whole = [model, data, asdict(fit.input), fit.quantization, fit.reading.output, fit.labels, here, code]
+    whole = [
+        model,
+        data,
+        asdict(fit.input),
+        fit.quantization,
+        fit.reading.output,
+        fit.labels,
+        dict(fit.constants),
+        here,
+        code,
+    ]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
 
 

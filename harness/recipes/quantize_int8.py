@@ -58,7 +58,12 @@ def _onnx(parent: Path, target: Path, inputs: npt.NDArray[np.float32]) -> None:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     model = _onnx_tools.modern(_onnx_tools.read_onnx(parent), parent)
-    (entrance,) = model.graph.input
+    if len(model.graph.input) != 1:
+        raise RecipeError(
+            f"{parent.name} has {len(model.graph.input)} inputs",
+            remedy="export it with the image as its only input, or bring this variant ready-made",
+        )
+    entrance = model.graph.input[0]
     name, prepared = entrance.name, target.with_name(f"{target.stem}-prepared.onnx")
     dtype = onnx.helper.tensor_dtype_to_np_dtype(entrance.type.tensor_type.elem_type)
     if dtype.kind != "f":

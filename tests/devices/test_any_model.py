@@ -67,6 +67,7 @@ def write_models(folder: Path) -> dict[str, str]:
     )
     whole = onnx.load(model(folder / "apart.onnx"))
     onnx.save(whole, folder / "apart.onnx", save_as_external_data=True, location="apart.data", size_threshold=0)
+    with_age(folder / "aged.onnx")
     zip_map(folder / "zipmap.onnx")
     zip_map(folder / "named.onnx", ("below", "even", "above"))
     model(
@@ -103,6 +104,7 @@ def write_models(folder: Path) -> dict[str, str]:
         far=np.float32(50),
     )  # fmt: skip
     named = {
+        "aged": "inputs = { age = 0.25 }",
         "aux": 'output = { name = "logits" }',
         "more": 'output = { classes = ["background", "even", "above", "below"] }',
     }
@@ -110,6 +112,20 @@ def write_models(folder: Path) -> dict[str, str]:
     return {
         name: f'\n[[variant]]\nid = "{name}"\nmodel = "models/{name}.onnx"\n{named.get(name, "")}\n' for name in names
     }
+
+
+def with_age(path: Path) -> None:
+    """Write the linear model with a second input that must be 0.25, or all is wrong."""
+    wrong = [
+        node("Sub", ["age", "quarter"], ["off"]),
+        node("Mul", ["off", "much"], ["push"]),
+        node("Add", ["logits", "push"], ["y"]),
+    ]
+    much = np.array([[1e4, -1e4, 0]], np.float32)
+    model(path, wrong, [("y", FLOAT, ["N", 3])], quarter=np.float32(0.25), much=much)
+    whole = onnx.load(path)
+    whole.graph.input.insert(0, onnx.helper.make_tensor_value_info("age", FLOAT, ["N", 1]))
+    onnx.save(whole, path)
 
 
 def write_lab(
@@ -176,7 +192,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, device_workdir: Path) -> 
 def test_every_way_to_answer_gives_the_accuracy_that_is_true(measured: Mapping[str, Judged]) -> None:
     accuracy = float((PREDICTED == LABELS).mean())
     sensitivity = float((PREDICTED == POSITIVE)[LABELS == POSITIVE].mean())
-    assert len(measured) == 16
+    assert len(measured) == 17
     found = {
         name: (run.points["accuracy"], run.points["sensitivity"])
         for name, run in measured.items()
@@ -222,7 +238,8 @@ def test_the_native_runner_gives_the_same_and_refuses_texts_and_maps(
     more = write_models(tmp_path / "suites/models")
     cases = write_lab(tmp_path, "".join(more.values()), workdir=device_workdir.with_name("native"), runner="native")
     refused = {case.variant.id: str(unread(case, measured[case.variant.id].fit) or "") for case in cases}
-    assert {name for name, said in refused.items() if said} == {"zipmap", "named"}
+    assert {name for name, said in refused.items() if said} == {"zipmap", "named", "aged"}
+    assert "has inputs beside the image, which the native runner cannot feed" in refused["aged"]
     assert "answers with texts or maps, which the native runner does not read" in refused["zipmap"]
     for name, own in judged([case for case in cases if not refused[case.variant.id]]).items():
         twin = measured[name]

@@ -165,9 +165,15 @@ def test_several_inputs_are_listed(tmp_path: Path) -> None:
 
     path = model(tmp_path / "m.onnx")
     more = onnx.load(path)
-    more.graph.input.append(onnx.helper.make_tensor_value_info("age", FLOAT, [1]))
+    more.graph.input.insert(0, onnx.helper.make_tensor_value_info("age", FLOAT, [1]))
     onnx.save(more, path)
-    assert "has 2 inputs: x (float32 [any, 1, 16, 16]), age (float32 [1])" in refused(path)
+    said = refused(path)
+    assert "has 2 inputs: age (float32 [1]), x (float32 [any, 1, 16, 16])" in said
+    assert "write inputs = { age = NUMBER } under [baseline]" in said
+    found = fit(path, inputs={"age": 0.5})
+    assert found.constants == {"age": 0.5}
+    assert found.input.layout == "NCHW"
+    assert "has no input 'aged', only age" in refused(path, inputs={"aged": 0.5})
 
 
 def test_a_model_read_otherwise_than_its_baseline_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ Runs .tflite files; latency is set_tensor + invoke + get_tensor: the same span o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 REQUIREMENT = "ai-edge-litert"
@@ -25,7 +26,13 @@ class Session:
     """
 
     def __init__(
-        self, path: str, threads: int, accelerator: str = "", trace: str = "", interpreter: Any = None
+        self,
+        path: str,
+        threads: int,
+        accelerator: str = "",
+        trace: str = "",
+        constants: Mapping[str, float] = MappingProxyType({}),
+        interpreter: Any = None,
     ) -> None:
         del trace  # what runs a node is known here without tracing
         if interpreter is None:
@@ -35,9 +42,15 @@ class Session:
         self._interpreter = interpreter(model_path=path, num_threads=threads)
         self._interpreter.allocate_tensors()
         self.accelerator = accelerator if accelerator in offers() and self._delegates() else ""
-        inputs = self._interpreter.get_input_details()
+        every = self._interpreter.get_input_details()
+        inputs = [one for one in every if one["name"] not in constants]
         if len(inputs) != 1:
-            raise ValueError(f"the model has {len(inputs)} inputs; models with one input are supported")
+            raise ValueError(
+                f"the model has {len(inputs)} inputs; one takes the images, and the others need a constant"
+            )
+        for one in every:
+            if one["name"] in constants:
+                self._interpreter.set_tensor(one["index"], _full(one, constants[one["name"]]))
         self._input = inputs[0]["index"]
         self._outputs = self._interpreter.get_output_details()
         self.shape = [int(size) for size in inputs[0]["shape"]]
@@ -93,6 +106,14 @@ class Session:
 
     def _delegates(self) -> list[Any]:
         return [node for node in self._interpreter._get_ops_details() if node["op_name"] == _DELEGATE]
+
+
+def _full(given: Any, value: float) -> Any:
+    """Return an input of one number, in integers where those stand for numbers."""
+    import numpy as np
+
+    scale, zero_point = given["quantization"]
+    return np.full(given["shape"], round(value / scale) + zero_point if scale else value, given["dtype"])
 
 
 def offers() -> list[str]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 REQUIREMENT = "onnxruntime"
@@ -36,13 +37,20 @@ _TYPES = {
 
 
 class Session:
-    """One loaded model with one input; `shape` is the input's, `dtype` its numpy type.
+    """One loaded model; `shape` is that of the input that takes images, `dtype` its numpy type.
 
     `accelerator` is the execution provider asked for that the session really holds, "" if none. With `trace`, the
     beginning of a file name, the session also notes what ran each node, which costs time: never do so in timed ones.
     """
 
-    def __init__(self, path: str, threads: int, accelerator: str = "", trace: str = "") -> None:
+    def __init__(
+        self,
+        path: str,
+        threads: int,
+        accelerator: str = "",
+        trace: str = "",
+        constants: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         import onnxruntime as ort
 
         ort.set_default_logger_severity(3)
@@ -57,9 +65,13 @@ class Session:
         # Without this a provider that fails is replaced by the processor in the middle of a run, with a mere print.
         self._session = ort.InferenceSession(path, options, providers=providers, enable_fallback=0)
         self.accelerator = accelerator if accelerator in self._session.get_providers() else ""
-        inputs = self._session.get_inputs()
+        every = self._session.get_inputs()
+        inputs = [one for one in every if one.name not in constants]
         if len(inputs) != 1:
-            raise ValueError(f"the model has {len(inputs)} inputs; models with one input are supported")
+            raise ValueError(
+                f"the model has {len(inputs)} inputs; one takes the images, and the others need a constant"
+            )
+        self._constants = [(one, constants[one.name]) for one in every if one.name in constants]
         if inputs[0].type not in _TYPES:
             raise ValueError(f"the model's input is {inputs[0].type}; tensors of numbers are supported")
         self._name, self._path = inputs[0].name, path
@@ -70,7 +82,7 @@ class Session:
 
     def bind(self, x: Any) -> Any:
         """Return what `call` takes for the input array `x` of shape (1, ...)."""
-        return {self._name: x}
+        return {self._name: x, **{one.name: _full(one, value, len(x)) for one, value in self._constants}}
 
     def call(self, bound: Any) -> Any:
         """Run one inference and return the outputs; this is what is timed."""
@@ -106,6 +118,14 @@ class Session:
         events = json.loads(trace.read_text())
         trace.unlink()
         return dict(Counter(event["args"]["provider"] for event in events if "provider" in event.get("args", {})))
+
+
+def _full(given: Any, value: float, images: int) -> Any:
+    """Return an input of one number; an axis that is open is the images'."""
+    import numpy as np
+
+    shape = [size if isinstance(size, int) and size > 0 else images for size in given.shape]
+    return np.full(shape, value, _TYPES[given.type])
 
 
 def _of_map(row: dict[Any, float], labels: Sequence[str]) -> Any:

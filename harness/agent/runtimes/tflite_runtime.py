@@ -5,6 +5,8 @@ Runs .tflite files where its successor LiteRT has no wheel (32-bit ARM); needs n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from harness.agent.runtimes import litert
@@ -18,10 +20,17 @@ ACCELERATORS = litert.ACCELERATORS
 class Session(litert.Session):
     """One loaded model; the interpreter's interface is the one LiteRT inherited."""
 
-    def __init__(self, path: str, threads: int, accelerator: str = "", trace: str = "") -> None:
+    def __init__(
+        self,
+        path: str,
+        threads: int,
+        accelerator: str = "",
+        trace: str = "",
+        constants: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         from tflite_runtime.interpreter import Interpreter
 
-        super().__init__(path, threads, accelerator, trace, Interpreter)
+        super().__init__(path, threads, accelerator, trace, constants, Interpreter)
 
 
 def offers() -> list[str]:

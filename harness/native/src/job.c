@@ -114,6 +114,8 @@ static struct model model_of(const struct json *object)
     struct model model = {MODEL_FIELDS(READ, READ_OPTIONAL)};
     if (json_get(object, "labels"))
         model.labels = member(object, "labels", JSON_ARRAY, "a list of words")->count;
+    if (json_get(object, "constants"))
+        model.constants = member(object, "constants", JSON_OBJECT, "a table of numbers")->count;
     if (json_get(object, "input")) {
         model.input = need(sizeof *model.input);
         *model.input = input_of(object);

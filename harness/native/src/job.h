@@ -27,11 +27,12 @@ struct input_spec {
     INPUT_FIELDS(DECLARE, DECLARE_OPTIONAL)
 };
 
-/* `input` is NULL where the model is fed as the job says; `labels` counts the texts that its answers may be. */
+/* `input` is NULL where the model is fed as the job says; `labels` counts the texts that its answers may be,
+ * `constants` its inputs beside the image. */
 struct model {
     MODEL_FIELDS(DECLARE, DECLARE_OPTIONAL)
     struct input_spec *input;
-    size_t labels;
+    size_t labels, constants;
 };
 
 /* How often, how long, and when to stop at the latest; harness/agent/contract.py explains each. */

@@ -42,6 +42,8 @@ static int open_worker(struct worker *worker, const char *folder, const char *in
         return fail(fault, ERROR_RUNTIME, "the native runner has no runtime %s", worker->model->runtime);
     if (worker->model->labels)
         return fail(fault, ERROR_INPUT, "the native runner reads no texts and no maps; export the model with tensors");
+    if (worker->model->constants)
+        return fail(fault, ERROR_INPUT, "the native runner feeds one input; export the model with the image alone");
     return runtime_open(&worker->runtime, worker->model->runtime_path, fault);
 }
 

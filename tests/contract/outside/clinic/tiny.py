@@ -6,7 +6,8 @@ the `size` of its images. It goes to the device, so it imports numpy where a mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 REQUIREMENT = "numpy"
@@ -18,10 +19,17 @@ ACCELERATORS: tuple[str, ...] = ()
 class Session:
     """One loaded model with one input; `shape` is the input's, `dtype` its numpy type."""
 
-    def __init__(self, path: str, threads: int, accelerator: str = "", trace: str = "") -> None:
+    def __init__(
+        self,
+        path: str,
+        threads: int,
+        accelerator: str = "",
+        trace: str = "",
+        constants: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         import numpy as np
 
-        del threads, accelerator, trace  # it has one thread, no accelerator and one node
+        del threads, accelerator, trace, constants  # it has one thread, no accelerator, one node and one input
         with np.load(path) as model:
             self._weights, self._bias, size = model["weights"], model["bias"], model["size"].tolist()
         self.shape = [1, 1, *size]
