@@ -104,7 +104,7 @@ def write_models(folder: Path) -> dict[str, str]:
         far=np.float32(50),
     )  # fmt: skip
     named = {
-        "aged": "inputs = { age = 0.25 }",
+        "aged": 'inputs = { age = 0.25 }\noutput = { kind = "logits" }',
         "aux": 'output = { name = "logits" }',
         "more": 'output = { classes = ["background", "even", "above", "below"] }',
     }
