@@ -62,6 +62,15 @@ class Contained:
         except psutil.NoSuchProcess:
             return []
 
+    def named(self, program: str) -> list[psutil.Process]:
+        """Return what runs on it under a name; what ends while one looks is not there."""
+        found = []
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.name() == program:
+                    found.append(process)
+        return found
+
 
 @contextlib.contextmanager
 def contained(script: str, arguments: Sequence[str], log: IO[bytes]) -> Iterator[Contained]:

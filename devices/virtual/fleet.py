@@ -120,4 +120,4 @@ def _host(folder: Path, name: str, memory_bytes: int, settings: Sequence[str]) -
 
 def _listener(machine: Contained) -> int:
     """Return the pid of the listening sshd, 0 if there is none yet."""
-    return next((process.pid for process in machine.processes() if process.name() == "sshd"), 0)
+    return next((process.pid for process in machine.named("sshd")), 0)

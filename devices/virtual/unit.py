@@ -118,7 +118,7 @@ class Unit:
 
     def servers(self) -> list[int]:
         """Return the pids of its dropbear processes: the listener first, then one for each connection."""
-        return [process.pid for process in self.machine.processes() if process.name() == "dropbear"]
+        return [process.pid for process in self.machine.named("dropbear")]
 
 
 @contextlib.contextmanager
