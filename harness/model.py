@@ -172,6 +172,7 @@ class Fit:
     Attributes:
         input: how an image becomes its input.
         quantization: scale and zero point of an integer input, where the file says them and its runtime does not.
+        answer_quantization: the same of the output that is judged.
         reading: of its outputs.
         labels: what its answers are called in the file, where they are texts, or the keys of a map.
         constants: its inputs beside the image, each with its value.
@@ -180,6 +181,7 @@ class Fit:
 
     input: InputSpec = InputSpec()
     quantization: tuple[float, int] = (0.0, 0)
+    answer_quantization: tuple[float, int] = (0.0, 0)
     reading: Reading = Reading()
     labels: tuple[str, ...] = ()
     constants: Mapping[str, float] = field(default_factory=dict)

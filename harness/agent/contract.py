@@ -110,6 +110,7 @@ class Model:
         input: how its images become inputs, where it differs from the job's.
         input_scale, input_zero_point: what an integer input stands for, (integer - zero point) * scale, where the
             runtime does not say it; 0 for nothing.
+        output_scale, output_zero_point: the same of the output that is judged.
     """
 
     id: str
@@ -123,6 +124,8 @@ class Model:
     input: Optional[Input] = None
     input_scale: float = 0.0
     input_zero_point: float = 0.0
+    output_scale: float = 0.0
+    output_zero_point: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -204,8 +204,13 @@ class Worker:
     def _result(self, outputs: Any) -> Any:
         """Return the output that is judged, as float32."""
         if self._model.output or self._model.labels:
-            return self._session.result(outputs, self._model.output, self._model.labels)
-        return self._session.result(outputs)
+            values = self._session.result(outputs, self._model.output, self._model.labels)
+        else:
+            values = self._session.result(outputs)
+        if not self._model.output_scale:
+            return values
+        float32 = self._numpy.float32
+        return (values - float32(self._model.output_zero_point)) * float32(self._model.output_scale)
 
     def _timed(self, duration_ns: int, minimum: int) -> array[int]:
         samples, self._turn = timed(self._session.call, self._bound, self._turn, duration_ns, minimum)

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 _USUAL: Final = ("", "ai.onnx")
 #: Classifiers of ai.onnx.ml: each gives a label and the scores that it comes from.
 _CLASSIFIERS: Final = ("TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier")
+#: Operators that give integers -> the place of their output's scale among their inputs; the zero point is behind it.
+_QUANTISED_AT: Final = {
+    "QuantizeLinear": 1, "QLinearConv": 6, "QLinearMatMul": 6, "QLinearAdd": 6, "QLinearMul": 6, "QGemm": 7,
+    "QLinearSigmoid": 3, "QLinearSoftmax": 3, "QLinearLeakyRelu": 3, "QLinearGlobalAveragePool": 3,
+    "QLinearAveragePool": 3,
+}  # fmt: skip
 #: Keys of the metadata under which exporters keep the names of classes.
 _NAMES: Final = ("names", "classes", "class_names", "labels")
 
@@ -92,10 +98,10 @@ class _Graph:
         node = self._made.get(one.name)
         scale, zero_point, source = 0.0, 0, one.name
         labels: tuple[str, ...] = ()
-        if node is not None and node.op_type == "QuantizeLinear":
-            scale, zero_point = self._quantization(node)
         root = self._root(one.name)
         maker = self._made.get(root)
+        if maker is not None and maker.op_type in _QUANTISED_AT:
+            scale, zero_point = self._constants_at(maker, _QUANTISED_AT[maker.op_type])
         if maker is not None:
             labels = _labels(maker) or (_labels(node) if node is not None else ())
             # A label is the place of the largest of the scores; both are one answer.
@@ -159,11 +165,15 @@ class _Graph:
         return ids > 1 and bool(weights) and min(weights) >= 0 and max(weights) * trees <= 1 + 1e-4
 
     def _quantization(self, node: onnx.NodeProto) -> tuple[float, int]:
-        """Return scale and zero point of a (De)QuantizeLinear; (0.0, 0) where they are no single constants."""
+        """Return scale and zero point of a DequantizeLinear; (0.0, 0) where they are no single constants."""
+        return self._constants_at(node, 1)
+
+    def _constants_at(self, node: onnx.NodeProto, first: int) -> tuple[float, int]:
+        """Return scale and zero point among the inputs of an operator, the scale first."""
         from onnx import numpy_helper
 
         found: list[float] = []
-        for name, absent in zip([*node.input[1:3], ""][:2], (0.0, 0), strict=True):
+        for name, absent in zip([*node.input[first : first + 2], ""][:2], (0.0, 0), strict=True):
             held = self._weights.get(name)
             if held is None and name:
                 return 0.0, 0

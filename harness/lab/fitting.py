@@ -59,8 +59,8 @@ def fit(suite: Suite, variant: Variant, samples: Samples) -> Fit:
     except formats.Unreadable as error:
         raise LabError(error.text, remedy=error.remedy, file=shown(variant.path)) from error
     quantization, spec = whole.fed(file, spec)
-    reading, labels = whole.read(file)
-    return Fit(spec, quantization, reading, labels, dict(variant.inputs), tuple(whole.remarks))
+    reading, labels, answer = whole.read(file)
+    return Fit(spec, quantization, answer, reading, labels, dict(variant.inputs), tuple(whole.remarks))
 
 
 class _Fitting:
@@ -215,8 +215,8 @@ class _Fitting:
 
     # --- the output ----------------------------------------------------------------------------------------------
 
-    def read(self, file: ModelFile) -> tuple[Reading, tuple[str, ...]]:
-        """Return which output is judged and how, and what its answers are called in the file."""
+    def read(self, file: ModelFile) -> tuple[Reading, tuple[str, ...], tuple[float, int]]:
+        """Return which output is judged and how, what its answers are called, and what its integers stand for."""
         chosen = self._chosen(file)
         classes = self._classes(file, chosen)
         kind = self._kind(chosen)
@@ -228,7 +228,16 @@ class _Fitting:
             )
         several = chosen.name if len(file.outputs) > 1 else ""
         labels = chosen.labels if chosen.type in ("text", "map") or (kind == "labels" and chosen.labels) else ()
-        return Reading(several, kind, self.declared.get("threshold", 0.5), classes), labels
+        if chosen.type in _INTEGERS and kind not in ("labels", "") and chosen.scale == 0:
+            raise self._refusal(
+                f"gives {chosen} without saying what its integers stand for",
+                remedy="export it with quantisation parameters, or with a float32 output",
+                key="output",
+            )
+        # TFLite's interpreter says itself what its integers stand for.
+        scaled = file.format == "onnx" and chosen.type in _INTEGERS and kind != "labels"
+        quantization = (chosen.scale, chosen.zero_point) if scaled else (0.0, 0)
+        return Reading(several, kind, self.declared.get("threshold", 0.5), classes), labels, quantization
 
     def _chosen(self, file: ModelFile) -> Tensor:
         named = self.declared["output"]

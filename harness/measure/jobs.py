@@ -189,6 +189,8 @@ def _model(case: Case, fit: Fit, where: Mapping[str, str], runtime: str, own: co
         input=own,
         input_scale=fit.quantization[0],
         input_zero_point=fit.quantization[1],
+        output_scale=fit.answer_quantization[0],
+        output_zero_point=fit.answer_quantization[1],
         answer=fit.reading.kind,
     )
 

@@ -202,6 +202,7 @@ def key_of(fit: Fit, model: str, data: str, runtime: str) -> str:
         data,
         asdict(fit.input),
         fit.quantization,
+        fit.answer_quantization,
         fit.reading.output,
         fit.labels,
         dict(fit.constants),

@@ -77,6 +77,9 @@ def write_models(folder: Path) -> dict[str, str]:
         s=np.float32(1 / 256),
         z=np.uint8(0),
     )
+    steps = [node("QuantizeLinear", ["logits", "s", "z"], ["q"])]
+    half, minus_seven = np.float32(0.5), np.int8(-7)
+    model(folder / "steps.onnx", steps, [("q", TensorProto.INT8, ["N", 3])], s=half, z=minus_seven)
     model(
         folder / "fed.onnx",
         before=[node("DequantizeLinear", ["x", "s", "z"], ["xf"])],
@@ -192,11 +195,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory, device_workdir: Path) -> 
 def test_every_way_to_answer_gives_the_accuracy_that_is_true(measured: Mapping[str, Judged]) -> None:
     accuracy = float((PREDICTED == LABELS).mean())
     sensitivity = float((PREDICTED == POSITIVE)[LABELS == POSITIVE].mean())
-    assert len(measured) == 17
+    assert len(measured) == 18
     found = {
         name: (run.points["accuracy"], run.points["sensitivity"])
         for name, run in measured.items()
-        if name != "quantised"
+        if name not in ("quantised", "steps")
     }
     assert found == {name: pytest.approx((accuracy, sensitivity)) for name in found}
     # An eighth bit of a probability decides ties otherwise.
@@ -210,6 +213,10 @@ def test_probabilities_are_those_of_what_the_numbers_stand_for(measured: Mapping
     points = {name: run.points["brier"] for name, run in measured.items() if "brier" in run.points}
     assert "label" not in points
     assert points.pop("sigmoids") == pytest.approx(brier(SIGMOIDS), abs=1e-5)
+    rounded = (np.clip(np.round(LOGITS / 0.5) - 7, -128, 127) + 7) * 0.5
+    powers = np.exp(rounded - rounded.max(axis=1, keepdims=True))
+    assert points.pop("steps") == pytest.approx(brier(powers / powers.sum(axis=1, keepdims=True)), abs=1e-3)
+    assert measured["steps"].answers.values == pytest.approx(rounded, abs=0.51)
     assert points.pop("quantised") == pytest.approx(brier(SHARES), abs=2e-3)
     assert points.pop("fed") == pytest.approx(brier(SHARES), abs=5e-3)  # its pixels are rounded
     assert points == {name: pytest.approx(brier(SHARES), abs=1e-5) for name in points}

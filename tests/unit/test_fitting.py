@@ -160,6 +160,26 @@ def test_pixels_go_as_they_are_into_a_model_of_bytes_and_that_is_said(tmp_path: 
     assert fit(path, input={"scale": 1.0}).remarks == ()
 
 
+def test_integers_of_an_output_are_what_the_file_says_or_refused(tmp_path: Path) -> None:
+    scaled = model(
+        tmp_path / "scaled.onnx",
+        [node("Sigmoid", ["x"], ["p"]), node("QuantizeLinear", ["p", "s", "z"], ["y"])],
+        [("y", TensorProto.UINT8, ["N", 1, SIZE, SIZE])],
+        s=np.float32(1 / 255),
+        z=np.uint8(0),
+    )
+    found = fit(scaled, MASKS, kind="segmentation")
+    assert found.reading.kind == "sigmoid"
+    assert found.answer_quantization[0] == pytest.approx(1 / 255)
+    assert found.answer_quantization[1] == 0
+    bare = model(
+        tmp_path / "bare.onnx",
+        [node("Sigmoid", ["logits"], ["p"]), node("Cast", ["p"], ["y"], to=TensorProto.UINT8)],
+        [("y", TensorProto.UINT8, ["N", 3])],
+    )
+    assert "gives y (uint8 [any, 3]) without saying what its integers stand for" in refused(bare)
+
+
 def test_several_inputs_are_listed(tmp_path: Path) -> None:
     import onnx
 

@@ -85,8 +85,9 @@ static int open_session(struct worker *worker, const char *trace, int64_t *ns, s
         return 0;
     worker->images.scale = (float)worker->model->input_scale;
     worker->images.zero_point = (float)worker->model->input_zero_point;
-    return session_judge(&worker->session, worker->model->output, fault) && fits(worker, fault) &&
-           images_suit(&worker->images, worker->session.type, fault);
+    const struct model *model = worker->model;
+    return session_judge(&worker->session, model->output, model->output_scale, model->output_zero_point, fault) &&
+           fits(worker, fault) && images_suit(&worker->images, worker->session.type, fault);
 }
 
 /* Creates the session, timed alone; then makes the inputs ready, untimed. */

@@ -83,8 +83,10 @@ int session_open(struct session *session, const struct runtime *runtime, const s
                         ERROR_MODEL, fault);
 }
 
-int session_judge(struct session *session, const char *name, struct fault *fault)
+int session_judge(struct session *session, const char *name, double scale, double zero_point, struct fault *fault)
 {
+    session->scale = (float)scale;
+    session->zero_point = (float)zero_point;
     for (size_t i = 0; *name && i < session->outputs; i++)
         if (strcmp(session->output[i], name) == 0) {
             session->judged = i;
@@ -170,8 +172,11 @@ float *session_result(const struct session *session, const struct outputs *outpu
     for (size_t i = 1; i < all; i++)
         *count *= shape[i - 1] = (size_t)sizes[i];
     float *made = need(*count * sizeof *made);
-    if (to_floats(data, type, *count, made))
+    if (to_floats(data, type, *count, made)) {
+        for (size_t i = 0; session->scale != 0 && i < *count; i++)
+            made[i] = (made[i] - session->zero_point) * session->scale;
         return made;
+    }
     fail(fault, ERROR_INFERENCE, "the model's output is ONNX type %d, which is no number", type);
     return NULL;
 }

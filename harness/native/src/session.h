@@ -16,6 +16,7 @@ struct session {
     void *handle, *memory;
     char *input, *output[MAX_OUTPUTS];
     size_t outputs, axes, judged; /* `judged`: place of the output that is judged */
+    float scale, zero_point;      /* of that output; a scale of 0: it is taken as it is */
     int64_t shape[MAX_AXES]; /* of the input; -1 where the model leaves it open */
     enum element type;
     const char *accelerator; /* the execution provider asked for that the session really holds, "" if none */
@@ -36,8 +37,8 @@ struct outputs {
 int session_open(struct session *session, const struct runtime *runtime, const struct loading *how,
                  struct fault *fault);
 
-/* Says which output is judged, by its name; "" for the first. */
-int session_judge(struct session *session, const char *name, struct fault *fault);
+/* Says which output is judged, by its name, "" for the first, and what its integers stand for; 0: as they are. */
+int session_judge(struct session *session, const char *name, double scale, double zero_point, struct fault *fault);
 
 /* Adds a JSON object, provider -> nodes it ran since loading, of a session with `trace`; the trace is removed. */
 int session_nodes(const struct session *session, struct text *target, struct fault *fault);
