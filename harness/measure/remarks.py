@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness import stats, units
-from harness.errors import LabError
+from harness.errors import HarnessError, LabError
 from harness.measure.jobs import read_split
 from harness.model import Run, Samples, Suite
 from harness.vocabulary import METRICS
@@ -58,7 +58,10 @@ def _of_common(suite: Suite, samples: Samples) -> list[str]:
     try:
         train = read_split(suite, "train")
     except LabError:
-        return []  # there is none, or it cannot be read: nothing can be said, and nothing that is measured needs it
+        return []  # there is none: nothing can be said
+    except HarnessError as error:
+        # Nothing that is measured needs it.
+        return [f"whether images of the split train are among them is not known: {error.text}"]
     if len(samples.images) * len(train.images) > _MOST_PAIRS:
         return ["whether images of the split train are among them was not looked for: there are too many"]
     common = stats.overlap(samples.images, train.images)

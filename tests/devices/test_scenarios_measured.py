@@ -184,8 +184,9 @@ def test_a_stream_tells_dropped_and_late_frames_and_compares_them_in_points(
     for one in (quick, tired):
         answered = 1 - one["dropped_ratio"].values.mean()
         assert answered * len(one["dropped_ratio"].values) == pytest.approx(len(one["latency_s"].values))
-        # One at the end of a block may take longer than the block lasts.
-        assert answered <= 1 / 200 / one["inference_s"].values.mean() * 1.1 or answered == 1
+        # The longest may lie at the end of their blocks, where no frame arrives any more that they could drop.
+        took = np.sort(one["inference_s"].values)
+        assert answered <= 1 / 200 / took[: int(0.95 * len(took))].mean() * 1.1 or answered == 1
         assert np.median(one["throughput_hz"].values) == pytest.approx(200 * answered, rel=0.5)
     assert len(quick["deadline_miss_ratio"].values) == len(quick["latency_s"].values)
     changes = {change.metric: change for change in slow.comparisons}

@@ -38,8 +38,10 @@ def test_a_metric_or_a_data_source_that_breaks_costs_its_own_cases_alone(
         return evaluate(*given, **named)
 
     def loading(*given: Any, **named: Any) -> Any:
-        read.append(given)
-        if len(read) == 2:
+        # The train split is looked at too, for images that are in both.
+        if named["split"] == "test":
+            read.append(given)
+        if named["split"] == "test" and len(read) == 2:
             raise KeyError("bananas")
         return load(*given, **named)
 
