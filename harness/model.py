@@ -155,7 +155,7 @@ class Reading:
         output: its name; "" for the only one.
         kind: "logits" (softmax makes them probabilities), "probabilities" (of classes that exclude each other),
             "sigmoid" (a probability of each class on its own) or "labels" (the answer itself); "" where nobody knows.
-        threshold: from which probability on one class is the answer, where a single number decides between two.
+        threshold: above which probability of the second of two classes that is the answer.
         classes: the names of the model's outputs in its own order; () for the data's classes in theirs.
     """
 

@@ -34,7 +34,7 @@ def inspect(path: Path, data: Path | None, *, as_json: bool) -> None:
         as_json: for programs.
     """
     file = read_model(path)
-    toml = "\n".join(suite_lines(file, str(path), data))
+    toml = "\n".join([*suite_lines(str(path), data, _layout(file.inputs[0]) if file.inputs else ""), *_open(file)])
     found: dict[str, Any] = {
         "file": str(path),
         "size_bytes": path.stat().st_size + sum(size for _, size in _parts(path, file) if size is not None),
@@ -65,7 +65,7 @@ def read_model(path: Path) -> ModelFile:
     from harness.lab.contents import mistaken
 
     if said := mistaken(path, format_):
-        raise LabError(said.partition("; ")[0], remedy=said.partition("; ")[2], file=str(path))
+        raise LabError(said.text, remedy=said.remedy, file=str(path))
     return formats.read(path)
 
 
@@ -92,31 +92,30 @@ def lacking(file: ModelFile) -> dict[str, str]:
     return found
 
 
-def suite_lines(file: ModelFile, model: str, data: Path | None) -> list[str]:
-    """Return the lines of a suite that declare a model; what the file leaves open is a comment to answer.
+def suite_lines(model: str, data: Path | None, layout: str) -> list[str]:
+    """Return the lines of a suite that declare a model and its images.
 
     Args:
-        file: what the model says.
         model: its path, as the suite shall name it.
         data: labelled images; None for those that are named by hand.
+        layout: of its input; "" where nobody says it.
     """
     source = "folder" if data is not None and data.is_dir() else "npz"
     where = str(data) if data is not None else "data/test.npz"
-    layout = _layout(file.inputs[0]) if file.inputs else ""
-    wanted = layout or "NCHW"
     lines = ["[data]", f'source = "{source}"', f"path = {json.dumps(where)}"]
-    lines += ["", "[data.input]", f'layout = "{wanted}"' + ("" if layout else "   # the file does not say it")]
+    lines += ["", "[data.input]", f'layout = "{layout}"' if layout else 'layout = "NCHW"   # the file does not say it']
     lines += [f"scale = {_SCALE}   # the file does not say how images were scaled: as in training"]
-    lines += ["mean = [0.0]", "std = [1.0]", "", "[baseline]", 'id = "baseline"', f"model = {json.dumps(model)}"]
+    return [*lines, "mean = [0.0]", "std = [1.0]", "", "[baseline]", 'id = "baseline"', f"model = {json.dumps(model)}"]
+
+
+def _open(file: ModelFile) -> list[str]:
+    """Return a comment to answer for what a file leaves open of its outputs."""
     declared = []
     if len(file.outputs) > 1:
-        names = " or ".join(json.dumps(one.name) for one in file.outputs)
-        declared.append(f"name = {names}")
+        declared.append("name = " + " or ".join(json.dumps(one.name) for one in file.outputs))
     if any(not one.kind for one in file.outputs):
         declared.append('kind = "logits" or "probabilities" or "sigmoid" or "labels"')
-    if declared:
-        lines.append(f"# output = {{ {', '.join(declared)} }}   # only you know it, where it is needed")
-    return lines
+    return [f"# output = {{ {', '.join(declared)} }}   # only you know it, where it is needed"] if declared else []
 
 
 def _layout(tensor: Tensor) -> str:

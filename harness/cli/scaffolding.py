@@ -8,7 +8,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -101,8 +101,7 @@ def _suite_of(folder: Path, model: Path, data: Path, positive: str) -> _Suite:
         )
     # A path from the suite, as all paths in it.
     where = Path(os.path.relpath(data.absolute(), (folder / "suites").absolute()))
-    lines = suite_lines(replace(file, outputs=()), f"models/{model.name}", where)
-    lines = [line if not line.startswith("layout") else f'layout = "{fit.input.layout}"' for line in lines]
+    lines = suite_lines(f"models/{model.name}", where, fit.input.layout)
     if fit.reading.output:
         lines.append(f"output = {{ name = {json.dumps(fit.reading.output)} }}")
     task = ["", "[task]", f'kind = "{suite.task.kind}"', *([f"positive = {json.dumps(positive)}"] if positive else [])]

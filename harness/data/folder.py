@@ -26,20 +26,7 @@ from unicodedata import normalize
 import numpy as np
 import numpy.typing as npt
 
-from harness.data._splits import (
-    BESIDE_255,
-    REMEDY_255,
-    canonical,
-    declared,
-    highest_class,
-    in_order,
-    line_to_write,
-    named,
-    once,
-    others,
-    path_alone,
-    plain_masks,
-)
+from harness.data import _splits
 from harness.errors import LabError
 from harness.model import IGNORED, Samples
 
@@ -83,7 +70,7 @@ class Options:
     mode: Literal["", "L", "RGB"] = ""
 
     def __post_init__(self) -> None:
-        once(self.classes)
+        _splits.once(self.classes)
         if self.resize is not None and min(self.resize) < 1:
             raise ValueError("`resize` must be [HEIGHT, WIDTH] in pixels, both at least 1")
 
@@ -101,7 +88,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         LabError: a folder or file is missing, empty, corrupt or unlike the others, or there is no such split; it names
             the file.
     """
-    options = replace(options, classes=declared(options.classes, options.labels, base), labels="")
+    options = replace(options, classes=_splits.declared(options.classes, options.labels, base), labels="")
     root = _root(options, split, base)
     if (root / "images").is_dir() and (root / "masks").is_dir():
         return _segmentation(root, options, split)
@@ -126,26 +113,26 @@ def _wrong(path: Path, text: str, *, remedy: str) -> LabError:
 
 def _root(options: Options, split: str, base: Path) -> Path:
     """Return the folder that is a split."""
-    alone = path_alone(split, train=options.train, validation=options.validation)
+    alone = _splits.path_alone(split, train=options.train, validation=options.validation)
     root = base / (alone or options.path)
     if not root.is_dir():
-        key = canonical(split) if alone else "path"
+        key = _splits.canonical(split) if alone else "path"
         raise _wrong(root, "there is no such folder", remedy=f"correct `{key}` in [data] or put the images there")
     splits = [path.name for path in _visible(root) if path.is_dir()]
-    found = named(split, splits)
+    found = _splits.named(split, splits)
     if len(found) > 1:
         both = " and ".join(found)
         raise _wrong(root, f"holds {both}, which both mean the split {split}", remedy="rename or remove one")
     if found:
         return root / found[0]
-    there = others(split, splits)
-    if not there and (alone or canonical(split) == "test"):
+    there = _splits.others(split, splits)
+    if not there and (alone or _splits.canonical(split) == "test"):
         return root
     seen = f"only {', '.join(there)}" if there else "no folder of this name"
     raise _wrong(
         root,
         f"has no split {split}: there is {seen}",
-        remedy=f"put its images into {root.name}/{split}{line_to_write(split, 'FOLDER')}",
+        remedy=f"put its images into {root.name}/{split}{_splits.line_to_write(split, 'FOLDER')}",
     )
 
 
@@ -188,7 +175,7 @@ def _without_masks(found: list[Path]) -> list[Path]:
 def _classification(root: Path, options: Options, split: str) -> Samples:
     # macOS writes an accent behind its letter, editors write both as one: the same name.
     folders = {normalize("NFC", path.name): path for path in _visible(root) if path.is_dir()}
-    classes = tuple(normalize("NFC", name) for name in options.classes) or in_order(folders)
+    classes = tuple(normalize("NFC", name) for name in options.classes) or _splits.in_order(folders)
     if not folders:
         raise _wrong(root, "holds no folder", remedy="put the images into one folder a class")
     for name in classes:
@@ -278,10 +265,10 @@ def _masks_of(folder: Path, pictures: Sequence[Path]) -> dict[str, list[Path]]:
 
 def _classes(masks: Bytes, options: Options, root: Path) -> tuple[Bytes, tuple[str, ...]]:
     """Return masks as class indices, and the classes' names."""
-    masks = plain_masks(masks, options.ignore_index)
-    highest = highest_class(masks, options.ignore_index)
+    masks = _splits.plain_masks(masks, options.ignore_index)
+    highest = _splits.highest_class(masks, options.ignore_index)
     if highest == IGNORED:
-        raise _wrong(root / "masks", BESIDE_255, remedy=REMEDY_255)
+        raise _wrong(root / "masks", _splits.BESIDE_255, remedy=_splits.REMEDY_255)
     names = options.classes or tuple(str(index) for index in range(max(2, highest + 1)))
     if highest >= len(names):
         raise _wrong(

@@ -20,20 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.data._splits import (
-    BESIDE_255,
-    REMEDY_255,
-    canonical,
-    declared,
-    highest_class,
-    in_order,
-    line_to_write,
-    named,
-    once,
-    others,
-    path_alone,
-    plain_masks,
-)
+from harness.data import _splits
 from harness.errors import LabError
 from harness.model import IGNORED, IntArray, Samples
 
@@ -61,7 +48,7 @@ class Options:
     ignore_index: int | None = None
 
     def __post_init__(self) -> None:
-        once(self.classes)
+        _splits.once(self.classes)
 
 
 def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  # noqa: ARG001  nothing is derived
@@ -77,8 +64,8 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         LabError: the file is missing or corrupt, it has no such split, an array is missing, or the arrays do not fit
             one another.
     """
-    options = replace(options, classes=declared(options.classes, options.labels, base), labels="")
-    alone = path_alone(split, train=options.train, validation=options.validation)
+    options = replace(options, classes=_splits.declared(options.classes, options.labels, base), labels="")
+    alone = _splits.path_alone(split, train=options.train, validation=options.validation)
     path = base / (alone or options.path)
     arrays = _read(path)
     prefix = _prefix(arrays, split, path, alone=bool(alone))
@@ -141,25 +128,25 @@ def _prefix(arrays: Mapping[str, Array], split: str, path: Path, *, alone: bool)
         alone: whether the suite says that the file holds this split and no other.
     """
     splits = [name.removesuffix("_images") for name in arrays if name.endswith("_images")]
-    found = named(split, splits)
+    found = _splits.named(split, splits)
     if len(found) > 1:
         both = " and ".join(f"{name}_images" for name in found)
         raise _wrong(path, f"holds {both}, which both mean the split {split}", remedy="rename or remove one")
     if found:
         return f"{found[0]}_"
-    if "images" in arrays and (alone or canonical(split) == "test"):
-        if beside := others(split, splits):
+    if "images" in arrays and (alone or _splits.canonical(split) == "test"):
+        if beside := _splits.others(split, splits):
             raise _wrong(
                 path,
                 f"holds images beside {beside[0]}_images, which leaves open what split they are",
                 remedy=f"rename them {split}_images, and their labels alike",
             )
         return ""
-    wanted = f"images or {split}_images" if canonical(split) == "test" or alone else f"{split}_images"
+    wanted = f"images or {split}_images" if _splits.canonical(split) == "test" or alone else f"{split}_images"
     raise _wrong(
         path,
         f"has no split {split}: no array {wanted}, only {_listed(arrays)}",
-        remedy=f"add {split}_images and their labels, correct `split`{line_to_write(split, 'data/{}.npz')}",
+        remedy=f"add {split}_images and their labels, correct `split`{_splits.line_to_write(split, 'data/{}.npz')}",
     )
 
 
@@ -226,7 +213,9 @@ def _labels(
 def _named(
     labels: Array, everywhere: Sequence[Array], options: Options, path: Path, key: str
 ) -> tuple[IntArray, tuple[str, ...]]:
-    classes = options.classes or in_order({str(label) for array in (labels, *everywhere) for label in array.ravel()})
+    classes = options.classes or _splits.in_order(
+        {str(label) for array in (labels, *everywhere) for label in array.ravel()}
+    )
     unknown = sorted({str(label) for label in labels} - set(classes))
     if unknown:
         raise _wrong(
@@ -253,8 +242,8 @@ def _masks(
     whole = _whole(masks, path, key)
     if whole.max() > 255:
         raise _wrong(path, f"goes up to class {whole.max()}", key, remedy="at most 256 classes are possible")
-    plain = plain_masks(whole.astype(np.uint8), options.ignore_index)
-    highest = highest_class(plain, options.ignore_index)
+    plain = _splits.plain_masks(whole.astype(np.uint8), options.ignore_index)
+    highest = _splits.highest_class(plain, options.ignore_index)
     if highest == IGNORED:
-        raise _wrong(path, BESIDE_255, key, remedy=REMEDY_255)
+        raise _wrong(path, _splits.BESIDE_255, key, remedy=_splits.REMEDY_255)
     return plain, _names(highest, options, path, key)

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from harness import formats, registry
-from harness.errors import LabError
+from harness import registry
+from harness.errors import HarnessError, LabError
 from harness.lab import ledger
 from harness.lab.contents import apart, mistaken
 from harness.lab.joining import joined
@@ -179,9 +179,7 @@ class Models:
             if apart(path, format_):
                 path, parts = joined(path)
             sha256, size = measured(path)
-        except LabError as error:
-            problem = str(error.reason)
-        except formats.Unreadable as error:
+        except HarnessError as error:
             problem = str(error.reason)
         except FileNotFoundError:
             problem = f"{shown(path)} does not exist; put the model there or correct its path"

@@ -152,7 +152,7 @@ class OutputTable(Table):
         "other; sigmoid, a probability of each class on its own; labels, the answer itself.",
     )
     threshold: float | None = Field(
-        default=None, gt=0, lt=1, description="Probability from which on one of two classes is the answer; 0.5."
+        default=None, gt=0, lt=1, description="Probability above which the second of two classes is the answer; 0.5."
     )
     classes: list[str] | None = Field(
         default=None, min_length=1, description="The names of its outputs, in its own order, as the data calls them."

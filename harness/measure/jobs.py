@@ -126,7 +126,7 @@ def inputs_files(group: Group, samples: Samples) -> Iterator[Inputs]:
         of = {}
         for case in group.cases:
             spec = group.fit(case).input
-            key = (spec.size, spec.resize, spec.antialias, spec.color)
+            key = _pixels_of(spec)
             if key not in known:
                 file = held.enter_context(tempfile.NamedTemporaryFile(dir=folder, suffix=".npy"))
                 np.save(file, np.ascontiguousarray(pixels.converted(samples.images, spec)))
@@ -134,8 +134,12 @@ def inputs_files(group: Group, samples: Samples) -> Iterator[Inputs]:
                 known[key] = ledger.sha256(Path(file.name))
                 files.setdefault(known[key], Path(file.name))
             of[case.id] = known[key]
-        plain = known.get((None, "", True, "")) or _digest(samples)
-        yield Inputs(files, of, plain)
+        yield Inputs(files, of, known.get(_pixels_of(InputSpec())) or _digest(samples))
+
+
+def _pixels_of(spec: InputSpec) -> tuple[Any, ...]:
+    """Return what decides on the pixels that are brought; scale, mean, std and layout are the device's."""
+    return spec.size, spec.resize, spec.antialias, spec.color
 
 
 def _digest(samples: Samples) -> str:

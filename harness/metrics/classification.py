@@ -10,7 +10,6 @@ calibration of modern neural networks").
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
+from harness.metrics._answers import Read, labels_of, read, scores
 from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Samples, Task
 
 Outputs = npt.NDArray[np.float32]
@@ -68,7 +68,7 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     Raises:
         MeasurementError: if outputs are not finite, or do not fit the labels and classes.
     """
-    one = _read(answers, samples.labels, samples.classes)
+    one = read(answers, samples.labels, samples.classes)
     positive = _positive(samples.classes, task)
     predicted = one.labels
     table = _table(one.columns, samples.labels, predicted)
@@ -102,7 +102,7 @@ def compare(
     Raises:
         MeasurementError: as `evaluate`, for either outputs.
     """
-    before, after = (_read(answers, truth, classes) for answers in (baseline, run))
+    before, after = (read(answers, truth, classes) for answers in (baseline, run))
     positive = _positive(classes, task)
     if metric in ("accuracy", "sensitivity", "specificity"):
         return _proportion_difference(before.labels, after.labels, truth, positive, metric)
@@ -112,7 +112,7 @@ def compare(
     if before.shares is None or after.shares is None or (positive is None and metric in ("auroc", "brier")):
         return None
     if metric == "auroc" and positive is not None:
-        return stats.auroc_difference(_scores(before, positive), _scores(after, positive), truth == positive)
+        return stats.auroc_difference(scores(before, positive), scores(after, positive), truth == positive)
     if metric == "brier":
         change = _losses(after, truth, positive) - _losses(before, truth, positive)
         return stats.mean_interval(change, least=-1, most=1)
@@ -143,138 +143,6 @@ def agreement(baseline: Answers, run: Answers) -> Estimate:
     if share is None:
         raise MeasurementError("there are no outputs to compare", remedy="check that the data's split is not empty")
     return share
-
-
-def labels_of(answers: Answers, classes: Sequence[str] = ()) -> IntArray:
-    """Return (N,) the class that a model gives each image, as an index into the data's classes.
-
-    Args:
-        answers: what it gave.
-        classes: the data's; needed where the model's own are in another order and the index itself matters.
-    """
-    return _labels(_columns(answers, classes), answers.reading.kind, answers.reading.threshold, 1)
-
-
-def probabilities(answers: Answers, classes: Sequence[str] = ()) -> FloatArray:
-    """Return (N, K) probabilities; those of models that give labels alone are 0 and 1."""
-    return _shares(_columns(answers, classes), answers.reading.kind)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """Answers as they are judged.
-
-    Attributes:
-        values: (N, columns) in the data's order of classes, then those that only the model knows.
-        labels: (N,) the class that is given.
-        shares: (N, columns) probabilities, None where the model gives labels alone.
-        kind: as `Reading.kind`.
-    """
-
-    values: FloatArray
-    labels: IntArray
-    shares: FloatArray | None
-    kind: str
-
-    @property
-    def columns(self) -> int:
-        """How many classes the data and the model have together."""
-        return int(self.values.shape[1])
-
-
-def _read(answers: Answers, truth: npt.NDArray[Any], classes: Sequence[str]) -> _Read:
-    _check(answers.values, truth, classes)
-    values, kind = _columns(answers, classes), answers.reading.kind
-    if values.ndim != 2 or values.shape[1] != len({*classes, *answers.reading.classes}):
-        raise MeasurementError(
-            f"the model gives outputs of shape {answers.values.shape}, the data has {len(classes)} classes "
-            f"({', '.join(classes)})",
-            remedy=f"export the model with one output per class, (N, {len(classes)})",
-        )
-    shares = None if kind == "labels" else _shares(values, kind)
-    return _Read(values, _labels(values, kind, answers.reading.threshold, 1), shares, kind)
-
-
-def _columns(answers: Answers, classes: Sequence[str]) -> FloatArray:
-    """Return (N, K) numbers, one a class in the data's order, of any documented shape."""
-    values = np.asarray(answers.values, np.float64)
-    if values.ndim > 2 and math.prod(values.shape[1:]) == max(values.shape[1:]):
-        values = values.reshape(len(values), -1)
-    names, k = answers.reading.classes, len(classes)
-    extra = [name for name in names if name not in classes]
-    if answers.reading.kind == "labels":
-        given = np.clip(values.reshape(len(values), -1)[:, 0], -1, np.iinfo(np.int32).max).astype(np.int64)
-        if names and k:
-            places = np.array([[*classes, *extra].index(name) for name in names])
-            inside = (given >= 0) & (given < len(places))
-            given = np.where(inside, places[np.clip(given, 0, len(places) - 1)], -1)
-        width = max(k + len(extra), 1 if k else int(given.max(initial=0)) + 1)
-        if ((given < 0) | (given >= width)).any():
-            raise MeasurementError(
-                f"the model gives labels that are not 0 to {width - 1}",
-                remedy="declare `classes` under its output, or correct its labels",
-            )
-        return np.asarray(np.eye(width)[given])
-    if values.ndim == 1 or (values.shape[1:] == (1,) and k != 1):
-        # One number speaks of the second of two classes.
-        one = values.reshape(-1)
-        values = np.stack([np.zeros_like(one) if answers.reading.kind == "logits" else 1 - one, one], axis=1)
-    if names and k and values.shape[1:] == (len(names),):
-        order = [names.index(name) for name in (*classes, *extra)]
-        values = values[:, order]
-    return values
-
-
-def _labels(values: FloatArray, kind: str, threshold: float, decided: int) -> IntArray:
-    """Return the class of each row: the largest number; of two classes, a threshold that is not one half decides."""
-    if values.shape[1] == 2 and threshold != 0.5 and kind != "labels":
-        above = _shares(values, kind)[:, decided] >= threshold
-        return np.where(above, decided, 1 - decided).astype(np.int64)
-    return np.asarray(values.argmax(axis=1), np.int64)
-
-
-def _shares(values: FloatArray, kind: str) -> FloatArray:
-    """Return (N, K) probabilities of numbers of some kind."""
-    if kind in ("sigmoid", "labels"):
-        return values
-    if kind == "probabilities" or (kind == "" and _look_like_distributions(values)):
-        sums = values.sum(axis=1, keepdims=True)
-        return np.asarray(np.divide(values, sums, out=np.zeros_like(values), where=sums != 0))
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
-
-
-def _look_like_distributions(values: FloatArray) -> bool:
-    # Stores of version 0.1 and formats that nothing here can read do not say what numbers stand for.
-    return bool(values.min() >= 0 and np.abs(values.sum(axis=1) - 1).max() <= 0.05)
-
-
-def _scores(one: _Read, positive: int) -> FloatArray:
-    # Orders images as the positive class's probability does, without the ties softmax makes of very sure logits.
-    assert one.shares is not None
-    if one.kind in ("sigmoid", "probabilities") or (one.kind == "" and _look_like_distributions(one.values)):
-        return np.asarray(one.shares[:, positive], np.float64)
-    others = np.delete(one.values, positive, axis=1)
-    return np.asarray(one.values[:, positive] - np.logaddexp.reduce(others, axis=1), np.float64)
-
-
-def _check(outputs: Outputs, labels: npt.NDArray[Any], classes: Sequence[str]) -> None:
-    n, k = len(labels), len(classes)
-    if len(outputs) != n or n == 0:
-        raise MeasurementError(
-            f"{len(outputs)} outputs for {n} labelled images", remedy="measure the case again on the whole split"
-        )
-    broken = int((~np.isfinite(outputs)).reshape(n, -1).any(axis=1).sum())
-    if broken:
-        raise MeasurementError(
-            f"{broken} of {n} images gave NaN or infinite outputs",
-            remedy="check the model's conversion and [data.input]",
-        )
-    strange = int(((labels < 0) | (labels >= k)).sum())
-    if strange:
-        raise MeasurementError(
-            f"{strange} of {n} labels are not among the {k} classes", remedy="check the data's labels"
-        )
 
 
 def _positive(classes: Sequence[str], task: Task) -> int | None:
@@ -443,24 +311,24 @@ def _proportion_difference(
     return stats.paired_difference(gained, lost, int(chosen.sum()))
 
 
-def _of_probabilities(one: _Read, labels: IntArray, positive: int | None) -> dict[str, Estimate | None]:
+def _of_probabilities(one: Read, labels: IntArray, positive: int | None) -> dict[str, Estimate | None]:
     calibration = stats.bootstrap_interval(len(labels), _gaps(one, labels))
     if positive is None:
         return {"calibration_error": calibration}
     return {
         "brier": stats.mean_interval(_losses(one, labels, positive), least=0, most=1),
         "calibration_error": calibration,
-        "auroc": stats.auroc(_scores(one, positive), labels == positive),
+        "auroc": stats.auroc(scores(one, positive), labels == positive),
     }
 
 
-def _losses(one: _Read, labels: npt.NDArray[Any], positive: int | None) -> FloatArray:
+def _losses(one: Read, labels: npt.NDArray[Any], positive: int | None) -> FloatArray:
     """Return (N,) the squared error of the positive class's probability."""
     assert one.shares is not None
     return np.asarray((one.shares[:, positive or 0] - (labels == positive)) ** 2)
 
 
-def _gaps(one: _Read, labels: npt.NDArray[Any]) -> Callable[[FloatArray], FloatArray]:
+def _gaps(one: Read, labels: npt.NDArray[Any]) -> Callable[[FloatArray], FloatArray]:
     """Return the calibration error as a function of the images' weights."""
     n, shares = len(labels), one.shares
     assert shares is not None

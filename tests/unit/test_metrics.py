@@ -11,7 +11,7 @@ from sklearn import metrics as sk
 
 from harness import stats
 from harness.errors import MeasurementError
-from harness.metrics import classification
+from harness.metrics import _answers, classification
 from harness.model import Answers, FloatArray, Reading, Samples, Task
 
 CLASSES = ("normal", "cyst", "solid")
@@ -39,7 +39,7 @@ def test_points_equal_those_of_scikit_learn() -> None:
     found = classification.evaluate(given(outputs), samples, TASK)
     points = {name: estimate.point for name, estimate in found.estimates.items()}
     predicted, positive = outputs.argmax(axis=1), samples.labels == 2
-    shares = classification.probabilities(given(outputs))
+    shares = _answers.probabilities(given(outputs))
     assert points == pytest.approx(
         {
             "accuracy": sk.accuracy_score(samples.labels, predicted),
@@ -95,7 +95,7 @@ def test_perfect_outputs_still_leave_room_for_doubt() -> None:
 
 def test_probabilities_and_their_logarithms_give_the_same_figures() -> None:
     outputs, samples = a_split(300)
-    shares = classification.probabilities(given(outputs)).astype(np.float32)
+    shares = _answers.probabilities(given(outputs)).astype(np.float32)
     from_logits = classification.evaluate(given(outputs), samples, TASK).estimates
     from_shares = classification.evaluate(given(shares, "probabilities"), samples, TASK).estimates
     for name, estimate in from_logits.items():
@@ -104,8 +104,8 @@ def test_probabilities_and_their_logarithms_give_the_same_figures() -> None:
 
 def test_quantised_probabilities_whose_rows_sum_to_nearly_one_are_taken_as_such() -> None:
     outputs, _ = a_split(300)
-    coarse = np.round(classification.probabilities(given(outputs)) * 256) / 256
-    found = classification.probabilities(given(coarse.astype(np.float32), "probabilities"))
+    coarse = np.round(_answers.probabilities(given(outputs)) * 256) / 256
+    found = _answers.probabilities(given(coarse.astype(np.float32), "probabilities"))
     assert found == pytest.approx(coarse, abs=0.01)
 
 

@@ -32,14 +32,9 @@ class Session:
         accelerator: str = "",
         trace: str = "",
         constants: Mapping[str, float] = MappingProxyType({}),
-        interpreter: Any = None,
     ) -> None:
         del trace  # what runs a node is known here without tracing
-        if interpreter is None:
-            from ai_edge_litert.interpreter import Interpreter
-
-            interpreter = Interpreter
-        self._interpreter = interpreter(model_path=path, num_threads=threads)
+        self._interpreter = self.interpreter()(model_path=path, num_threads=threads)
         self._interpreter.allocate_tensors()
         self.accelerator = accelerator if accelerator in offers() and self._delegates() else ""
         every = self._interpreter.get_input_details()
@@ -57,6 +52,13 @@ class Session:
         self.dtype = inputs[0]["dtype"].__name__
         scale, zero_point = inputs[0]["quantization"]
         self.quantization = (float(scale), int(zero_point))
+
+    @staticmethod
+    def interpreter() -> Any:
+        """Return the class of the interpreter, by whatever distribution it is brought."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter
 
     def bind(self, x: Any) -> Any:
         """Return what `call` takes for the input array `x` of shape (1, ...)."""

@@ -5,8 +5,6 @@ Runs .tflite files where its successor LiteRT has no wheel (32-bit ARM); needs n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from harness.agent.runtimes import litert
@@ -20,17 +18,12 @@ ACCELERATORS = litert.ACCELERATORS
 class Session(litert.Session):
     """One loaded model; the interpreter's interface is the one LiteRT inherited."""
 
-    def __init__(
-        self,
-        path: str,
-        threads: int,
-        accelerator: str = "",
-        trace: str = "",
-        constants: Mapping[str, float] = MappingProxyType({}),
-    ) -> None:
+    @staticmethod
+    def interpreter() -> Any:
+        """Return the class of the interpreter."""
         from tflite_runtime.interpreter import Interpreter
 
-        super().__init__(path, threads, accelerator, trace, constants, Interpreter)
+        return Interpreter
 
 
 def offers() -> list[str]:
