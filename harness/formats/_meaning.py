@@ -27,12 +27,14 @@ _DECIDES: Final = {
 #: Operators behind which a number stands for what it stood for: other places, sizes and types, means of neighbours.
 _KEEPS: Final = frozenset((
     "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast", "CastLike", "Dropout", "Resize",
-    "Upsample", "QuantizeLinear", "DequantizeLinear", "Concat", "QLinearConcat", "Clip", "AveragePool", "MaxPool",
-    "GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool", "QLinearAveragePool", "ReduceMean", "ReduceMax",
-    "Expand", "DepthToSpace",
+    "Upsample", "QuantizeLinear", "DequantizeLinear", "Clip", "AveragePool", "GlobalAveragePool", "Pad",
+    "QLinearGlobalAveragePool", "QLinearAveragePool", "ReduceMean", "Expand", "DepthToSpace",
 ))  # fmt: skip
-#: The same where each class has its own number; of probabilities that sum to one, a part is left.
-_CUTS: Final = frozenset(("Slice", "Gather", "Split", "Pad", "GatherND", "GatherElements"))
+#: The same, but the file does not say of which class a number is that is left: as the last of a model they answer
+#: nothing.
+_PARTS: Final = frozenset(("Slice", "Gather", "Split", "GatherND", "GatherElements", "ReduceMax"))
+#: The same where each class has its own number; probabilities that sum to one do so no more.
+_JOINS: Final = frozenset(("Concat", "QLinearConcat", "MaxPool", "GlobalMaxPool", *_PARTS))
 #: Arithmetic: logits stay logits under it, probabilities stay nothing that is known.
 _RECKONS: Final = frozenset((
     "Add", "Sub", "Mul", "Div", "Neg", "Relu", "LeakyRelu", "PRelu", "Elu", "Gelu", "HardSwish", "QLinearAdd",
@@ -51,13 +53,24 @@ def behind(operator: str, before: Iterator[str]) -> str:
         return _DECIDES[operator]
     if operator in _KEEPS:
         return _common(list(before))
-    if operator in _CUTS:
+    if operator in _JOINS:
         kept = _common(list(before))
         return OPEN if kept == PROBABILITIES else kept
     if operator in _RECKONS:
         kept = _common(list(before))
         return kept if kept == LOGITS else OPEN
     return OPEN
+
+
+def of_output(kind: str, operators: Iterator[str]) -> str:
+    """Return what an output stands for.
+
+    Args:
+        kind: of its numbers.
+        operators: that made it, the last one first, as far as one leads to the other alone.
+    """
+    last = next((operator for operator in operators if operator not in _KEEPS), "")
+    return OPEN if last in _PARTS else kind
 
 
 def _common(kinds: Sequence[str]) -> str:

@@ -15,6 +15,8 @@ from harness.formats import ModelFile, Tensor, Unreadable, _meaning
 if TYPE_CHECKING:
     import onnx
 
+#: Domains whose operators do what ONNX's of that name do.
+_SAME_NAMES: Final = ("", "ai.onnx", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc")
 #: Domains whose name need not be said.
 _USUAL: Final = ("", "ai.onnx")
 #: Classifiers of ai.onnx.ml: each gives a label and the scores that it comes from.
@@ -108,7 +110,7 @@ class _Graph:
             source = maker.input[0] if maker.op_type == "ArgMax" else maker.name or maker.output[0]
             if maker.op_type not in ("ArgMax", *_CLASSIFIERS):
                 source = root
-        kind = self._kind(one.name)
+        kind = _meaning.of_output(self._kind(one.name), self._back(one.name))
         if type_ == "map" and node is not None:
             labels = _labels(node)
         return Tensor(
@@ -123,6 +125,14 @@ class _Graph:
             name = node.input[0]
         return name
 
+    def _back(self, name: str) -> Iterator[str]:
+        """Yield the operators that made a tensor, the last one first, each by what it made of its first input."""
+        while (node := self._made.get(name)) is not None:
+            yield node.op_type
+            if not node.input:
+                return
+            name = node.input[0]
+
     def _kind(self, name: str) -> str:
         if name not in self._kinds:
             self._kinds[name] = ""  # of a graph with a circle, which is none
@@ -135,10 +145,28 @@ class _Graph:
             return _meaning.OPEN
         if node.domain == "ai.onnx.ml":
             return self._classifier_kind(node, name)
-        if node.op_type == "Softmax" and _attribute(node, "axis", -1) == 0:
-            return _meaning.OPEN  # over the images of a batch
+        if node.domain not in _SAME_NAMES:
+            return _meaning.OPEN
+        if node.op_type == "Softmax" and not self._is_over_classes(node):
+            return _meaning.OPEN
         inputs = list(node.input)[:1] if node.op_type in ("Reshape", "Resize", "Expand", "Pad") else node.input
         return _meaning.behind(node.op_type, (self._kind(one) for one in inputs if one and one not in self._constant))
+
+    def _is_over_classes(self, node: onnx.NodeProto) -> bool:
+        """Return whether a softmax makes the numbers of each image, or of each of its pixels, sum to one over classes.
+
+        Before operator set 13 it was over all axes from its own on: over a whole map where it was meant for a pixel.
+        """
+        opset = next((one.version for one in self._model.opset_import if one.domain in _USUAL), 13)
+        axis = _attribute(node, "axis", 1 if opset < 13 else -1)
+        held = self._shapes.get(node.input[0])
+        shape = _typed(held)[1] if held is not None else None
+        if shape is None:
+            return opset >= 13 and axis in (1, -1)
+        axis %= max(len(shape), 1)
+        if opset < 13:
+            return axis >= 1 and all(size == 1 for size in shape[axis + 1 :])
+        return axis in (1, len(shape) - 1) and axis != 0
 
     def _classifier_kind(self, node: onnx.NodeProto, name: str) -> str:
         if node.op_type in ("ZipMap", "Normalizer"):

@@ -7,6 +7,7 @@ import math
 import struct
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,13 +94,14 @@ class _Graph:
         one = self._tensor(index)
         made = self._made.get(index)
         maker = self._names[made] if made is not None else ""
+        kind = _meaning.of_output(self._kind(index), self._back(index))
         return Tensor(
             one.name,
             one.type,
             one.shape,
             one.scale,
             one.zero_point,
-            self._kind(index),
+            kind,
             maker,
             source=self._source(index),
         )
@@ -111,6 +113,17 @@ class _Graph:
         ):  # fmt: skip
             index = _list(self._operators[made].InputsAsNumpy())[0]
         return str(self._graph.Tensors(index).Name().decode("utf-8", "replace"))
+
+    def _back(self, index: int) -> Iterator[str]:
+        """Yield the operators that made a tensor, the last one first, each by what it made of its first input."""
+        while (made := self._made.get(index)) is not None:
+            yield _CALLED.get(self._names[made], self._names[made])
+            inputs = _list(self._operators[made].InputsAsNumpy())
+            # SPLIT alone has its axis first.
+            data = [one for one in inputs if one >= 0 and not self._is_constant(one)]
+            if not data:
+                return
+            index = data[0]
 
     def _kind(self, index: int) -> str:
         made = self._made.get(index)

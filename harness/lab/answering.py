@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 from harness import registry
 from harness.errors import LabError
@@ -20,6 +21,8 @@ class Answering(Held):
         chosen = self._chosen(file)
         classes = self._classes(file, chosen)
         kind = self._kind(chosen)
+        if kind == "labels" and self._fits(replace(chosen, kind=kind), file) is False:
+            raise self._wrong_shape(chosen)
         if "threshold" in self.declared and len(self.samples.classes) != 2:
             raise self.refusal(
                 f"cannot have a threshold: the data has {len(self.samples.classes)} classes, and the largest decides",
@@ -38,6 +41,10 @@ class Answering(Held):
         scaled = file.format == "onnx" and chosen.type in INTEGERS and kind != "labels"
         quantization = (chosen.scale, chosen.zero_point) if scaled else (0.0, 0)
         return Reading(several, kind, self.declared.get("threshold", 0.5), classes), labels, quantization
+
+    def undescribed(self) -> Reading:
+        """Return what is declared of the outputs of a model whose format nothing here can read."""
+        return Reading(**{**self.declared, "kind": self._kind(Tensor("", "float32"))})
 
     def _chosen(self, file: ModelFile) -> Tensor:
         named = self.declared["output"]
@@ -119,7 +126,9 @@ class Answering(Held):
             return tensor.kind
         made = f"it is made by {tensor.maker}" if tensor.maker else "no operator makes it"
         raise self.refusal(
-            f"does not say what the numbers of its output {tensor.name!r} stand for: {made}",
+            f"does not say what the numbers of its output {tensor.name!r} stand for: {made}"
+            if tensor.name
+            else f"is of a format that is not read here (.{self.variant.format})",
             remedy='write output = { kind = "logits" } (or "probabilities", "sigmoid" for a probability of each class '
             f'on its own, "labels") under [{table(self.key)}]',
             key="output.kind",
@@ -142,8 +151,10 @@ class Answering(Held):
                 )
             return matched
         numbers = tuple(str(place) for place in range(len(own)))
-        # Numbers that count the classes are their places; so are the names of classes that the data has no names for.
-        if names[: len(own)] == numbers or own == numbers:
+        # Numbers that count the classes are their places, where the data does not call its classes by other numbers; so
+        # are names where the data has none.
+        counted = names[: len(own)] == numbers and not all(name.isdecimal() for name in own)
+        if counted or own == numbers:
             return (*own, *names[len(own) :])
         lacking = [name for name in own if name not in matched]
         raise self.refusal(

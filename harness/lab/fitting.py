@@ -44,7 +44,7 @@ def fit(suite: Suite, variant: Variant, samples: Samples) -> Fit:
     feeding, answering = Feeding(suite, variant, samples), Answering(suite, variant, samples)
     spec = input_of(suite, variant)
     if not formats.known(variant.format):
-        declared = Reading(**answering.declared)
+        declared = answering.undescribed()
         reading = replace(declared, classes=tuple(declared.classes))
         return Fit(input=spec, reading=reading, constants=dict(variant.inputs))
     try:

@@ -84,6 +84,11 @@ def _columns(answers: Answers, classes: Sequence[str]) -> FloatArray:
     names, k = answers.reading.classes, len(classes)
     extra = [name for name in names if name not in classes]
     if answers.reading.kind == "labels":
+        if values.size != len(values):
+            raise MeasurementError(
+                f"the model gives labels of shape {answers.values.shape}, and a label is one number an image",
+                remedy="name another kind of its output, or another output",
+            )
         given = np.clip(values.reshape(len(values), -1)[:, 0], -1, np.iinfo(np.int32).max).astype(np.int64)
         if names and k:
             places = np.array([[*classes, *extra].index(name) for name in names])

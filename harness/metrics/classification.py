@@ -46,7 +46,7 @@ def fits(output: Tensor, samples: Samples, columns: int) -> bool | None:
     sizes = [size for size in output.shape[1:] if size != 1]
     if not sizes:
         return columns == 2 or output.kind == "labels"
-    if len(sizes) > 1:
+    if len(sizes) > 1 or output.kind == "labels":  # a label is one number an image
         return False
     return None if sizes[0] is None else sizes[0] == columns
 

@@ -109,6 +109,7 @@ def write_models(folder: Path) -> dict[str, str]:
     named = {
         "aged": 'inputs = { age = 0.25 }\noutput = { kind = "logits" }',
         "aux": 'output = { name = "logits" }',
+        "ordered": 'output = { kind = "logits" }',
         "more": 'output = { classes = ["background", "even", "above", "below"] }',
     }
     names = [path.stem for path in sorted(folder.glob("*.onnx")) if path.stem != "base"]

@@ -97,6 +97,9 @@ def test_classes_are_matched_by_name_whatever_their_order_case_or_form(tmp_path:
     said = refused(other)
     assert "calls its outputs cat, dog, bird, and the data's classes are even, above, below" in said
     assert fit(other, output={"classes": list(CLASSES)}).reading.classes == CLASSES
+    graded = replace(SAMPLES, classes=("1", "2", "3"))
+    with pytest.raises(LabError, match="calls its outputs 0, 1, 2, and the data's classes are 1, 2, 3"):
+        fit(model(tmp_path / "graded.onnx", metadata={"names": "['0', '1', '2']"}), graded)
     numbered = model(tmp_path / "numbered.onnx", metadata={"names": "['0', '1', '2']"})
     assert fit(numbered).reading.classes == CLASSES
 
@@ -115,6 +118,23 @@ def test_one_number_an_image_is_of_two_classes_and_of_no_three(tmp_path: Path) -
         found = fit(path, TWO, output={"threshold": 0.3})
         assert (found.reading.kind, found.reading.threshold) == ("sigmoid", 0.3)
         assert "the data has 3 classes" in refused(path)
+
+
+def test_a_label_is_one_number_an_image(tmp_path: Path) -> None:
+    path = model(
+        tmp_path / "m.onnx", [node("Greater", ["logits", "zero"], ["y"])], [("y", TensorProto.BOOL, ["N", 3])],
+        zero=np.float32(0),
+    )  # fmt: skip
+    assert "gives y (bool [any, 3]), and the data has 3 classes" in refused(path)
+    open_ = model(tmp_path / "open.onnx", [node("Sin", ["logits"], ["y"])], [("y", FLOAT, ["N", 3])])
+    assert "gives y (float32 [any, 3])" in refused(open_, output={"kind": "labels"})
+
+
+def test_a_model_whose_format_nothing_reads_must_say_what_its_numbers_are(tmp_path: Path) -> None:
+    (tmp_path / "m.tiny").write_bytes(b"weights")
+    said = refused(tmp_path / "m.tiny")
+    assert 'is of a format that is not read here (.tiny); write output = { kind = "logits" }' in said
+    assert fit(tmp_path / "m.tiny", output={"kind": "logits"}).reading.kind == "logits"
 
 
 def test_what_is_declared_of_a_meaning_is_taken_and_said(tmp_path: Path) -> None:

@@ -35,6 +35,21 @@ TAILS: dict[str, tuple[list[Any], str]] = {
     "a part of a softmax": (
         [node("Softmax", ["logits"], ["p"], axis=1), node("Gather", ["p", "one"], ["y"], axis=1)], "",
     ),
+    "a part of the logits": ([node("Gather", ["logits", "one"], ["y"], axis=1)], ""),
+    "the largest of the logits": ([node("ReduceMax", ["logits"], ["y"], axes=[1])], ""),
+    "two softmaxes side by side": (
+        [node("Softmax", ["logits"], ["p"], axis=1), node("Concat", ["p", "p"], ["y"], axis=1)], "",
+    ),
+    "two sigmoids side by side": (
+        [node("Sigmoid", ["logits"], ["p"]), node("Concat", ["p", "p"], ["y"], axis=1)], "sigmoid",
+    ),
+    "an operator of its own": ([node("Softmax", ["logits"], ["y"], domain="my.own")], ""),
+    "softmax over the columns of a map": (
+        [node("Reshape", ["logits", "map"], ["m"]), node("Softmax", ["m"], ["y"], axis=2)], "",
+    ),
+    "softmax over the classes of a map": (
+        [node("Reshape", ["logits", "map"], ["m"]), node("Softmax", ["m"], ["y"], axis=1)], "probabilities",
+    ),
     "argmax as a float": (
         [node("ArgMax", ["logits"], ["a"], axis=1), node("Cast", ["a"], ["y"], to=FLOAT)], "labels",
     ),
@@ -48,10 +63,25 @@ def test_an_outputs_numbers_stand_for_what_its_operators_make_of_them(name: str,
     last = tail[-1].output[0] if tail else "logits"
     path = model(
         tmp_path / "m.onnx", tail, [(last, FLOAT, None)], to=np.array([-1, 3]), to4=np.array([-1, 3, 1, 1]),
+        map=np.array([1, 3, 5, 8]),
         twice=np.array([1, 1, 2, 2], np.float32), s=np.float32(0.5), z=np.uint8(0), one=np.array([1]),
     )  # fmt: skip
     (output,) = formats.read(path).outputs
     assert output.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((-1, 3), "probabilities"), ((-1, 3, 1, 1), "probabilities"), ((1, 3, 5, 8), "")]
+)
+def test_an_old_softmax_was_over_all_axes_from_its_own_on(shape: tuple[int, ...], kind: str, tmp_path: Path) -> None:
+    import onnx
+
+    tail = [node("Reshape", ["logits", "to"], ["m"]), node("Softmax", ["m"], ["y"], axis=1)]
+    path = model(tmp_path / "m.onnx", tail, [("y", FLOAT, None)], to=np.array(shape))
+    old = onnx.load(path)
+    old.opset_import[0].version = 11
+    onnx.save(old, path)
+    assert formats.read(path).outputs[0].kind == kind
 
 
 def test_a_model_of_scikit_learn_says_its_labels_and_that_both_outputs_are_one_answer(tmp_path: Path) -> None:

@@ -109,6 +109,12 @@ def test_quantised_probabilities_whose_rows_sum_to_nearly_one_are_taken_as_such(
     assert found == pytest.approx(coarse, abs=0.01)
 
 
+def test_labels_of_more_than_one_number_an_image_are_refused() -> None:
+    outputs, samples = a_split(30)
+    with pytest.raises(MeasurementError, match=r"labels of shape \(30, 3\), and a label is one number an image"):
+        classification.evaluate(given(outputs, "labels"), samples, TASK)
+
+
 def test_very_sure_logits_keep_their_order_for_auroc() -> None:
     labels = np.array([0, 0, 1, 1])
     outputs = np.array([[0, 100], [0, 200], [0, 300], [0, 400]], np.float32)
