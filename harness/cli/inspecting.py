@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +34,11 @@ def inspect(path: Path, data: Path | None, *, as_json: bool) -> None:
         as_json: for programs.
     """
     file = read_model(path)
-    toml = "\n".join([*suite_lines(str(path), data, _layout(file.inputs[0]) if file.inputs else ""), *_open(file)])
+    held = _held_against(path, file, data) if data is not None else None
+    kind = f'kind = "{held["kind"]}"' if held else 'kind = "classification"   # or "segmentation"'
+    layout = _layout(file.inputs[0]) if file.inputs else ""
+    task = [kind, '# positive = "CLASS"   # the one that sensitivity speaks of']
+    toml = "\n".join([*suite_lines(path.stem, str(path), data, layout, task), *_open(file)])
     found: dict[str, Any] = {
         "file": str(path),
         "size_bytes": path.stat().st_size + sum(size for _, size in _parts(path, file) if size is not None),
@@ -43,8 +47,8 @@ def inspect(path: Path, data: Path | None, *, as_json: bool) -> None:
         "lacking": lacking(file),
         "toml": toml,
     }
-    if data is not None:
-        found["data"] = _held_against(path, file, data)
+    if held is not None:
+        found["data"] = held
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
@@ -92,20 +96,27 @@ def lacking(file: ModelFile) -> dict[str, str]:
     return found
 
 
-def suite_lines(model: str, data: Path | None, layout: str) -> list[str]:
-    """Return the lines of a suite that declare a model and its images.
+def suite_lines(title: str, model: str, data: Path | None, layout: str, task: Sequence[str]) -> list[str]:
+    """Return the lines of a suite of one model and its images.
 
     Args:
+        title: of the suite.
         model: its path, as the suite shall name it.
         data: labelled images; None for those that are named by hand.
         layout: of its input; "" where nobody says it.
+        task: the lines of `[task]`.
     """
     source = "folder" if data is not None and data.is_dir() else "npz"
     where = str(data) if data is not None else "data/test.npz"
-    lines = ["[data]", f'source = "{source}"', f"path = {json.dumps(where)}"]
-    lines += ["", "[data.input]", f'layout = "{layout}"' if layout else 'layout = "NCHW"   # the file does not say it']
-    lines += [f"scale = {_SCALE}   # the file does not say how images were scaled: as in training"]
-    return [*lines, "mean = [0.0]", "std = [1.0]", "", "[baseline]", 'id = "baseline"', f"model = {json.dumps(model)}"]
+    return [
+        f"title = {json.dumps(title)}",
+        *("", "[data]", f'source = "{source}"', f"path = {json.dumps(where)}"),
+        *("", "[data.input]", f'layout = "{layout}"' if layout else 'layout = "NCHW"   # the file does not say it'),
+        f"scale = {_SCALE}   # the file does not say how images were scaled: as in training",
+        *("mean = [0.0]", "std = [1.0]"),
+        *("", "[task]", *task),
+        *("", "[baseline]", 'id = "baseline"', f"model = {json.dumps(model)}"),
+    ]
 
 
 def _open(file: ModelFile) -> list[str]:
@@ -165,7 +176,8 @@ def _held_against(path: Path, file: ModelFile, data: Path) -> dict[str, Any]:
 
     samples = read_data(data)
     suite = suite_of(path, file, samples)
-    found: dict[str, Any] = {"images": list(samples.images.shape), "classes": list(samples.classes)}
+    kind, shape = suite.task.kind, list(samples.images.shape)
+    found: dict[str, Any] = {"kind": kind, "images": shape, "classes": list(samples.classes)}
     try:
         fit = lab.fit(suite, suite.variants[0], samples)
     except LabError as error:

@@ -57,7 +57,8 @@ def lay_out(folder: Path, *, model: Path | None = None, data: Path | None = None
             if own is None or target != _SUITE:
                 yield _write(folder / target, (_TEMPLATES / source).read_text("utf-8"))
         if own is not None and model is not None:
-            yield _copied(model, folder / "suites/models" / model.name)
+            for name in (model.name, *own.parts):
+                yield _copied(model.parent / name, folder / "suites/models" / name)
             yield _write(folder / f"suites/{own.name}.toml", own.text)
     except OSError as error:
         raise LabError(
@@ -75,10 +76,11 @@ def lay_out(folder: Path, *, model: Path | None = None, data: Path | None = None
 
 @dataclass(frozen=True, slots=True)
 class _Suite:
-    """A suite that is written for a model: its name, its text, and what should be seen."""
+    """A suite that is written for a model: its name, its text, files of weights beside it, and what should be seen."""
 
     name: str
     text: str
+    parts: tuple[str, ...]
     remarks: tuple[str, ...]
 
 
@@ -86,8 +88,11 @@ def _suite_of(folder: Path, model: Path, data: Path, positive: str) -> _Suite:
     """Return the suite of one model and its images, which fits them or says what only a person knows."""
     from harness import lab
     from harness.cli.inspecting import read_data, read_model, suite_lines, suite_of
+    from harness.lab.joining import joined
 
     file, samples = read_model(model), read_data(data)
+    if file.parts:
+        joined(model)  # refuses what is not there, or lies outside of the model's folder
     suite = suite_of(model, file, samples)
     fit = lab.fit(suite, suite.variants[0], samples)
     classes = samples.classes
@@ -101,18 +106,19 @@ def _suite_of(folder: Path, model: Path, data: Path, positive: str) -> _Suite:
         )
     # A path from the suite, as all paths in it.
     where = Path(os.path.relpath(data.absolute(), (folder / "suites").absolute()))
-    lines = suite_lines(f"models/{model.name}", where, fit.input.layout)
-    if fit.reading.output:
-        lines.append(f"output = {{ name = {json.dumps(fit.reading.output)} }}")
-    task = ["", "[task]", f'kind = "{suite.task.kind}"', *([f"positive = {json.dumps(positive)}"] if positive else [])]
     name = re.sub(r"[^A-Za-z0-9._+-]", "-", model.stem).lstrip("._+-") or "model"
     remarks = tuple(f"remark: {remark}" for remark in fit.remarks)
-    return _Suite(name, "\n".join([f"title = {json.dumps(name)}", "", *lines, *task, ""]), remarks)
+    task = [f'kind = "{suite.task.kind}"', *([f"positive = {json.dumps(positive)}"] if positive else [])]
+    lines = suite_lines(name, f"models/{model.name}", where, fit.input.layout, task)
+    if fit.reading.output:
+        lines.append(f"output = {{ name = {json.dumps(fit.reading.output)} }}")
+    return _Suite(name, "\n".join([*lines, ""]), file.parts, remarks)
 
 
 def _copied(source: Path, target: Path) -> str:
     if target.exists():
         return f"kept    {target}"
+    target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     return f"copied  {target}"
 

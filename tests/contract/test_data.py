@@ -14,29 +14,7 @@ from PIL import Image
 
 from harness import registry
 from harness.errors import LabError
-from harness.model import Samples
-
-GREY = np.arange(6 * 8 * 10, dtype=np.uint8).reshape(6, 8, 10)
-
-
-def save(path: Path, pixels: np.ndarray[Any, Any], mode: str | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Image.fromarray(pixels)
-    (image.convert(mode) if mode else image).save(path)
-
-
-def make_folder(base: Path) -> Mapping[str, Any]:
-    for index, pixels in enumerate(GREY):
-        save(base / f"data/test/{('normal', 'cyst', 'solid')[index % 3]}/{index}.png", pixels)
-    return {"classes": ["normal", "cyst", "solid"]}
-
-
-def read(source: str, table: Mapping[str, Any], base: Path, split: str = "test") -> Samples:
-    module = registry.load("data", source, file="suite.toml", key="data.source")
-    options = registry.options(module, table, file="suite.toml", key="data")
-    samples = module.load(options, split=split, base=base, cache=base / "cache")
-    assert isinstance(samples, Samples)
-    return samples
+from tests.contract.data_files import GREY, make_folder, read, save
 
 
 def example(source: str, base: Path) -> Mapping[str, Any]:
@@ -190,86 +168,6 @@ def test_a_class_that_this_split_lacks_keeps_its_place(tmp_path: Path) -> None:
 def test_a_class_that_is_named_twice_is_refused(source: str, tmp_path: Path) -> None:
     with pytest.raises(LabError, match="`classes` names 'cyst' twice"):
         read(source, {"classes": ["cyst", "solid", "cyst"]}, tmp_path)
-
-
-def test_masks_beside_images_are_no_images(tmp_path: Path) -> None:
-    table = make_folder(tmp_path)
-    mask = np.zeros((8, 10), np.uint8)
-    for name in ("normal/0_mask", "cyst/1_mask", "cyst/1_mask_1", "solid/2_segmentation"):
-        save(tmp_path / f"data/test/{name}.png", mask)
-    samples = read("folder", table, tmp_path)
-    assert len(samples.images) == 6
-    assert samples.description.endswith("split test, 4 masks beside them left out")
-    save(tmp_path / "data/test/cyst/lonely_mask.png", mask)
-    with pytest.raises(
-        LabError, match=r"lonely_mask\.png: is named like the mask of an image lonely, and there is none"
-    ):
-        read("folder", table, tmp_path)
-
-
-def test_two_masks_of_one_name_are_refused(tmp_path: Path) -> None:
-    for name in ("images/a", "masks/a"):
-        save(tmp_path / f"data/test/{name}.png", GREY[0] % 2)
-    save(tmp_path / "data/test/masks/a.bmp", GREY[0] % 2)
-    with pytest.raises(LabError, match=r"a\.png: and a\.bmp are two masks of one name"):
-        read("folder", {}, tmp_path)
-
-
-def parts(tmp_path: Path, *names: str) -> list[np.ndarray[Any, Any]]:
-    """Write one image `a` and masks of these names, each with a pixel row of its own; return the masks."""
-    save(tmp_path / "data/test/images/a.png", GREY[0])
-    made = []
-    for row, name in enumerate(names):
-        mask = np.zeros((8, 10), np.uint8)
-        mask[row] = 255
-        save(tmp_path / f"data/test/masks/{name}.png", mask)
-        made.append(mask)
-    return made
-
-
-def test_parts_of_a_mask_are_joined(tmp_path: Path) -> None:
-    parts(tmp_path, "a_mask", "a_mask_1", "a_mask_2")
-    masks = read("folder", {}, tmp_path).masks
-    assert masks is not None
-    assert masks[0].sum(axis=1).tolist() == [10, 10, 10, 0, 0, 0, 0, 0]
-
-
-def test_parts_that_give_a_pixel_two_classes_are_refused(tmp_path: Path) -> None:
-    parts(tmp_path, "a", "a_mask")
-    for name, value in (("a", 1), ("a_mask", 2)):
-        save(tmp_path / f"data/test/masks/{name}.png", np.full((8, 10), value, np.uint8))
-    with pytest.raises(LabError, match=r"a_mask\.png: and a\.png give a pixel two classes"):
-        read("folder", {}, tmp_path)
-
-
-def test_palettes_are_read_by_their_index_and_grey_saved_as_colour_as_grey(tmp_path: Path) -> None:
-    indices = np.arange(80, dtype=np.uint8).reshape(8, 10) % 3
-    save(tmp_path / "data/test/images/a.png", GREY[0])
-    painted = Image.fromarray(indices, "P")
-    painted.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
-    (tmp_path / "data/test/masks").mkdir(parents=True)
-    painted.save(tmp_path / "data/test/masks/a.png")
-    np.testing.assert_array_equal(read("folder", {}, tmp_path).masks, indices[np.newaxis])
-    save(tmp_path / "data/test/masks/a.png", indices, "RGB")
-    np.testing.assert_array_equal(read("folder", {}, tmp_path).masks, indices[np.newaxis])
-    coloured = np.zeros((8, 10, 3), np.uint8)
-    coloured[:4, :, 0] = 255
-    save(tmp_path / "data/test/masks/a.png", coloured)
-    with pytest.raises(LabError, match=r"a\.png: is a mask in RGB; save one grey value"):
-        read("folder", {}, tmp_path)
-
-
-def test_a_jpeg_is_a_mask_of_one_class_or_none(tmp_path: Path) -> None:
-    wide = np.zeros((64, 80), np.uint8)
-    wide[16:48, 16:48] = 255
-    save(tmp_path / "data/test/images/a.png", wide)
-    save(tmp_path / "data/test/masks/a.jpg", wide)
-    np.testing.assert_array_equal(read("folder", {}, tmp_path).masks, (wide == 255)[np.newaxis])
-    save(tmp_path / "data/test/masks/a.jpg", wide // 255)
-    with pytest.raises(
-        LabError, match=r"a\.jpg: is a JPEG, whose compression changes class indices; save masks as PNG"
-    ):
-        read("folder", {}, tmp_path)
 
 
 def test_colour_and_float_and_16_bit_arrays_keep_their_values(tmp_path: Path) -> None:

@@ -254,13 +254,13 @@ def test_the_section_stands_in_the_report_with_its_own_template(measured: Measur
 
 
 def test_each_of_them_keeps_the_whole_protocol_of_its_room(measured: Measured, tmp_path: Path) -> None:
-    contract = tmp_path / "contract"
-    contract.mkdir()
-    for name in ("test_rooms.py", "test_data.py"):
+    contract = tmp_path / "tests" / "contract"
+    contract.mkdir(parents=True)
+    for name in ("test_rooms.py", "test_data.py", "data_files.py"):
         shutil.copy(Path(__file__).with_name(name), contract)
     names = [name for points in PLUGINS.values() for name in points]
     chosen = ["-k", " or ".join(names), "-p", "no:cacheprovider", "-q", "-rA"]
-    done = run([str(measured.python), "-m", "pytest", str(contract), *chosen], contract, check=False)
+    done = run([str(measured.python), "-m", "pytest", str(contract), *chosen], tmp_path, check=False)
     assert done.returncode == 0, done.stdout
     for room in ROOMS:
         assert f"[{room}.{plugin(room)}] " in done.stdout.replace("\n", " \n")

@@ -9,7 +9,13 @@ import pytest
 
 from tests.devices.job_bench import Bench
 from tests.native.moving_meters import Moving, moved
-from tests.native.native_bench import bench_of, small_folder
+from tests.native.native_bench import bench_of, checked_program, small_folder
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the runner compiled with checks for every wrong access, leak and undefined result."""
+    return checked_program(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,9 @@ def test_a_model_is_shown_with_its_tensors_its_work_and_the_lines_to_paste(tmp_p
     assert found["operators"] == {"Flatten": 1, "Gemm": 1, "Softmax": 1}
     assert found["data"]["reading"]["kind"] == "probabilities"
     assert found["toml"] in said
+    suite = tmp_path / "pasted.toml"
+    suite.write_text(found["toml"])
+    assert lab.read_suite(suite).variants[0].problem == "", "what is printed is a suite"
 
 
 def test_what_a_file_leaves_open_is_a_line_to_answer(tmp_path: Path, data: Path) -> None:
@@ -110,10 +113,25 @@ def test_init_with_a_model_and_its_data_writes_a_suite_that_needs_no_edit(tmp_pa
     assert (tmp_path / "lab/suites/models/my model.onnx").read_bytes() == path.read_bytes()
 
 
+def test_init_brings_the_weights_that_lie_beside_the_model(tmp_path: Path, data: Path) -> None:
+    import onnx
+
+    whole = onnx.load(model(tmp_path / "m.onnx"))
+    onnx.save(whole, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=0)
+    code, said = edgeward("init", tmp_path / "lab", "--model", tmp_path / "m.onnx", "--data", data)
+    assert code == 0, said
+    suite = lab.read_suite(tmp_path / "lab/suites/m.toml")
+    assert suite.variants[0].problem == ""
+    assert suite.variants[0].parts == ("m.data",)
+    (tmp_path / "m.data").unlink()
+    code, said = edgeward("init", tmp_path / "other", "--model", tmp_path / "m.onnx", "--data", data)
+    assert code == 2
+    assert "keeps weights in m.data, which is not there" in said
+
+
 def test_init_refuses_what_only_a_person_knows_before_it_writes(tmp_path: Path) -> None:
-    path = model(
-        tmp_path / "m.onnx", [node("Gather", ["logits", "two"], ["y"], axis=1)], [("y", FLOAT, ["N", 2])], two=[0, 1]
-    )
+    two = np.eye(3, 2, dtype=np.float32)
+    path = model(tmp_path / "m.onnx", [node("MatMul", ["logits", "two"], ["y"])], [("y", FLOAT, ["N", 2])], two=two)
     np.savez(tmp_path / "two.npz", images=IMAGES, labels=LABELS % 2)
     code, said = edgeward("init", tmp_path / "lab", "--model", path, "--data", tmp_path / "two.npz")
     assert code == 2
