@@ -41,7 +41,7 @@ class Verdict(StrEnum):
 
 
 class Validity(StrEnum):
-    """Whether a run's numbers may be used."""
+    """Whether numbers may be used: the absolute figures of a run, or what a comparison says."""
 
     VALID = "valid"
     DEGRADED = "degraded"
@@ -229,7 +229,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How inferences are asked for, and when a comparison is known well enough."""
+    """How inferences are asked for, and when a comparison is known well enough.
+
+    `control`: whether the baseline's own file takes turns once more, to show which changes can be seen.
+    """
 
     scenario: str = "single_stream"
     threads: int = 1
@@ -239,6 +242,7 @@ class Load:
     precision: float = 0.02
     margin: float = 0.02
     max_duration_s: float = 60.0
+    control: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,6 +431,7 @@ class Run:
         labels: truth that goes with `outputs`: (N,) int64 classes, or (N, H, W) uint8 masks.
         variant: the model file that was measured; its `path` is the bare name where the run comes from the store.
         fingerprint: what could change a number.
+        validity: of its absolute figures; comparisons have their own.
         reasons: why the run is not valid, if it is not.
     """
 
@@ -477,6 +482,8 @@ class Comparison:
     Attributes:
         reasons: what must be known of this change, or why there is none.
         circumstances: what must be known of the two runs.
+        validity: of the comparison, whatever is said of absolute figures.
+        control: for latencies, what the baseline's own file showed beside it: the ratio that should be one.
     """
 
     metric: str
@@ -486,6 +493,8 @@ class Comparison:
     verdict: Verdict
     reasons: tuple[Reason, ...] = ()
     circumstances: tuple[Circumstance, ...] = ()
+    validity: Validity = Validity.VALID
+    control: Estimate | None = None
 
     @property
     def reason(self) -> str:

@@ -161,11 +161,13 @@ class Runner(Protocol):
         SCENARIOS: those of `[load]` that it can measure; a case with another one is refused.
         METERS: whether it has an energy pass.
         OUTPUTS: whether it gives the models' outputs, so that they can be judged and held against the host's.
+        TURNS: whether models take turns in rounds, so that a control can take part.
     """
 
     SCENARIOS: tuple[str, ...]
     METERS: bool
     OUTPUTS: bool
+    TURNS: bool
 
     def install(self, handle: Handle) -> Workspace:
         """Bring the device side into `handle.root`; raises DeviceError."""

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+#: Key of the control's latencies among the measurements of its baseline, and of its marked rounds in the notes.
+CONTROL: Final = "control_latency_s"
+CONTROL_MARKED: Final = "control_marked_rounds"
+
 Kind = Literal["cost", "share", "ratio", "accuracy"]
 
 

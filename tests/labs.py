@@ -36,6 +36,7 @@ positive = "{positive}"
 
 [load]
 {load}
+control = {control}
 
 [baseline]
 id = "{baseline}"
@@ -86,6 +87,7 @@ def suite_toml(
     scale: float = 1 / 255,
     positive: str = "solid",
     load: str = "max_duration_s = 5",
+    control: bool = False,
     baseline: str = "base",
     model: str | Sequence[str] = "base.onnx",
     more: str = "",
@@ -100,6 +102,7 @@ def suite_toml(
         scale: what pixels are multiplied by.
         positive: the class that is looked for.
         load: keys of `[load]`.
+        control: whether the baseline's own file takes turns once more; most tests are of something else.
         baseline: its id.
         model: its file, or its files in several formats.
         more: TOML after the baseline's table: variants, `[accept]`.
@@ -112,6 +115,7 @@ def suite_toml(
         scale=scale,
         positive=positive,
         load=load,
+        control=str(control).lower(),
         baseline=baseline,
         model=f'"{model}"' if isinstance(model, str) else listed(model),
         more=more,

@@ -26,12 +26,14 @@ class Conductor:
         self.cool_c = survey.temperature()
         self.order = random.Random(self.job.seed)
         self.alive = list(range(len(self.job.models)))
+        self.copies = {i: one.copy_of for i, one in enumerate(self.job.models) if one.copy_of is not None}
         self.peak_bytes: dict[int, int] = {}
         self.accelerated: dict[int, str] = {}
 
     def start(self, index: int) -> Process:
         """Start the worker of model `index`; raises Lost."""
-        return Process(self.folder, index, self.plan.deadline_s, self.accelerated.get(index, ""))
+        seen = self.accelerated.get(self.copies.get(index, index), "")
+        return Process(self.folder, index, self.plan.deadline_s, seen)
 
     def drop(self, index: int, phase: str, lost: Lost) -> None:
         """Leave a model out from now on and say why.

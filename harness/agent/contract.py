@@ -111,6 +111,8 @@ class Model:
         input_scale, input_zero_point: what an integer input stands for, (integer - zero point) * scale, where the
             runtime does not say it; 0 for nothing.
         output_scale, output_zero_point: the same of the output that is judged.
+        copy_of: the place in the job of the model whose file this one runs as well: a control, which takes part in the
+            timed pass and in no other phase.
     """
 
     id: str
@@ -126,6 +128,7 @@ class Model:
     input_zero_point: float = 0.0
     output_scale: float = 0.0
     output_zero_point: float = 0.0
+    copy_of: Optional[int] = None
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,9 @@ class Phases:
         self._c.events.say(contract.Conditions, when=when, **survey.conditions(str(self._c.folder)))
 
     def _each(self, kind: type[contract.Phase], body: Callable[[int], dict[str, Any]], times: int) -> None:
-        """Run `body` `times` times for every model, in random order, so that drift favours none."""
+        """Run `body` `times` times for every model but a copy, in random order, so that drift favours none."""
         for turn in range(times):
-            for index in self._c.shuffled(self._c.alive):
+            for index in self._c.shuffled([index for index in self._c.alive if index not in self._c.copies]):
                 try:
                     self._c.events.say(kind, model=index, turn=turn, of=times, **body(index))
                 except Lost as lost:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from harness.compare.campaigns import CampaignChange, across_campaigns
+from harness.compare.control import Control, control_of
+from harness.compare.decision import verdict
 from harness.compare.judgement import judge
-from harness.compare.verdicts import compare, verdict
+from harness.compare.verdicts import compare
 
-__all__ = ["CampaignChange", "across_campaigns", "compare", "judge", "verdict"]
+__all__ = ["CampaignChange", "Control", "across_campaigns", "compare", "control_of", "judge", "verdict"]

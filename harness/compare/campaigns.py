@@ -16,10 +16,11 @@ import numpy as np
 from harness import stats
 from harness.compare.causes import Cause, causes
 from harness.compare.costs import cost_change
+from harness.compare.decision import verdict
 from harness.compare.fingerprints import CASE, differences
 from harness.compare.launches import levels, ratio_of_launches
 from harness.compare.shares import share_change
-from harness.compare.verdicts import accuracy_change, margin, verdict
+from harness.compare.verdicts import accuracy_change, margin
 from harness.model import Estimate, Measurement, Run, Validity, Verdict, sentence
 from harness.stats import absence, statistic
 from harness.vocabulary import METRICS

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from harness import registry
+from harness.compare.control import Control, control_of, doubted
 from harness.compare.costs import ROLES, cost_change
+from harness.compare.decision import verdict
 from harness.compare.fingerprints import obstacle
 from harness.compare.shares import share_change
 from harness.model import Circumstance, Comparison, Estimate, Omission, Reason, Run, Task, Validity, Verdict, sentence
@@ -40,25 +41,6 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
     return [_comparison(METRICS[name], baseline, run, suite) for name in names]
 
 
-def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is_better: bool) -> Verdict:
-    """Return what an estimated change says; the four verdicts of runs that may be compared (reports/METHOD.md).
-
-    Args:
-        change: the ratio or difference with its interval.
-        neutral: its value when nothing changed: 1 for a ratio, 0 for a difference.
-        margin: changes up to this size do not matter, in the unit of `change`.
-        higher_is_better: the direction of improvement.
-    """
-    if change is None or not all(map(math.isfinite, (change.point, change.low, change.high))):
-        return Verdict.INCONCLUSIVE
-    excluded = change.low > neutral or change.high < neutral
-    if excluded and abs(change.point - neutral) > margin:
-        return Verdict.IMPROVED if (change.point > neutral) == higher_is_better else Verdict.REGRESSED
-    if neutral - margin <= change.low and change.high <= neutral + margin:
-        return Verdict.EQUIVALENT
-    return Verdict.INCONCLUSIVE
-
-
 def _comparison(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]) -> Comparison:
     if info.kind == "ratio":
         change, reasons = cost_change(info, baseline, run)
@@ -66,6 +48,10 @@ def _comparison(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, A
         change, reasons = share_change(info, baseline, run)
     else:
         change, reasons = accuracy_change(info, baseline, run, suite)
+    control = _control(info, baseline, run, suite)
+    if control is not None and change is not None:
+        change, doubts = doubted(change, control)
+        reasons = [*reasons, *doubts]
     found = verdict(
         change,
         neutral=1.0 if info.kind == "ratio" else 0.0,
@@ -75,8 +61,27 @@ def _comparison(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, A
     if change is None:
         return Comparison(info.name, baseline.id, run.id, None, found, tuple(reasons))
     found, doubt = _doubted(found, change)
-    around = tuple(_circumstances(baseline, run))
-    return Comparison(info.name, baseline.id, run.id, change, found, (*doubt, *reasons), around)
+    spoken = control is not None and control.change is not None
+    around = tuple(_circumstances(baseline, run, degraded=not spoken))
+    degraded = control.alarm if control is not None and spoken else any(one.detail for one in around)
+    return Comparison(
+        info.name,
+        baseline.id,
+        run.id,
+        change,
+        found,
+        (*doubt, *reasons, *(control.reasons if control is not None else ())),
+        around,
+        Validity.DEGRADED if degraded else Validity.VALID,
+        control.change if control is not None else None,
+    )
+
+
+def _control(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, Any]) -> Control | None:
+    """Return the control that speaks of a change: of latencies that were measured in turns with it."""
+    if info.name != "latency_ratio" or baseline.campaign != run.campaign:
+        return None
+    return control_of(baseline, suite)
 
 
 _DOUBTS: Final = {
@@ -92,11 +97,12 @@ def _doubted(found: Verdict, change: Estimate) -> tuple[Verdict, list[Reason]]:
     return (Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found), [_DOUBTS[change.omits]]
 
 
-def _circumstances(baseline: Run, run: Run) -> Iterator[Circumstance]:
+def _circumstances(baseline: Run, run: Run, *, degraded: bool) -> Iterator[Circumstance]:
+    """Yield what is true of both runs; `degraded`: whether that one of them is speaks of their comparison too."""
     if baseline.quick or run.quick:
         yield Circumstance("quick")
     for role, one in zip(ROLES, (baseline, run), strict=True):
-        if one.validity is Validity.DEGRADED:
+        if degraded and one.validity is Validity.DEGRADED:
             yield Circumstance(f"{role} degraded", sentence(one.reasons))
 
 

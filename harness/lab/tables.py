@@ -210,6 +210,10 @@ class LoadTable(Table):
     max_duration_s: float = Field(
         default=_LOAD.max_duration_s, gt=0, description="Longest timed pass of a case, in seconds."
     )
+    control: bool = Field(
+        default=_LOAD.control,
+        description="Whether the baseline's own file takes turns once more: what it shows is what the device can tell.",
+    )
 
 
 Models = Annotated[str | list[str], Field(description="Path from this file; a list holds one file per format.")]

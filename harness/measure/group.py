@@ -137,6 +137,7 @@ class _Known:
                 quick=self.quick,
                 facts=self.facts,
                 fit=self.group.fits.get(case.id),
+                control=self.group.control if case.is_baseline else None,
             )
         except MeasurementError as error:
             self.failed.add(index)
@@ -162,6 +163,7 @@ def _complete(handle: DeviceHandle, folder: str, known: _Known) -> Iterator[Foun
     for index in list(known.fresh()):
         if known.log.failure(index) is None:
             _fetch(handle, folder, known, index)
+            _fetch_control(handle, folder, known)
         yield known.found(index)
 
 
@@ -298,8 +300,8 @@ def known(group: Group, log: JobLog, index: int) -> bool:
         return False
     if group.baseline is None or index == group.baseline or log.failure(group.baseline) is not None:
         return True
-    base_values, base_rounds, base_keep = log.levels(group.baseline, contract.DRIFT)
-    values, own_rounds, keep = log.levels(index, contract.DRIFT)
+    base_values, base_rounds, base_keep = log.levels(group.baseline)
+    values, own_rounds, keep = log.levels(index)
     ratio = stats.ratio_estimate(base_values, base_rounds, values, own_rounds, base_keep=base_keep, keep=keep)
     if ratio is None or ratio.omits is not Omission.NOTHING:
         return False
@@ -309,6 +311,8 @@ def known(group: Group, log: JobLog, index: int) -> bool:
 
 def _progress(group: Group, event: contract.Event, decided: set[int]) -> str:
     """Return what people want to know of an event, "" if nothing."""
+    if isinstance(event, contract.Error) and event.model == group.control:
+        return f"the control is left out: {event.message}"
     if isinstance(event, contract.Phase):
         turn = f" {event.turn + 1} of {event.of}" if event.of > 1 else ""
         return f"{event.KIND} pass{turn}: {group.cases[event.model].variant.id}"
@@ -329,13 +333,20 @@ def _collect(handle: DeviceHandle, folder: str, known: _Known) -> None:
         # A vendor's tool gives no arrays.
         if known.log.failure(index) is None and not known.log.of(contract.Tool, index):
             _fetch(handle, folder, known, index)
+    _fetch_control(handle, folder, known)
+
+
+def _fetch_control(handle: DeviceHandle, folder: str, known: _Known) -> None:
+    control = known.group.control
+    if control is not None and known.log.failure(control) is None:
+        _fetch(handle, folder, known, control)
 
 
 def _fetch(handle: DeviceHandle, folder: str, known: _Known, index: int) -> None:
     """Fetch the arrays of one model that are not here yet."""
     timed = bool(known.log.of(contract.Parts, index))
     with tempfile.TemporaryDirectory() as work:
-        for array in scenarios.arrays(known.group.suite.load, parts=timed):
+        for array in scenarios.arrays(known.group.suite.load, parts=timed, control=index == known.group.control):
             name = f"m{index}.{array}.npy"
             if name not in known.log.arrays:
                 handle.pull(posixpath.join(folder, name), Path(work) / name)

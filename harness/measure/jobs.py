@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness import cache_dir, pixels, registry, stats
+from harness import cache_dir, deploy, pixels, registry, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, persistent
 from harness.errors import HarnessError, LabError, Unforeseen
@@ -51,6 +51,14 @@ class Group:
     def baseline(self) -> int | None:
         """The baseline's place in the job."""
         return next((i for i, case in enumerate(self.cases) if case.is_baseline), None)
+
+    @property
+    def control(self) -> int | None:
+        """The control's place in the job, behind all cases; None where none takes part."""
+        load = self.suite.load
+        if self.baseline is None or not load.control or load.scenario == "sustained":
+            return None
+        return len(self.cases) if deploy.runner(self.device).TURNS else None
 
 
 def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> contract.Plan:
@@ -160,12 +168,15 @@ def job(group: Group, where: Mapping[str, str], inputs: Inputs, runtime: str, *,
     """
     suite, device = group.suite, group.device
     fed = [_input(group.fit(case).input, where[inputs.of[case.id]]) for case in group.cases]
+    models = [
+        _model(case, group.fit(case), where, runtime, own if own != fed[0] else None)
+        for case, own in zip(group.cases, fed, strict=True)
+    ]
+    if group.control is not None and group.baseline is not None:
+        models.append(replace(models[group.baseline], copy_of=group.baseline))
     return contract.Job(
         seed=int.from_bytes(hashlib.sha256(suite.id.encode()).digest()[:4], "big"),
-        models=[
-            _model(case, group.fit(case), where, runtime, own if own != fed[0] else None)
-            for case, own in zip(group.cases, fed, strict=True)
-        ],
+        models=models,
         threads=suite.load.threads,
         batch=suite.load.batch,
         task=suite.task.kind,

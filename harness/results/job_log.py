@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from harness import stats
 from harness.agent import contract
@@ -68,12 +69,30 @@ class JobLog:
                 found.append((np.array([n for n, _ in own], np.int64), np.array([pace for _, pace in own])))
         return stats.launch_slowdowns(found)
 
-    def levels(self, model: int, marked_above: float) -> tuple[FloatArray, IntArray, Any]:
-        """Return what a model's rounds say while the job still runs, as the finished runs will be compared.
+    def usual_pace(self) -> float:
+        """Return the sentinel's usual reading over its first ones; 1 where no model took turns."""
+        drifts, _ = self._readings()
+        return stats.usual(1 + drifts, contract.DRIFT) if len(drifts) else 1.0
+
+    def marked(self, launches: IntArray, drifts: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return around which of a model's rounds the processor was slower than usual.
 
         Args:
-            model: its place in the job.
-            marked_above: the drift of the sentinel from which a round is marked.
+            launches: (R,) launch numbers.
+            drifts: (R,) the sentinel's, that go with them.
+        """
+        all_drifts, all_launches = self._readings()
+        if not len(all_drifts):
+            return np.asarray(drifts > contract.DRIFT)
+        return stats.marked_rounds(drifts, launches, all_drifts, all_launches, above=contract.DRIFT)
+
+    def _readings(self) -> tuple[FloatArray, IntArray]:
+        """Return the sentinel around the rounds of all models, and the launch of each; as the arrays have them."""
+        rounds = [(one.launch, each.drift) for one in self.all(contract.Launch) for each in one.rounds]
+        return _drifts([drift for _, drift in rounds]), np.array([launch for launch, _ in rounds], np.int64)
+
+    def levels(self, model: int) -> tuple[FloatArray, IntArray, Any]:
+        """Return what a model's rounds say while the job still runs, as the finished runs will be compared.
 
         Returns:
             (R,) the level of each round, s; (R, 3) the rounds that go with them; (R,) which are to be compared.
@@ -81,5 +100,10 @@ class JobLog:
         rounds = self.rounds_of(model)
         values = np.array([one.round.level_ns for one in rounds]) / NS_PER_S
         table = np.array([(one.launch, i, i + 1) for i, one in enumerate(rounds)], np.int64).reshape(-1, 3)
-        marked = np.array([int(one.round.drift * 1e4) > marked_above * 1e4 for one in rounds], bool)
+        marked = self.marked(table[:, 0], _drifts([one.round.drift for one in rounds]))
         return values, table, stats.quiet_rounds(marked, table[:, 0])
+
+
+def _drifts(said: list[float]) -> FloatArray:
+    """Return drifts as the arrays keep them, in whole ten thousandths."""
+    return np.array([int(drift * 1e4) for drift in said], np.float64) / 1e4

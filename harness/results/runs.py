@@ -33,6 +33,7 @@ from harness.model import (
 from harness.results import accelerators, energy, scenarios, startup_and_memory, vendor_tool
 from harness.results.job_log import JobLog
 from harness.units import NS_PER_S
+from harness.vocabulary import CONTROL, CONTROL_MARKED
 
 #: The share of marked rounds that makes a run degraded.
 MARKED_SHARE = 0.2
@@ -42,7 +43,7 @@ LOST_DRIFT = 3.0
 LARGE_BYTES = 64_000_000
 #: Key of the notes under which is kept why outputs could not be judged.
 ACCURACY_REFUSED = "accuracy_refused"
-_TURNS = "(throttling or other work); baseline and variants took turns, so ratios hold better than absolute times"
+_WHY = "(throttling, boost or other work), so absolute times are those of a machine that changed"
 
 
 def measured_case(case: Case) -> MeasuredCase:
@@ -80,6 +81,7 @@ def run_of(
     quick: bool,
     facts: Mapping[str, Any],
     fit: Fit | None = None,
+    control: int | None = None,
 ) -> Run:
     """Return the Run of model `index`.
 
@@ -92,6 +94,7 @@ def run_of(
         quick: whether durations were cut.
         facts: what the host adds to the fingerprint (digests, settings).
         fit: how the model was fed and is read; None where nobody asked its file.
+        control: for a baseline, the place of its control in the job; None where none took part.
 
     Raises:
         MeasurementError: what was timed is missing or contradicts itself.
@@ -103,14 +106,16 @@ def run_of(
     table = log.array(index, "rounds")
     placement = next(iter(log.of(contract.Placement, index)), None)
     unaccelerated = accelerators.shortfall(case, placement)
-    validity, reasons = validity_of(table, unaccelerated, log.of(contract.Sustained, index), log.slowdowns())
+    validity, reasons = validity_of(
+        table, unaccelerated, log.of(contract.Sustained, index), log.slowdowns(), log.usual_pace()
+    )
     return Run(
         id=uuid.uuid4().hex,
         campaign=campaign,
         started_at=log.started_at,
         case=measured_case(case),
         variant=case.variant,
-        measurements=_measurements(case, index, log, table),
+        measurements={**_measurements(case, index, log, table), **_control(case, control, log)},
         accuracy=judged.estimates,
         confusion=judged.confusion,
         classes=samples.classes,
@@ -129,6 +134,7 @@ def run_of(
         quick=quick,
         notes={
             **_notes(case, index, log, table),
+            **_control_notes(control, log),
             **(_read_as(fit) if asked else {}),
             **({ACCURACY_REFUSED: asdict(refused)} if refused else {}),
         },
@@ -230,16 +236,42 @@ def _measurements(case: Case, index: int, log: JobLog, table: IntArray) -> dict[
     return {m.metric: m for m in found}
 
 
+def _control(case: Case, control: int | None, log: JobLog) -> dict[str, Measurement]:
+    """Return the control's latencies, or why there are none, under their own name."""
+    if control is None:
+        return {}
+    name = CONTROL
+    if lost := log.failure(control):
+        return {name: Measurement(name, "s", absent_reason=f"the control failed: {lost.message}")}
+    load = case.suite.load
+    own = {array: log.array(control, array) for array in scenarios.arrays(load, parts=False, control=True)}
+    blocks = [one.round for one in log.rounds_of(control)]
+    found = scenarios.measurements(load, own, own["rounds"], blocks, None)
+    return {name: replace(next(one for one in found if one.metric == "latency_s"), metric=name)}
+
+
+def _control_notes(control: int | None, log: JobLog) -> dict[str, Any]:
+    if control is None or log.failure(control):
+        return {}
+    table = log.array(control, "rounds")
+    return {CONTROL_MARKED: np.flatnonzero(log.marked(table[:, 0], table[:, 3] / 1e4)).tolist()}
+
+
 def validity_of(
-    table: IntArray, unaccelerated: Reason | None, sustained: Sequence[contract.Sustained], slowdowns: FloatArray
+    table: IntArray,
+    unaccelerated: Reason | None,
+    sustained: Sequence[contract.Sustained],
+    slowdowns: FloatArray,
+    usual_pace: float = 1.0,
 ) -> tuple[Validity, tuple[Reason, ...]]:
-    """Return whether a run's numbers may be used, and why not.
+    """Return whether a run's absolute figures may be used, and why not; of comparisons the control speaks.
 
     Args:
         table: (R, 4) launch, start and stop index into the latencies of each round, drift of the sentinel in 1e-4.
         unaccelerated: why the run did not have the accelerator that it was asked for, None if it had.
         sustained: the model's event of that name, in that scenario.
-        slowdowns: (L,) by how much the device slowed down in each launch.
+        slowdowns: (L,) by how much longer than usual inferences took in each launch.
+        usual_pace: the sentinel's usual reading over its first ones.
     """
     if unaccelerated:
         return Validity.INVALID, (unaccelerated,)
@@ -249,25 +281,27 @@ def validity_of(
     if np.quantile(drifts, 0.1) > LOST_DRIFT:
         text = f"the processor ran more than {1 + LOST_DRIFT:.0f} times slower than at the start around 9 of 10 rounds"
         return Validity.INVALID, (Reason(text, "end what else runs there or let it cool, then measure again"),)
-    reasons = slow(float((drifts > DRIFT).mean()), slowdowns)
+    reasons = moved((1 + drifts) / usual_pace, 1 + slowdowns)
     return (Validity.DEGRADED if reasons else Validity.VALID), reasons
 
 
-def slow(marked: float, slowdowns: FloatArray) -> tuple[Reason, ...]:
-    """Return what the sentinel and the models' own pace say of throttling, nothing if they saw none.
+def moved(paces: FloatArray, launches: FloatArray) -> tuple[Reason, ...]:
+    """Return what the sentinel and the models' own pace say of a speed that moved, nothing if it did not.
 
     Args:
-        marked: share of the rounds around which the sentinel was slow.
-        slowdowns: (L,) by how much the device slowed down in each launch.
+        paces: (R,) the sentinel around each round over its usual reading: 1.25 took a quarter longer.
+        launches: (L,) the same of the inferences of each launch.
     """
-    slowed = slowdowns > stats.SLOWED
     found = []
-    if marked > MARKED_SHARE:
-        text = f"the processor ran more than {DRIFT:.0%} slower than at the start around {marked:.0%} of the rounds"
-        found.append(Reason(f"{text} {_TURNS}"))
-    if len(slowed) and slowed.mean() > MARKED_SHARE:
-        text = f"in {slowed.sum()} of {len(slowed)} launches all models together ran up to {slowdowns.max():.0%} slower"
-        found.append(Reason(f"{text} than in the fastest {_TURNS}"))
+    for what, times, bound in (
+        ("rounds", paces, DRIFT),
+        ("launches, by the models' own pace,", launches, stats.SLOWED),
+    ):
+        off = np.abs(np.log(times)) > np.log1p(bound)
+        if len(off) and off.mean() > MARKED_SHARE:
+            slowest, fastest = np.quantile(1 / times, (0.05, 0.95))
+            text = f"the processor ran at {slowest:.0%} to {fastest:.0%} of its usual speed; in {off.mean():.0%} of the"
+            found.append(Reason(f"{text} {what} more than {bound:.0%} off it {_WHY}"))
     return tuple(found)
 
 
@@ -284,7 +318,7 @@ def _readings(event: contract.Conditions) -> dict[str, Any]:
 
 def _notes(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, Any]:
     timed = log.one(contract.Timed)
-    marked = table[:, 3] > DRIFT * 1e4
+    marked = log.marked(table[:, 0], table[:, 3] / 1e4)
     cold, evicted = log.of(contract.Cold, index), log.of(contract.Evicted, index)
     return {
         "place": index,
@@ -294,6 +328,7 @@ def _notes(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, An
         "marked_rounds": np.flatnonzero(marked).tolist(),
         "mode": scenarios.mode(case.suite.load, timed, log.of(contract.Sustained, index)),
         "launches_slowed": np.flatnonzero(log.slowdowns() > stats.SLOWED).tolist(),
+        "usual_pace": round(log.usual_pace(), 4),
         **({"paused_s": log.one(contract.TimedEnd).paused_s} if log.all(contract.TimedEnd) else {}),
         **startup_and_memory.cache(cold, evicted),
         "accuracy_pass_s": log.of(contract.Accuracy, index)[0].ns / NS_PER_S,

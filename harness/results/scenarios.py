@@ -22,9 +22,16 @@ CLOCK: Final = "CLOCK_MONOTONIC on the device"
 _ARRAYS: Final[Mapping[str, tuple[str, ...]]] = {"stream": ("frames", "jitter")}
 
 
-def arrays(load: Load, *, parts: bool) -> tuple[str, ...]:
-    """Return which arrays a model that went through the whole job has left; `parts`: whether its parts were timed."""
-    return ("outputs", "latency", "rounds", *_ARRAYS.get(load.scenario, ()), *(("parts",) if parts else ()))
+def arrays(load: Load, *, parts: bool, control: bool = False) -> tuple[str, ...]:
+    """Return which arrays a model that went through the whole job has left.
+
+    Args:
+        load: how inferences were asked for.
+        parts: whether its parts were timed.
+        control: whether it is the control, which takes part in the timed pass alone.
+    """
+    own = ("latency", "rounds", *_ARRAYS.get(load.scenario, ()))
+    return own if control else ("outputs", *own, *(("parts",) if parts else ()))
 
 
 def measurements(

@@ -29,13 +29,14 @@ from harness.ports import Handle, Workspace
 from harness.runners import _detached, native
 from harness.runners._detached import stop
 
-__all__ = ["METERS", "OUTPUTS", "SCENARIOS", "Options", "follow", "install", "runtime", "start", "stop"]
+__all__ = ["METERS", "OUTPUTS", "SCENARIOS", "TURNS", "Options", "follow", "install", "runtime", "start", "stop"]
 
 #: The scenarios of `[load]` that it can measure.
 SCENARIOS = ("single_stream",)
 #: It has no energy pass: a tool that is started again and again has no window to read a meter in.
 METERS = False
 OUTPUTS = False
+TURNS = False
 #: What runs on the device: the native runner speaks for this script, which starts the tool again and again.
 _DRIVE: Final = """\
 job={job} tool={tool} guard=

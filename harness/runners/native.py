@@ -21,12 +21,13 @@ from harness.native import build
 from harness.ports import Handle, Target, Workspace
 from harness.runners._detached import follow, start, stop
 
-__all__ = ["METERS", "OUTPUTS", "SCENARIOS", "follow", "install", "runtime", "start", "stop"]
+__all__ = ["METERS", "OUTPUTS", "SCENARIOS", "TURNS", "follow", "install", "runtime", "start", "stop"]
 
 #: The scenarios of `[load]` that it can measure; it has an energy pass and gives outputs.
 SCENARIOS = ("single_stream", "stream", "offline", "sustained")
 METERS = True
 OUTPUTS = True
+TURNS = True
 #: The device has no Python; any for which wheels are made will do, for the C library in them is the same.
 _PYTHON = (3, 11)
 _LIBRARY = "onnxruntime/capi/libonnxruntime.so."

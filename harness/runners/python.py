@@ -24,12 +24,13 @@ from harness.model import Device
 from harness.ports import Handle, Target, Workspace
 from harness.runners._detached import follow, start, stop
 
-__all__ = ["METERS", "OUTPUTS", "SCENARIOS", "follow", "install", "runtime", "start", "stop"]
+__all__ = ["METERS", "OUTPUTS", "SCENARIOS", "TURNS", "follow", "install", "runtime", "start", "stop"]
 
 #: The scenarios of `[load]` that it can measure; it has an energy pass and gives outputs.
 SCENARIOS = ("single_stream", "stream", "offline", "sustained")
 METERS = True
 OUTPUTS = True
+TURNS = True
 _PROBE = "import json,platform,sys;print(json.dumps([sys.version_info[:2],platform.machine(),platform.libc_ver()]))"
 _PYTHON_MIN = (3, 9)
 #: With the device's own packages, which the agent itself never sees.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.stats.discrimination import auroc, auroc_difference, structural_components
 from harness.stats.evidence import confidence_sequence, log_evidence, log_evidence_at_each_look, median_sequence
-from harness.stats.pace import SLOWED, launch_slowdowns
+from harness.stats.pace import SLOWED, launch_slowdowns, marked_rounds, usual
 from harness.stats.proportions import (
     mcnemar,
     paired_difference,
@@ -49,6 +49,7 @@ __all__ = [
     "launch_slowdowns",
     "log_evidence",
     "log_evidence_at_each_look",
+    "marked_rounds",
     "mcnemar",
     "mean_interval",
     "mean_ratio",
@@ -70,5 +71,6 @@ __all__ = [
     "structural_components",
     "table_interval",
     "unpaired_difference",
+    "usual",
     "wilson",
 ]

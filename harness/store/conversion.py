@@ -134,7 +134,12 @@ def comparison_row(campaign: str, c: Comparison) -> ComparisonRow:
         metric=c.metric,
         campaign=campaign,
         verdict=c.verdict.value,
-        reason=_packed(reasons=c.reasons, circumstances=c.circumstances) if c.reasons or c.circumstances else "",
+        reason=_packed(
+            reasons=c.reasons,
+            circumstances=c.circumstances,
+            validity=c.validity.value,
+            control=c.control and asdict(c.control),
+        ),
         change=plain(asdict(c.change)) if c.change else None,
     )
 
@@ -146,7 +151,11 @@ def comparison_of(row: ComparisonRow) -> Comparison:
     reasons, around = legacy.comparison(row.reason) if kept is None else (
         tuple(_reason(one) for one in kept["reasons"]), tuple(Circumstance(**one) for one in kept["circumstances"])
     )  # fmt: skip
-    return Comparison(row.metric, row.baseline, row.run, change, Verdict(row.verdict), reasons, around)
+    # Before there were controls, a comparison was as valid as the runs that it is of.
+    old = Validity.DEGRADED if any(one.detail for one in around) else Validity.VALID
+    validity, control = (Validity(kept["validity"]), kept["control"]) if kept and "validity" in kept else (old, None)
+    shown = _estimate(control) if control else None
+    return Comparison(row.metric, row.baseline, row.run, change, Verdict(row.verdict), reasons, around, validity, shown)
 
 
 def outcome_row(campaign: str, outcome: Outcome) -> OutcomeRow:

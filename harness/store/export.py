@@ -167,6 +167,8 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "run": one.run,
         "change": _estimate(one.change) if one.change is not None else None,
         "verdict": one.verdict.value,
+        "validity": one.validity.value,
+        "control": _estimate(one.control) if one.control is not None else None,
         "reason": one.reason,
     }
 

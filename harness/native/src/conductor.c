@@ -26,11 +26,29 @@ size_t conductor_shuffled(struct conductor *conductor, const int *wanted, size_t
     return count;
 }
 
+size_t conductor_originals(struct conductor *conductor, size_t *order)
+{
+    size_t models = conductor->job.models;
+    int *wanted = need(models * sizeof *wanted);
+    for (size_t i = 0; i < models; i++)
+        wanted[i] = conductor->alive[i] && conductor->job.model[i].copy_of == NO_COPY;
+    size_t count = conductor_shuffled(conductor, wanted, order);
+    free(wanted);
+    return count;
+}
+
+size_t conductor_original(const struct conductor *conductor, size_t index)
+{
+    int64_t original = conductor->job.model[index].copy_of;
+    return original == NO_COPY ? index : (size_t)original;
+}
+
 int conductor_start(struct conductor *conductor, size_t index, struct process *process, struct fault *fault)
 {
+    int accelerated = conductor->accelerated[conductor_original(conductor, index)];
     const struct process like = {.deadline_s = conductor->job.plan.deadline_s,
                                  .spent = &conductor->spent,
-                                 .accelerated = conductor->accelerated[index] ? conductor->job.accelerator : ""};
+                                 .accelerated = accelerated ? conductor->job.accelerator : ""};
     return process_start(process, &conductor->program, conductor->job.folder, index, &like, fault);
 }
 

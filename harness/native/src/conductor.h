@@ -23,6 +23,9 @@ struct conductor {
     int cool_known;
 };
 
+/* The place of a model, or of the one that it is a copy of. */
+size_t conductor_original(const struct conductor *conductor, size_t index);
+
 /* Starts the worker of a model; 0 with `fault` when it does not get ready. */
 int conductor_start(struct conductor *conductor, size_t index, struct process *process, struct fault *fault);
 
@@ -31,6 +34,9 @@ void conductor_drop(struct conductor *conductor, size_t index, const char *phase
 
 /* The next number of the job's own random sequence. */
 uint64_t conductor_random(struct conductor *conductor);
+
+/* The models that are measured and no copies, in random order, as `conductor_shuffled` has them. */
+size_t conductor_originals(struct conductor *conductor, size_t *order);
 
 /* The models for which `wanted` is not 0, in random order; returns how many. `order` has room for all. */
 size_t conductor_shuffled(struct conductor *conductor, const int *wanted, size_t *order);

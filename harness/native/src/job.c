@@ -120,6 +120,7 @@ static struct model model_of(const struct json *object)
         model.input = need(sizeof *model.input);
         *model.input = input_of(object);
     }
+    model.copy_of = json_get(object, "copy_of") ? read_whole(object, "copy_of") : NO_COPY;
     return model;
 }
 
@@ -147,8 +148,11 @@ static struct job job_of(const struct json *object)
     job.plan = plan_of(object);
     job.models = models->count;
     job.model = need(models->count * sizeof *job.model);
-    for (size_t i = 0; i < models->count; i++)
+    for (size_t i = 0; i < models->count; i++) {
         job.model[i] = model_of(&models->items[i]);
+        if (job.model[i].copy_of >= (int64_t)models->count)
+            refuse("copy_of", "the place of a model");
+    }
     if (meter && meter->kind != JSON_NULL)
         job.meter = job_meter(member(object, "meter", JSON_OBJECT, "an object"));
     return job;

@@ -28,12 +28,15 @@ struct input_spec {
 };
 
 /* `input` is NULL where the model is fed as the job says; `labels` counts the texts that its answers may be,
- * `constants` its inputs beside the image. */
+ * `constants` its inputs beside the image. `copy_of` is NO_COPY, or the place of the model whose file this one runs as
+ * well: a control, which takes part in the timed pass alone. */
 struct model {
     MODEL_FIELDS(DECLARE, DECLARE_OPTIONAL)
     struct input_spec *input;
     size_t labels, constants;
+    int64_t copy_of;
 };
+enum { NO_COPY = -1 };
 
 /* How often, how long, and when to stop at the latest; harness/agent/contract.py explains each. */
 struct plan {

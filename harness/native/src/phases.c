@@ -119,12 +119,12 @@ static void once(struct conductor *conductor, const char *phase, phase_body *bod
     text_free(&fields);
 }
 
-/* Runs a phase `times` times for every model, in random order, so that drift favours none. */
+/* Runs a phase `times` times for every model but a copy, in random order, so that drift favours none. */
 static void each(struct conductor *conductor, const char *phase, phase_body *body, int64_t times)
 {
     size_t *order = need(conductor->job.models * sizeof *order);
     for (int64_t turn = 0; turn < times; turn++) {
-        size_t count = conductor_shuffled(conductor, conductor->alive, order);
+        size_t count = conductor_originals(conductor, order);
         for (size_t i = 0; i < count; i++)
             once(conductor, phase, body, order[i], turn, times);
     }

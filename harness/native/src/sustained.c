@@ -109,7 +109,7 @@ void sustained_pass(struct conductor *conductor)
 {
     struct load load = {.conductor = conductor};
     size_t *order = need(conductor->job.models * sizeof *order);
-    size_t count = conductor_shuffled(conductor, conductor->alive, order);
+    size_t count = conductor_originals(conductor, order);
     struct text *event = events_begin(&conductor->events, EVENT_TIMED);
     text_add(event, ", \"hold\": false, \"sentinel_cool_ns\": %lld, \"models\": [",
              (long long)conductor->sentinel.cool_ns);

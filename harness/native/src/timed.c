@@ -47,7 +47,7 @@ static int all_fit(const struct conductor *conductor)
     if (conductor->job.plan.hold != AUTO)
         return conductor->job.plan.hold;
     for (size_t i = 0; i < conductor->job.models; i++)
-        needed += conductor->peak_bytes[i];
+        needed += conductor->peak_bytes[conductor_original(conductor, i)];
     return available < 0 || (double)needed < HOLD_SHARE * (double)available;
 }
 

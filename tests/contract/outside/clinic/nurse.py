@@ -19,6 +19,7 @@ from harness.runners import python
 SCENARIOS = python.SCENARIOS
 METERS = True
 OUTPUTS = True
+TURNS = True
 
 
 @dataclass(frozen=True, slots=True)
