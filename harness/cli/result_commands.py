@@ -56,6 +56,27 @@ def compare(settings: Settings, before: str, after: str, kind: str) -> None:
 
 
 @click.command()
+@click.argument("device")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@with_settings
+@click.pass_obj
+def certify(settings: Settings, device: str, as_json: bool) -> None:
+    """Say what the comparisons on DEVICE are worth: false alarms of its controls, and the smallest change found.
+
+    A control is the baseline's own file, which takes turns in every job: a change that is found in it is a false alarm.
+    """
+    import json
+
+    from harness.cli import certifying
+
+    found = certifying.certificate(settings.open_store(), device)
+    if as_json:
+        click.echo(json.dumps(certifying.document(found), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        certifying.show_certificate(found)
+
+
+@click.command()
 @click.argument("suite")
 @with_settings
 @click.pass_obj

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -42,7 +43,7 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
         run: the run that was compared with it.
         comparisons: what changed.
     """
-    shared = _shared([one for one in comparisons if one.change is not None])
+    shared, without = _shared([one for one in comparisons if one.change is not None])
     table = empty("metric", named(baseline), named(run), "change", "verdict", "reason")
     for one in comparisons:
         info = METRICS[one.metric]
@@ -54,9 +55,12 @@ def comparison_table(baseline: Run, run: Run, comparisons: Sequence[Comparison])
             quantity(run, source),
             change(one.change, one.metric),
             f"[{colour}]{one.verdict.value}[/]",
-            escape(sentence(one.reasons) if shared and one.change else one.reason),
+            escape(sentence((*one.reasons, *(around for around in one.circumstances if around not in shared)))),
         )
-    table.caption = escape(f"every change: {sentence(shared)}") if shared else None
+    of_what = f"every change but {' and '.join(without)}" if without else "every change"
+    lines = [f"{of_what}: {sentence(shared)}"] if shared else []
+    lines += list(dict.fromkeys(_control(one) for one in comparisons if one.control is not None))
+    table.caption = escape("\n".join(lines)) if lines else None
     table.caption_justify = "left"
     return table
 
@@ -78,10 +82,17 @@ def campaign_table(found: CampaignChange) -> Table:
     return table
 
 
-def _shared(changes: Sequence[Comparison]) -> tuple[Circumstance, ...]:
-    """Return the circumstances that all changes share, empty where they differ."""
-    found = {one.circumstances for one in changes}
-    return next(iter(found)) if len(changes) > 1 and len(found) == 1 else ()
+def _shared(changes: Sequence[Comparison]) -> tuple[tuple[Circumstance, ...], list[str]]:
+    """Return the circumstances that most changes have in common, and the titles of those that lack one of them."""
+    count = Counter(around for one in changes for around in one.circumstances)
+    shared = tuple(around for around, times_said in count.items() if times_said > 1 and 2 * times_said > len(changes))
+    lacking = [METRICS[one.metric].title for one in changes if not set(shared) <= set(one.circumstances)]
+    return shared, lacking if shared else []
+
+
+def _control(one: Comparison) -> str:
+    said = full_change("ratio", "", one.control)
+    return f"the control, the baseline's own file, against the baseline: {said}, comparison {one.validity.value}"
 
 
 def _behind(metric: str) -> str:

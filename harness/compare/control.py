@@ -13,7 +13,7 @@ from typing import Any
 from harness.compare.costs import cost_change
 from harness.compare.decision import verdict
 from harness.model import Estimate, Reason, Run, Verdict
-from harness.units import times, times_span
+from harness.units import UNBOUNDED, human, times, times_span
 from harness.vocabulary import CONTROL, CONTROL_MARKED, METRICS
 
 
@@ -44,6 +44,18 @@ class Control:
         if self.change is None or not all(map(math.isfinite, (self.change.low, self.change.high))):
             return None
         return max(self.change.high / self.change.point - 1, self.change.point / self.change.low - 1, self.margin)
+
+    @property
+    def sentence(self) -> str:
+        """What it showed, for people."""
+        if self.change is None or self.smallest is None:
+            why = "; ".join(map(str, self.reasons)) or UNBOUNDED
+            return f"Of the control, the baseline's own file, nothing is known: {why}."
+        took = f"{times(self.change.point)} ({times_span(self.change.low, self.change.high)})"
+        text = f"The control, the baseline's own file in processes of its own, took {took} as long as the baseline"
+        if self.alarm:
+            return f"{text}: something treated the models differently, so intervals are stretched by as much."
+        return f"{text}: a change of {human(self.smallest, '%')} or more would have been found beside it."
 
 
 def control_of(baseline: Run, suite: Mapping[str, Any]) -> Control | None:

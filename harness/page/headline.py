@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import units
+from harness.compare import control_of
 from harness.model import Estimate, Validity, Verdict
 from harness.page import wording
 from harness.page.report import Entry, Group, Report
@@ -67,6 +68,9 @@ def speed(entry: Entry, group: Group) -> str:
     if change is None or head is None:
         return "no comparison"
     within = f"{units.whole_percent(change.confidence)} interval {units.times_span(change.low, change.high)}"
+    control = entry.comparisons["latency_ratio"].control
+    if control is not None and wording.bounded(control):
+        within += f"; control {units.times_span(control.low, control.high)}"
     return f"{units.times(change.point)} the latency of {head.variant} ({within})"
 
 
@@ -164,11 +168,28 @@ def caveats(report: Report) -> tuple[str, ...]:
     for validity in (Validity.DEGRADED, Validity.INVALID):
         if names := _names(report, validity):
             use = "not used" if validity is Validity.INVALID else "read with its reasons below"
-            lines.append(f"{str(validity).capitalize()}: {', '.join(dict.fromkeys(names))} – {use}.")
+            what = "Absolute figures degraded" if validity is Validity.DEGRADED else str(validity).capitalize()
+            lines.append(f"{what}: {', '.join(dict.fromkeys(names))} – {use}.")
+    lines += _controls(report)
     errors = [outcome for outcome in report.outcomes if outcome.status == "error"]
     if errors:
         lines.append(f"Cases that ended in an error: {units.count(len(errors))}; see the summary.")
     return tuple(lines)
+
+
+def _controls(report: Report) -> list[str]:
+    """Return what the controls say of the comparisons of latencies, nothing where none took part."""
+    heads = [(group, group.baseline.run) for group in report.groups() if group.baseline and group.baseline.usable]
+    seen = [control_of(run, group.settings) for group, run in heads if run is not None]
+    found = [one for one in seen if one is not None and one.change is not None]
+    alarms = sum(one.alarm for one in found)
+    if alarms:
+        return [f"Comparisons of latencies degraded in {units.count(alarms)} of {units.count(len(found))} places: "
+                "the control, the baseline's own file, was found changed."]  # fmt: skip
+    degraded = any(run.validity is Validity.DEGRADED for run in report.runs)
+    if found and degraded and len(found) == len(seen):
+        return ["Comparisons of latencies hold: the control, the baseline's own file, was not found changed."]
+    return []
 
 
 def _names(report: Report, validity: Validity) -> list[str]:

@@ -22,6 +22,10 @@ def summary(result: Result) -> Mapping[str, Any]:
     changes = {c.metric: c.change.point for c in result.comparisons if c.change and METRICS[c.metric].kind == "ratio"}
     verdicts = {f"{c.metric}_verdict": c.verdict.value for c in result.comparisons}
     flat = {**costs, **accuracies, **changes, **verdicts, "validity": run.validity.value, "run": run.id}
+    latency = next((c for c in result.comparisons if c.metric == "latency_ratio"), None)
+    if latency is not None:
+        flat["comparison_validity"] = latency.validity.value
+        flat["control_ratio"] = latency.control.point if latency.control else None
     return {key: value for key, value in flat.items() if value is not None}
 
 
@@ -32,6 +36,7 @@ def headline(result: Result) -> str:
         return f"{status}: {result.outcome.message}"
     latency, _, why = statistic(run, "latency_p50_s")
     figures = [units.human(latency, "s") if latency is not None else why]
+    doubts = {Validity.DEGRADED: ["absolute figures degraded"], Validity.INVALID: ["invalid"]}.get(run.validity, [])
     for change in result.comparisons:
         if change.change is None:
             continue
@@ -40,8 +45,10 @@ def headline(result: Result) -> str:
         if change.metric == "latency_ratio":
             within = units.change_interval(info.kind, info.unit, change.change)
             figures.append(f"{point} the baseline{f' ({within})' if within else ''}, {change.verdict.value}")
+            if change.control is not None:
+                figures.append(f"control {units.times_span(change.control.low, change.control.high)}")
+            if change.validity is Validity.DEGRADED:
+                doubts.append("comparison degraded")
         if change.metric == "sensitivity":
             figures.append(f"sensitivity {point}")
-    return f"{status}: {', '.join(figures)}" + (
-        f" [{run.validity.value}]" if run.validity is not Validity.VALID else ""
-    )
+    return f"{status}: {', '.join(figures)}" + (f" [{', '.join(doubts)}]" if doubts else "")

@@ -43,7 +43,9 @@ LOST_DRIFT = 3.0
 LARGE_BYTES = 64_000_000
 #: Key of the notes under which is kept why outputs could not be judged.
 ACCURACY_REFUSED = "accuracy_refused"
-_WHY = "(throttling, boost or other work), so absolute times are those of a machine that changed"
+_MOVED = (
+    "the processor's speed moved (throttling, boost or other work), so absolute times are of a machine that changed"
+)
 
 
 def measured_case(case: Case) -> MeasuredCase:
@@ -292,17 +294,15 @@ def moved(paces: FloatArray, launches: FloatArray) -> tuple[Reason, ...]:
         paces: (R,) the sentinel around each round over its usual reading: 1.25 took a quarter longer.
         launches: (L,) the same of the inferences of each launch.
     """
-    found = []
-    for what, times, bound in (
-        ("rounds", paces, DRIFT),
-        ("launches, by the models' own pace,", launches, stats.SLOWED),
-    ):
+    said = []
+    for what, times, bound in (("rounds", paces, DRIFT), ("launches, by the models' own pace", launches, stats.SLOWED)):
         off = np.abs(np.log(times)) > np.log1p(bound)
         if len(off) and off.mean() > MARKED_SHARE:
             slowest, fastest = np.quantile(1 / times, (0.05, 0.95))
-            text = f"the processor ran at {slowest:.0%} to {fastest:.0%} of its usual speed; in {off.mean():.0%} of the"
-            found.append(Reason(f"{text} {what} more than {bound:.0%} off it {_WHY}"))
-    return tuple(found)
+            said.append(
+                f"{slowest:.0%} to {fastest:.0%} of usual, {off.mean():.0%} of {what} more than {bound:.0%} off"
+            )
+    return (Reason(f"{_MOVED}: {'; '.join(said)}"),) if said else ()
 
 
 def _conditions(log: JobLog) -> Conditions:

@@ -106,13 +106,21 @@ class Store:
         """Return all campaigns, the newest first."""
         return [campaign_of(row) for row in self._all(sa.select(CampaignRow).order_by(CampaignRow.started_at.desc()))]
 
-    def runs(self, campaign: str | None = None, suite: str | None = None) -> list[Run]:
-        """Return the runs of a campaign, of a suite, or all, in the order they were made."""
+    def runs(self, campaign: str | None = None, suite: str | None = None, device: str | None = None) -> list[Run]:
+        """Return runs in the order they were made.
+
+        Args:
+            campaign: those of one, by its id.
+            suite: those of one, by its id.
+            device: those on one, by its id.
+        """
         query = sa.select(RunRow).order_by(RunRow.started_at, RunRow.id)
         if campaign is not None:
             query = query.where(RunRow.campaign == campaign)
         if suite is not None:
             query = query.where(RunRow.suite == suite)
+        if device is not None:
+            query = query.where(RunRow.device == device)
         # The runs of one job began together; in it each has its place.
         found = [run_of(row) for row in self._all(query)]
         return sorted(found, key=lambda run: (run.started_at, run.notes.get("place", 0)))

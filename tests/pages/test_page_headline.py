@@ -94,7 +94,9 @@ def test_degraded_and_invalid_runs_are_named() -> None:
     report = stored_runs.report()
     runs = (replace(report.runs[0], validity=Validity.DEGRADED, reasons=(Reason("throttled"),)), *report.runs[1:])
     caveats = sentence(replace(report, runs=runs)).caveats
-    assert any(line.startswith("Degraded: resnet18-fp32 (pi5 · onnxruntime 1.31.1)") for line in caveats)
+    assert any(
+        line.startswith("Absolute figures degraded: resnet18-fp32 (pi5 · onnxruntime 1.31.1)") for line in caveats
+    )
     assert any(line.startswith("Invalid: resnet18-int4 (pi5 · ai-edge-litert 2.3.0)") for line in caveats)
 
 
@@ -102,13 +104,14 @@ def test_places_and_reports_that_are_degraded_as_a_whole_are_not_told_run_by_run
     report = stored_runs.report()
     runs = tuple(replace(run, validity=Validity.DEGRADED, reasons=(Reason("throttled"),)) for run in report.runs)
     assert (
-        f"Degraded: all {len(runs)} runs – read with its reasons below." in sentence(replace(report, runs=runs)).caveats
+        f"Absolute figures degraded: all {len(runs)} runs – read with its reasons below."
+        in sentence(replace(report, runs=runs)).caveats
     )
     one = next(group.title for group in report.groups())
     there = {entry.run.id for entry in next(iter(report.groups())).entries if entry.run}
     runs = tuple(replace(run, validity=Validity.DEGRADED if run.id in there else Validity.VALID) for run in report.runs)
     caveats = sentence(replace(report, runs=runs)).caveats
-    assert f"Degraded: all on {one} – read with its reasons below." in caveats
+    assert f"Absolute figures degraded: all on {one} – read with its reasons below." in caveats
 
 
 def test_an_empty_campaign_says_so() -> None:

@@ -77,9 +77,9 @@ def rows(drift: float) -> np.ndarray:
             0.0,
             [1.0] * 4 + [2.0] * 4,
             Validity.DEGRADED,
-            "ran at 50% to 100% of its usual speed; in 50% of the launches",
+            "50% to 100% of usual, 50% of launches, by the models' own pace more than 10% off",
         ),
-        (0.3, [1.0] * 8, Validity.DEGRADED, "ran at 77% to 77% of its usual speed; in 100% of the rounds more than 5%"),
+        (0.3, [1.0] * 8, Validity.DEGRADED, "77% to 77% of usual, 100% of rounds more than 5% off"),
         (
             4.0,
             [1.0] * 8,

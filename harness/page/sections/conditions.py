@@ -9,13 +9,14 @@ from harness import units
 from harness.model import Run
 from harness.page import wording
 from harness.page.report import Group, Report
+from harness.vocabulary import CONTROL_MARKED
 
 ORDER = 100
 TITLE = "Conditions"
 #: When a reading was taken, which says nothing of the device.
 CLOCKS: Final = frozenset({"wall_s", "at_s"})
 #: Notes that programs read; people find what they say in words beside them.
-INTERNAL: Final = frozenset({"place", "marked_rounds", "job_spent_s", "reference"})
+INTERNAL: Final = frozenset({"place", "marked_rounds", CONTROL_MARKED, "job_spent_s", "reference"})
 TITLES: Final[Mapping[str, str]] = {
     "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
     "accelerator_wanted": "Accelerator asked for", "nodes": "Nodes of the model as it ran",
@@ -29,9 +30,9 @@ TEMPLATE = """\
 {% for place in places %}
 {% call parts.place(place.group) %}
 <div class="scroll" tabindex="0" role="region" aria-label="Validity{% if several %}, {{ place.group.title }}{% endif %}">
-<table><caption><span>Validity of each run</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col" class="text">Validity</th><th scope="col" class="text">Reasons and notes</th></tr></thead>
-<tbody>{% for row in place.validity %}<tr><th scope="row">{{ row.variant }}</th><td class="text">{{ parts.badge(row.validity) }}</td><td class="text">{% for reason in row.reasons %}<strong>{{ reason }}</strong>{{ "; " if not loop.last }}{% endfor %}{% if row.reasons and row.notes %} · {% endif %}<span class="muted">{{ row.notes|join(" · ") }}</span></td></tr>{% endfor %}</tbody></table></div>
+<table><caption><span>Validity of absolute figures and of comparisons</span></caption>
+<thead><tr><th scope="col">Variant</th><th scope="col" class="text">Absolute</th><th scope="col" class="text">Compared</th><th scope="col" class="text">Reasons and notes</th></tr></thead>
+<tbody>{% for row in place.validity %}<tr><th scope="row">{{ row.variant }}</th><td class="text">{{ parts.badge(row.validity) }}</td><td class="text">{% if row.compared %}{{ parts.badge(row.compared) }}{% else %}–{% endif %}</td><td class="text">{% for reason in row.reasons %}<strong>{{ reason }}</strong>{{ "; " if not loop.last }}{% endfor %}{% if row.reasons and row.notes %} · {% endif %}<span class="muted">{{ row.notes|join(" · ") }}</span></td></tr>{% endfor %}</tbody></table></div>
 {% if place.conditions.titles %}
 <div class="scroll" tabindex="0" role="region" aria-label="Conditions{% if several %}, {{ place.group.title }}{% endif %}">
 <table><caption><span>State of the device before and after each run</span></caption>
@@ -89,11 +90,14 @@ def _runs(group: Group) -> list[tuple[str, Run]]:
 
 def _validity(group: Group) -> list[Mapping[str, Any]]:
     rows: list[Mapping[str, Any]] = []
+    compared = {entry.variant: entry.comparisons.get("latency_ratio") for entry in group.entries}
     for variant, run in _runs(group):
+        latency = compared[variant]
         notes = [
             f"{_title(key).lower()}: {shown(key, value)}" for key, value in run.notes.items() if key not in INTERNAL
         ]
         row = {"variant": variant, "validity": str(run.validity), "reasons": run.reasons, "notes": notes}
+        row["compared"] = str(latency.validity) if latency is not None and latency.change is not None else ""
         rows.append({**row, "glyph": wording.GLYPHS[str(run.validity)]})
     return rows
 

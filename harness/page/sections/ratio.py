@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import units
+from harness.compare import Control, control_of
 from harness.page import charts, wording
 from harness.page.headline import latency
 from harness.page.report import Entry, Group, Report
@@ -15,13 +16,14 @@ TITLE = "How much faster"
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("ratio", "How much faster") }}
-<p class="lead">Where baseline and variants take turns in short rounds, drift hits both alike and cancels in the ratio.</p>
+<p class="lead">Where baseline and variants take turns in short rounds, drift hits both alike and cancels in the ratio. The control is the baseline's own file: what it shows is what this device could tell.</p>
 {% for one in figures %}
 {% call parts.place(one.group) %}
 {% if one.chart %}
 <figure>{{ one.chart }}
 <figcaption>Latency relative to the baseline with its interval.{% if one.margin %} The shaded band, ±{{ one.margin }}, holds changes too small to matter.{% endif %}{% if one.methods %} Intervals: {{ one.methods|join("; ") }}.{% endif %} {{ parts.badge("improved") }} {{ parts.badge("regressed") }} {{ parts.badge("equivalent") }} {{ parts.badge("inconclusive") }}</figcaption></figure>
 {% endif %}
+{% if one.control %}<p class="note">{{ one.control }}</p>{% endif %}
 {% for variant, remark in one.remarks %}<p class="note">{{ variant }}: {{ remark }}.</p>{% endfor %}
 {% for variant, reason in one.without %}<p class="note">Not drawn, {{ variant }}: {{ reason }}.</p>{% endfor %}
 {% endcall %}
@@ -36,9 +38,15 @@ def context(report: Report) -> Mapping[str, Any] | None:
         margin = group.settings.get("load", {}).get("margin")
         rows = [row for entry in group.measured if (row := _row(entry))]
         compared = [entry for entry in group.measured if "latency_ratio" in entry.comparisons]
-        if compared:
+        head = group.baseline.run if group.baseline and group.baseline.usable else None
+        control = control_of(head, group.settings) if head else None
+        if compared or control:
+            rows = [*([_control_row(control)] if control and wording.bounded(control.change) else []), *rows]
             chart = _chart(rows, group, margin) if rows else ""
-            figures.append({"group": group, "chart": chart, "margin": _margin(margin), **_said(compared)})
+            said = control.sentence if control else ""
+            figures.append(
+                {"group": group, "chart": chart, "margin": _margin(margin), "control": said, **_said(compared)}
+            )
     return {"figures": figures} if figures else None
 
 
@@ -65,6 +73,16 @@ def _row(entry: Entry) -> charts.Row | None:
     return {
         "variant": entry.variant, "point": change.point, "low": change.low, "high": change.high, "text": text,
         "state": str(comparison.verdict), "hover": f"{entry.variant}: {text}, {comparison.verdict}",
+    }  # fmt: skip
+
+
+def _control_row(control: Control) -> charts.Row:
+    change = control.change
+    assert change is not None  # the caller has looked
+    text = f"{units.times(change.point)} ({units.times_span(change.low, change.high)})"
+    return {
+        "variant": "control", "point": change.point, "low": change.low, "high": change.high, "text": text,
+        "state": str(control.verdict), "hover": f"control, the baseline's own file: {text}",
     }  # fmt: skip
 
 
