@@ -227,6 +227,20 @@ def test_a_decided_model_rests_while_the_others_go_on(bench: Bench) -> None:
     assert np.load(job / "m0.rounds.npy").shape == (9, 4)
 
 
+def test_a_copy_of_a_model_takes_part_in_the_timed_pass_and_in_no_other_phase(bench: Bench) -> None:
+    job = bench.job("good", "slower", max_launches=2, min_launches=2)
+    wanted = json.loads((job / "job.json").read_text())
+    wanted["models"].append({**wanted["models"][0], "copy_of": 0})
+    (job / "job.json").write_text(json.dumps(wanted))
+    events = bench.run(job)
+    assert {event["model"] for event in events if "model" in event} == {0, 1}
+    assert of(events, "timed")[0]["models"] == events[-1]["alive"] == [0, 1, 2]
+    counts = Counter(one["model"] for launch in of(events, "launch") for one in launch["rounds"])
+    assert len(set(counts.values())) == 1, counts
+    assert np.load(job / "m2.rounds.npy").shape == np.load(job / "m0.rounds.npy").shape
+    assert not (job / "m2.outputs.npy").exists()
+
+
 def test_models_that_do_not_fit_together_are_reloaded_for_every_round_and_the_job_says_so(
     bench: Bench, finished: tuple[Path, list[Mapping[str, Any]]]
 ) -> None:

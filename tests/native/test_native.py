@@ -23,6 +23,7 @@ from tests import small_models as small
 from tests.devices.job_bench import Bench, of, processes_of, wait_for
 from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again here: one body for both device sides
     finished,
+    test_a_copy_of_a_model_takes_part_in_the_timed_pass_and_in_no_other_phase,
     test_a_decided_model_rests_while_the_others_go_on,
     test_a_follower_costs_no_processor_time_while_it_waits,
     test_a_follower_that_comes_late_sees_the_rest_from_where_it_wants,
