@@ -35,6 +35,11 @@ def cases(folder: Path, workdir: Path, variants: Mapping[str, small.Maker], *, r
     # Not the short time limit of other tests' suites: what is tested here are the defaults.
     suite.write_text(suite.read_text().replace("max_duration_s = 20\n", ""))
     small.write_device(folder, "here", workdir=workdir, more=f'runner = "{runner}"\n')
+    return cases_of(folder, suite)
+
+
+def cases_of(folder: Path, suite: Path) -> list[Case]:
+    """Return the cases of a suite's file."""
     return lab.cases(lab.read_suite(suite), lab.select(folder, ["here"]))
 
 

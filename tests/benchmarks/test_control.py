@@ -1,0 +1,86 @@
+"""The control on a disturbed machine: how often it is found changed though it is the baseline, and what it costs.
+
+`make figures` sets EDGEWARD_TRIALS.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.compare import Control, control_of
+from harness.measure.campaign import Result
+from harness.model import Case
+from tests import small_models as small
+from tests.benchmarks import copies
+from tests.benchmarks.disturbance import bursts, trials
+
+MARGIN = {"load": {"margin": 0.02}}
+#: By how much longer a campaign may take with a control, where enough pairs were timed to say.
+COST, PAIRS = 1.2, 5
+#: As many as a suite usually has.
+VARIANTS = ("one", "two", "three")
+
+
+def wanted(folder: Path, workdir: Path, variants: dict[str, small.Maker], *, control: bool) -> list[Case]:
+    """Return the cases of a suite that has a control or none."""
+    found = copies.cases(folder, workdir, variants)
+    if not control:
+        return found
+    (suite,) = {case.suite.file for case in found}
+    text = suite.read_text()
+    assert text.count("control = false") == 1
+    suite.write_text(text.replace("control = false", "control = true"))
+    return copies.cases_of(folder, suite)
+
+
+def controls(results: Sequence[Result]) -> list[Control]:
+    """Return what the controls of baselines showed."""
+    found = [control_of(copies.run_of(result), MARGIN) for result in results]
+    return [one for one in found if one is not None]
+
+
+def test_a_control_under_bursts_is_hardly_ever_found_changed(
+    tmp_path: Path, device_workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = trials(3)
+    found: list[Control] = []
+    with bursts(seed=5):
+        for number in range(count):
+            cases = wanted(tmp_path / str(number), device_workdir, {}, control=True)
+            found += controls(copies.campaign(tmp_path / str(number), cases, quick=True))
+    assert len(found) == count
+    alarms = sum(one.alarm for one in found)
+    smallest = [one.smallest for one in found if one.smallest is not None]
+    with capsys.disabled():
+        print(f"\ncontrols under bursts: {alarms} false alarms of {count} (bar: 5 %); --quick, native runner")
+        print(f"smallest change found beside them: {np.median(smallest):.1%} in half of the jobs")
+    assert alarms <= copies.at_most(count, 0.05)
+
+
+def test_a_control_adds_little_to_the_time_of_a_campaign(
+    tmp_path: Path, device_workdir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = trials(1)
+    logs = []
+    for number in range(pairs):
+        took = {}
+        # The one that goes first changes from pair to pair: what the first leaves warm favours neither.
+        for control in (True, False) if number % 2 else (False, True):
+            folder = tmp_path / f"{number}-{control}"
+            cases = wanted(folder, device_workdir, dict.fromkeys(VARIANTS, copies.slowed), control=control)
+            started = time.monotonic()
+            copies.campaign(folder, cases, quick="EDGEWARD_TRIALS" not in os.environ)
+            took[control] = time.monotonic() - started
+        logs.append(math.log(took[True] / took[False]))
+    ratio = math.exp(np.median(logs))
+    with capsys.disabled():
+        print(f"\nwall time of a campaign with a control / without: {ratio:.2f}, median of {pairs} (bar: {COST})")
+    # Few pairs say no more than that it is not twice as long.
+    assert ratio <= (COST if pairs >= PAIRS else 2)
