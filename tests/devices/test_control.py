@@ -1,4 +1,4 @@
-"""A campaign with a control: the baseline's own file takes turns with the others, whoever runs the job."""
+"""A campaign with a control: the baseline's own file takes turns with the others, under every runner."""
 
 from __future__ import annotations
 
