@@ -55,7 +55,7 @@ class Control:
         text = f"The control, the baseline's own file in processes of its own, took {took} as long as the baseline"
         if self.alarm:
             return f"{text}: something treated the models differently, so intervals are stretched by as much."
-        return f"{text}: a change of {human(self.smallest, '%')} or more would have been found beside it."
+        return f"{text}: a model like it that is {human(self.smallest, '%')} slower or faster would have been found."
 
 
 def control_of(baseline: Run, suite: Mapping[str, Any]) -> Control | None:

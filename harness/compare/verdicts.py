@@ -62,7 +62,7 @@ def _comparison(info: MetricInfo, baseline: Run, run: Run, suite: Mapping[str, A
         return Comparison(info.name, baseline.id, run.id, None, found, tuple(reasons))
     found, doubt = _doubted(found, change)
     spoken = control is not None and control.change is not None
-    around = tuple(_circumstances(baseline, run, degraded=not spoken))
+    around = tuple(_circumstances(info, baseline, run, held=spoken))
     degraded = control.alarm if control is not None and spoken else any(one.detail for one in around)
     return Comparison(
         info.name,
@@ -97,13 +97,20 @@ def _doubted(found: Verdict, change: Estimate) -> tuple[Verdict, list[Reason]]:
     return (Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found), [_DOUBTS[change.omits]]
 
 
-def _circumstances(baseline: Run, run: Run, *, degraded: bool) -> Iterator[Circumstance]:
-    """Yield what is true of both runs; `degraded`: whether that one of them is speaks of their comparison too."""
+def _circumstances(info: MetricInfo, baseline: Run, run: Run, *, held: bool) -> Iterator[Circumstance]:
+    """Yield what is true of both runs and concerns a metric; `held`: whether a control speaks of it instead."""
     if baseline.quick or run.quick:
         yield Circumstance("quick")
     for role, one in zip(ROLES, (baseline, run), strict=True):
-        if degraded and one.validity is Validity.DEGRADED:
+        if not held and one.validity is Validity.DEGRADED and _concerns(info, one):
             yield Circumstance(f"{role} degraded", sentence(one.reasons))
+
+
+def _concerns(info: MetricInfo, degraded: Run) -> bool:
+    """Return whether that a run's figures are degraded concerns a metric: accuracies depend on no processor's speed."""
+    if info.kind == "accuracy":
+        return bool(degraded.notes.get("reference", {}).get("doubtful"))
+    return info.name != "size_ratio"
 
 
 def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:

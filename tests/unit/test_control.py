@@ -45,7 +45,7 @@ def test_a_control_that_is_not_found_changed_says_what_would_have_been_found() -
     assert not found.alarm
     assert found.change.low < 1 < found.change.high
     assert found.smallest >= max(found.change.high / found.change.point - 1, SUITE["load"]["margin"])
-    assert "would have been found" in found.sentence
+    assert "slower or faster would have been found" in found.sentence
 
 
 def test_beside_a_good_control_a_comparison_holds_though_both_runs_are_degraded() -> None:
