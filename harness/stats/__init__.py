@@ -21,7 +21,15 @@ from harness.stats.quantiles import (
     rank_ratio,
     samples_needed,
 )
-from harness.stats.resampling import bootstrap_interval, cells_interval, mean_interval, table_interval
+from harness.stats.resampling import (
+    cells_interval,
+    deviation_interval,
+    group_size,
+    group_sums,
+    mean_interval,
+    table_interval,
+    units_interval,
+)
 from harness.stats.rounds import (
     MIN_LAUNCHES,
     ONE_LAUNCH,
@@ -31,7 +39,7 @@ from harness.stats.rounds import (
     round_log_levels,
     round_quantile,
 )
-from harness.stats.similarity import Overlap, overlap
+from harness.stats.similarity import Overlap, common_groups, overlap
 from harness.stats.summary import absence, statistic
 
 __all__ = [
@@ -42,9 +50,12 @@ __all__ = [
     "absence",
     "auroc",
     "auroc_difference",
-    "bootstrap_interval",
     "cells_interval",
+    "common_groups",
     "confidence_sequence",
+    "deviation_interval",
+    "group_size",
+    "group_sums",
     "launch_locations",
     "launch_slowdowns",
     "log_evidence",
@@ -69,6 +80,7 @@ __all__ = [
     "statistic",
     "structural_components",
     "table_interval",
+    "units_interval",
     "unpaired_difference",
     "wilson",
 ]
