@@ -62,14 +62,28 @@ def _of_common(suite: Suite, samples: Samples) -> list[str]:
     except HarnessError as error:
         # Nothing that is measured needs it.
         return [f"whether images of the split train are among them is not known: {error.text}"]
+    found = _of_patients(samples, train)
     if len(samples.images) * len(train.images) > _MOST_PAIRS:
-        return ["whether images of the split train are among them was not looked for: there are too many"]
+        return [*found, "whether images of the split train are among them was not looked for: there are too many"]
     common = stats.overlap(samples.images, train.images)
     if not len(common.first):
-        return []
+        return found
     return [
+        *found,
         f"{units.count(len(common.first))} of {units.count(len(samples.images))} images are (nearly) in the split "
-        f"train too ({common}): models that learnt from it may know them by heart"
+        f"train too ({common}): models that learnt from it may know them by heart",
+    ]
+
+
+def _of_patients(samples: Samples, train: Samples) -> list[str]:
+    """Return how many images are of patients who are in the train split too, where both say of whom they are."""
+    shared = stats.common_groups(samples.groups, samples.group_names, train.groups, train.group_names)
+    if samples.groups is None or not len(shared):
+        return []
+    patients = len(np.unique(samples.groups[shared]))
+    return [
+        f"{units.count(patients)} of {units.count(len(samples.group_names))} patients, with {units.count(len(shared))} "
+        "images, are in the split train too: models that learnt from it may know them by heart"
     ]
 
 

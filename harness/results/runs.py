@@ -130,6 +130,7 @@ def run_of(
         notes={
             **_notes(case, index, log, table),
             **(_read_as(fit) if asked else {}),
+            **({"groups": samples.groups.tolist()} if samples.groups is not None else {}),
             **({ACCURACY_REFUSED: asdict(refused)} if refused else {}),
         },
     )

@@ -126,6 +126,19 @@ def test_images_that_the_train_split_has_too_are_counted_in_every_campaign(commo
         assert said == []
 
 
+def test_patients_that_the_train_split_has_too_are_counted_in_every_campaign(tmp_path: Path) -> None:
+    suite = two_splits(tmp_path, 0)
+    with np.load(tmp_path / "data.npz") as arrays:
+        kept = dict(arrays)
+    whom = {"test_who": np.arange(40) // 4, "train_who": np.arange(60) // 4 + 8}
+    np.savez(tmp_path / "data.npz", **kept, **whom)  # type: ignore[arg-type]
+    suite = replace(suite, data={**suite.data, "group": "who"})
+    said = [one for one in remarks.of_data(suite, load_samples(suite)) if "the split train" in one]
+    assert said == [
+        "2 of 10 patients, with 8 images, are in the split train too: models that learnt from it may know them by heart"
+    ]
+
+
 def test_what_a_data_source_remarks_is_passed_on(suite: Suite) -> None:
     found = remarks.of_data(suite, replace(samples(3, 5), remarks=("2 of 8 images are turned",)))
     assert found[0] == "2 of 8 images are turned"
