@@ -130,26 +130,26 @@ def _area_of_groups(
 ) -> Estimate:
     """Return one area, or the second minus the first, with its interval by drawing patients.
 
-    As `stats.units_interval` does it: the lower end knows a patient more of either kind whose images the last model
-    takes for the other kind, and the first of two models does not; the upper end the reverse.
+    As `stats.units_interval` does it: the lower end knows one patient more, whose images the last model takes for the
+    other kind and the first of two models does not; the upper end the reverse. That patient is of the kind of which one
+    counts for more, usually the rarer: a patient of the other kind could not change the area by as much.
     """
-    sizes = [group_size(groups[kind]) for kind in (positive, ~positive)]
-    truth = np.append(positive, (True, False))
-    ends = np.array([np.inf, -np.inf])
+    shares = [group_size(groups[kind]) / kind.sum() for kind in (positive, ~positive)]
+    rarer = shares[0] >= shares[1]
+    truth, size = np.append(positive, rarer), group_size(groups[positive == rarer])
     signs = (-1,) if len(scores) == 1 else (1, -1)
-    worst, best = (
-        [np.append(own, side * sign * ends) for own, sign in zip(scores, signs, strict=True)] for side in (1, -1)
-    )
-    seen = np.append(np.ones(len(positive)), (0.0, 0.0))[np.newaxis]
-    point = float(_difference(worst, truth, seen)[0])
+    ends = [np.inf if (sign > 0) == rarer else -np.inf for sign in signs]
+    pairs = list(zip(scores, ends, strict=True))
+    worst, best = ([np.append(own, side * end) for own, end in pairs] for side in (1, -1))
+    point = float(_difference(scores, positive, np.ones((1, len(positive))))[0])
     lows, highs = [], []
-    for own, more in draws_of_groups(groups, 2):
-        weights = np.concatenate([own, more * sizes], axis=1)
+    for own, more in draws_of_groups(groups, 1):
+        weights = np.concatenate([own, more * size], axis=1)
         lows.append(_difference(worst, truth, weights))
         highs.append(_difference(best, truth, weights))
     low = float(np.quantile(np.concatenate(lows), (1 - confidence) / 2))
     high = float(np.quantile(np.concatenate(highs), (1 + confidence) / 2))
-    method = f"Bayesian bootstrap of {len(np.unique(groups))} patients and pseudo-patients at each end"
+    method = f"Bayesian bootstrap of {len(np.unique(groups))} patients and one pseudo-patient at each end"
     return Estimate(point, min(low, point), max(high, point), confidence, method)
 
 

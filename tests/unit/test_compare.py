@@ -218,14 +218,7 @@ def test_a_patient_with_several_images_is_one_unit_of_every_accuracy() -> None:
 
 
 def test_metrics_that_know_no_patients_are_not_asked_about_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    def of_images(
-        baseline: Any,
-        run: Any,
-        truth: Any,
-        classes: Any,
-        task: Any,
-        metric: str,  # noqa: ARG001
-    ) -> Estimate | None:
+    def of_images(*_: object) -> Estimate | None:
         return Estimate(0, -0.1, 0.1)
 
     monkeypatch.setattr(classification, "compare", of_images)
