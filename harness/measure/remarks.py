@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from harness import stats, units
 from harness.errors import HarnessError, LabError
@@ -108,28 +109,37 @@ def _of_inputs(suite: Suite, samples: Samples) -> list[str]:
 def _of_margins(suite: Suite, samples: Samples) -> list[str]:
     found = []
     for line in suite.accept:
-        pairs, of_what = _images_of(line.metric, suite, samples)
-        if line.rule != "non_inferior_by" or not pairs or stats.smallest_margin(pairs) <= line.bound:
+        chosen, of_what = _images_of(line.metric, suite, samples)
+        if line.rule != "non_inferior_by" or not chosen.any():
+            continue
+        images, counted = int(chosen.sum()), f"{units.count(int(chosen.sum()))} {of_what}"
+        if samples.groups is None:
+            least, needed = stats.smallest_margin(images), f"{units.count(stats.pairs_for_margin(line.bound))} images"
+        else:
+            groups = samples.groups[chosen]
+            least = stats.smallest_margin_of_patients(images / stats.group_size(groups))
+            needed = f"{units.count(stats.patients_for_margin(line.bound))} patients with as many images each"
+            counted += f" of {units.count(len(np.unique(groups)))} patients"
+        if least <= line.bound:
             continue
         unit = METRICS[line.metric].unit
         found.append(
-            f"{line.metric} = {{ non_inferior_by = {line.bound:g} }} cannot be shown with {units.count(pairs)} "
-            f"{of_what}, whatever is measured: {units.gap(unit, stats.smallest_margin(pairs))} can, or "
-            f"{units.count(stats.pairs_for_margin(line.bound))} images"
+            f"{line.metric} = {{ non_inferior_by = {line.bound:g} }} cannot be shown with {counted}, whatever is "
+            f"measured: {units.gap(unit, least)} can, or {needed}"
         )
     return found
 
 
-def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[int, str]:
-    """Return how many images a proportion is of, and what these are; 0 for a metric that is no proportion of images."""
-    positive = suite.task.positive
-    if suite.task.kind != "classification" or not len(samples.labels):
-        return 0, ""
+def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[npt.NDArray[np.bool_], str]:
+    """Return which images a proportion is of, and what these are; none for a metric that is no proportion of images."""
+    positive, every = suite.task.positive, np.ones(len(samples.labels), bool)
+    if suite.task.kind != "classification":
+        return ~every, ""
     if metric == "accuracy":
-        return len(samples.labels), "images"
+        return every, "images"
     if metric not in ("sensitivity", "specificity") or positive not in samples.classes:
-        return 0, ""
-    positives = int((samples.labels == samples.classes.index(positive)).sum())
+        return ~every, ""
+    there = samples.labels == samples.classes.index(positive)
     if metric == "sensitivity":
-        return positives, f"images of {positive!r}"
-    return len(samples.labels) - positives, f"images that are not {positive!r}"
+        return there, f"images of {positive!r}"
+    return ~there, f"images that are not {positive!r}"
