@@ -30,8 +30,8 @@ def codes(names: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
     return np.array([place[name] for name in names], np.int64), known
 
 
-def of_whom(names: Sequence[str]) -> str:
-    """Return ` of 12 patients` for a description, "" where nobody says of whom the images are."""
+def counted(names: Sequence[str]) -> str:
+    """Return ` of 12 patients` for a description, "" where nobody names them."""
     return f" of {len(names)} {'patient' if len(names) == 1 else 'patients'}" if names else ""
 
 

@@ -140,7 +140,7 @@ def _wrong(path: Path, text: str, *, remedy: str) -> LabError:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """Which images of a folder are wanted, and of whom they are.
+    """Which images of a folder are wanted, and of which patients they are.
 
     Attributes:
         options: of `[data]`.
@@ -287,7 +287,7 @@ def _classification(chosen: _Chosen) -> Samples:
         images=images,
         labels=np.array([of[path] for path in files], np.int64),
         classes=classes,
-        description=f"{len(files)} images{_groups.of_whom(names)} in {len(classes)} classes from {root.name}/, "
+        description=f"{len(files)} images{_groups.counted(names)} in {len(classes)} classes from {root.name}/, "
         f"split {chosen.split}{beside}",
         remarks=_turned(files),
         groups=groups,
@@ -310,7 +310,7 @@ def _segmentation(masks: Mapping[Path, Sequence[Path]], chosen: _Chosen) -> Samp
         images=_stack(pictures, options),
         labels=np.empty(0, np.int64),
         classes=classes,
-        description=f"{len(pictures)} images{_groups.of_whom(names)} with masks from {root.name}/, "
+        description=f"{len(pictures)} images{_groups.counted(names)} with masks from {root.name}/, "
         f"split {chosen.split}",
         masks=indices,
         remarks=_turned(pictures),

@@ -85,7 +85,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         images=images,
         labels=labels,
         classes=classes,
-        description=f"{len(images)} images{_groups.of_whom(names)} from {path.name}, split {split}",
+        description=f"{len(images)} images{_groups.counted(names)} from {path.name}, split {split}",
         masks=masks,
         groups=groups,
         group_names=names,

@@ -77,7 +77,7 @@ def _of_common(suite: Suite, samples: Samples) -> list[str]:
 
 
 def _of_patients(samples: Samples, train: Samples) -> list[str]:
-    """Return how many images are of patients who are in the train split too, where both say of whom they are."""
+    """Return how many images are of patients who are in the train split too, where both name them."""
     shared = stats.common_groups(samples.groups, samples.group_names, train.groups, train.group_names)
     if samples.groups is None or not len(shared):
         return []

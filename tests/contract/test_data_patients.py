@@ -1,4 +1,4 @@
-"""Of whom each image is, which split a list says it is of, and masks that lie beside their images."""
+"""The patient of each image, which split a list says it is of, and masks that lie beside their images."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def npz(base: Path, **arrays: Any) -> Mapping[str, Any]:
     return {"path": "some.npz", "group": "patient"}
 
 
-@pytest.mark.parametrize("whom", [np.array([7, 7, 3, 3, 3, 12]), np.array([["b"], ["b"], ["a"], ["a"], ["a"], ["c"]])])
-def test_an_array_says_of_whom_each_image_is(whom: np.ndarray[Any, Any], tmp_path: Path) -> None:
-    samples = read("npz", npz(tmp_path, patient=whom), tmp_path)
+@pytest.mark.parametrize("who", [np.array([7, 7, 3, 3, 3, 12]), np.array([["b"], ["b"], ["a"], ["a"], ["a"], ["c"]])])
+def test_an_array_names_the_patient_of_each_image(who: np.ndarray[Any, Any], tmp_path: Path) -> None:
+    samples = read("npz", npz(tmp_path, patient=who), tmp_path)
     assert samples.groups is not None
     assert samples.groups.tolist() == [1, 1, 0, 0, 0, 2]
     assert samples.description == "6 images of 3 patients from some.npz, split test"
-    assert patients(samples) == [str(one) for one in whom.ravel()]
+    assert patients(samples) == [str(one) for one in who.ravel()]
 
 
 def test_each_split_has_an_array_of_patients_of_its_own(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def rows(of: str) -> list[str]:
     return [f"test/{('normal', 'cyst', 'solid')[index % 3]}/{index}.png,{one}" for index, one in enumerate(of)]
 
 
-def test_a_list_says_of_whom_each_image_of_a_folder_is(tmp_path: Path) -> None:
+def test_a_list_names_the_patient_of_each_image_of_a_folder(tmp_path: Path) -> None:
     keys = {**listed(tmp_path, "file, patient", *rows("aabbcc"), "train/x.png,z"), "group": "patient"}
     samples = read("folder", keys, tmp_path)
     assert patients(samples) == ["a", "b", "a", "c", "b", "c"], "images come by their classes"

@@ -204,8 +204,8 @@ def test_accuracies_on_other_images_are_not_compared() -> None:
 
 
 def test_a_patient_with_several_images_is_one_unit_of_every_accuracy() -> None:
-    of_whom = {"groups": (np.arange(600) // 6).tolist()}
-    runs = [replace(run, notes={**run.notes, **of_whom}) for run in (BASELINE, FASTER)]
+    patients = {"groups": (np.arange(600) // 6).tolist()}
+    runs = [replace(run, notes={**run.notes, **patients}) for run in (BASELINE, FASTER)]
     for name in ("accuracy", "sensitivity", "f1", "auroc", "brier"):
         found = changes(*runs)[name]
         assert found.change is not None

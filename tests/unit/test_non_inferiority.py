@@ -338,9 +338,9 @@ def test_by_patients_the_point_stays_and_the_interval_grows_with_what_their_imag
     truth, logits = rng.integers(0, 2, 100), rng.normal(size=100)
     before = sure(np.repeat(logits + 2 * truth, 4))
     after = sure(np.repeat(logits + 2 * truth + 0.7 * rng.normal(size=100), 4))
-    of_whom, whole = np.repeat(np.arange(100), 4), np.repeat(truth, 4)
+    patients, whole = np.repeat(np.arange(100), 4), np.repeat(truth, 4)
     alone = classification.compare(before, after, whole, CLASSES, TASK, metric)
-    found = classification.compare(before, after, whole, CLASSES, TASK, metric, of_whom)
+    found = classification.compare(before, after, whole, CLASSES, TASK, metric, patients)
     assert alone is not None
     assert found is not None
     assert found.point == pytest.approx(alone.point)

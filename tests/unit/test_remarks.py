@@ -150,8 +150,8 @@ def test_patients_that_the_train_split_has_too_are_counted_in_every_campaign(tmp
     suite = two_splits(tmp_path, 0)
     with np.load(tmp_path / "data.npz") as arrays:
         kept = dict(arrays)
-    whom = {"test_who": np.arange(40) // 4, "train_who": np.arange(60) // 4 + 8}
-    np.savez(tmp_path / "data.npz", **kept, **whom)  # type: ignore[arg-type]
+    patients = {"test_who": np.arange(40) // 4, "train_who": np.arange(60) // 4 + 8}
+    np.savez(tmp_path / "data.npz", **kept, **patients)  # type: ignore[arg-type]
     suite = replace(suite, data={**suite.data, "group": "who"})
     said = [one for one in remarks.of_data(suite, load_samples(suite)) if "the split train" in one]
     assert said == [
