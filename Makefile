@@ -9,8 +9,9 @@ SYSTEM ?= yes
 # the longest ones early: the default, by the number of tests, leaves files of few and long ones for the end.
 PARALLEL := -n 3 --dist=loadfile --no-loadscope-reorder
 # Tests that start no device, no server and no browser, but for two: test_house.py runs what `make lint` and `make type`
-# run, and test_noise.py counts errors of intervals in thousands of trials for more than a minute.
-PURE := tests/unit tests/lab_files --ignore=tests/unit/test_house.py --ignore=tests/unit/test_noise.py
+# run, and those of COUNTING count errors of intervals in thousands of trials for more than a minute.
+COUNTING := tests/unit/test_noise.py tests/unit/test_non_inferiority.py
+PURE := tests/unit tests/lab_files --ignore=tests/unit/test_house.py $(COUNTING:%=--ignore=%)
 
 # Shown at the end of a campaign by pytest-benchmark, which knows more columns.
 COLUMNS_SHOWN := median,iqr,min,max,rounds
@@ -50,7 +51,7 @@ figures: .venv/.test  ## overhead, false alarms, power and the rest, counted as 
 	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_false_alarms.py -s
 	EDGEWARD_TRIALS=100 $(BIN)/pytest tests/benchmarks/test_power.py -s
 	EDGEWARD_TRIALS=50 $(BIN)/pytest tests/benchmarks/test_throttling.py -s
-	EDGEWARD_TRIALS=200 $(BIN)/pytest tests/benchmarks $(COUNTED_HERE:%=--ignore=%) tests/unit/test_stats.py tests/unit/test_noise.py tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
+	EDGEWARD_TRIALS=200 $(BIN)/pytest tests/benchmarks $(COUNTED_HERE:%=--ignore=%) tests/unit/test_stats.py $(COUNTING) tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -200,6 +200,8 @@ class Samples:
         description: one sentence for the report, which must say if the data is synthetic.
         synthetic: True if no patient and no scanner was involved.
         remarks: what must be doubted of the images, each with its likely cause.
+        groups: (N,) int64, the patient of each image as an index into `group_names`; None where nobody says it.
+        group_names: what the patients are called in the data.
     """
 
     images: npt.NDArray[Any]
@@ -209,6 +211,8 @@ class Samples:
     masks: npt.NDArray[np.uint8] | None = None
     synthetic: bool = False
     remarks: tuple[str, ...] = ()
+    groups: IntArray | None = None
+    group_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,6 +467,12 @@ class Run:
         kept = self.notes.get("output", {})
         return Answers(self.outputs, Reading(**{**kept, "classes": tuple(kept.get("classes", ()))}))
 
+    @property
+    def groups(self) -> IntArray | None:
+        """The patient of each image that goes with `labels`, (N,) numbers without a name; None where nobody said it."""
+        kept = self.notes.get("groups")
+        return None if kept is None else np.asarray(kept, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Circumstance:
@@ -556,8 +566,8 @@ class Campaign:
     Attributes:
         command: the command line that repeats it.
         suites: suite id -> plain values: title, task (kind, positive), load (every field of Load), accept (metric,
-            rule, bound), baseline, confidential, data (source, split, description, synthetic, samples, classes,
-            positive_ratio).
+            rule, bound), baseline, confidential, data (source, split, description, synthetic, samples, patients,
+            classes, positive_ratio).
         environment: versions of edgeward, Python and the host's system.
     """
 

@@ -17,7 +17,7 @@ from typing import IO, Any, Final, Protocol
 import numpy.typing as npt
 
 from harness.agent.contract import Event
-from harness.model import Address, Answers, Device, Estimate, Evaluation, InputSpec, Samples, Task
+from harness.model import Address, Answers, Device, Estimate, Evaluation, InputSpec, IntArray, Samples, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,8 +312,11 @@ class Metric(Protocol):
         classes: Sequence[str],
         task: Task,
         metric: str,
+        groups: IntArray | None = None,
     ) -> Estimate | None:
         """Return run minus baseline in one metric, paired on the same images, or None where it has none.
+
+        One that does not take `groups` is not asked where images are of patients that have several.
 
         Args:
             baseline: what the baseline gave.
@@ -322,6 +325,7 @@ class Metric(Protocol):
             classes: their names.
             task: what the models are for.
             metric: a name of `harness.vocabulary.METRICS`.
+            groups: the patient of each image; None where each image is a patient of its own.
         """
 
     def agreement(self, baseline: Answers, run: Answers) -> Estimate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -139,5 +140,12 @@ def accuracy_change(
         return None, [Reason("the two were not measured on the same images")]
     task = Task(suite["task"]["kind"], suite["task"].get("positive", ""))
     metrics = registry.load("metrics", task.kind, file=run.case.suite, key="task.kind")
-    change = metrics.compare(baseline.answers, run.answers, run.labels, run.classes, task, info.name)
+    known = [one.groups for one in (baseline, run) if one.groups is not None]
+    patients: dict[str, Any] = {"groups": known[0]} if known else {}
+    if len(known) == 2 and not np.array_equal(known[0], known[1]):
+        return None, [Reason("the two were measured with other patients behind the same images")]
+    if known and "groups" not in inspect.signature(metrics.compare).parameters:
+        # Without them its interval would claim more than so few patients say.
+        return None, [Reason(f"the metrics of {task.kind!r} cannot compare images of which several are of one patient")]
+    change = metrics.compare(baseline.answers, run.answers, run.labels, run.classes, task, info.name, **patients)
     return change, [] if change is not None else [Reason("too few cases of its kind in the test split to compare")]

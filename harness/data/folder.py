@@ -11,7 +11,12 @@ A file X_mask.png, X_mask_1.png, X_segmentation.png or X_seg.png beside an image
 ISIC). In masks/ these are parts of one mask, which are joined. A mask is read by its class indices: grey values, or the
 indices of a palette; one that holds 0 and 255 alone has the classes 0 and 1. A JPEG can only be a mask of one class.
 `labels = "labels.txt"` names the classes, one a line; `ignore_index = 254` is the value of pixels that count for
-nothing.
+nothing. `masks = "beside"` reads such pairs for segmentation, from PATH and the folders in it: every image must have
+its mask beside it.
+
+`list = "images.csv"` names a list of the images: its column `file` holds paths from the list's folder, and where it has
+a column `split`, this says which images are which split, in place of folders. `group = "patient"` names its column of
+patients; `group = "(P[0-9]+)_"`, a regular expression with one group, finds them in the images' paths instead.
 """
 
 from __future__ import annotations
@@ -26,9 +31,9 @@ from unicodedata import normalize
 import numpy as np
 import numpy.typing as npt
 
-from harness.data import _splits
+from harness.data import _groups, _splits
 from harness.errors import LabError
-from harness.model import IGNORED, Samples
+from harness.model import IGNORED, IntArray, Samples
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,6 +61,10 @@ class Options:
         classes: names of the class folders in the order of the model's outputs.
         labels: a text file with these names, one a line, instead.
         ignore_index: the value of a mask's pixels that count for nothing.
+        masks: "beside" where the mask of each image lies beside it, for segmentation.
+        list: a CSV that says of each image, in its column `file`, the split or the patient.
+        group: the column of the list that holds the patient of each image, or a regular expression with one group that
+            finds it in the image's path; "" where each image is of another one.
         resize: height and width in pixels that all images are brought to (bilinear; masks by nearest neighbour).
         mode: "L" for grey, "RGB" for colour, "" for what the files are.
     """
@@ -66,6 +75,9 @@ class Options:
     classes: tuple[str, ...] = ()
     labels: str = ""
     ignore_index: int | None = None
+    masks: Literal["", "beside"] = ""
+    list: str = ""
+    group: str = ""
     resize: tuple[int, int] | None = None
     mode: Literal["", "L", "RGB"] = ""
 
@@ -73,6 +85,17 @@ class Options:
         _splits.once(self.classes)
         if self.resize is not None and min(self.resize) < 1:
             raise ValueError("`resize` must be [HEIGHT, WIDTH] in pixels, both at least 1")
+        if "(" in self.group:
+            try:
+                groups = re.compile(self.group).groups
+            except re.error as error:
+                raise ValueError(f"`group` is no regular expression: {error}") from error
+            if groups != 1:
+                raise ValueError(f"`group` must have one group, the patient, not {groups}")
+        elif self.group and not self.list:
+            raise ValueError(
+                f'`group` needs a list with a column {self.group}: write list = "images.csv", or a pattern with a group'
+            )
 
 
 def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  # noqa: ARG001  nothing is derived
@@ -89,10 +112,14 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
             the file.
     """
     options = replace(options, classes=_splits.declared(options.classes, options.labels, base), labels="")
-    root = _root(options, split, base)
+    listed = _groups.read_list(base / options.list) if options.list else None
+    root, by_list = _root(options, split, base, listed)
+    chosen = _Chosen(options, split, root, listed, by_list)
+    if options.masks == "beside":
+        return _segmentation(_beside(root, listed), chosen)
     if (root / "images").is_dir() and (root / "masks").is_dir():
-        return _segmentation(root, options, split)
-    return _classification(root, options, split)
+        return _segmentation(_apart(root), chosen)
+    return _classification(chosen)
 
 
 def example(folder: Path) -> Mapping[str, Any]:
@@ -111,23 +138,67 @@ def _wrong(path: Path, text: str, *, remedy: str) -> LabError:
     return LabError(text, remedy=remedy, file=str(path))
 
 
-def _root(options: Options, split: str, base: Path) -> Path:
-    """Return the folder that is a split."""
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Which images of a folder are wanted, and of which patients they are.
+
+    Attributes:
+        options: of `[data]`.
+        split: that is asked for.
+        root: the folder.
+        listed: the list of images, None without one.
+        by_list: whether that list says which images are the split.
+    """
+
+    options: Options
+    split: str
+    root: Path
+    listed: _groups.Listed | None
+    by_list: bool
+
+    def of_split(self, pictures: Sequence[Path]) -> tuple[Path, ...]:
+        """Return the images that are of the split; raises LabError if none is."""
+        if not self.by_list or self.listed is None or not pictures:
+            return tuple(pictures)
+        said = self.listed.of(pictures, "split")
+        names = _splits.named(self.split, set(said))
+        if not names:
+            raise _wrong(
+                self.listed.path,
+                f"has no image of the split {self.split}, only of {', '.join(sorted(set(said)))}",
+                remedy="correct it, or `split` under [data]",
+            )
+        return tuple(path for path, one in zip(pictures, said, strict=True) if one in names)
+
+    def patients(self, pictures: Sequence[Path]) -> tuple[IntArray | None, tuple[str, ...]]:
+        """Return the patient of each image, and what the patients are called."""
+        if not self.options.group:
+            return None, ()
+        if "(" in self.options.group:
+            return _groups.codes(_groups.of_pattern(pictures, self.options.group, self.root))
+        assert self.listed is not None
+        return _groups.codes(self.listed.of(pictures, self.options.group))
+
+
+def _root(options: Options, split: str, base: Path, listed: _groups.Listed | None) -> tuple[Path, bool]:
+    """Return the folder that is a split, or that a list chooses the split from, and which of both it is."""
     alone = _splits.path_alone(split, train=options.train, validation=options.validation)
     root = base / (alone or options.path)
     if not root.is_dir():
         key = _splits.canonical(split) if alone else "path"
         raise _wrong(root, "there is no such folder", remedy=f"correct `{key}` in [data] or put the images there")
+    if not alone and listed is not None and "split" in listed.columns:
+        return root, True
     splits = [path.name for path in _visible(root) if path.is_dir()]
     found = _splits.named(split, splits)
     if len(found) > 1:
         both = " and ".join(found)
         raise _wrong(root, f"holds {both}, which both mean the split {split}", remedy="rename or remove one")
     if found:
-        return root / found[0]
+        return root / found[0], False
     there = _splits.others(split, splits)
     if not there and (alone or _splits.canonical(split) == "test"):
-        return root
+        return root, False
     seen = f"only {', '.join(there)}" if there else "no folder of this name"
     raise _wrong(
         root,
@@ -142,7 +213,11 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    found = _visible(folder)
+    return _checked(_visible(folder))
+
+
+def _checked(found: list[Path]) -> list[Path]:
+    """Return files of a folder; raises LabError if one of them is no image."""
     for path in found:
         if path.is_dir():
             raise _wrong(path, "is a folder inside a folder of images", remedy="move its images up or remove it")
@@ -172,12 +247,19 @@ def _without_masks(found: list[Path]) -> list[Path]:
     return images
 
 
-def _classification(root: Path, options: Options, split: str) -> Samples:
+def _classification(chosen: _Chosen) -> Samples:
+    root, options = chosen.root, chosen.options
     # macOS writes an accent behind its letter, editors write both as one: the same name.
     folders = {normalize("NFC", path.name): path for path in _visible(root) if path.is_dir()}
     classes = tuple(normalize("NFC", name) for name in options.classes) or _splits.in_order(folders)
     if not folders:
-        raise _wrong(root, "holds no folder", remedy="put the images into one folder a class")
+        loose = any(path.suffix.lower() in SUFFIXES for path in _visible(root))
+        raise _wrong(
+            root,
+            "holds images and no folder" if loose else "holds no folder",
+            remedy="put the images into one folder a class"
+            + (', or write masks = "beside" under [data] if each has its mask X_mask.png beside it' if loose else ""),
+        )
     for name in classes:
         if name not in folders:
             raise _wrong(
@@ -193,43 +275,81 @@ def _classification(root: Path, options: Options, split: str) -> Samples:
     for name, paths in pictures.items():
         if not paths and not options.classes:
             raise _wrong(folders[name], "holds no image", remedy="add some, remove the folder, or set `classes`")
-    files = [(path, index) for index, name in enumerate(classes) for path in pictures[name]]
-    if not files:
+    of = {path: index for index, name in enumerate(classes) for path in pictures[name]}
+    if not of:
         raise _wrong(root, "holds no image in any class", remedy="add some")
-    left_out = sum(map(len, everything.values())) - len(files)
+    files = chosen.of_split(list(of))
+    left_out = sum(map(len, everything.values())) - len(of)
     beside = f", {left_out} masks beside them left out" if left_out else ""
-    images = _stack([path for path, _ in files], options)
+    images = _stack(files, options)
+    groups, names = chosen.patients(files)
     return Samples(
         images=images,
-        labels=np.array([index for _, index in files], np.int64),
+        labels=np.array([of[path] for path in files], np.int64),
         classes=classes,
-        description=f"{len(files)} images in {len(classes)} classes from {root.name}/, split {split}{beside}",
-        remarks=_turned([path for path, _ in files]),
+        description=f"{len(files)} images{_groups.counted(names)} in {len(classes)} classes from {root.name}/, "
+        f"split {chosen.split}{beside}",
+        remarks=_turned(files),
+        groups=groups,
+        group_names=names,
     )
 
 
-def _segmentation(root: Path, options: Options, split: str) -> Samples:
+def _segmentation(masks: Mapping[Path, Sequence[Path]], chosen: _Chosen) -> Samples:
+    """Return the samples of a split.
+
+    Args:
+        masks: of each image of the folder.
+        chosen: which of them are wanted.
+    """
+    root, options = chosen.root, chosen.options
+    pictures = chosen.of_split(list(masks))
+    indices, classes = _classes(np.stack([_joined(path, masks[path], options) for path in pictures]), options, root)
+    groups, names = chosen.patients(pictures)
+    return Samples(
+        images=_stack(pictures, options),
+        labels=np.empty(0, np.int64),
+        classes=classes,
+        description=f"{len(pictures)} images{_groups.counted(names)} with masks from {root.name}/, "
+        f"split {chosen.split}",
+        masks=indices,
+        remarks=_turned(pictures),
+        groups=groups,
+        group_names=names,
+    )
+
+
+def _apart(root: Path) -> dict[Path, Sequence[Path]]:
+    """Return the masks of each image, where images/ and masks/ are two folders."""
     pictures = _images_in(root / "images")
     if not pictures:
         raise _wrong(root / "images", "holds no image", remedy="add some")
-    masks = _masks_of(root / "masks", pictures)
+    masks = _masks_of(_images_in(root / "masks"), pictures)
     for path in pictures:
         if path.stem not in masks:
             raise _wrong(path, "has no mask", remedy="put one of the same name into masks/")
     extra = masks.keys() - {path.stem for path in pictures}
     if extra:
         raise _wrong(masks[min(extra)][0], "has no image", remedy="put one of the same name into images/ or remove it")
-    indices, classes = _classes(
-        np.stack([_joined(path, masks[path.stem], options) for path in pictures]), options, root
-    )
-    return Samples(
-        images=_stack(pictures, options),
-        labels=np.empty(0, np.int64),
-        classes=classes,
-        description=f"{len(pictures)} images with masks from {root.name}/, split {split}",
-        masks=indices,
-        remarks=_turned(pictures),
-    )
+    return {path: masks[path.stem] for path in pictures}
+
+
+def _beside(root: Path, listed: _groups.Listed | None) -> dict[Path, Sequence[Path]]:
+    """Return the masks of each image, where both lie in one folder, or in the folders of it."""
+    found: dict[Path, Sequence[Path]] = {}
+    for folder in (root, *(path for path in _visible(root) if path.is_dir())):
+        own = [path for path in _visible(folder) if listed is None or not path.samefile(listed.path)]
+        files = _checked([path for path in own if folder != root or not path.is_dir()])
+        pictures = _without_masks(files)
+        masks = _masks_of([path for path in files if path not in pictures], pictures)
+        for path in pictures:
+            if path.stem not in masks:
+                remedy = f"put {path.stem}_mask.png beside it: black where the image holds nothing of the class"
+                raise _wrong(path, "has no mask", remedy=remedy)
+            found[path] = masks[path.stem]
+    if not found:
+        raise _wrong(root, "holds no image", remedy="add some")
+    return found
 
 
 def _turned(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -249,11 +369,11 @@ def _turned(paths: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def _masks_of(folder: Path, pictures: Sequence[Path]) -> dict[str, list[Path]]:
+def _masks_of(files: Sequence[Path], pictures: Sequence[Path]) -> dict[str, list[Path]]:
     """Return the masks of each image by the image's name: NAME, NAME_mask, NAME_mask_1, … are parts of one mask."""
     stems, seen = {path.stem for path in pictures}, dict[str, Path]()
     masks: dict[str, list[Path]] = {}
-    for path in _images_in(folder):
+    for path in files:
         if path.stem in seen:
             raise _wrong(path, f"and {seen[path.stem].name} are two masks of one name", remedy="remove one")
         seen[path.stem] = path
@@ -360,7 +480,7 @@ def _spelled(size: tuple[int, int]) -> str:
     return f"{size[1]}x{size[0]}"
 
 
-def _stack(paths: list[Path], options: Options) -> npt.NDArray[Any]:
+def _stack(paths: Sequence[Path], options: Options) -> npt.NDArray[Any]:
     """Return (N, H, W, C); raises LabError naming the first file that is unlike the first one."""
     first = _picture(paths[0], options)
     stack = np.empty((len(paths), *first.shape), np.uint8)

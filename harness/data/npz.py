@@ -5,7 +5,8 @@ MedMNIST names them, `test_images` and `test_labels`, chosen by `split`. `train 
 "FILE"` name files of their own for these splits. `classes = ["normal", "cyst"]` names the classes in the order of the
 model's outputs, `labels = "labels.txt"` does the same with one name a line; without them they are named by their
 numbers, and text labels are sorted, numbers in them by their value. Masks of 0 and 255 alone have the classes 0 and 1;
-`ignore_index = 254` is the value of pixels that count for nothing.
+`ignore_index = 254` is the value of pixels that count for nothing. `group = "patient"` names the array (N,) of the
+patients, whole numbers or texts: `patient` beside `images`, `test_patient` beside `test_images`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.data import _splits
+from harness.data import _groups, _splits
 from harness.errors import LabError
 from harness.model import IGNORED, IntArray, Samples
 
@@ -38,6 +39,7 @@ class Options:
         classes: names in the order of the model's outputs.
         labels: a text file with these names, one a line, instead.
         ignore_index: the value of a mask's pixels that count for nothing.
+        group: the array that holds the patient of each image; "" where each image is of another one.
     """
 
     path: str = "data/test.npz"
@@ -46,6 +48,7 @@ class Options:
     classes: tuple[str, ...] = ()
     labels: str = ""
     ignore_index: int | None = None
+    group: str = ""
 
     def __post_init__(self) -> None:
         _splits.once(self.classes)
@@ -77,12 +80,15 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         labels, classes = _labels(arrays, f"{prefix}labels", len(images), options, path)
     else:
         raise _wrong(path, f"has no {prefix}labels and no {prefix}masks, only {_listed(arrays)}", remedy="add one")
+    groups, names = _groups_of(arrays, f"{prefix}{options.group}", len(images), path) if options.group else (None, ())
     return Samples(
         images=images,
         labels=labels,
         classes=classes,
-        description=f"{len(images)} images from {path.name}, split {split}",
+        description=f"{len(images)} images{_groups.counted(names)} from {path.name}, split {split}",
         masks=masks,
+        groups=groups,
+        group_names=names,
     )
 
 
@@ -226,6 +232,13 @@ def _named(
         )
     index = {name: position for position, name in enumerate(classes)}
     return np.array([index[str(label)] for label in labels], np.int64), classes
+
+
+def _groups_of(arrays: Mapping[str, Array], key: str, count: int, path: Path) -> tuple[IntArray, tuple[str, ...]]:
+    if key not in arrays:
+        remedy = "add it, or correct `group` under [data]"
+        raise _wrong(path, f"has no array {key} of patients, only {_listed(arrays)}", remedy=remedy)
+    return _groups.of_array(arrays[key], count, path, key)
 
 
 def _masks(

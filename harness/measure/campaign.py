@@ -300,6 +300,8 @@ class CampaignRunner:
                     described_now = {**described(suite), "data": data_facts(suite, samples)}
                     for remark in described_now["data"]["remarks"]:
                         self._settings.say(suite.id, f"remark: {remark}")
+                    if samples.group_names:
+                        self._settings.say(suite.id, samples.description)
                     suites = {**self.campaign.suites, suite.id: described_now}
                     self.campaign = replace(self.campaign, suites=suites)
                     self._store.add_campaign(self.campaign)
@@ -378,6 +380,7 @@ def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:
         "description": samples.description,
         "synthetic": samples.synthetic,
         "samples": len(samples.images),
+        "patients": len(samples.group_names) or None,
         "classes": list(samples.classes),
         "remarks": remarks.of_data(suite, samples),
         "positive_ratio": float((samples.labels == samples.classes.index(positive)).mean()) if known else None,

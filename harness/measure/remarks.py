@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from harness import stats, units
 from harness.errors import HarnessError, LabError
@@ -62,14 +63,28 @@ def _of_common(suite: Suite, samples: Samples) -> list[str]:
     except HarnessError as error:
         # Nothing that is measured needs it.
         return [f"whether images of the split train are among them is not known: {error.text}"]
+    found = _of_patients(samples, train)
     if len(samples.images) * len(train.images) > _MOST_PAIRS:
-        return ["whether images of the split train are among them was not looked for: there are too many"]
+        return [*found, "whether images of the split train are among them was not looked for: there are too many"]
     common = stats.overlap(samples.images, train.images)
     if not len(common.first):
-        return []
+        return found
     return [
+        *found,
         f"{units.count(len(common.first))} of {units.count(len(samples.images))} images are (nearly) in the split "
-        f"train too ({common}): models that learnt from it may know them by heart"
+        f"train too ({common}): models that learnt from it may know them by heart",
+    ]
+
+
+def _of_patients(samples: Samples, train: Samples) -> list[str]:
+    """Return how many images are of patients who are in the train split too, where both name them."""
+    shared = stats.common_groups(samples.groups, samples.group_names, train.groups, train.group_names)
+    if samples.groups is None or not len(shared):
+        return []
+    patients = len(np.unique(samples.groups[shared]))
+    return [
+        f"{units.count(patients)} of {units.count(len(samples.group_names))} patients, with {units.count(len(shared))} "
+        "images, are in the split train too: models that learnt from it may know them by heart"
     ]
 
 
@@ -94,28 +109,37 @@ def _of_inputs(suite: Suite, samples: Samples) -> list[str]:
 def _of_margins(suite: Suite, samples: Samples) -> list[str]:
     found = []
     for line in suite.accept:
-        pairs, of_what = _images_of(line.metric, suite, samples)
-        if line.rule != "non_inferior_by" or not pairs or stats.smallest_margin(pairs) <= line.bound:
+        chosen, of_what = _images_of(line.metric, suite, samples)
+        if line.rule != "non_inferior_by" or not chosen.any():
+            continue
+        images, counted = int(chosen.sum()), f"{units.count(int(chosen.sum()))} {of_what}"
+        if samples.groups is None:
+            least, needed = stats.smallest_margin(images), f"{units.count(stats.pairs_for_margin(line.bound))} images"
+        else:
+            groups = samples.groups[chosen]
+            least = stats.smallest_margin_of_patients(images / stats.group_size(groups))
+            needed = f"{units.count(stats.patients_for_margin(line.bound))} patients with as many images each"
+            counted += f" of {units.count(len(np.unique(groups)))} patients"
+        if least <= line.bound:
             continue
         unit = METRICS[line.metric].unit
         found.append(
-            f"{line.metric} = {{ non_inferior_by = {line.bound:g} }} cannot be shown with {units.count(pairs)} "
-            f"{of_what}, whatever is measured: {units.gap(unit, stats.smallest_margin(pairs))} can, or "
-            f"{units.count(stats.pairs_for_margin(line.bound))} images"
+            f"{line.metric} = {{ non_inferior_by = {line.bound:g} }} cannot be shown with {counted}, whatever is "
+            f"measured: {units.gap(unit, least)} can, or {needed}"
         )
     return found
 
 
-def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[int, str]:
-    """Return how many images a proportion is of, and what these are; 0 for a metric that is no proportion of images."""
-    positive = suite.task.positive
-    if suite.task.kind != "classification" or not len(samples.labels):
-        return 0, ""
+def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[npt.NDArray[np.bool_], str]:
+    """Return which images a proportion is of, and what these are; none for a metric that is no proportion of images."""
+    positive, every = suite.task.positive, np.ones(len(samples.labels), bool)
+    if suite.task.kind != "classification":
+        return ~every, ""
     if metric == "accuracy":
-        return len(samples.labels), "images"
+        return every, "images"
     if metric not in ("sensitivity", "specificity") or positive not in samples.classes:
-        return 0, ""
-    positives = int((samples.labels == samples.classes.index(positive)).sum())
+        return ~every, ""
+    there = samples.labels == samples.classes.index(positive)
     if metric == "sensitivity":
-        return positives, f"images of {positive!r}"
-    return len(samples.labels) - positives, f"images that are not {positive!r}"
+        return there, f"images of {positive!r}"
+    return ~there, f"images that are not {positive!r}"

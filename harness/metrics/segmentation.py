@@ -22,7 +22,7 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
-from harness.model import IGNORED, Answers, Estimate, Evaluation, FloatArray, Reading, Samples, Task
+from harness.model import IGNORED, Answers, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task
 
 Outputs = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -77,11 +77,20 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     predicted, truth = _outlines(answers, samples.masks, samples.classes, task)
     most = {name: _most(name, truth) for name in _PER_IMAGE}
     found = {name: of(predicted, truth) for name, of in _PER_IMAGE.items()}
-    return Evaluation({name: stats.mean_interval(values, least=0, most=most[name]) for name, values in found.items()})
+    groups = samples.groups
+    return Evaluation(
+        {name: stats.mean_interval(values, least=0, most=most[name], groups=groups) for name, values in found.items()}
+    )
 
 
 def compare(
-    baseline: Answers, run: Answers, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
+    baseline: Answers,
+    run: Answers,
+    truth: npt.NDArray[Any],
+    classes: Sequence[str],
+    task: Task,
+    metric: str,
+    groups: IntArray | None = None,
 ) -> Estimate | None:
     """Return run minus baseline in one metric with its 95 % interval, paired on the same images.
 
@@ -92,6 +101,7 @@ def compare(
         classes: the K names.
         task: names the positive class.
         metric: "dice", "iou" or "hausdorff".
+        groups: (N,) the patient of each image, drawn as one; None where each image is a patient of its own.
 
     Returns:
         The mean difference (ratio units, or pixels), or None for another metric.
@@ -103,7 +113,7 @@ def compare(
         return None
     before, after = (_PER_IMAGE[metric](*_outlines(answers, truth, classes, task)) for answers in (baseline, run))
     most = _most(metric, truth)
-    return stats.mean_interval(after - before, least=-most, most=most)
+    return stats.mean_interval(after - before, least=-most, most=most, groups=groups)
 
 
 def agreement(baseline: Answers, run: Answers) -> Estimate:

@@ -138,6 +138,7 @@ def run_of(
             **_notes(case, index, log, table),
             **_control_notes(control, log),
             **(_read_as(fit) if asked else {}),
+            **({"groups": samples.groups.tolist()} if samples.groups is not None else {}),
             **({ACCURACY_REFUSED: asdict(refused)} if refused else {}),
         },
     )

@@ -9,7 +9,9 @@ from harness.stats.proportions import (
     mcnemar,
     paired_difference,
     pairs_for_margin,
+    patients_for_margin,
     smallest_margin,
+    smallest_margin_of_patients,
     unpaired_difference,
     wilson,
 )
@@ -21,7 +23,15 @@ from harness.stats.quantiles import (
     rank_ratio,
     samples_needed,
 )
-from harness.stats.resampling import bootstrap_interval, cells_interval, mean_interval, table_interval
+from harness.stats.resampling import (
+    cells_interval,
+    deviation_interval,
+    group_size,
+    group_sums,
+    mean_interval,
+    table_interval,
+    units_interval,
+)
 from harness.stats.rounds import (
     MIN_LAUNCHES,
     ONE_LAUNCH,
@@ -31,7 +41,7 @@ from harness.stats.rounds import (
     round_log_levels,
     round_quantile,
 )
-from harness.stats.similarity import Overlap, overlap
+from harness.stats.similarity import Overlap, common_groups, overlap
 from harness.stats.summary import absence, statistic
 
 __all__ = [
@@ -42,9 +52,12 @@ __all__ = [
     "absence",
     "auroc",
     "auroc_difference",
-    "bootstrap_interval",
     "cells_interval",
+    "common_groups",
     "confidence_sequence",
+    "deviation_interval",
+    "group_size",
+    "group_sums",
     "launch_locations",
     "launch_slowdowns",
     "log_evidence",
@@ -57,6 +70,7 @@ __all__ = [
     "overlap",
     "paired_difference",
     "pairs_for_margin",
+    "patients_for_margin",
     "percentile",
     "percentile_bound",
     "quantile_interval",
@@ -67,9 +81,11 @@ __all__ = [
     "round_quantile",
     "samples_needed",
     "smallest_margin",
+    "smallest_margin_of_patients",
     "statistic",
     "structural_components",
     "table_interval",
+    "units_interval",
     "unpaired_difference",
     "usual",
     "wilson",

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.model import Estimate, FloatArray
+from harness.model import Estimate, FloatArray, IntArray
+from harness.stats.resampling import draws_of_groups, group_size
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -35,7 +36,9 @@ def structural_components(scores: FloatArray, positive: BoolArray) -> tuple[floa
     return float(of_high.mean()), np.asarray(of_high, np.float64), np.asarray(of_low, np.float64)
 
 
-def auroc(scores: FloatArray, positive: BoolArray, confidence: float = 0.95) -> Estimate | None:
+def auroc(
+    scores: FloatArray, positive: BoolArray, confidence: float = 0.95, groups: IntArray | None = None
+) -> Estimate | None:
     """Return the area under the ROC curve, or None unless both kinds occur.
 
     The interval is method 5 of Newcombe 2006, "Confidence intervals for an effect size measure based on the
@@ -46,6 +49,7 @@ def auroc(scores: FloatArray, positive: BoolArray, confidence: float = 0.95) -> 
         scores: (N,) the higher, the more positive.
         positive: (N,) the truth.
         confidence: of the interval.
+        groups: (N,) the patient of each image, whose images are then drawn together; None where each is its own.
     """
     from scipy.stats import norm
 
@@ -53,6 +57,8 @@ def auroc(scores: FloatArray, positive: BoolArray, confidence: float = 0.95) -> 
     n = len(positive) - m
     if m == 0 or n == 0:
         return None
+    if groups is not None:
+        return _area_of_groups((scores,), positive, groups, confidence)
     area = structural_components(scores, positive)[0]
     z = float(norm.ppf(0.5 + confidence / 2))
     low, high = 1 - _newcombe_end(1 - area, m, n, z), _newcombe_end(area, m, n, z)
@@ -71,7 +77,11 @@ def _newcombe_end(area: float, m: int, n: int, z: float) -> float:
 
 
 def auroc_difference(
-    baseline: FloatArray, run: FloatArray, positive: BoolArray, confidence: float = 0.95
+    baseline: FloatArray,
+    run: FloatArray,
+    positive: BoolArray,
+    confidence: float = 0.95,
+    groups: IntArray | None = None,
 ) -> Estimate | None:
     """Return the difference of two areas on the same images, run minus baseline, or None unless both kinds occur.
 
@@ -85,7 +95,10 @@ def auroc_difference(
         run: (N,) scores of the run, on the same images.
         positive: (N,) the truth.
         confidence: of the interval.
+        groups: (N,) the patient of each image, whose images are then drawn together; None where each is its own.
     """
+    if groups is not None and positive.any() and not positive.all():
+        return _area_of_groups((baseline, run), positive, groups, confidence)
     alone = [auroc(scores, positive, confidence) for scores in (baseline, run)]
     if alone[0] is None or alone[1] is None:
         return None
@@ -110,3 +123,47 @@ def _correlation(baseline: Sequence[FloatArray], run: Sequence[FloatArray]) -> f
     spread = math.sqrt(covariances[0, 0] * covariances[1, 1])
     # More than one is never meant: scores that fall as the others rise do not make a difference surer.
     return min(max(float(covariances[0, 1]) / spread, 0.0), 1.0) if spread > 0 else 0.0
+
+
+def _area_of_groups(
+    scores: tuple[FloatArray, ...], positive: BoolArray, groups: IntArray, confidence: float
+) -> Estimate:
+    """Return one area, or the second minus the first, with its interval by drawing patients.
+
+    As `stats.units_interval` does it: the lower end knows one patient more, whose images the last model takes for the
+    other kind and the first of two models does not; the upper end the reverse. That patient is of the kind of which one
+    counts for more, usually the rarer: a patient of the other kind could not change the area by as much.
+    """
+    shares = [group_size(groups[kind]) / kind.sum() for kind in (positive, ~positive)]
+    rarer = shares[0] >= shares[1]
+    truth, size = np.append(positive, rarer), group_size(groups[positive == rarer])
+    signs = (-1,) if len(scores) == 1 else (1, -1)
+    ends = [np.inf if (sign > 0) == rarer else -np.inf for sign in signs]
+    pairs = list(zip(scores, ends, strict=True))
+    worst, best = ([np.append(own, side * end) for own, end in pairs] for side in (1, -1))
+    point = float(_difference(scores, positive, np.ones((1, len(positive))))[0])
+    lows, highs = [], []
+    for own, more in draws_of_groups(groups, 1):
+        weights = np.concatenate([own, more * size], axis=1)
+        lows.append(_difference(worst, truth, weights))
+        highs.append(_difference(best, truth, weights))
+    low = float(np.quantile(np.concatenate(lows), (1 - confidence) / 2))
+    high = float(np.quantile(np.concatenate(highs), (1 + confidence) / 2))
+    method = f"Bayesian bootstrap of {len(np.unique(groups))} patients and one pseudo-patient at each end"
+    return Estimate(point, min(low, point), max(high, point), confidence, method)
+
+
+def _difference(scores: Sequence[FloatArray], positive: BoolArray, weights: FloatArray) -> FloatArray:
+    areas = [_weighted_area(one, positive, weights) for one in scores]
+    return areas[0] if len(areas) == 1 else np.asarray(areas[1] - areas[0])
+
+
+def _weighted_area(scores: FloatArray, positive: BoolArray, weights: FloatArray) -> FloatArray:
+    """Return (B,) areas under the ROC curve of images that count as often as (B, N) weights say."""
+    order = np.argsort(scores, kind="stable")
+    ranked, truth, weights = scores[order], positive[order], weights[:, order]
+    below = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(weights * ~truth, axis=1)], axis=1)
+    first, last = (np.searchsorted(ranked, ranked[truth], side=side) for side in ("left", "right"))
+    own = weights[:, truth]
+    won = (own * (below[:, first] + below[:, last])).sum(axis=1) / 2
+    return np.asarray(won / (own.sum(axis=1) * below[:, -1]))

@@ -118,6 +118,28 @@ def pairs_for_margin(margin: float, confidence: float = 0.95) -> int:
     return math.ceil(square * (1 - margin) / margin - 1e-9)
 
 
+def smallest_margin_of_patients(patients: float, confidence: float = 0.95) -> float:
+    """Return the smallest margin that patients with as many images each can show: none of them is answered otherwise.
+
+    The end is then that of Clopper and Pearson for no failure, as `units_interval` has it with one pseudo-patient.
+
+    Args:
+        patients: how many there are, above 0; where they have unlike numbers of images, images over `group_size`.
+        confidence: of the interval.
+    """
+    return float(1 - ((1 - confidence) / 2) ** (1 / patients))
+
+
+def patients_for_margin(margin: float, confidence: float = 0.95) -> int:
+    """Return how many patients are needed at least to show a margin, the inverse of `smallest_margin_of_patients`.
+
+    Args:
+        margin: above 0 and below 1.
+        confidence: of the interval.
+    """
+    return math.ceil(math.log((1 - confidence) / 2) / math.log(1 - margin) - 1e-9)
+
+
 def _tango_end(b: int, c: int, n: int, z: float) -> float:
     # The upper end: the largest difference whose score statistic stays within -z. It falls as the difference grows.
     inside, outside = (b - c) / n, 1.0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.model import Estimate, FloatArray
+from harness.model import Estimate, FloatArray, IntArray
 
 _DRAWS = 2000
 _SEED = 20261121
@@ -60,27 +61,49 @@ def cells_interval(
     return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
 
 
-def bootstrap_interval(
-    images: int, statistic: Callable[[FloatArray], FloatArray], confidence: float = 0.95
+def deviation_interval(
+    units: FloatArray,
+    statistic: Callable[[FloatArray], FloatArray],
+    *,
+    below: float,
+    above: float,
+    unseen: float,
+    confidence: float = 0.95,
+    method: str,
 ) -> Estimate:
-    """Return a statistic of weighted images, with its interval over images drawn with replacement.
+    """Return a statistic of sums over units that chance alone makes larger, such as a sum of absolute deviations.
 
-    The draws are centred on the point, because absolute deviations such as the calibration error grow by resampling.
+    The truth may lie below or above the point by what chance has added to it, which nobody knows but can bound; to
+    that come the quantiles of the Bayesian bootstrap, centred because draws add once more, and beyond them one
+    pseudo-unit that was not seen and changes the statistic by as much as one can.
 
     Args:
-        images: how many there are.
-        statistic: takes (B, images) weights that sum to `images`, gives (B,) values.
+        units: (U, F) what each unit adds to the sums.
+        statistic: takes (B, F) sums, gives (B,) values.
+        below: by how much chance may have raised the point at most.
+        above: by how much chance may have lowered it.
+        unseen: by how much one pseudo-unit can change the statistic at most.
         confidence: of the interval.
+        method: what is said of it.
     """
-    point = float(statistic(np.ones((1, images)))[0])
+    count = units.shape[0]
+    point = float(statistic(units.sum(axis=0)[np.newaxis])[0])
     rng = np.random.default_rng(_SEED)
-    values = np.concatenate([statistic(_weights(rng, draws, images)) for draws in _batches(images)])
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2]) - values.mean() + point
-    method = f"bootstrap of {images} images"
-    return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
+    drawn, more = [], []
+    for draws in _batches(count):
+        weights = rng.standard_exponential((draws, count))
+        drawn.append(statistic(weights * (count / weights.sum(axis=1, keepdims=True)) @ units))
+        more.append(rng.standard_exponential(draws) * unseen)
+    values, one = np.concatenate(drawn), np.concatenate(more)
+    values -= values.mean()
+    low = point - below + float(np.quantile(values - one, (1 - confidence) / 2))
+    high = point + above + float(np.quantile(values + one, (1 + confidence) / 2))
+    return Estimate(point, min(low, point), max(high, point), confidence, method)
 
 
-def mean_interval(values: FloatArray, *, least: float, most: float, confidence: float = 0.95) -> Estimate:
+def mean_interval(
+    values: FloatArray, *, least: float, most: float, confidence: float = 0.95, groups: IntArray | None = None
+) -> Estimate:
     """Return the mean of one number an image, with its interval by the Bayesian bootstrap with two pseudo-images.
 
     A bootstrap of images knows nothing of a kind that it has not seen: one lesion in thirty that is missed as a whole
@@ -92,7 +115,11 @@ def mean_interval(values: FloatArray, *, least: float, most: float, confidence: 
         least: the smallest value that an image can have.
         most: the largest.
         confidence: of the interval.
+        groups: (N,) the patient of each image, whose images are then drawn together (`units_interval`); None where
+            each image is a patient of its own.
     """
+    if groups is not None:
+        return _mean_of_groups(values, groups, least, most, confidence)
     point, padded = float(values.mean()), np.append(values, (least, most))
     rng = np.random.default_rng(_SEED)
     drawn = []
@@ -104,13 +131,106 @@ def mean_interval(values: FloatArray, *, least: float, most: float, confidence: 
     return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
 
 
+def _mean_of_groups(values: FloatArray, groups: IntArray, least: float, most: float, confidence: float) -> Estimate:
+    sums = group_sums(np.column_stack([values, np.ones(len(values))]), groups)
+    size = group_size(groups)
+    return units_interval(
+        sums,
+        lambda totals: np.asarray(totals[:, 0] / totals[:, 1]),
+        worst=np.array([[least * size, size]]),
+        best=np.array([[most * size, size]]),
+        confidence=confidence,
+        method=f"Bayesian bootstrap of {len(sums)} patients and one pseudo-patient at each end",
+    )
+
+
+def group_sums(features: Any, groups: IntArray) -> Any:
+    """Return (M, F): the sums of (N, F) features, dense or sparse, over the images of each of the M groups there are.
+
+    Args:
+        features: a row an image.
+        groups: (N,) the group of each image, any whole numbers.
+    """
+    from scipy.sparse import csr_matrix
+
+    own = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    members = csr_matrix((np.ones(len(own)), (own, np.arange(len(own)))), shape=(int(own.max()) + 1, len(own)))
+    return members @ features
+
+
+def group_size(groups: IntArray) -> float:
+    """Return how many images a pseudo-patient has: on average, those of the patient of an image drawn at random.
+
+    The mean number of images over patients would take it for too small where few patients have most of the images
+    (Kish 1965, "Survey sampling", section 8.2).
+
+    Args:
+        groups: (N,) the patient of each image, any whole numbers.
+    """
+    sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
+    return float((sizes**2).sum() / sizes.sum())
+
+
+def units_interval(
+    units: Any,
+    statistic: Callable[[FloatArray], FloatArray],
+    *,
+    worst: Any,
+    best: Any,
+    counts: FloatArray | None = None,
+    prior: FloatArray | None = None,
+    confidence: float = 0.95,
+    method: str,
+) -> Estimate:
+    """Return a statistic of sums over units, with its interval by the Bayesian bootstrap with pseudo-units at each end.
+
+    What was not seen is not ruled out: the lower end is a quantile over draws that hold the worst units there can be
+    beside those that were seen, the upper end one over draws with the best. Of one proportion these are the ends of
+    Clopper and Pearson 1934, "The use of confidence or fiducial limits", as quantiles of Beta distributions; of sums
+    in general Rubin 1981, "The Bayesian bootstrap". A unit is what may be drawn on its own: an image, or a patient with
+    all its images, which say much the same (Davison and Hinkley 1997, "Bootstrap methods and their application",
+    section 3.8).
+
+    Args:
+        units: (U, F) what each unit, or each kind of units, adds to the sums; dense or sparse.
+        statistic: takes (B, F) sums, gives (B,) values, the higher the better.
+        worst: (P, F) the pseudo-units of the lower end.
+        best: (P, F) those of the upper end.
+        counts: (U,) how many units there are of each kind; None for one.
+        prior: (P,) how many pseudo-units there are of each kind; None for one.
+        confidence: of the interval.
+        method: what is said of it.
+    """
+    seen = np.ones(units.shape[0]) if counts is None else counts.astype(np.float64)
+    unseen = np.ones(worst.shape[0]) if prior is None else prior
+    point = float(statistic(np.asarray(seen[np.newaxis] @ units))[0])
+    rng = np.random.default_rng(_SEED)
+    lows, highs = [], []
+    for draws in _batches(max(units.shape)):
+        sums = rng.standard_gamma(seen, size=(draws, len(seen))) @ units
+        more = rng.standard_gamma(unseen, size=(draws, len(unseen)))
+        lows.append(statistic(np.asarray(sums + more @ worst)))
+        highs.append(statistic(np.asarray(sums + more @ best)))
+    low = float(np.quantile(np.concatenate(lows), (1 - confidence) / 2))
+    high = float(np.quantile(np.concatenate(highs), (1 + confidence) / 2))
+    return Estimate(point, min(low, point), max(high, point), confidence, method)
+
+
+def draws_of_groups(groups: IntArray, pseudo: int) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield weights of the Bayesian bootstrap of groups: (B, N), those of one group alike, and (B, pseudo) of more.
+
+    Args:
+        groups: (N,) the group of each image, any whole numbers.
+        pseudo: how many pseudo-groups there are beside those that were seen.
+    """
+    own = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    count, rng = int(own.max()) + 1, np.random.default_rng(_SEED)
+    for draws in _batches(len(own)):
+        weights = rng.standard_exponential((draws, count + pseudo))
+        yield weights[:, own], weights[:, count:]
+
+
 def _batches(width: int) -> list[int]:
     """Return how many draws are held at once, one number a batch: bounded memory, however wide a draw is."""
     step = max(1, _WEIGHTS_AT_ONCE // width)
     return [min(step, _DRAWS - start) for start in range(0, _DRAWS, step)]
-
-
-def _weights(rng: np.random.Generator, draws: int, images: int) -> FloatArray:
-    # How often each image is drawn; counting flat indices is three times as fast as NumPy's multinomial.
-    chosen = rng.integers(0, images, (draws, images)) + images * np.arange(draws)[:, np.newaxis]
-    return np.bincount(chosen.ravel(), minlength=draws * images).reshape(draws, images).astype(np.float64)

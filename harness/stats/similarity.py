@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,6 +65,24 @@ def overlap(first: Array, second: Array) -> Overlap:
     scale = float(max(first.max(), second.max())) - float(min(first.min(), second.min())) or 1.0
     near = [pair for pair in _near(_thumbs(first, side) / scale, _thumbs(second, side) / scale) if pair not in known]
     return Overlap(identical, np.array(near, np.int64).reshape(-1, 2))
+
+
+def common_groups(
+    first: IntArray | None, first_names: Sequence[str], second: IntArray | None, second_names: Sequence[str]
+) -> IntArray:
+    """Return the indices of the images of one set whose patients another set has too; none where either names none.
+
+    Args:
+        first: (N,) the patient of each image, as an index into the names.
+        first_names: what the patients of the first set are called.
+        second: the same of the second set.
+        second_names: the same.
+    """
+    if first is None or second is None:
+        return np.empty(0, np.int64)
+    known = {second_names[number] for number in np.unique(second)}
+    shared = np.array([name in known for name in first_names])
+    return np.flatnonzero(shared[first])
 
 
 def _identical(first: Array, second: Array) -> IntArray:

@@ -149,7 +149,7 @@ def _parent(suite: Suite, variant: Variant) -> Variant:
 
 @dataclass(frozen=True, slots=True)
 class _Splits:
-    """Reads a split of the suite's data when a recipe asks for it: one that shares no image with what is measured.
+    """Reads a split of the suite's data when a recipe asks for it: no image or patient of it is measured, too.
 
     Its images have the size and the colours that `input` says.
     """
@@ -172,16 +172,26 @@ class _Splits:
                 remedy="correct `split` in [data]",
             )
         samples = self._read(split)
-        common = stats.overlap(samples.images, self.measured().images)
-        if not len(common.first):
+        measured = self.measured()
+        common = stats.overlap(samples.images, measured.images)
+        patients = stats.common_groups(samples.groups, samples.group_names, measured.groups, measured.group_names)
+        left_out = np.union1d(common.first, patients)
+        if not len(left_out):
             return self._converted(samples)
         if self.suite.overlap == "refuse":
+            said = [f"are (nearly) in {self.suite.split} too: {common}"] if len(common.first) else []
+            if len(patients):
+                said.append(f"are of patients who are in {self.suite.split} too")
+            counts = [units.count(len(one)) for one in (common.first, patients) if len(one)]
+            every = units.count(len(samples.images))
             raise RecipeError(
-                f"{units.count(len(common.first))} of {units.count(len(samples.images))} images of the split {split} "
-                f"are (nearly) in {self.suite.split} too: {common}",
+                "; ".join(
+                    f"{count} of {every} images of the split {split} {what}"
+                    for count, what in zip(counts, said, strict=True)
+                ),
                 remedy='remove them, or write overlap = "leave_out" under [data]: the recipe then does not see them',
             )
-        return self._converted(_without(samples, common.first))
+        return self._converted(_without(samples, left_out))
 
     def measured(self) -> Samples:
         """Return the split that is measured, as it is."""
@@ -210,5 +220,6 @@ def _without(samples: Samples, left_out: IntArray) -> Samples:
         images=samples.images[keep],
         labels=samples.labels[keep] if len(samples.labels) else samples.labels,
         masks=samples.masks[keep] if samples.masks is not None else None,
+        groups=samples.groups[keep] if samples.groups is not None else None,
         description=f"{samples.description}, {len(left_out)} left out",
     )

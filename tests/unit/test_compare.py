@@ -10,6 +10,7 @@ import pytest
 
 from harness import compare as room
 from harness import stats
+from harness.metrics import classification
 from harness.model import Comparison, Criterion, Estimate, Measurement, Reason, Run, Validity, Verdict
 from harness.vocabulary import METRICS
 from tests.made_runs import BASELINE, FASTER, LABELS, LOGITS, NOISE, SUITE, a_run, latency, measured, seconds
@@ -200,6 +201,31 @@ def test_accuracies_on_other_images_are_not_compared() -> None:
     assert (other.change, other.reason) == (None, "the two were not measured on the same images")
     none = changes(BASELINE, replace(FASTER, outputs=None))["accuracy"]
     assert (none.change, none.reason) == (None, "the run has no stored outputs to pair with")
+
+
+def test_a_patient_with_several_images_is_one_unit_of_every_accuracy() -> None:
+    patients = {"groups": (np.arange(600) // 6).tolist()}
+    runs = [replace(run, notes={**run.notes, **patients}) for run in (BASELINE, FASTER)]
+    for name in ("accuracy", "sensitivity", "f1", "auroc", "brier"):
+        found = changes(*runs)[name]
+        assert found.change is not None
+        assert "100 patients" in found.change.method or "patients and" in found.change.method
+        alone = changes(runs[0], FASTER)[name].change
+        assert alone == found.change, "one run that knows the patients is enough: the images are the same"
+    other = replace(FASTER, notes={"groups": [0] * 600})
+    found = changes(runs[0], other)["accuracy"]
+    assert (found.change, found.reason) == (None, "the two were measured with other patients behind the same images")
+
+
+def test_metrics_that_know_no_patients_are_not_asked_about_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_images(*_: object) -> Estimate | None:
+        return Estimate(0, -0.1, 0.1)
+
+    monkeypatch.setattr(classification, "compare", of_images)
+    assert changes(BASELINE, FASTER)["accuracy"].change == Estimate(0, -0.1, 0.1)
+    found = changes(BASELINE, replace(FASTER, notes={"groups": [0] * 600}))["accuracy"]
+    assert found.change is None
+    assert found.reason.startswith("the metrics of 'classification' cannot compare images of which several are of one")
 
 
 def test_quick_and_degraded_runs_carry_it_in_the_reason() -> None:

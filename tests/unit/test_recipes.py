@@ -358,6 +358,28 @@ def test_a_recipe_does_not_learn_from_images_that_are_measured(little: Path) -> 
     assert [path.name for path in build_suite(little)] == ["int8.onnx"]
 
 
+def test_a_patient_of_the_measured_split_is_refused_as_a_teacher_and_may_be_left_out(little: Path) -> None:
+    train, test = drawn("train", range(30)), drawn("test", range(9))
+    np.savez(
+        little.parent / "data.npz",
+        train_images=train.images,
+        train_labels=train.labels,
+        train_who=np.arange(30) // 3,
+        test_images=test.images,
+        test_labels=test.labels,
+        test_who=np.arange(9) + 8,
+    )
+    data = f'{labs.npz("data.npz", classes=phantom.CLASSES)}\ngroup = "who"'
+    little.write_text(with_int8(data))
+    with pytest.raises(RecipeError) as caught:
+        build_suite(little)
+    assert "int8: 6 of 30 images of the split train are of patients who are in test too; remove them" in str(
+        caught.value
+    )
+    little.write_text(with_int8(f'{data}\noverlap = "leave_out"'))
+    assert [path.name for path in build_suite(little)] == ["int8.onnx"]
+
+
 def test_a_recipe_that_finds_no_train_split_takes_no_other_for_it(little: Path) -> None:
     test = drawn("test", range(9))
     np.savez(little.parent / "data.npz", images=test.images, labels=test.labels)

@@ -96,6 +96,26 @@ def test_a_baseline_that_does_not_look_at_its_images_is_remarked() -> None:
     assert said.startswith("fp32 gives the same outputs for every image: look whether [data.input] leaves anything")
 
 
+def test_a_margin_is_held_against_patients_where_the_data_names_them(suite: Suite) -> None:
+    few = replace(samples(malignant=40, benign=120), groups=np.arange(160) // 4, group_names=tuple(map(str, range(40))))
+    (said,) = remarks.of_data(with_margin(suite, "accuracy", 0.05), few)
+    assert said == (
+        "accuracy = { non_inferior_by = 0.05 } cannot be shown with 160 images of 40 patients, whatever is measured: "
+        "8.8 pp can, or 72 patients with as many images each"
+    )
+    (said,) = remarks.of_data(with_margin(suite, "sensitivity", 0.1), few)
+    assert "with 40 images of 'malignant' of 10 patients, whatever" in said
+    assert remarks.of_data(with_margin(suite, "accuracy", 0.1), few) == []
+    assert remarks.of_data(with_margin(suite, "accuracy", 0.05), replace(few, groups=None)) == []
+
+
+@pytest.mark.parametrize("patients", [1, 8, 40, 72, 1000])
+def test_the_smallest_margin_of_patients_is_what_an_equal_variant_reaches(patients: int) -> None:
+    found = stats.mean_interval(np.zeros(3 * patients), least=-1, most=1, groups=np.arange(3 * patients) // 3)
+    assert stats.smallest_margin_of_patients(patients) == pytest.approx(-found.low, rel=0.1)
+    assert stats.patients_for_margin(stats.smallest_margin_of_patients(patients)) == patients
+
+
 def two_splits(folder: Path, common: int) -> Suite:
     """Return a suite whose test split shares images with its train split."""
     rng = np.random.default_rng(3)
@@ -124,6 +144,19 @@ def test_images_that_the_train_split_has_too_are_counted_in_every_campaign(commo
         ]
     else:
         assert said == []
+
+
+def test_patients_that_the_train_split_has_too_are_counted_in_every_campaign(tmp_path: Path) -> None:
+    suite = two_splits(tmp_path, 0)
+    with np.load(tmp_path / "data.npz") as arrays:
+        kept = dict(arrays)
+    patients = {"test_who": np.arange(40) // 4, "train_who": np.arange(60) // 4 + 8}
+    np.savez(tmp_path / "data.npz", **kept, **patients)  # type: ignore[arg-type]
+    suite = replace(suite, data={**suite.data, "group": "who"})
+    said = [one for one in remarks.of_data(suite, load_samples(suite)) if "the split train" in one]
+    assert said == [
+        "2 of 10 patients, with 8 images, are in the split train too: models that learnt from it may know them by heart"
+    ]
 
 
 def test_what_a_data_source_remarks_is_passed_on(suite: Suite) -> None:

@@ -55,6 +55,13 @@ def test_sets_of_one_image_are_compared_by_their_bytes_alone() -> None:
     assert len(stats.overlap(one, one + 1).first) == 0
 
 
+def test_images_of_patients_that_another_set_has_too_are_found_by_the_patients_names() -> None:
+    first, second = np.array([0, 0, 1, 2]), np.array([0, 1])
+    assert stats.common_groups(first, ("a", "b", "c"), second, ("c", "a")).tolist() == [0, 1, 3]
+    assert stats.common_groups(first, ("a", "b", "c"), second[:1], ("b", "a")).tolist() == [2], "a has no image here"
+    assert stats.common_groups(first, ("a", "b", "c"), None, ()).tolist() == []
+
+
 @pytest.mark.parametrize(
     ("name", "identical", "pairs"), [("breastmnist", 1, 74), ("pneumoniamnist", 0, 0), ("retinamnist", 0, 8)]
 )

@@ -61,11 +61,14 @@ def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: 
         outputs=np.random.default_rng(1).standard_normal((900, 3)).astype(np.float32),
         reasons=(Reason("hot", "wait until it is cool"), Reason("noisy")),
         quick=True,
+        notes={**report().runs[1].notes, "groups": (np.arange(900) // 3).tolist()},
     )
     store.add_case(report().campaign.id, run, ())
     store.close()
     (found,) = Store(url).runs(campaign=run.campaign)
     assert same(found, run)
+    assert found.groups is not None
+    assert found.groups.tolist() == (np.arange(900) // 3).tolist()
     assert found.outputs is not None
     assert found.outputs.dtype == np.float32
     rounds = found.measurements["latency_s"].rounds

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from harness import stats
@@ -20,7 +21,13 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
 
 
 def compare(
-    baseline: Answers, run: Answers, truth: npt.NDArray[Any], classes: Sequence[str], task: Task, metric: str
+    baseline: Answers,
+    run: Answers,
+    truth: npt.NDArray[Any],
+    classes: Sequence[str],
+    task: Task,
+    metric: str,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> Estimate | None:
     """Return the difference in accuracy, paired on the same images; None for any other metric.
 
@@ -31,11 +38,14 @@ def compare(
         classes: unused.
         task: unused.
         metric: "accuracy".
+        groups: the patient of each image.
     """
     del classes, task
     if metric != "accuracy":
         return None
     before, after = (answers.values.argmax(axis=1) == truth for answers in (baseline, run))
+    if groups is not None:
+        return stats.mean_interval(after.astype(np.float64) - before, least=-1, most=1, groups=groups)
     return stats.paired_difference(int((after & ~before).sum()), int((before & ~after).sum()), len(truth))
 
 
