@@ -113,7 +113,8 @@ def replayed(store: Store, archive: zipfile.ZipFile, folder: str) -> tuple[list[
 
 
 #: Metrics whose intervals claimed too much in version 0.1 and are made otherwise since: levels, and differences.
-LEVELS, DIFFERENCES = ("brier",), ("brier", "auroc")
+LEVELS = ("brier", "calibration_error")
+DIFFERENCES = ("precision", "f1", "macro_f1", "balanced_accuracy", "auroc", *LEVELS)
 
 
 def but_for_new_intervals(runs_: list[Any], comparisons: list[Any]) -> tuple[list[Any], list[Any]]:
