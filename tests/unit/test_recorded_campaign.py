@@ -122,7 +122,8 @@ def replayed(store: Store, archive: zipfile.ZipFile, folder: str) -> tuple[list[
 
 
 #: Metrics whose intervals claimed too much in version 0.1 and are made otherwise since: levels, and differences.
-LEVELS, DIFFERENCES = ("brier",), ("brier", "auroc")
+LEVELS = ("brier", "calibration_error")
+DIFFERENCES = ("precision", "f1", "macro_f1", "balanced_accuracy", "auroc", *LEVELS)
 #: What is said of a processor's speed, which version 0.1 held against its first readings.
 SPEED = ("validity", "reasons", "reason")
 
