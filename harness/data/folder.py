@@ -25,27 +25,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from unicodedata import normalize
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.data import _groups, _splits
-from harness.errors import LabError
+from harness.data import _groups, _pictures, _splits
 from harness.model import IGNORED, IntArray, Samples
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-Bytes = npt.NDArray[np.uint8]
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 #: The name of a mask beside an image, and that of its image.
 _MASK: Final = re.compile(r"(.+)_(?:mask|segmentation|seg)(?:_\d+)?", re.IGNORECASE)
-#: The EXIF tag that says how a picture is to be turned (CIPA DC-008, 4.6.5.1.5).
-_ORIENTATION: Final = 0x0112
-#: A JPEG mask of one class: up to here a pixel is background, from here it is inside, and so many may lie between.
-_DARK, _BRIGHT, _BLURRED = 64, 191, 0.02
 #: What file managers leave behind; anything else that is no image is an error, not silently left out.
 _LEFTOVERS: Final = ("thumbs.db", "desktop.ini")
 
@@ -134,10 +124,6 @@ def example(folder: Path) -> Mapping[str, Any]:
     return {"path": "example", "classes": classes}
 
 
-def _wrong(path: Path, text: str, *, remedy: str) -> LabError:
-    return LabError(text, remedy=remedy, file=str(path))
-
-
 @dataclass(frozen=True, slots=True)
 class _Chosen:
     """Which images of a folder are wanted, and of which patients they are.
@@ -163,7 +149,7 @@ class _Chosen:
         said = self.listed.of(pictures, "split")
         names = _splits.named(self.split, set(said))
         if not names:
-            raise _wrong(
+            raise _pictures.wrong(
                 self.listed.path,
                 f"has no image of the split {self.split}, only of {', '.join(sorted(set(said)))}",
                 remedy="correct it, or `split` under [data]",
@@ -186,21 +172,23 @@ def _root(options: Options, split: str, base: Path, listed: _groups.Listed | Non
     root = base / (alone or options.path)
     if not root.is_dir():
         key = _splits.canonical(split) if alone else "path"
-        raise _wrong(root, "there is no such folder", remedy=f"correct `{key}` in [data] or put the images there")
+        raise _pictures.wrong(
+            root, "there is no such folder", remedy=f"correct `{key}` in [data] or put the images there"
+        )
     if not alone and listed is not None and "split" in listed.columns:
         return root, True
     splits = [path.name for path in _visible(root) if path.is_dir()]
     found = _splits.named(split, splits)
     if len(found) > 1:
         both = " and ".join(found)
-        raise _wrong(root, f"holds {both}, which both mean the split {split}", remedy="rename or remove one")
+        raise _pictures.wrong(root, f"holds {both}, which both mean the split {split}", remedy="rename or remove one")
     if found:
         return root / found[0], False
     there = _splits.others(split, splits)
     if not there and (alone or _splits.canonical(split) == "test"):
         return root, False
     seen = f"only {', '.join(there)}" if there else "no folder of this name"
-    raise _wrong(
+    raise _pictures.wrong(
         root,
         f"has no split {split}: there is {seen}",
         remedy=f"put its images into {root.name}/{split}{_splits.line_to_write(split, 'FOLDER')}",
@@ -220,9 +208,11 @@ def _checked(found: list[Path]) -> list[Path]:
     """Return files of a folder; raises LabError if one of them is no image."""
     for path in found:
         if path.is_dir():
-            raise _wrong(path, "is a folder inside a folder of images", remedy="move its images up or remove it")
+            raise _pictures.wrong(
+                path, "is a folder inside a folder of images", remedy="move its images up or remove it"
+            )
         if path.suffix.lower() not in SUFFIXES:
-            raise _wrong(path, f"is not one of {' '.join(SUFFIXES)}", remedy="convert or remove it")
+            raise _pictures.wrong(path, f"is not one of {' '.join(SUFFIXES)}", remedy="convert or remove it")
     return found
 
 
@@ -239,7 +229,7 @@ def _without_masks(found: list[Path]) -> list[Path]:
         if named_as_mask is None:
             images.append(path)
         elif named_as_mask[1] not in stems:
-            raise _wrong(
+            raise _pictures.wrong(
                 path,
                 f"is named like the mask of an image {named_as_mask[1]}, and there is none",
                 remedy="put that image beside it, remove it, or rename it if it is an image itself",
@@ -254,7 +244,7 @@ def _classification(chosen: _Chosen) -> Samples:
     classes = tuple(normalize("NFC", name) for name in options.classes) or _splits.in_order(folders)
     if not folders:
         loose = any(path.suffix.lower() in SUFFIXES for path in _visible(root))
-        raise _wrong(
+        raise _pictures.wrong(
             root,
             "holds images and no folder" if loose else "holds no folder",
             remedy="put the images into one folder a class"
@@ -262,26 +252,28 @@ def _classification(chosen: _Chosen) -> Samples:
         )
     for name in classes:
         if name not in folders:
-            raise _wrong(
+            raise _pictures.wrong(
                 root,
                 f"has no folder for the class {name!r}, only {', '.join(folders)}",
                 remedy="correct `classes`, or make an empty folder of this name where the split has no image of it",
             )
     for name, folder in folders.items():
         if name not in classes:
-            raise _wrong(folder, "is not named in `classes` of [data]", remedy="add or remove it")
+            raise _pictures.wrong(folder, "is not named in `classes` of [data]", remedy="add or remove it")
     everything = {name: _images_in(folders[name]) for name in classes}
     pictures = {name: _without_masks(paths) for name, paths in everything.items()}
     for name, paths in pictures.items():
         if not paths and not options.classes:
-            raise _wrong(folders[name], "holds no image", remedy="add some, remove the folder, or set `classes`")
+            raise _pictures.wrong(
+                folders[name], "holds no image", remedy="add some, remove the folder, or set `classes`"
+            )
     of = {path: index for index, name in enumerate(classes) for path in pictures[name]}
     if not of:
-        raise _wrong(root, "holds no image in any class", remedy="add some")
+        raise _pictures.wrong(root, "holds no image in any class", remedy="add some")
     files = chosen.of_split(list(of))
     left_out = sum(map(len, everything.values())) - len(of)
     beside = f", {left_out} masks beside them left out" if left_out else ""
-    images = _stack(files, options)
+    images = _pictures.stack(files, options)
     groups, names = chosen.patients(files)
     return Samples(
         images=images,
@@ -289,7 +281,7 @@ def _classification(chosen: _Chosen) -> Samples:
         classes=classes,
         description=f"{len(files)} images{_groups.counted(names)} in {len(classes)} classes from {root.name}/, "
         f"split {chosen.split}{beside}",
-        remarks=_turned(files),
+        remarks=_pictures.turned(files),
         groups=groups,
         group_names=names,
     )
@@ -304,16 +296,18 @@ def _segmentation(masks: Mapping[Path, Sequence[Path]], chosen: _Chosen) -> Samp
     """
     root, options = chosen.root, chosen.options
     pictures = chosen.of_split(list(masks))
-    indices, classes = _classes(np.stack([_joined(path, masks[path], options) for path in pictures]), options, root)
+    indices, classes = _classes(
+        np.stack([_pictures.joined(path, masks[path], options) for path in pictures]), options, root
+    )
     groups, names = chosen.patients(pictures)
     return Samples(
-        images=_stack(pictures, options),
+        images=_pictures.stack(pictures, options),
         labels=np.empty(0, np.int64),
         classes=classes,
         description=f"{len(pictures)} images{_groups.counted(names)} with masks from {root.name}/, "
         f"split {chosen.split}",
         masks=indices,
-        remarks=_turned(pictures),
+        remarks=_pictures.turned(pictures),
         groups=groups,
         group_names=names,
     )
@@ -323,14 +317,16 @@ def _apart(root: Path) -> dict[Path, Sequence[Path]]:
     """Return the masks of each image, where images/ and masks/ are two folders."""
     pictures = _images_in(root / "images")
     if not pictures:
-        raise _wrong(root / "images", "holds no image", remedy="add some")
+        raise _pictures.wrong(root / "images", "holds no image", remedy="add some")
     masks = _masks_of(_images_in(root / "masks"), pictures)
     for path in pictures:
         if path.stem not in masks:
-            raise _wrong(path, "has no mask", remedy="put one of the same name into masks/")
+            raise _pictures.wrong(path, "has no mask", remedy="put one of the same name into masks/")
     extra = masks.keys() - {path.stem for path in pictures}
     if extra:
-        raise _wrong(masks[min(extra)][0], "has no image", remedy="put one of the same name into images/ or remove it")
+        raise _pictures.wrong(
+            masks[min(extra)][0], "has no image", remedy="put one of the same name into images/ or remove it"
+        )
     return {path: masks[path.stem] for path in pictures}
 
 
@@ -345,28 +341,11 @@ def _beside(root: Path, listed: _groups.Listed | None) -> dict[Path, Sequence[Pa
         for path in pictures:
             if path.stem not in masks:
                 remedy = f"put {path.stem}_mask.png beside it: black where the image holds nothing of the class"
-                raise _wrong(path, "has no mask", remedy=remedy)
+                raise _pictures.wrong(path, "has no mask", remedy=remedy)
             found[path] = masks[path.stem]
     if not found:
-        raise _wrong(root, "holds no image", remedy="add some")
+        raise _pictures.wrong(root, "holds no image", remedy="add some")
     return found
-
-
-def _turned(paths: Sequence[Path]) -> tuple[str, ...]:
-    """Return a remark if cameras noted that some images are to be shown turned, which nobody does here."""
-    from PIL import Image
-
-    count = 0
-    for path in paths:
-        if path.suffix.lower() in (".jpg", ".jpeg", ".tif", ".tiff", ".png"):
-            with Image.open(path) as image:
-                count += image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-    if not count:
-        return ()
-    return (
-        f"{count} of {len(paths)} images hold an EXIF orientation, which is not applied: they are measured as they are "
-        "stored; turn them once and for all if the model was trained on turned ones",
-    )
 
 
 def _masks_of(files: Sequence[Path], pictures: Sequence[Path]) -> dict[str, list[Path]]:
@@ -375,7 +354,7 @@ def _masks_of(files: Sequence[Path], pictures: Sequence[Path]) -> dict[str, list
     masks: dict[str, list[Path]] = {}
     for path in files:
         if path.stem in seen:
-            raise _wrong(path, f"and {seen[path.stem].name} are two masks of one name", remedy="remove one")
+            raise _pictures.wrong(path, f"and {seen[path.stem].name} are two masks of one name", remedy="remove one")
         seen[path.stem] = path
         part = _MASK.fullmatch(path.stem)
         of = part[1] if part is not None and path.stem not in stems and part[1] in stems else path.stem
@@ -383,120 +362,17 @@ def _masks_of(files: Sequence[Path], pictures: Sequence[Path]) -> dict[str, list
     return masks
 
 
-def _classes(masks: Bytes, options: Options, root: Path) -> tuple[Bytes, tuple[str, ...]]:
+def _classes(masks: _pictures.Bytes, options: Options, root: Path) -> tuple[_pictures.Bytes, tuple[str, ...]]:
     """Return masks as class indices, and the classes' names."""
     masks = _splits.plain_masks(masks, options.ignore_index)
     highest = _splits.highest_class(masks, options.ignore_index)
     if highest == IGNORED:
-        raise _wrong(root / "masks", _splits.BESIDE_255, remedy=_splits.REMEDY_255)
+        raise _pictures.wrong(root / "masks", _splits.BESIDE_255, remedy=_splits.REMEDY_255)
     names = options.classes or tuple(str(index) for index in range(max(2, highest + 1)))
     if highest >= len(names):
-        raise _wrong(
+        raise _pictures.wrong(
             root / "masks",
             f"goes up to class {highest}, but `classes` in [data] names {len(names)}",
             remedy="name every class",
         )
     return masks, names
-
-
-def _open(path: Path) -> Image:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        image = Image.open(path)
-        frames = getattr(image, "n_frames", 1)
-        image.load()
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise _wrong(path, "is not an image that can be read", remedy="replace or remove it") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise _wrong(path, f"is a corrupt image ({error})", remedy="replace or remove it") from error
-    if frames > 1:
-        raise _wrong(path, f"holds {frames} pictures", remedy="save each as a file of its own")
-    if image.mode.startswith(("I", "F")):
-        raise _wrong(path, f"has more than 8 bits a pixel ({image.mode})", remedy="save it with 8")
-    return image
-
-
-def _picture(path: Path, options: Options) -> Bytes:
-    """Return one image (H, W, C), C being 1 or 3."""
-    image = _open(path)
-    if options.mode:
-        image = image.convert(options.mode)
-    elif image.mode not in ("L", "RGB"):
-        raise _wrong(
-            path, f"is neither 8-bit grey nor RGB but {image.mode}", remedy='set mode = "L" or "RGB" in [data]'
-        )
-    if options.resize is not None:
-        from PIL import Image
-
-        image = image.resize(options.resize[::-1], Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, np.uint8)
-    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-
-
-def _joined(picture: Path, parts: Sequence[Path], options: Options) -> Bytes:
-    """Return one mask (H, W) of all the parts that an image has; they may not give a pixel two classes."""
-    joined = _mask(picture, parts[0], options)
-    for path in parts[1:]:
-        part = _mask(picture, path, options)
-        if ((joined > 0) & (part > 0) & (joined != part)).any():
-            raise _wrong(path, f"and {parts[0].name} give a pixel two classes", remedy="correct one of them")
-        joined = np.maximum(joined, part)
-    return joined
-
-
-def _mask(picture: Path, path: Path, options: Options) -> Bytes:
-    """Return one mask (H, W) of the size its image ends up with."""
-    mask, size = _open(path), _open(picture).size
-    if mask.mode == "RGB" and len({band.tobytes() for band in mask.split()}) == 1:
-        mask = mask.getchannel(0)  # grey, saved as colour
-    if mask.mode not in ("L", "P", "1"):
-        raise _wrong(path, f"is a mask in {mask.mode}", remedy="save one grey value, the class index, for each pixel")
-    if mask.size != size:
-        raise _wrong(path, f"is {_spelled(mask.size)} and its image {_spelled(size)} pixels", remedy="make them alike")
-    if options.resize is not None:
-        from PIL import Image
-
-        mask = mask.resize(options.resize[::-1], Image.Resampling.NEAREST)
-    values = np.asarray(mask)
-    if mask.mode == "1":
-        return np.where(values, 255, 0).astype(np.uint8)
-    return _unblurred(values, path) if path.suffix.lower() in (".jpg", ".jpeg") else values.astype(np.uint8)
-
-
-def _unblurred(values: npt.NDArray[Any], path: Path) -> Bytes:
-    """Return a JPEG mask as 0 and 255, which its compression has blurred; refuse one that is nowhere near them."""
-    between = float(np.mean((values >= _DARK) & (values <= _BRIGHT)))
-    if between > _BLURRED or values.max() <= _BRIGHT:
-        raise _wrong(
-            path,
-            "is a JPEG, whose compression changes class indices",
-            remedy="save masks as PNG, with one grey value, the class index, for each pixel",
-        )
-    return np.where(values > (_DARK + _BRIGHT) / 2, 255, 0).astype(np.uint8)
-
-
-def _spelled(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"
-
-
-def _stack(paths: Sequence[Path], options: Options) -> npt.NDArray[Any]:
-    """Return (N, H, W, C); raises LabError naming the first file that is unlike the first one."""
-    first = _picture(paths[0], options)
-    stack = np.empty((len(paths), *first.shape), np.uint8)
-    for index, path in enumerate(paths):
-        pixels = _picture(path, options)
-        if pixels.shape[:2] != first.shape[:2]:
-            raise _wrong(
-                path,
-                f"is {pixels.shape[0]}x{pixels.shape[1]} pixels and {paths[0].name} {first.shape[0]}x{first.shape[1]}",
-                remedy=f"set resize = [{first.shape[0]}, {first.shape[1]}] in [data]",
-            )
-        if pixels.shape[2] != first.shape[2]:
-            raise _wrong(
-                path,
-                f"and {paths[0].name} are not both grey or both colour",
-                remedy='set mode = "L" or "RGB" in [data]',
-            )
-        stack[index] = pixels
-    return stack
