@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.compare.costs import cost_change
 from harness.compare.decision import verdict
-from harness.model import Estimate, Reason, Run, Verdict
+from harness.model import Estimate, Omission, Reason, Run, Verdict
 from harness.units import UNBOUNDED, human, times, times_span
 from harness.vocabulary import CONTROL, CONTROL_MARKED, METRICS
 
@@ -41,7 +41,9 @@ class Control:
     @property
     def smallest(self) -> float | None:
         """The smallest change that would have been found beside it, relative; None where nothing is known."""
-        if self.change is None or not all(map(math.isfinite, (self.change.low, self.change.high))):
+        if self.change is None or self.change.omits is not Omission.NOTHING:
+            return None
+        if not all(map(math.isfinite, (self.change.low, self.change.high))):
             return None
         return max(self.change.high / self.change.point - 1, self.change.point / self.change.low - 1, self.margin)
 
@@ -78,6 +80,8 @@ def control_of(baseline: Run, suite: Mapping[str, Any]) -> Control | None:
         notes={**baseline.notes, "marked_rounds": baseline.notes.get(CONTROL_MARKED, ())},
     )
     change, reasons = cost_change(info, baseline, twin, ("baseline", "control"))
+    if change is not None and change.omits is not Omission.NOTHING:
+        reasons = [*reasons, Reason("the control took part in too few launches for its interval")]
     found = verdict(change, neutral=1.0, margin=margin, higher_is_better=False)
     return Control(change, found, margin, tuple(reasons))
 

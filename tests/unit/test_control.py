@@ -99,6 +99,17 @@ def test_a_control_that_failed_says_why_and_changes_nothing() -> None:
     assert (found.control, found.change) == (None, latencies(BASELINE, FASTER).change)
 
 
+def test_a_control_of_two_launches_says_nothing_of_what_would_have_been_found() -> None:
+    short = measured(BASELINE, latency(NOISE[:12, 2]), replace(latency(NOISE[:12, 3]), metric=CONTROL))
+    found = room.control_of(short, SUITE)
+    assert found is not None
+    assert (found.smallest, found.alarm) == (None, False)
+    assert "too few launches" in found.sentence
+    tally = Tally()
+    tally.add(short, SUITE)
+    assert (tally.jobs, tally.lost) == (0, 1)
+
+
 def test_runs_of_two_campaigns_have_no_control_in_common() -> None:
     assert latencies(ALIKE, replace(FASTER, campaign="c2")).control is None
 
