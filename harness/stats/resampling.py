@@ -104,43 +104,30 @@ def deviation_interval(
 def mean_interval(
     values: FloatArray, *, least: float, most: float, confidence: float = 0.95, groups: IntArray | None = None
 ) -> Estimate:
-    """Return the mean of one number an image, with its interval by the Bayesian bootstrap with two pseudo-images.
+    """Return the mean of one number an image, with its interval by the Bayesian bootstrap with a pseudo-image.
 
     A bootstrap of images knows nothing of a kind that it has not seen: one lesion in thirty that is missed as a whole
-    is absent from one in three samples of thirty. A pseudo-image at either end of what is possible keeps the interval
-    open to it (Rubin 1981, "The Bayesian bootstrap", with a proper prior).
+    is absent from one in three samples of thirty. A pseudo-image at the end of what is possible keeps the interval open
+    to it on that side (`units_interval`).
 
     Args:
         values: (N,) one an image.
         least: the smallest value that an image can have.
         most: the largest.
         confidence: of the interval.
-        groups: (N,) the patient of each image, whose images are then drawn together (`units_interval`); None where
-            each image is a patient of its own.
+        groups: (N,) the patient of each image, whose images are then drawn together; None where each image is a patient
+            of its own.
     """
+    sums, size, what = np.column_stack([values, np.ones(len(values))]), 1.0, "image"
     if groups is not None:
-        return _mean_of_groups(values, groups, least, most, confidence)
-    point, padded = float(values.mean()), np.append(values, (least, most))
-    rng = np.random.default_rng(_SEED)
-    drawn = []
-    for draws in _batches(len(padded)):
-        weights = rng.standard_exponential((draws, len(padded)))
-        drawn.append(weights @ padded / weights.sum(axis=1))
-    low, high = np.quantile(np.concatenate(drawn), [(1 - confidence) / 2, (1 + confidence) / 2])
-    method = f"Bayesian bootstrap of {len(values)} images and two pseudo-images"
-    return Estimate(point, min(float(low), point), max(float(high), point), confidence, method)
-
-
-def _mean_of_groups(values: FloatArray, groups: IntArray, least: float, most: float, confidence: float) -> Estimate:
-    sums = group_sums(np.column_stack([values, np.ones(len(values))]), groups)
-    size = group_size(groups)
+        sums, size, what = group_sums(sums, groups), group_size(groups), "patient"
     return units_interval(
         sums,
         lambda totals: np.asarray(totals[:, 0] / totals[:, 1]),
         worst=np.array([[least * size, size]]),
         best=np.array([[most * size, size]]),
         confidence=confidence,
-        method=f"Bayesian bootstrap of {len(sums)} patients and one pseudo-patient at each end",
+        method=f"Bayesian bootstrap of {len(sums)} {what}s and one pseudo-{what} at each end",
     )
 
 
@@ -201,13 +188,17 @@ def units_interval(
         confidence: of the interval.
         method: what is said of it.
     """
-    seen = np.ones(units.shape[0]) if counts is None else counts.astype(np.float64)
+    count = units.shape[0]
+    seen = np.ones(count) if counts is None else counts.astype(np.float64)
     unseen = np.ones(worst.shape[0]) if prior is None else prior
     point = float(statistic(np.asarray(seen[np.newaxis] @ units))[0])
     rng = np.random.default_rng(_SEED)
     lows, highs = [], []
     for draws in _batches(max(units.shape)):
-        sums = rng.standard_gamma(seen, size=(draws, len(seen))) @ units
+        # The same distribution where there is one unit of each kind, and three times as fast.
+        size = (draws, count)
+        drawn = rng.standard_exponential(size) if counts is None else rng.standard_gamma(seen, size)
+        sums = drawn @ units
         more = rng.standard_gamma(unseen, size=(draws, len(unseen)))
         lows.append(statistic(np.asarray(sums + more @ worst)))
         highs.append(statistic(np.asarray(sums + more @ best)))
