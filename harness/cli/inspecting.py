@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from packaging.requirements import Requirement
 
 from harness import formats
 from harness.errors import LabError
@@ -25,12 +26,13 @@ _FLEX: Final = "Flex"
 _SCALE: Final = "0.00392156862745098"
 
 
-def inspect(path: Path, data: Path | None, *, as_json: bool) -> None:
+def inspect(path: Path, data: Path | None, runtimes: Sequence[str], *, as_json: bool) -> None:
     """Print what a model file says, as a table or as JSON.
 
     Args:
         path: the model.
         data: labelled images, an .npz file or a folder, to hold it against; None without.
+        runtimes: requirements of those that are asked whether they load it.
         as_json: for programs.
     """
     file = read_model(path)
@@ -45,6 +47,7 @@ def inspect(path: Path, data: Path | None, *, as_json: bool) -> None:
         **{key: value for key, value in asdict(file).items() if key != "operators"},
         "operators": dict(file.operators),
         "lacking": lacking(file),
+        "runtimes": _asked(path, file, runtimes),
         "toml": toml,
     }
     if held is not None:
@@ -79,6 +82,22 @@ def _parts(path: Path, file: ModelFile) -> list[tuple[str, int | None]]:
     for name in file.parts:
         part = path.parent / name
         found.append((name, part.stat().st_size if part.is_file() else None))
+    return found
+
+
+def _asked(path: Path, file: ModelFile, runtimes: Sequence[str]) -> dict[str, str]:
+    """Return runtime -> why it does not load the file, "" where it does."""
+    if not runtimes:
+        return {}
+    from harness import lab, registry
+    from harness.measure.loading import refusal
+
+    known = registry.runtimes()
+    found = {}
+    for runtime in lab.runtimes(runtimes, file="--runtime"):
+        formats_ = known[registry.normalised(Requirement(runtime).name)].formats
+        reads = file.format in formats_
+        found[runtime] = refusal(path, file, runtime) if reads else f"it reads {', '.join(formats_)} files"
     return found
 
 
@@ -211,6 +230,7 @@ def _show(path: Path, file: ModelFile, found: Mapping[str, Any]) -> None:
         ),
         ("operators", ", ".join(f"{name} {times}" for name, times in sorted(file.operators.items()))),
         *((f"lacking: {name}", why) for name, why in lacking(file).items()),
+        *((name, f"does not load it: {why}" if why else "loads it") for name, why in found["runtimes"].items()),
     ]
     for name, value in facts:
         click.echo(f"{name}: {value}")

@@ -27,13 +27,20 @@ def init(folder: Path, model: Path | None, data: Path | None, positive: str) -> 
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", metavar="FILE", type=click.Path(path_type=Path), help="Labelled images to hold it against.")
+@click.option(
+    "--runtime",
+    "runtimes",
+    metavar="NAME==VERSION",
+    multiple=True,
+    help="Ask it whether it loads the model; repeatable.",
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @with_settings
-def inspect(model: Path, data: Path | None, as_json: bool) -> None:
+def inspect(model: Path, data: Path | None, runtimes: tuple[str, ...], as_json: bool) -> None:
     """Say what MODEL, an .onnx or .tflite file, takes and gives, and the TOML that declares it."""
     from harness.cli.inspecting import inspect as show
 
-    show(model, data, as_json=as_json)
+    show(model, data, runtimes, as_json=as_json)
 
 
 @click.command()

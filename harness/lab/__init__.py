@@ -1,6 +1,6 @@
 """The only reader of devices/ and suites/: TOML -> nouns, every error naming file and key."""
 
-from harness.lab.devices import read_device, read_devices, select
+from harness.lab.devices import read_device, read_devices, runtimes, select
 from harness.lab.fitting import differently, fit, input_of
 from harness.lab.models import measured
 from harness.lab.reading import find, shown
@@ -19,6 +19,7 @@ __all__ = [
     "read_device",
     "read_devices",
     "read_suite",
+    "runtimes",
     "schema",
     "select",
     "shown",

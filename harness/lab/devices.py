@@ -75,7 +75,7 @@ def read_device(path: Path) -> Device:
         address=place,
         description=table.description,
         runner=table.runner,
-        runtimes=_runtimes(table.runtimes, file=file),
+        runtimes=runtimes(table.runtimes, file=file),
         workdir=table.workdir,
         meter=_meter(table, file=file),
         limits=Limits(**table.limits.model_dump()),
@@ -155,7 +155,8 @@ def _meter(table: DeviceTable, *, file: str) -> Mapping[str, Any] | None:
     return {"kind": kind, **own, **({"side": "host"} if here else {})}
 
 
-def _runtimes(texts: Sequence[str], *, file: str) -> tuple[str, ...]:
+def runtimes(texts: Sequence[str], *, file: str) -> tuple[str, ...]:
+    """Return requirements of runtimes as they are; raises LabError, which names `file`, for one that is none."""
     seen: set[tuple[str, str]] = set()
     for text in texts:
         try:

@@ -37,7 +37,7 @@ from harness.results.agreement import Outputs, Reference
 #: The host as a device. Its runtimes are those of `address = "local:"`.
 HOST: Final = Device("this host", "workstation", Address("local"), file=Path("host.toml"))
 #: A pass over the test split and nothing else.
-_PLAN: Final = contract.Plan(
+ONLY_OUTPUTS: Final = contract.Plan(
     cold_starts=0, memory_starts=0, accuracy=True, min_launches=0, max_launches=0, deadline_s=1800.0
 )
 #: What decides how an image becomes an output, beside the runtime.
@@ -148,7 +148,7 @@ def forward(handle: DeviceHandle, what: contract.Job, *, low_priority: bool = Fa
     found: dict[int, Answer] = {}
     try:
         files.touch(handle, folder, [handle.workspace.folder])
-        push_job(handle, replace(what, plan=_PLAN), folder)
+        push_job(handle, replace(what, plan=ONLY_OUTPUTS), folder)
         runner.start(handle, folder, low_priority=low_priority)
         for _, event in runner.follow(handle, folder, offset=0):
             if isinstance(event, contract.Accuracy):
