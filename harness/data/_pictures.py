@@ -95,7 +95,16 @@ def _picture(path: Path, options: How) -> Bytes:
 
 
 def joined(picture: Path, parts: Sequence[Path], options: How) -> Bytes:
-    """Return one mask (H, W) of all the parts that an image has; they may not give a pixel two classes."""
+    """Return one mask (H, W) of all the parts that an image has.
+
+    Args:
+        picture: file of the image.
+        parts: files of its mask.
+        options: how files become pixels.
+
+    Raises:
+        LabError: a part cannot be read, or two of them give a pixel two classes.
+    """
     joined = _mask(picture, parts[0], options)
     for path in parts[1:]:
         part = _mask(picture, path, options)
