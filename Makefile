@@ -16,7 +16,7 @@ PURE := tests/unit tests/lab_files --ignore=tests/unit/test_house.py $(COUNTING:
 # Shown at the end of a campaign by pytest-benchmark, which knows more columns.
 COLUMNS_SHOWN := median,iqr,min,max,rounds
 # Figures that are counts of trials: few in `make test`, as many as the promise says in `make nightly`.
-COUNTED := false_alarms control power throttling
+COUNTED := false_alarms controls power throttling
 COUNTED_HERE := $(COUNTED:%=tests/benchmarks/test_%.py)
 
 .PHONY: help bench lint type unit test nightly figures clean
@@ -49,7 +49,7 @@ nightly: test figures  ## every test, then the figures at full counts: hours
 # The figures that the project promises, printed as they are measured.
 figures: .venv/.test  ## overhead, false alarms, power and the rest, counted as often as the promise says
 	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_false_alarms.py -s
-	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_control.py -s
+	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_controls.py -s
 	EDGEWARD_TRIALS=100 $(BIN)/pytest tests/benchmarks/test_power.py -s
 	EDGEWARD_TRIALS=50 $(BIN)/pytest tests/benchmarks/test_throttling.py -s
 	EDGEWARD_TRIALS=200 $(BIN)/pytest tests/benchmarks $(COUNTED_HERE:%=--ignore=%) tests/unit/test_stats.py $(COUNTING) tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
