@@ -224,6 +224,22 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
+class Truth:
+    """What the answers of two models for the same images are held against.
+
+    Attributes:
+        labels: (N,) int64 classes, or (N, H, W) uint8 masks of class indices.
+        classes: the K names.
+        groups: (N,) the patient of each image: a patient, not an image, is what an interval counts; None where each
+            image is a patient of its own.
+    """
+
+    labels: npt.NDArray[Any]
+    classes: tuple[str, ...]
+    groups: IntArray | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """What the model is for; `positive` is the class that sensitivity speaks of."""
 

@@ -14,10 +14,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final, Protocol
 
-import numpy.typing as npt
-
 from harness.agent.contract import Event
-from harness.model import Address, Answers, Device, Estimate, Evaluation, InputSpec, IntArray, Samples, Task
+from harness.model import Address, Answers, Device, Estimate, Evaluation, InputSpec, Samples, Task, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +291,13 @@ class Metric(Protocol):
     outputs is judged must be declared. `needs_kind(output)` says whether answers depend on what the numbers of an
     output stand for; without it they do not. `compact(answers)` may give the same answers in fewer bytes, for the
     store.
+
+    Attributes:
+        PATIENTS: whether its intervals are of patients where the samples, or the truth, have groups: images of one
+            patient say much the same. One that has no such intervals is not asked to compare them.
     """
+
+    PATIENTS: bool
 
     def evaluate(self, answers: Answers, samples: Samples, task: Task) -> Evaluation:
         """Return what a model's answers are worth; raises MeasurementError if they do not fit the samples.
@@ -304,28 +308,15 @@ class Metric(Protocol):
             task: what the model is for.
         """
 
-    def compare(
-        self,
-        baseline: Answers,
-        run: Answers,
-        truth: npt.NDArray[Any],
-        classes: Sequence[str],
-        task: Task,
-        metric: str,
-        groups: IntArray | None = None,
-    ) -> Estimate | None:
+    def compare(self, baseline: Answers, run: Answers, truth: Truth, task: Task, metric: str) -> Estimate | None:
         """Return run minus baseline in one metric, paired on the same images, or None where it has none.
-
-        One that does not take `groups` is not asked where images are of patients that have several.
 
         Args:
             baseline: what the baseline gave.
             run: what the run gave, for the same images.
-            truth: labels or masks.
-            classes: their names.
+            truth: of these images.
             task: what the models are for.
             metric: a name of `harness.vocabulary.METRICS`.
-            groups: the patient of each image; None where each image is a patient of its own.
         """
 
     def agreement(self, baseline: Answers, run: Answers) -> Estimate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -14,7 +13,19 @@ from harness.compare.costs import ROLES, cost_change
 from harness.compare.decision import verdict
 from harness.compare.fingerprints import obstacle
 from harness.compare.shares import share_change
-from harness.model import Circumstance, Comparison, Estimate, Omission, Reason, Run, Task, Validity, Verdict, sentence
+from harness.model import (
+    Circumstance,
+    Comparison,
+    Estimate,
+    Omission,
+    Reason,
+    Run,
+    Task,
+    Truth,
+    Validity,
+    Verdict,
+    sentence,
+)
 from harness.vocabulary import METRICS, MetricInfo
 
 #: How much a metric in pixels may move without anybody minding, where the suite sets no margin for it.
@@ -141,11 +152,11 @@ def accuracy_change(
     task = Task(suite["task"]["kind"], suite["task"].get("positive", ""))
     metrics = registry.load("metrics", task.kind, file=run.case.suite, key="task.kind")
     known = [one.groups for one in (baseline, run) if one.groups is not None]
-    patients: dict[str, Any] = {"groups": known[0]} if known else {}
     if len(known) == 2 and not np.array_equal(known[0], known[1]):
         return None, [Reason("the two were measured with other patients behind the same images")]
-    if known and "groups" not in inspect.signature(metrics.compare).parameters:
-        # Without them its interval would claim more than so few patients say.
+    if known and not metrics.PATIENTS:
+        # Its interval would claim more than so few patients say.
         return None, [Reason(f"the metrics of {task.kind!r} cannot compare images of which several are of one patient")]
-    change = metrics.compare(baseline.answers, run.answers, run.labels, run.classes, task, info.name, **patients)
+    truth = Truth(np.asarray(run.labels), run.classes, known[0] if known else None)
+    change = metrics.compare(baseline.answers, run.answers, truth, task, info.name)
     return change, [] if change is not None else [Reason("too few cases of its kind in the test split to compare")]

@@ -20,7 +20,10 @@ from harness.errors import MeasurementError
 from harness.formats import Tensor
 from harness.metrics import _calibration, _tables
 from harness.metrics._answers import Read, labels_of, read, scores
-from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Samples, Task
+from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Samples, Task, Truth
+
+#: Its intervals are of patients where the samples have groups.
+PATIENTS = True
 
 Outputs = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -78,11 +81,9 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
 def compare(
     baseline: Answers,
     run: Answers,
-    truth: npt.NDArray[Any],
-    classes: Sequence[str],
+    truth: Truth,
     task: Task,
     metric: str,
-    groups: IntArray | None = None,
 ) -> Estimate | None:
     """Return run minus baseline in one metric with its 95 % interval, paired on the same images.
 
@@ -93,11 +94,9 @@ def compare(
     Args:
         baseline: what the baseline gave.
         run: what the run gave, for the same images in the same order.
-        truth: (N,) labels.
-        classes: the K names.
+        truth: of these images: labels (N,).
         task: names the positive class.
         metric: a name of `harness.vocabulary.METRICS`.
-        groups: (N,) the patient of each image, drawn as one; None where each image is a patient of its own.
 
     Returns:
         The difference in ratio units, or None where the metric has no cases or does not belong to this task.
@@ -105,23 +104,23 @@ def compare(
     Raises:
         MeasurementError: as `evaluate`, for either outputs.
     """
-    before, after = (read(answers, truth, classes) for answers in (baseline, run))
-    positive = _positive(classes, task)
+    labels, groups = truth.labels, truth.groups
+    before, after = (read(answers, labels, truth.classes) for answers in (baseline, run))
+    positive = _positive(truth.classes, task)
     if metric in ("accuracy", "sensitivity", "specificity"):
-        return _proportion_difference(before.labels, after.labels, truth, positive, metric, groups)
+        return _proportion_difference(before.labels, after.labels, truth, positive, metric)
     if metric in _tables.STATISTICS:
-        return _table_difference(before, after, truth, len(classes), positive, metric, groups)
+        return _table_difference(before, after, truth, positive, metric)
     if before.shares is None or after.shares is None or (positive is None and metric in ("auroc", "brier")):
         return None
     if metric == "auroc" and positive is not None:
-        return stats.auroc_difference(
-            scores(before, positive), scores(after, positive), truth == positive, groups=groups
-        )
+        there = labels == positive
+        return stats.auroc_difference(scores(before, positive), scores(after, positive), there, groups=groups)
     if metric == "brier":
-        change = _losses(after, truth, positive) - _losses(before, truth, positive)
+        change = _losses(after, labels, positive) - _losses(before, labels, positive)
         return stats.mean_interval(change, least=-1, most=1, groups=groups)
     if metric == "calibration_error":
-        return _calibration.interval((before, after), truth, groups)
+        return _calibration.interval((before, after), labels, groups)
     return None
 
 
@@ -190,41 +189,30 @@ def _of_tables(one: Read, samples: Samples, truths: IntArray, positive: int | No
     }
 
 
-def _table_difference(
-    before: Read,
-    after: Read,
-    truth: IntArray,
-    classes: int,
-    positive: int | None,
-    metric: str,
-    groups: IntArray | None,
-) -> Estimate | None:
+def _table_difference(before: Read, after: Read, truth: Truth, positive: int | None, metric: str) -> Estimate | None:
     k = max(before.columns, after.columns)
-    if k > classes and metric in _tables.OF_ALL:
+    if k > len(truth.classes) and metric in _tables.OF_ALL:
         return None
-    if not _tables.has_cases(metric, np.bincount(truth, minlength=k), positive):
+    if not _tables.has_cases(metric, np.bincount(truth.labels, minlength=k), positive):
         return None
     if metric == "precision" and not ((before.labels == positive).any() and (after.labels == positive).any()):
         return None
-    return _tables.interval(k, truth, (before.labels, after.labels), positive, metric, groups=groups)
+    answers = before.labels, after.labels
+    return _tables.interval(k, truth.labels, answers, positive, metric, groups=truth.groups)
 
 
 def _proportion_difference(
-    before: IntArray,
-    after: IntArray,
-    truth: npt.NDArray[Any],
-    positive: int | None,
-    metric: str,
-    groups: IntArray | None,
+    before: IntArray, after: IntArray, truth: Truth, positive: int | None, metric: str
 ) -> Estimate | None:
+    labels, groups = truth.labels, truth.groups
     if metric == "accuracy":
-        chosen, right = np.ones(len(truth), bool), (before == truth, after == truth)
+        chosen, right = np.ones(len(labels), bool), (before == labels, after == labels)
     elif positive is None:
         return None
     elif metric == "sensitivity":
-        chosen, right = truth == positive, (before == positive, after == positive)
+        chosen, right = labels == positive, (before == positive, after == positive)
     else:
-        chosen, right = truth != positive, (before != positive, after != positive)
+        chosen, right = labels != positive, (before != positive, after != positive)
     if groups is not None and chosen.any():
         change = right[1][chosen].astype(np.float64) - right[0][chosen]
         return stats.mean_interval(change, least=-1, most=1, groups=groups[chosen])

@@ -22,7 +22,10 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
-from harness.model import IGNORED, Answers, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task
+from harness.model import IGNORED, Answers, Estimate, Evaluation, FloatArray, Reading, Samples, Task, Truth
+
+#: Its intervals are of patients where the samples have groups.
+PATIENTS = True
 
 Outputs = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -86,22 +89,18 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
 def compare(
     baseline: Answers,
     run: Answers,
-    truth: npt.NDArray[Any],
-    classes: Sequence[str],
+    truth: Truth,
     task: Task,
     metric: str,
-    groups: IntArray | None = None,
 ) -> Estimate | None:
     """Return run minus baseline in one metric with its 95 % interval, paired on the same images.
 
     Args:
         baseline: what the baseline gave.
         run: what the run gave, for the same images in the same order.
-        truth: (N, H, W) masks of class indices.
-        classes: the K names.
+        truth: of these images: masks (N, H, W).
         task: names the positive class.
         metric: "dice", "iou" or "hausdorff".
-        groups: (N,) the patient of each image, drawn as one; None where each image is a patient of its own.
 
     Returns:
         The mean difference (ratio units, or pixels), or None for another metric.
@@ -111,9 +110,10 @@ def compare(
     """
     if metric not in _PER_IMAGE:
         return None
-    before, after = (_PER_IMAGE[metric](*_outlines(answers, truth, classes, task)) for answers in (baseline, run))
-    most = _most(metric, truth)
-    return stats.mean_interval(after - before, least=-most, most=most, groups=groups)
+    masks = truth.labels
+    before, after = (_PER_IMAGE[metric](*_outlines(answers, masks, truth.classes, task)) for answers in (baseline, run))
+    most = _most(metric, masks)
+    return stats.mean_interval(after - before, least=-most, most=most, groups=truth.groups)
 
 
 def agreement(baseline: Answers, run: Answers) -> Estimate:

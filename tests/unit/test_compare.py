@@ -222,6 +222,7 @@ def test_metrics_that_know_no_patients_are_not_asked_about_them(monkeypatch: pyt
         return Estimate(0, -0.1, 0.1)
 
     monkeypatch.setattr(classification, "compare", of_images)
+    monkeypatch.setattr(classification, "PATIENTS", False)
     assert changes(BASELINE, FASTER)["accuracy"].change == Estimate(0, -0.1, 0.1)
     found = changes(BASELINE, replace(FASTER, notes={"groups": [0] * 600}))["accuracy"]
     assert found.change is None

@@ -12,7 +12,7 @@ from sklearn import metrics as sk
 from harness import stats
 from harness.errors import MeasurementError
 from harness.metrics import _answers, classification
-from harness.model import Answers, FloatArray, Reading, Samples, Task
+from harness.model import Answers, FloatArray, Reading, Samples, Task, Truth
 
 CLASSES = ("normal", "cyst", "solid")
 TASK = Task("classification", "solid")
@@ -88,7 +88,7 @@ def test_perfect_outputs_still_leave_room_for_doubt() -> None:
         assert found[name].point == 1.0
         assert 0.8 < found[name].low < 0.999, name
     for name in ("accuracy", "sensitivity", "f1", "macro_f1", "auroc"):
-        change = classification.compare(given(outputs), given(outputs), samples.labels, CLASSES, TASK, name)
+        change = classification.compare(given(outputs), given(outputs), Truth(samples.labels, CLASSES), TASK, name)
         assert change is not None
         assert change.low < 0 == change.point < change.high, name
 
@@ -155,7 +155,7 @@ def test_without_positive_images_what_speaks_of_them_is_left_out() -> None:
     assert set(found) == {"accuracy", "specificity", "brier", "calibration_error"}
     for name in ("sensitivity", "precision", "f1", "auroc", "macro_f1"):
         assert (
-            classification.compare(given(outputs[keep]), given(outputs[keep]), fewer.labels, CLASSES, TASK, name)
+            classification.compare(given(outputs[keep]), given(outputs[keep]), Truth(fewer.labels, CLASSES), TASK, name)
             is None
         )
 
@@ -202,7 +202,7 @@ def test_sensitivity_is_compared_on_the_positives_and_specificity_on_the_rest() 
     before, now = (classification.evaluate(given(o), samples, TASK).estimates for o in (outputs, after))
     positives = int((samples.labels == 2).sum())
     for name, images in (("accuracy", 600), ("sensitivity", positives), ("specificity", 600 - positives)):
-        change = classification.compare(given(outputs), given(after), samples.labels, CLASSES, TASK, name)
+        change = classification.compare(given(outputs), given(after), Truth(samples.labels, CLASSES), TASK, name)
         assert change is not None
         assert change.point == pytest.approx(now[name].point - before[name].point)
         assert f"n={images}," in change.method
@@ -215,8 +215,8 @@ def test_the_other_differences_are_run_minus_baseline_and_zero_against_oneself(n
     outputs, samples = a_split(600)
     after = disturbed(outputs, 1.0)
     before, now = (classification.evaluate(given(o), samples, TASK).estimates[name].point for o in (outputs, after))
-    change = classification.compare(given(outputs), given(after), samples.labels, CLASSES, TASK, name)
-    same = classification.compare(given(outputs), given(outputs), samples.labels, CLASSES, TASK, name)
+    change = classification.compare(given(outputs), given(after), Truth(samples.labels, CLASSES), TASK, name)
+    same = classification.compare(given(outputs), given(outputs), Truth(samples.labels, CLASSES), TASK, name)
     assert change is not None
     assert same is not None
     assert change.point == pytest.approx(now - before)
@@ -228,12 +228,14 @@ def test_the_other_differences_are_run_minus_baseline_and_zero_against_oneself(n
 def test_resampled_differences_of_f1_cover_the_truth() -> None:
     big, samples = a_split(60_000, seed=3)
     after = disturbed(big, 0.8)
-    truth = classification.compare(given(big), given(after), samples.labels, CLASSES, TASK, "f1")
+    truth = classification.compare(given(big), given(after), Truth(samples.labels, CLASSES), TASK, "f1")
     assert truth is not None
     covered = 0
     for start in range(0, 60_000, 300):
         part = slice(start, start + 300)
-        found = classification.compare(given(big[part]), given(after[part]), samples.labels[part], CLASSES, TASK, "f1")
+        found = classification.compare(
+            given(big[part]), given(after[part]), Truth(samples.labels[part], CLASSES), TASK, "f1"
+        )
         assert found is not None
         covered += found.low <= truth.point <= found.high
     print(f"\nF1 differences: {covered / 200:.1%} of 200 intervals cover")
@@ -294,7 +296,7 @@ def test_ten_thousand_images_are_compared_in_bounded_memory() -> None:
     outputs, samples = a_split(10_000)
     after = disturbed(outputs, 0.3)
     tracemalloc.start()
-    change = classification.compare(given(outputs), given(after), samples.labels, CLASSES, TASK, "brier")
+    change = classification.compare(given(outputs), given(after), Truth(samples.labels, CLASSES), TASK, "brier")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert change is not None
@@ -341,7 +343,9 @@ def test_a_thousand_classes_are_compared_in_bounded_memory() -> None:
     task = Task("classification", positive="class 7")
     tracemalloc.start()
     try:
-        change = classification.compare(given(before), given(after), samples.labels, samples.classes, task, "macro_f1")
+        change = classification.compare(
+            given(before), given(after), Truth(samples.labels, samples.classes), task, "macro_f1"
+        )
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

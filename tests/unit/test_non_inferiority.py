@@ -18,7 +18,7 @@ from sklearn.metrics import roc_auc_score
 
 from harness import stats
 from harness.metrics import classification
-from harness.model import Answers, FloatArray, IntArray, Reading, Task
+from harness.model import Answers, FloatArray, IntArray, Reading, Task, Truth
 from tests.unit.test_noise import bounded
 
 CLASSES = ("benign", "malignant")
@@ -36,7 +36,7 @@ def labels(values: npt.NDArray[np.bool_]) -> Answers:
 def difference(
     before: Answers, after: Answers, truth: IntArray, metric: str, groups: IntArray | None = None
 ) -> tuple[float, float] | None:
-    found = classification.compare(before, after, truth, CLASSES, TASK, metric, groups)
+    found = classification.compare(before, after, Truth(truth, CLASSES, groups), TASK, metric)
     return None if found is None else (found.low, found.high)
 
 
@@ -159,7 +159,7 @@ def test_means_over_five_classes_hold_as_those_over_two(metric: str) -> None:
         before = np.where(rng.random(100) < 0.9, truth, wrong)
         after = np.where((before == truth) & (rng.random(100) < 0.05 / 0.9), wrong, before)
         given = [Answers(one.astype(np.float32)[:, np.newaxis], Reading(kind="labels")) for one in (before, after)]
-        found = classification.compare(given[0], given[1], truth, classes, Task("classification"), metric)
+        found = classification.compare(given[0], given[1], Truth(truth, classes), Task("classification"), metric)
         false += found is not None and found.low > -0.05
     print(f"\n{metric} of five classes: {false / TRIALS:.1%} falsely non-inferior (claimed: 2.5 %)")
     assert bounded(false, TRIALS)
@@ -353,8 +353,8 @@ def test_by_patients_the_point_stays_and_the_interval_grows_with_what_their_imag
     before = sure(np.repeat(logits + 2 * truth, 4))
     after = sure(np.repeat(logits + 2 * truth + 0.7 * rng.normal(size=100), 4))
     patients, whole = np.repeat(np.arange(100), 4), np.repeat(truth, 4)
-    alone = classification.compare(before, after, whole, CLASSES, TASK, metric)
-    found = classification.compare(before, after, whole, CLASSES, TASK, metric, patients)
+    alone = classification.compare(before, after, Truth(whole, CLASSES), TASK, metric)
+    found = classification.compare(before, after, Truth(whole, CLASSES, patients), TASK, metric)
     assert alone is not None
     assert found is not None
     assert found.point == pytest.approx(alone.point)

@@ -10,7 +10,7 @@ from scipy.spatial.distance import directed_hausdorff
 
 from harness.errors import MeasurementError
 from harness.metrics import segmentation
-from harness.model import Answers, Reading, Samples, Task
+from harness.model import Answers, Reading, Samples, Task, Truth
 
 CLASSES = ("background", "lesion")
 TASK = Task("segmentation", "lesion")
@@ -86,8 +86,8 @@ def test_differences_are_run_minus_baseline_on_the_same_images() -> None:
     assert samples.masks is not None
     best, worse = outputs_of(samples.masks), shifted(samples)
     for name, sign in (("dice", -1), ("iou", -1), ("hausdorff", 1)):
-        change = segmentation.compare(given(best), given(worse), samples.masks, CLASSES, TASK, name)
-        same = segmentation.compare(given(worse), given(worse), samples.masks, CLASSES, TASK, name)
+        change = segmentation.compare(given(best), given(worse), Truth(samples.masks, CLASSES), TASK, name)
+        same = segmentation.compare(given(worse), given(worse), Truth(samples.masks, CLASSES), TASK, name)
         assert change is not None
         assert same is not None
         assert sign * change.point > 0
@@ -96,7 +96,7 @@ def test_differences_are_run_minus_baseline_on_the_same_images() -> None:
         assert change.low <= change.point <= change.high
         # What was not seen among so few images is not ruled out.
         assert same.low < same.point == 0 < same.high
-    assert segmentation.compare(given(best), given(worse), samples.masks, CLASSES, TASK, "auroc") is None
+    assert segmentation.compare(given(best), given(worse), Truth(samples.masks, CLASSES), TASK, "auroc") is None
 
 
 def test_agreement_is_the_share_of_equal_pixels() -> None:

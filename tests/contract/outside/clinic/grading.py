@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from harness import stats
 from harness.errors import MeasurementError
-from harness.model import Answers, Estimate, Evaluation, Samples, Task
+from harness.model import Answers, Estimate, Evaluation, Samples, Task, Truth
+
+#: Its intervals are of patients where the samples have groups.
+PATIENTS = True
 
 
 def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
@@ -23,30 +22,26 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
 def compare(
     baseline: Answers,
     run: Answers,
-    truth: npt.NDArray[Any],
-    classes: Sequence[str],
+    truth: Truth,
     task: Task,
     metric: str,
-    groups: npt.NDArray[np.int64] | None = None,
 ) -> Estimate | None:
     """Return the difference in accuracy, paired on the same images; None for any other metric.
 
     Args:
         baseline: what the baseline gave, (N, K).
         run: what the run gave, (N, K).
-        truth: (N,) grades.
-        classes: unused.
+        truth: of these images: grades (N,).
         task: unused.
         metric: "accuracy".
-        groups: the patient of each image.
     """
-    del classes, task
+    del task
     if metric != "accuracy":
         return None
-    before, after = (answers.values.argmax(axis=1) == truth for answers in (baseline, run))
-    if groups is not None:
-        return stats.mean_interval(after.astype(np.float64) - before, least=-1, most=1, groups=groups)
-    return stats.paired_difference(int((after & ~before).sum()), int((before & ~after).sum()), len(truth))
+    before, after = (answers.values.argmax(axis=1) == truth.labels for answers in (baseline, run))
+    if truth.groups is not None:
+        return stats.mean_interval(after.astype(np.float64) - before, least=-1, most=1, groups=truth.groups)
+    return stats.paired_difference(int((after & ~before).sum()), int((before & ~after).sum()), len(truth.labels))
 
 
 def agreement(baseline: Answers, run: Answers) -> Estimate:
