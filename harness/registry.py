@@ -187,11 +187,16 @@ def accelerators() -> list[str]:
     return sorted({name for module in rooms for name in module.ACCELERATORS})
 
 
-def runtime_name(requirement: str) -> str:
-    """Return the name of the agent's file for a runtime requirement: `ai-edge-litert==2.3.0` -> `litert`."""
+def runtime_of(requirement: str) -> Runtime:
+    """Return the runtime that a requirement of a known one asks for."""
     from packaging.requirements import Requirement
 
-    return runtimes()[normalised(Requirement(requirement).name)].name
+    return runtimes()[normalised(Requirement(requirement).name)]
+
+
+def runtime_name(requirement: str) -> str:
+    """Return the name of the agent's file for a runtime requirement: `ai-edge-litert==2.3.0` -> `litert`."""
+    return runtime_of(requirement).name
 
 
 def normalised(distribution: str) -> str:

@@ -26,14 +26,22 @@ class Conductor:
         self.cool_c = survey.temperature()
         self.order = random.Random(self.job.seed)
         self.alive = list(range(len(self.job.models)))
-        self.copies = {i: one.copy_of for i, one in enumerate(self.job.models) if one.copy_of is not None}
         self.peak_bytes: dict[int, int] = {}
         self.accelerated: dict[int, str] = {}
 
     def start(self, index: int) -> Process:
         """Start the worker of model `index`; raises Lost."""
-        seen = self.accelerated.get(self.copies.get(index, index), "")
+        seen = self.accelerated.get(self.original(index), "")
         return Process(self.folder, index, self.plan.deadline_s, seen)
+
+    def original(self, index: int) -> int:
+        """Return the place of a model, or of the one that it is a copy of."""
+        copied = self.job.models[index].copy_of
+        return index if copied is None else copied
+
+    def originals(self) -> list[int]:
+        """Return the models that are still in the job and no copies, in random order, so that drift favours none."""
+        return self.shuffled([index for index in self.alive if self.original(index) == index])
 
     def drop(self, index: int, phase: str, lost: Lost) -> None:
         """Leave a model out from now on and say why.

@@ -60,7 +60,7 @@ class Phases:
     def _each(self, kind: type[contract.Phase], body: Callable[[int], dict[str, Any]], times: int) -> None:
         """Run `body` `times` times for every model but a copy, in random order, so that drift favours none."""
         for turn in range(times):
-            for index in self._c.shuffled([index for index in self._c.alive if index not in self._c.copies]):
+            for index in self._c.originals():
                 try:
                     self._c.events.say(kind, model=index, turn=turn, of=times, **body(index))
                 except Lost as lost:

@@ -28,7 +28,7 @@ class SustainedPass:
 
     def run(self) -> None:
         """Load every model; what each gave is in its `sustained` event and its arrays."""
-        order = self._c.shuffled([index for index in self._c.alive if index not in self._c.copies])
+        order = self._c.originals()
         self._c.events.say(contract.Timed, hold=False, sentinel_cool_ns=self._c.sentinel.cool_ns, models=order)
         for place, index in enumerate(order):
             cooling = self._cool()

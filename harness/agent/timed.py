@@ -62,7 +62,7 @@ class TimedPass:
         if self._plan.hold != "auto":
             return bool(self._plan.hold)
         available = survey.available()
-        peaks = [self._c.peak_bytes.get(self._c.copies.get(i, i), 0) for i in range(len(self._c.job.models))]
+        peaks = [self._c.peak_bytes.get(self._c.original(i), 0) for i in range(len(self._c.job.models))]
         return available is None or sum(peaks) < contract.HOLD_SHARE * available
 
     def _launch(self, launch: int, hold: bool) -> list[contract.Round]:

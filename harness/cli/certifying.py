@@ -66,7 +66,7 @@ def show_certificate(found: Certificate) -> None:
         rate = tally.rate
         table.add_row(
             name,
-            count(tally.jobs),
+            count(len(tally.controls)),
             count(tally.alarms),
             span(rate.low, rate.high, "%") if rate else ABSENT,
             human(tally.seen(_HALF), "%"),
@@ -87,11 +87,12 @@ def show_certificate(found: Certificate) -> None:
 
 
 def _head(found: Certificate, total: Tally) -> str:
-    if not total.jobs or total.first is None or total.last is None:
+    if not total.moments:
         return f"{found.device}: no job with a control yet; one takes part unless [load] has control = false"
     return (
-        f"{found.device}, {total.first:%Y-%m-%d} to {total.last:%Y-%m-%d}: the baseline's own file was found changed "
-        f"in {count(total.alarms)} of {count(total.jobs)} jobs; at most {human(CLAIMED, '%')} are claimed"
+        f"{found.device}, {min(total.moments):%Y-%m-%d} to {max(total.moments):%Y-%m-%d}: the baseline's own file was "
+        f"found changed in {count(total.alarms)} of {count(len(total.controls))} jobs; at most {human(CLAIMED, '%')} "
+        "are claimed"
     )
 
 
@@ -113,7 +114,7 @@ def document(found: Certificate) -> dict[str, Any]:
         "claimed": CLAIMED,
         "suites": {
             name: {
-                "jobs": tally.jobs,
+                "jobs": len(tally.controls),
                 "false_alarms": tally.alarms,
                 "interval": [tally.rate.low, tally.rate.high] if tally.rate else None,
                 "smallest_change_found_in_half": tally.seen(_HALF),

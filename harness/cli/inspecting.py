@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from packaging.requirements import Requirement
 
 from harness import formats
 from harness.errors import LabError
@@ -92,12 +91,10 @@ def _asked(path: Path, file: ModelFile, runtimes: Sequence[str]) -> dict[str, st
     from harness import lab, registry
     from harness.measure.loading import refusal
 
-    known = registry.runtimes()
     found = {}
     for runtime in lab.runtimes(runtimes, file="--runtime"):
-        formats_ = known[registry.normalised(Requirement(runtime).name)].formats
-        reads = file.format in formats_
-        found[runtime] = refusal(path, file, runtime) if reads else f"it reads {', '.join(formats_)} files"
+        read = registry.runtime_of(runtime).formats
+        found[runtime] = refusal(path, file, runtime) if file.format in read else f"it reads {', '.join(read)} files"
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness import stats
-from harness.compare.control import control_of
+from harness.compare.control import Control, control_of
 from harness.model import Comparison, Estimate, Run
 
 #: What the intervals of ratios claim: an interval that excludes no change where there is none.
@@ -20,19 +20,24 @@ CLAIMED = 0.05
 
 @dataclass(slots=True)
 class Tally:
-    """The jobs of one suite on one device: those with a control, and those of which nothing is known."""
+    """The jobs of a device: the controls that say something with when they ran, and how many jobs count for nothing.
 
-    jobs: int = 0
-    alarms: int = 0
+    Attributes:
+        controls: those with an interval.
+        moments: when their jobs began.
+        lost: jobs whose control failed, or took part in too few launches.
+        without: jobs that had none.
+        quick: quick ones, which decide nothing.
+    """
+
+    controls: list[Control] = field(default_factory=list)
+    moments: list[datetime] = field(default_factory=list)
     lost: int = 0
     without: int = 0
     quick: int = 0
-    smallest: list[float] = field(default_factory=list)
-    first: datetime | None = None
-    last: datetime | None = None
 
     def add(self, baseline: Run, suite: Mapping[str, Any]) -> None:
-        """Count a job by the run of its baseline; quick ones count apart, since they decide nothing.
+        """Count a job by the run of its baseline.
 
         Args:
             baseline: the run of the job's baseline.
@@ -46,20 +51,35 @@ class Tally:
         elif found.smallest is None:
             self.lost += 1
         else:
-            self.jobs += 1
-            self.alarms += found.alarm
-            self.smallest.append(found.smallest)
-            self.first = min(self.first or baseline.started_at, baseline.started_at)
-            self.last = max(self.last or baseline.started_at, baseline.started_at)
+            self.controls.append(found)
+            self.moments.append(baseline.started_at)
+
+    @property
+    def alarms(self) -> int:
+        """How many controls were found changed."""
+        return sum(one.alarm for one in self.controls)
 
     @property
     def rate(self) -> Estimate | None:
         """The share of false alarms with Wilson's interval; None without a job."""
-        return stats.wilson(self.alarms, self.jobs) if self.jobs else None
+        return stats.wilson(self.alarms, len(self.controls))
 
     def seen(self, share: float) -> float | None:
         """Return the change that would have been found in this share of the jobs; None without a job."""
-        return float(np.quantile(self.smallest, share, method="higher")) if self.smallest else None
+        sizes = [one.smallest for one in self.controls if one.smallest is not None]
+        return float(np.quantile(sizes, share, method="higher")) if sizes else None
+
+
+def together(tallies: Iterable[Tally]) -> Tally:
+    """Return several tallies as one."""
+    found = Tally()
+    for one in tallies:
+        found.controls += one.controls
+        found.moments += one.moments
+        found.lost += one.lost
+        found.without += one.without
+        found.quick += one.quick
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +90,6 @@ class Need:
     margin: float
     images: int
     needed: int
-
-
-def together(tallies: Iterable[Tally]) -> Tally:
-    """Return several tallies as one."""
-    found = Tally()
-    for one in tallies:
-        for name in ("jobs", "alarms", "lost", "without", "quick"):
-            setattr(found, name, getattr(found, name) + getattr(one, name))
-        found.smallest += one.smallest
-        ends = [moment for moment in (found.first, found.last, one.first, one.last) if moment is not None]
-        found.first, found.last = (min(ends), max(ends)) if ends else (None, None)
-    return found
 
 
 def needs(images: int, comparisons: Iterable[Comparison], suite: Mapping[str, Any]) -> list[Need]:

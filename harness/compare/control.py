@@ -13,7 +13,7 @@ from typing import Any
 from harness.compare.costs import cost_change
 from harness.compare.decision import verdict
 from harness.model import Estimate, Omission, Reason, Run, Verdict
-from harness.units import UNBOUNDED, human, times, times_span
+from harness.units import UNBOUNDED, full_change, human
 from harness.vocabulary import CONTROL, CONTROL_MARKED, METRICS
 
 
@@ -53,7 +53,7 @@ class Control:
         if self.change is None or self.smallest is None:
             why = "; ".join(map(str, self.reasons)) or UNBOUNDED
             return f"Of the control, the baseline's own file, nothing is known: {why}."
-        took = f"{times(self.change.point)} ({times_span(self.change.low, self.change.high)})"
+        took = full_change("ratio", "", self.change)
         text = f"The control, the baseline's own file in processes of its own, took {took} as long as the baseline"
         if self.alarm:
             return f"{text}: something treated the models differently, so intervals are stretched by as much."
@@ -101,5 +101,5 @@ def doubted(change: Estimate, control: Control) -> tuple[Estimate, list[Reason]]
         high=change.high * factor,
         method=f"{change.method}, stretched by what the control showed",
     )
-    text = f"the control, the baseline's own file, took {times(shown.point)} ({times_span(shown.low, shown.high)})"
+    text = f"the control, the baseline's own file, took {full_change('ratio', '', shown)}"
     return stretched, [Reason(f"{text} as long as the baseline: something treated the models differently")]

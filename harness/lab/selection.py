@@ -43,17 +43,15 @@ def _ids(suite: Suite) -> Iterable[str]:
 def _of_variant(suite: Suite, name: str, device: Device) -> Iterator[Case]:
     nouns = suite_formats(suite, name)
     stem = f"{suite.file.parent.name}/{suite.file.name}::{name}"
-    pairs = [(noun, text) for noun in nouns for text in device.runtimes if noun.format in _runtime(text).formats]
+    pairs = [
+        (noun, text) for noun in nouns for text in device.runtimes if noun.format in registry.runtime_of(text).formats
+    ]
     if not pairs:
         yield Case(suite=suite, variant=nouns[0], device=device, runtime="", id=f"{stem}@{device.id}")
-    used = Counter(_runtime(text).name for _, text in pairs)
+    used = Counter(registry.runtime_of(text).name for _, text in pairs)
     for noun, text in pairs:
-        label = _runtime(text).name
+        label = registry.runtime_of(text).name
         if used[label] > 1:
             label += str(Requirement(text).specifier)
         bracket = f"[{label}]" if len(pairs) > 1 else ""
         yield Case(suite=suite, variant=noun, device=device, runtime=text, id=f"{stem}{bracket}@{device.id}")
-
-
-def _runtime(requirement: str) -> registry.Runtime:
-    return registry.runtimes()[registry.normalised(Requirement(requirement).name)]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import units
-from harness.compare import control_of
 from harness.model import Estimate, Validity, Verdict
 from harness.page import wording
 from harness.page.report import Entry, Group, Report
@@ -179,8 +178,7 @@ def caveats(report: Report) -> tuple[str, ...]:
 
 def _controls(report: Report) -> list[str]:
     """Return what the controls say of the comparisons of latencies, nothing where none took part."""
-    heads = [(group, group.baseline.run) for group in report.groups() if group.baseline and group.baseline.usable]
-    seen = [control_of(run, group.settings) for group, run in heads if run is not None]
+    seen = [group.control for group in report.groups() if group.baseline and group.baseline.usable]
     found = [one for one in seen if one is not None and one.change is not None]
     alarms = sum(one.alarm for one in found)
     if alarms:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.compare import Control, control_of
 from harness.model import Campaign, Comparison, Outcome, Run, Validity
 
 
@@ -53,6 +54,12 @@ class Group:
     def baseline(self) -> Entry | None:
         """The entry the others are compared with, if it ran."""
         return next((entry for entry in self.entries if entry.is_baseline), None)
+
+    @property
+    def control(self) -> Control | None:
+        """What the baseline's own file showed beside it, None where it took no part."""
+        head = self.baseline
+        return control_of(head.run, self.settings) if head and head.run and head.usable else None
 
     @property
     def measured(self) -> tuple[Entry, ...]:

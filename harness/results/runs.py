@@ -111,13 +111,14 @@ def run_of(
     validity, reasons = validity_of(
         table, unaccelerated, log.of(contract.Sustained, index), log.slowdowns(), log.usual_pace()
     )
+    beside, control_notes = _control(case, control, log)
     return Run(
         id=uuid.uuid4().hex,
         campaign=campaign,
         started_at=log.started_at,
         case=measured_case(case),
         variant=case.variant,
-        measurements={**_measurements(case, index, log, table), **_control(case, control, log)},
+        measurements={**_measurements(case, index, log, table), **beside},
         accuracy=judged.estimates,
         confusion=judged.confusion,
         classes=samples.classes,
@@ -136,7 +137,7 @@ def run_of(
         quick=quick,
         notes={
             **_notes(case, index, log, table),
-            **_control_notes(control, log),
+            **control_notes,
             **(_read_as(fit) if asked else {}),
             **({"groups": samples.groups.tolist()} if samples.groups is not None else {}),
             **({ACCURACY_REFUSED: asdict(refused)} if refused else {}),
@@ -239,25 +240,23 @@ def _measurements(case: Case, index: int, log: JobLog, table: IntArray) -> dict[
     return {m.metric: m for m in found}
 
 
-def _control(case: Case, control: int | None, log: JobLog) -> dict[str, Measurement]:
-    """Return the control's latencies, or why there are none, under their own name."""
+def _control(case: Case, control: int | None, log: JobLog) -> tuple[dict[str, Measurement], dict[str, Any]]:
+    """Return the control's latencies, or why there are none, under their own name; and its marked rounds, for notes."""
     if control is None:
-        return {}
-    name = CONTROL
+        return {}, {}
     if lost := log.failure(control):
-        return {name: Measurement(name, "s", absent_reason=f"the control failed: {lost.message}")}
+        return {CONTROL: Measurement(CONTROL, "s", absent_reason=f"the control failed: {lost.message}")}, {}
     load = case.suite.load
     own = {array: log.array(control, array) for array in scenarios.arrays(load, parts=False, control=True)}
-    blocks = [one.round for one in log.rounds_of(control)]
-    found = scenarios.measurements(load, own, own["rounds"], blocks, None)
-    return {name: replace(next(one for one in found if one.metric == "latency_s"), metric=name)}
+    blocks, table = [one.round for one in log.rounds_of(control)], own["rounds"]
+    found = scenarios.measurements(load, own, table, blocks, None)
+    latency = next(one for one in found if one.metric == "latency_s")
+    return {CONTROL: replace(latency, metric=CONTROL)}, {CONTROL_MARKED: _marked(log, table)}
 
 
-def _control_notes(control: int | None, log: JobLog) -> dict[str, Any]:
-    if control is None or log.failure(control):
-        return {}
-    table = log.array(control, "rounds")
-    return {CONTROL_MARKED: np.flatnonzero(log.marked(table[:, 0], table[:, 3] / 1e4)).tolist()}
+def _marked(log: JobLog, table: IntArray) -> list[int]:
+    """Return which of a model's rounds, rows of the table, the processor was slower than usual around."""
+    return np.flatnonzero(log.marked(table[:, 0], table[:, 3] / 1e4)).tolist()
 
 
 def validity_of(
@@ -319,14 +318,14 @@ def _readings(event: contract.Conditions) -> dict[str, Any]:
 
 def _notes(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, Any]:
     timed = log.one(contract.Timed)
-    marked = log.marked(table[:, 0], table[:, 3] / 1e4)
+    marked = _marked(log, table)
     cold, evicted = log.of(contract.Cold, index), log.of(contract.Evicted, index)
     return {
         "place": index,
         "launches": len(np.unique(table[:, 0])),
         "rounds": len(table),
-        "rounds_marked": int(marked.sum()),
-        "marked_rounds": np.flatnonzero(marked).tolist(),
+        "rounds_marked": len(marked),
+        "marked_rounds": marked,
         "mode": scenarios.mode(case.suite.load, timed, log.of(contract.Sustained, index)),
         "launches_slowed": np.flatnonzero(log.slowdowns() > stats.SLOWED).tolist(),
         "usual_pace": round(log.usual_pace(), 4),

@@ -107,7 +107,7 @@ def test_a_control_of_two_launches_says_nothing_of_what_would_have_been_found() 
     assert "too few launches" in found.sentence
     tally = Tally()
     tally.add(short, SUITE)
-    assert (tally.jobs, tally.lost) == (0, 1)
+    assert (tally.controls, tally.lost) == ([], 1)
 
 
 def test_runs_of_two_campaigns_have_no_control_in_common() -> None:
@@ -133,16 +133,16 @@ def test_a_certificate_counts_false_alarms_with_their_interval_and_leaves_out_wh
     tally.add(BASELINE, SUITE)
     tally.add(replace(ALIKE, quick=True), SUITE)
     tally.add(measured(BASELINE, Measurement(CONTROL, "s", absent_reason="the control failed: killed")), SUITE)
-    assert (tally.jobs, tally.alarms, tally.without, tally.quick, tally.lost) == (20, 1, 1, 1, 1)
+    assert (len(tally.controls), tally.alarms, tally.without, tally.quick, tally.lost) == (20, 1, 1, 1, 1)
     assert tally.rate is not None
     # Wilson's interval of 1 in 20, as statsmodels gives it.
     assert (tally.rate.low, tally.rate.high) == pytest.approx((0.0088814, 0.2361309), abs=1e-6)
-    assert (tally.first, tally.last) == (BASELINE.started_at, BASELINE.started_at + timedelta(days=19))
+    assert (min(tally.moments), max(tally.moments)) == (BASELINE.started_at, BASELINE.started_at + timedelta(days=19))
     half, most = tally.seen(0.5), tally.seen(0.95)
     assert half is not None
     assert most is not None
     assert 0.02 <= half <= most
-    assert together([tally, Tally()]).jobs == 20
+    assert len(together([tally, Tally()]).controls) == 20
 
 
 def test_a_margin_needs_as_many_images_as_the_widest_interval_says() -> None:

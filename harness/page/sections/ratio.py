@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness import units
-from harness.compare import Control, control_of
+from harness.compare import Control
 from harness.page import charts, wording
 from harness.page.headline import latency
 from harness.page.report import Entry, Group, Report
@@ -38,8 +38,7 @@ def context(report: Report) -> Mapping[str, Any] | None:
         margin = group.settings.get("load", {}).get("margin")
         rows = [row for entry in group.measured if (row := _row(entry))]
         compared = [entry for entry in group.measured if "latency_ratio" in entry.comparisons]
-        head = group.baseline.run if group.baseline and group.baseline.usable else None
-        control = control_of(head, group.settings) if head else None
+        control = group.control
         if compared or control:
             rows = [*([_control_row(control)] if control and wording.bounded(control.change) else []), *rows]
             chart = _chart(rows, group, margin) if rows else ""
@@ -79,7 +78,7 @@ def _row(entry: Entry) -> charts.Row | None:
 def _control_row(control: Control) -> charts.Row:
     change = control.change
     assert change is not None  # the caller has looked
-    text = f"{units.times(change.point)} ({units.times_span(change.low, change.high)})"
+    text = units.full_change("ratio", "", change)
     return {
         "variant": "control", "point": change.point, "low": change.low, "high": change.high, "text": text,
         "state": str(control.verdict), "hover": f"control, the baseline's own file: {text}",
