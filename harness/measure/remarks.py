@@ -13,6 +13,8 @@ from harness.vocabulary import METRICS
 
 #: Inputs beyond this are no pixels of 8 bits, scaled or not: models that scale by themselves take 0 to 255.
 _FAR = 300.0
+#: Means of one number an image between 0 and 1.
+_MEANS = ("dice", "iou", "brier")
 #: So many pairs of images are looked at for being nearly the same, about a minute's work.
 _MOST_PAIRS = 1_000_000_000
 
@@ -113,7 +115,11 @@ def _of_margins(suite: Suite, samples: Samples) -> list[str]:
         if line.rule != "non_inferior_by" or not chosen.any():
             continue
         images, counted = int(chosen.sum()), f"{units.count(int(chosen.sum()))} {of_what}"
-        if samples.groups is None:
+        if samples.groups is None and line.metric in _MEANS:
+            # A pseudo-image is to images what a pseudo-patient is to patients.
+            least = -stats.mean_interval(np.zeros(images), least=-1, most=1).low
+            needed = f"about {units.count(stats.patients_for_margin(line.bound))} images"
+        elif samples.groups is None:
             least, needed = stats.smallest_margin(images), f"{units.count(stats.pairs_for_margin(line.bound))} images"
         else:
             groups = samples.groups[chosen]
@@ -131,11 +137,11 @@ def _of_margins(suite: Suite, samples: Samples) -> list[str]:
 
 
 def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[npt.NDArray[np.bool_], str]:
-    """Return which images a proportion is of, and what these are; none for a metric that is no proportion of images."""
-    positive, every = suite.task.positive, np.ones(len(samples.labels), bool)
-    if suite.task.kind != "classification":
+    """Return which images a proportion or a mean is of, and what these are; none for any other metric."""
+    positive, every = suite.task.positive, np.ones(len(samples.images), bool)
+    if suite.task.kind != ("segmentation" if metric in ("dice", "iou") else "classification"):
         return ~every, ""
-    if metric == "accuracy":
+    if metric == "accuracy" or metric in _MEANS:
         return every, "images"
     if metric not in ("sensitivity", "specificity") or positive not in samples.classes:
         return ~every, ""

@@ -59,6 +59,18 @@ def test_a_margin_that_so_few_images_cannot_show_is_said_with_what_they_can(suit
     assert remarks.of_data(with_margin(suite, "sensitivity", 0.03), samples(malignant=125, benign=9)) == []
 
 
+@pytest.mark.parametrize(("metric", "kind"), [("dice", "segmentation"), ("brier", "classification")])
+def test_a_margin_of_a_mean_that_so_few_images_cannot_show_is_said_too(metric: str, kind: str, suite: Suite) -> None:
+    few = samples(malignant=20, benign=30)
+    asked = with_margin(replace(suite, task=replace(suite.task, kind=kind)), metric, 0.03)
+    (said,) = remarks.of_data(asked, few)
+    assert "cannot be shown with 50 images, whatever is measured: " in said
+    assert said.endswith(" can, or about 122 images")
+    same = stats.mean_interval(np.zeros(50), least=-1, most=1)
+    assert stats.smallest_margin_of_patients(50) == pytest.approx(-same.low, rel=0.1), "as far as 2,000 draws can say"
+    assert remarks.of_data(with_margin(asked, metric, 0.08), few) == []
+
+
 def test_images_that_were_scaled_before_are_not_scaled_again_in_silence(suite: Suite) -> None:
     scaled = replace(samples(3, 3), images=np.random.default_rng(1).random((6, 4, 4, 1), np.float32))
     (said,) = remarks.of_data(suite, scaled)
