@@ -141,6 +141,7 @@ class Plan:
         warmup_s: longest warm-up.
         round_s, round_min: length of a round, and the fewest inferences in it.
         rounds: of each model in a launch.
+        control_rounds: in how many of them, the first, a copy takes part; 0 for all.
         min_launches, max_launches: fewest and most launches; no launch, no timed pass.
         max_timed_s, pause_budget_s: longest timed pass, and how much of it may be pauses to cool.
         energy_s: length of each window of the energy pass.
@@ -162,6 +163,7 @@ class Plan:
     round_s: float = 0.0
     round_min: int = 1
     rounds: int = 1
+    control_rounds: int = 0
     max_timed_s: float = 0.0
     pause_budget_s: float = 0.0
     energy_s: float = 0.0

@@ -72,15 +72,20 @@ class TimedPass:
             if hold:
                 held = self._prepare(self._shuffled())
             for turn in range(self._plan.rounds):
-                for index in [i for i in self._shuffled() if i in held or not hold]:
+                for index in [i for i in self._shuffled(turn) if i in held or not hold]:
                     rounds += self._guard(index, held, lambda i=index, t=turn: [self._round(i, launch, t, held)])
         finally:
             for process in held.values():
                 process.quit()
         return rounds
 
-    def _shuffled(self) -> list[int]:
-        return self._c.shuffled(self._playing())
+    def _shuffled(self, turn: int | None = None) -> list[int]:
+        """Return the models that play, in random order; in a turn that copies leave out, without them."""
+        playing = self._playing()
+        own = self._plan.control_rounds or self._plan.rounds
+        if turn is not None and turn >= own:
+            playing = [i for i in playing if self._c.original(i) == i]
+        return self._c.shuffled(playing)
 
     def _prepare(self, indices: list[int]) -> dict[int, Process]:
         """Start, load and warm each model, one after the other, in the given order."""

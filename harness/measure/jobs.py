@@ -26,6 +26,8 @@ from harness.units import NS_PER_S
 
 #: Launches before a verdict counts: fewer cannot show the variance between launches.
 MIN_LAUNCHES = stats.MIN_LAUNCHES
+#: How much of the rounds of all other models a control may take, so that it costs little beside few of them.
+CONTROL_SHARE = 0.2
 #: Frames in a block of a stream, at least.
 MIN_FRAMES = 5
 
@@ -90,7 +92,8 @@ def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> 
         parts_s=1.0 * share,
         parts_min=20,
     )
-    return replace(usual, **_own(load, share, cooldown_s))
+    own = replace(usual, **_own(load, share, cooldown_s))
+    return replace(own, control_rounds=min(max(int(CONTROL_SHARE * models * own.rounds), 1), own.rounds))
 
 
 def _own(load: Load, share: float, cooldown_s: float) -> dict[str, Any]:

@@ -256,6 +256,13 @@ def test_what_a_scenario_has_no_part_in_is_refused(tmp_path: Path, load: str, co
         read(tmp_path, load)
 
 
+@pytest.mark.parametrize(("models", "rounds"), [(1, 1), (2, 3), (4, 6), (5, 8), (20, 8)])
+def test_a_control_takes_at_most_a_fifth_of_the_rounds_of_all_models(models: int, rounds: int) -> None:
+    plan = jobs.plan(Load(), models, quick=False)
+    assert (plan.rounds, plan.control_rounds) == (8, rounds)
+    assert plan.control_rounds <= 0.2 * models * plan.rounds
+
+
 @pytest.mark.parametrize("rate", [0.5, 5.0, 30.0, 1000.0])
 def test_the_blocks_of_a_stream_fit_into_the_longest_pass_where_they_can(rate: float) -> None:
     load = Load("stream", frame_rate_hz=rate, max_duration_s=60)

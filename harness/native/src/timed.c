@@ -118,18 +118,26 @@ static void play(struct pass *pass, size_t index, int launch, int turn)
         process_quit(process);
 }
 
-static size_t shuffled(struct pass *pass)
+/* Whether copies take part in a turn: in the first ones, so that the k-th round of a copy is in the k-th turn. */
+static int copies_play(const struct plan *plan, int turn)
 {
+    return plan->control_rounds == 0 || turn < plan->control_rounds;
+}
+
+/* Puts the models that play in random order, with their copies or without; returns how many they are. */
+static size_t shuffled(struct pass *pass, int copies)
+{
+    const struct job *job = &pass->conductor->job;
     count_playing(pass);
-    for (size_t i = 0; i < pass->conductor->job.models; i++)
-        pass->wanted[i] = pass->player[i].playing;
+    for (size_t i = 0; i < job->models; i++)
+        pass->wanted[i] = pass->player[i].playing && (copies || job->model[i].copy_of == NO_COPY);
     return conductor_shuffled(pass->conductor, pass->wanted, pass->order);
 }
 
 static void hold_all(struct pass *pass)
 {
     struct fault fault = {0};
-    size_t count = shuffled(pass);
+    size_t count = shuffled(pass, 1);
     for (size_t i = 0; i < count; i++)
         if (!make_ready(pass, pass->order[i], &fault))
             drop(pass, pass->order[i], &fault);
@@ -142,7 +150,7 @@ static void launch_once(struct pass *pass, int launch)
     if (pass->hold)
         hold_all(pass);
     for (int turn = 0; turn < conductor->job.plan.rounds; turn++) {
-        size_t count = shuffled(pass);
+        size_t count = shuffled(pass, copies_play(&conductor->job.plan, turn));
         for (size_t i = 0; i < count; i++)
             if (!pass->hold || pass->player[pass->order[i]].process.pid)
                 play(pass, pass->order[i], launch, turn);
