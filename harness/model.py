@@ -100,12 +100,33 @@ class Limits:
     cooldown_s: float = 300.0
 
 
+#: One part of a list of processor cores, a number or first and last of many.
+_CORES: Final = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
+#: What `cores` says for the ones of a device that are faster than its slowest kind.
+BIG_CORES: Final = "big"
+
+
+def core_numbers(text: str) -> list[int]:
+    """Return the processor cores that a list of the kernel's kind names, in order: `0-2,6` gives 0, 1, 2, 6.
+
+    Raises:
+        ValueError: it is no such list.
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        numbers = _CORES.fullmatch(part.strip())
+        if numbers is None or int(numbers[2] or numbers[1]) < int(numbers[1]):
+            raise ValueError(text)
+        found |= set(range(int(numbers[1]), int(numbers[2] or numbers[1]) + 1))
+    return sorted(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One device file.
 
-    `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `lease_options`
-    the lease's, `meter` the `[meter]` table.
+    `cores` names the processor cores on which jobs run, "" for all; `options` holds the transport's own table
+    (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `lease_options` the lease's, `meter` the `[meter]` table.
     """
 
     id: str
@@ -116,6 +137,7 @@ class Device:
     lease: str = "file"
     runtimes: tuple[str, ...] = ()
     workdir: str = ""
+    cores: str = ""
     meter: Mapping[str, Any] | None = None
     limits: Limits = Limits()
     tags: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import IO, Any, Final, Protocol
 
 from harness.agent.contract import Event
-from harness.model import Address, Answers, Device, Estimate, Evaluation, InputSpec, Samples, Task, Truth
+from harness.model import Address, Answers, Device, Estimate, Evaluation, InputSpec, Samples, Task, Truth, core_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ class Workspace:
         target: what wheels must fit there.
         extract: (tar, folder) -> the command line that unpacks one into the other.
         folder: the device side's own folder, whose name is a digest of what measures; "" where there is none.
+        cores: the processor cores on which jobs run, `0-3,6`; "" for all.
     """
 
     root: str
@@ -121,6 +122,12 @@ class Workspace:
     target: Target
     extract: Callable[[str, str], Sequence[str]]
     folder: str = ""
+    cores: str = ""
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """What goes before a command that shall run on `cores` alone."""
+        return ("taskset", f"{sum(1 << number for number in core_numbers(self.cores)):x}") if self.cores else ()
 
 
 class Handle(Protocol):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from harness import registry
+from harness.deploy.cores import bind
 from harness.deploy.handle import DeviceHandle, checked, persistent
 from harness.errors import Unsupported
 from harness.model import Device
@@ -34,8 +35,9 @@ def prepare(handle: DeviceHandle) -> None:
 
     Raises:
         DeviceError: the workdir cannot be written, or the device lacks what the runner needs.
+        Unsupported: it cannot bind a job to the cores that its file names.
     """
-    handle.workspace = runner(handle.device).install(handle)
+    handle.workspace = bind(handle, runner(handle.device).install(handle))
 
 
 @persistent

@@ -77,6 +77,7 @@ def read_device(path: Path) -> Device:
         runner=table.runner,
         runtimes=runtimes(table.runtimes, file=file),
         workdir=table.workdir,
+        cores=table.cores,
         meter=_meter(table, file=file),
         limits=Limits(**table.limits.model_dump()),
         tags=tuple(table.tags),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.model import FRAME_RATE_HZ, Address, Device, InputSpec, Limits, Load
+from harness.model import BIG_CORES, FRAME_RATE_HZ, Address, Device, InputSpec, Limits, Load, core_numbers
 from harness.registry import suggestion
 
 #: Ids become parts of pytest ids, file names and URLs, so nothing that quotes, separates or hides may stand in them.
@@ -28,6 +28,16 @@ def checked_id(text: str) -> str:
 def wrong(text: str, *, remedy: str, **more: Any) -> PydanticCustomError:
     """Return the error of a validator; `harness.registry.blame` makes a LabError of it."""
     return PydanticCustomError("wrong", "{text}; {remedy}", {"text": text, "remedy": remedy, **more})
+
+
+def checked_cores(text: str) -> str:
+    """Return a list of cores unchanged; raises PydanticCustomError for one that is none."""
+    if text not in ("", BIG_CORES):
+        try:
+            core_numbers(text)
+        except ValueError as error:
+            raise wrong(f"{text!r} is no list of cores", remedy='write "big", or numbers such as "0-3,6"') from error
+    return text
 
 
 Id = Annotated[str, AfterValidator(checked_id)]
@@ -86,6 +96,9 @@ class DeviceTable(Table):
     )
     workdir: str = Field(
         default="", description="Where the harness lives on the device; the transport's default if left out."
+    )
+    cores: Annotated[str, AfterValidator(checked_cores)] = Field(
+        default="", description='Processor cores on which jobs run: "big", or numbers such as "0-3,6"; all if left out.'
     )
     meter: MeterTable | None = Field(default=None, description="Where energy is read; without it energy is absent.")
     limits: LimitsTable = Field(default=LimitsTable(), description="When the device may be measured.")

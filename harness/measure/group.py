@@ -359,6 +359,7 @@ def _facts(group: Group, data: str, handle: DeviceHandle) -> dict[str, Any]:
     measurer = posixpath.basename(handle.workspace.folder)
     return {
         **({"agent": measurer} if measurer else {}),
+        **({"bound_cores": handle.workspace.cores} if handle.workspace.cores else {}),
         "device": group.device.id,
         "runner": group.device.runner,
         "threads": group.suite.load.threads,

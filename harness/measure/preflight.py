@@ -82,7 +82,7 @@ def survey(handle: DeviceHandle) -> list[Finding]:
     now, what = seen["conditions"], seen["fingerprint"]
     found = [
         _python(handle, what),
-        Finding("processor", True, f"{what.get('soc') or 'unnamed'}, {what['cores']} cores"),
+        Finding("processor", True, _processor(handle, what)),
         _clock(seen["clock"]),
         _space(handle.root, now),
         *_memory(seen["can"]),
@@ -103,6 +103,11 @@ def _python(handle: DeviceHandle, fingerprint: Mapping[str, Any]) -> Finding:
     if "python" in fingerprint:
         return Finding("python", True, f"{fingerprint['python']} ({handle.workspace.target})")
     return Finding("python", True, f"not needed by the {handle.device.runner} runner")
+
+
+def _processor(handle: DeviceHandle, fingerprint: Mapping[str, Any]) -> str:
+    bound = f"; jobs run on {handle.workspace.cores}" if handle.workspace.cores else ""
+    return f"{fingerprint.get('soc') or 'unnamed'}, {fingerprint['cores']} cores{bound}"
 
 
 def _clock(clock: Mapping[str, Any]) -> Finding:

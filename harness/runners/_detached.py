@@ -39,7 +39,8 @@ def start(handle: Handle, job: str, *, low_priority: bool = False) -> None:
     Raises:
         DeviceError: it did not start.
     """
-    command = (*(_LOW_PRIORITY if low_priority else ()), *handle.workspace.command)
+    place = handle.workspace
+    command = (*(_LOW_PRIORITY if low_priority else ()), *place.bound, *place.command)
     done = handle.run([*command, "run", job, "--detach"])
     checked(done, handle.device, "the agent did not start", remedy="look at what the device said")
 

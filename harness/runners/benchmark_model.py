@@ -114,7 +114,8 @@ def start(handle: Handle, job: str, *, low_priority: bool = False) -> None:
         file.write(_script(contract.job(json.loads(text)), handle, job, _ToolFacts(tool, counts, digest)))
         file.flush()
         handle.push(Path(file.name), f"{job}/drive.sh")
-    checked(handle.run(["sh", "-c", _DETACH, "sh", job]), handle.device, "the tool's script did not start")
+    done = handle.run([*handle.workspace.bound, "sh", "-c", _DETACH, "sh", job])
+    checked(done, handle.device, "the tool's script did not start")
 
 
 def follow(handle: Handle, job: str, *, offset: int) -> Iterator[tuple[int, contract.Event]]:
