@@ -1,7 +1,7 @@
 """Binds a measurement to processor cores: those that the device file names, or the big ones of a device with two kinds.
 
 `taskset` on the device does it, so that the agent, its workers and the runtimes' threads are bound from their first
-moment on, whoever measures; util-linux, busybox and toybox all take a mask in hexadecimal digits.
+moment on, with every runner; util-linux, busybox and toybox all take a mask in hexadecimal digits.
 """
 
 from __future__ import annotations
