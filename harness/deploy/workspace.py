@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from harness import registry
+from harness.deploy import android
 from harness.deploy.cores import bind
 from harness.deploy.handle import DeviceHandle, checked, persistent
 from harness.errors import Unsupported
@@ -48,7 +49,8 @@ def runtime(handle: DeviceHandle, requirement: str) -> str:
 
 @persistent
 def survey(handle: DeviceHandle) -> dict[str, Any]:
-    """Return the device's fingerprint, conditions and abilities as the device side reads them."""
+    """Return the device's fingerprint, conditions and abilities as the device side reads them, and Android beside."""
     done = handle.run([*handle.workspace.command, "survey", handle.root])
     report: dict[str, Any] = json.loads(checked(done, handle.device, "the agent does not run on the device").text)
+    report["conditions"] = {**android.conditions(handle), **report["conditions"]}
     return report

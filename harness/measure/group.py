@@ -21,7 +21,7 @@ import numpy as np
 
 from harness import compare, deploy, stats
 from harness.agent import contract
-from harness.deploy import DeviceHandle, files, health
+from harness.deploy import DeviceHandle, android, files, health
 from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unforeseen, Unsupported
 from harness.measure import host_meter, preflight
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
@@ -63,11 +63,12 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
     deploy.prepare(handle)
     runtime = deploy.runtime(handle, group.runtime)
     with inputs_files(group, samples) as inputs, _job_folder(handle, group, runtime, inputs) as (folder, where):
-        preflight.wait_until_fit(handle)
+        seen = preflight.wait_until_fit(handle)
         wanted = job(group, where, inputs, runtime, quick=quick)
         push_job(handle, wanted, folder)
         facts = _facts(group, inputs.data, handle)
         known = _Known(group, samples, campaign, quick, facts)
+        known.log.beside["before"] = seen["conditions"]
         with host_meter.recording(handle) as meter:
             for _ in _follow(group, handle, folder, known.log, meter):
                 if not group.device.address.here:
@@ -75,6 +76,7 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
                     yield from _complete(handle, folder, known)
             meter.compare()
             known.log.events = [meter.joined(event) for event in known.log.events]
+        known.log.beside["after"] = android.conditions(handle)
         _collect(handle, folder, known)
     yield from known.rest()
 

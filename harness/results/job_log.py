@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -28,11 +29,19 @@ class LaunchRound:
 
 @dataclass(slots=True)
 class JobLog:
-    """Everything one job has said so far; `arrays` maps file names to what was fetched."""
+    """Everything one job has said so far.
+
+    Attributes:
+        started_at: when the host began to follow it.
+        events: of the device side, in their order.
+        arrays: file name -> what was fetched.
+        beside: "before" and "after" -> what the device said of its state, asked by the host.
+    """
 
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     events: list[contract.Event] = field(default_factory=list)
     arrays: dict[str, Any] = field(default_factory=dict)
+    beside: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def all(self, kind: type[E]) -> list[E]:
         """Return the events of exactly one kind."""

@@ -306,7 +306,7 @@ def moved(paces: FloatArray, launches: FloatArray) -> tuple[Reason, ...]:
 
 
 def _conditions(log: JobLog) -> Conditions:
-    ends = {one.when: _readings(one) for one in log.all(contract.Conditions)}
+    ends = {one.when: {**log.beside.get(one.when, {}), **_readings(one)} for one in log.all(contract.Conditions)}
     traced = [one for one in log.events if isinstance(one, contract.Launch | contract.Sustained)]
     during = tuple({"at_s": one.t_ns / NS_PER_S, **contract.plain(one.conditions)} for one in traced)
     return Conditions(ends.get("before", {}), during, ends.get("after", {}))
