@@ -140,7 +140,7 @@ class Reader:
         files = []
         for value in values:
             files += [value] if Path(value).is_file() else value.split()
-        if not self._own_home:  # the user's own file is where HOME says, for whoever sets it
+        if not self._own_home:  # where HOME was set, the user's own file is there
             usual = {str(home / ".ssh" / name): str(Path.home() / ".ssh" / name) for name in _USUAL_KNOWN}
             files = [usual.get(file, file) for file in files]
         return tuple(file for file in files if file != "none")
