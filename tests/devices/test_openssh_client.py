@@ -201,6 +201,18 @@ def test_a_lost_link_is_said_to_be_lost(own_server: Server) -> None:
     connection.close()
 
 
+def test_a_link_that_falls_silent_is_given_up_and_its_client_ended(own_server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(1 << 16) * 1600)
+    connection = transport.connect(own_server.by_openssh(stall_s=1.0))
+    assert connection.run(["true"]).code == 0
+    own_server.signal_sessions(signal.SIGSTOP)
+    with pytest.raises(TimedOut, match=r"no byte moved for 1 s; check the link, or raise stall_s in \[openssh\]"):
+        connection.push(tmp_path / "file", str(own_server.workdir / "there"))
+    with pytest.raises(Unreachable):
+        connection.run(["true"], timeout_s=5)
+    connection.close()
+
+
 def test_a_process_that_is_killed_leaves_no_client_behind(openssh_server: Server, sockets: Path) -> None:
     device = openssh_server.by_openssh()
     program = (
