@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,12 @@ FRAME_RATE_HZ = 30.0
 #: What a pixel of a mask holds that is of no class and counts for nothing.
 IGNORED = 255
 
-#: Neither a host nor a user may begin with "-": a command line would take it for an option.
-_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*|[0-9A-Fa-f:]+(%[A-Za-z0-9]+)?")
+#: Neither a host nor a user may begin with "-": a command line would take it for an option. Otherwise a user is what
+#: OpenSSH takes, user@domain and DOMAIN\user included, without what ends the user in an address.
+_USER: Final = re.compile(r"(?!-)[^\s:/?#'`\";&<>|(){}\x00-\x1f\x7f]*[^\s:/?#'`\";&<>|(){}\\\x00-\x1f\x7f]")
+_HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_SCOPE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_LAST_PORT: Final = 65535
 
 
 class Verdict(StrEnum):
@@ -46,6 +49,31 @@ class Validity(StrEnum):
     VALID = "valid"
     DEGRADED = "degraded"
     INVALID = "invalid"
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    """Return what HOST, HOST:PORT, [IPV6] or [IPV6%SCOPE]:PORT spells, port 0 for none; raises ValueError."""
+    if text.startswith("["):
+        host, closed, rest = text[1:].partition("]")
+        number, percent, scope = host.partition("%")
+        if not closed or (rest and not rest.startswith(":")):
+            raise ValueError(f"{text!r} is not [IPV6] or [IPV6]:PORT")
+        try:
+            ip_address(number)
+        except ValueError as error:
+            raise ValueError(f"{number!r} in the brackets is no IP address") from error
+        if percent and not _SCOPE.fullmatch(scope):
+            raise ValueError(f"{scope!r} behind the % is no scope")
+        colon, port = rest[:1], rest[1:]
+    else:
+        host, colon, port = text.partition(":")
+        if ":" in port:
+            raise ValueError(f"{text!r} has several colons; an IPv6 address stands in brackets: [{text}]")
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"{host!r} is no host")
+    if colon and not (port.isascii() and port.isdecimal() and 0 < int(port) <= _LAST_PORT):
+        raise ValueError(f"{port!r} behind the colon is no port from 1 to {_LAST_PORT}")
+    return host, int(port or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +101,17 @@ class Address:
         """
         if not rest.startswith("//"):
             raise ValueError(f"{scheme}: must be followed by //")
-        url = urlsplit(f"{scheme}:{rest}")
-        port, user = url.port or 0, url.username or ""
-        bare = url.netloc.rpartition("@")[2]  # url.hostname would make a serial number lower-case
-        host = bare.removesuffix(f":{url.port}") if url.port is not None else bare
-        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        if url.path.strip("/") or url.query or url.fragment:
-            raise ValueError("nothing may stand behind the host")
-        if not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)):
-            raise ValueError(f"{host!r} is no host, or {user!r} no user")
+        place, _, path = rest[2:].partition("/")
+        if path.strip("/"):
+            raise ValueError(f"nothing may stand behind the host, and {'/' + path!r} does")
+        user, at, place = place.rpartition("@")
+        if at and not _USER.fullmatch(user):
+            raise ValueError(f"{user!r} before the @ is no user")
+        host, port = _host_and_port(place)
         return cls(scheme, host=host, user=user, port=port)
 
     def __str__(self) -> str:
-        place = self.host or self.serial
+        place = (f"[{self.host}]" if ":" in self.host else self.host) or self.serial
         user = f"{self.user}@" if self.user else ""
         port = f":{self.port}" if self.port else ""
         return f"{self.scheme}://{user}{place}{port}" if place else f"{self.scheme}:"

@@ -103,6 +103,39 @@ class Server:
             file=Path("devices") / f"{id}.toml",
         )
 
+    def write_client_config(self, path: Path, *lines: str, name: str = "board") -> Path:
+        """Write a configuration for OpenSSH's client that calls this server `name`, and return its path.
+
+        Args:
+            path: of the configuration; the known_hosts that it names lies beside it.
+            lines: more lines about it, which win over what stands there already.
+            name: of the server.
+        """
+        known = path.with_name(path.name + ".known_hosts")
+        known.write_text(f"[{self.host}]:{self.port} {self.host_key}\n")
+        own = [f"HostName {self.host}", f"Port {self.port}", f"User {self.user}", f"IdentityFile {self.identity}"]
+        own += ["IdentityAgent none", f"UserKnownHostsFile {known}", "GlobalKnownHostsFile none"]
+        path.write_text("\n ".join([f"Host {name}", *lines, *own]) + "\n")
+        return path
+
+    def by_openssh(self, *lines: str, id: str = "board", **options: object) -> Device:
+        """Return the Device that this host's own OpenSSH client reaches, by a configuration beside the server's.
+
+        Args:
+            lines: more lines of that configuration.
+            id: the device's, and its name in the configuration.
+            options: keys of `[openssh]`.
+        """
+        config = self.write_client_config(self.folder / f"{id}.client", *lines, name=id)
+        return Device(
+            id=id,
+            kind="workstation",
+            address=Address("openssh", host=id),
+            workdir=str(self.workdir),
+            options={"config": str(config), **options},
+            file=Path("devices") / f"{id}.toml",
+        )
+
     def write_device(
         self,
         lab: Path,

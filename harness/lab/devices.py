@@ -42,7 +42,7 @@ def address(text: str, *, file: str) -> Address:
         found: Address = transport.address(rest)
     except ValueError as error:
         raise LabError(
-            f"{text!r} is not an address", remedy=f"write {transport.EXAMPLE}", file=file, key="address"
+            f"{text!r} is not an address: {error}", remedy=f"write {transport.EXAMPLE}", file=file, key="address"
         ) from error
     return found
 

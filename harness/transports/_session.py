@@ -243,7 +243,9 @@ class Session(ABC):
             error = self._broken(command, name)
             raise error from (None if error is command.failure else command.failure)
         if command.pid is None:
-            said = (command.noise + command.err).decode("utf-8", "replace").strip()[-300:]
+            # a shell complains on standard error, and its first line tells: csh goes on with every word that follows
+            complaint = bytes(command.err).strip().partition(b"\n")[0] or bytes(command.noise).strip()[-300:]
+            said = complaint[:300].decode("utf-8", "replace")
             raise Refused(
                 f"the account's login shell ran nothing ({said or 'it said nothing'})",
                 remedy="give it a POSIX shell",

@@ -19,7 +19,7 @@ from harness.ports import Connection
 
 MEGABYTE = 1_000_000
 #: What each kind is reached by, under the same paths as on this host: files of one are files of the other.
-TRANSPORTS = ["local", "ssh", "unit", "phone"]
+TRANSPORTS = ["local", "ssh", "openssh", "unit", "phone"]
 
 
 @pytest.fixture(scope="package")
@@ -47,6 +47,8 @@ def device_of(request: pytest.FixtureRequest, openssh_server: Server) -> Callabl
     def device(kind: str) -> Device:
         if kind == "ssh":
             return openssh_server.device(id="ssh")
+        if kind == "openssh":
+            return openssh_server.by_openssh(id="openssh")
         if kind in ("unit", "phone"):
             found: Device = request.getfixturevalue({"unit": "closed_unit", "phone": "rooted_phone"}[kind])
             return found

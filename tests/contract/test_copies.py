@@ -20,7 +20,7 @@ from harness.model import Device
 from harness.ports import Connection
 
 MEGABYTE = 1_000_000
-TRANSPORTS = ["local", "ssh", "unit", "phone"]
+TRANSPORTS = ["local", "ssh", "openssh", "unit", "phone"]
 
 
 def test_fifty_megabytes_come_back_as_they_went(connection: Connection, fifty_megabytes: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from harness.model import Device
 from harness.ports import Connection
 
 MEGABYTE = 1_000_000
-TRANSPORTS = ["local", "ssh", "unit", "phone"]
+TRANSPORTS = ["local", "ssh", "openssh", "unit", "phone"]
 
 
 def processes_with(word: str) -> list[str]:

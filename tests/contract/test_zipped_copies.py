@@ -38,7 +38,7 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["ssh", "unit", "phone"])
+@pytest.mark.parametrize("kind", ["ssh", "openssh", "unit", "phone"])
 def test_a_compressed_copy_arrives_whole_on_every_kind_of_device(
     kind: str, open_connection: Callable[[str], Connection], source: Path, tmp_path: Path
 ) -> None:

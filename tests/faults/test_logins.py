@@ -162,6 +162,17 @@ def test_a_login_shell_that_runs_nothing_is_refused(tmp_path: Path) -> None:
         connection.close()
 
 
+def test_a_login_shell_that_runs_nothing_is_quoted_from_its_first_line(tmp_path: Path) -> None:
+    with openssh(tmp_path / "server") as server:
+        config = server.folder / "authorized_keys"
+        complaints = "yes word: Command not found. | head -n 60 >&2"
+        config.write_text(f'command="echo Unmatched quote. >&2; {complaints}" {config.read_text()}')
+        connection = ssh.connect(server.device())
+        with pytest.raises(Refused, match=r"openssh: .*ran nothing \(Unmatched quote\."):
+            connection.run(["true"])
+        connection.close()
+
+
 def test_no_traceback_of_paramiko_reaches_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     handlers, root.handlers = root.handlers, []  # as in a program that has not set up logging

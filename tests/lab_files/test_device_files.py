@@ -27,6 +27,21 @@ def test_a_device_file_becomes_a_device(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ssh://bench@clinic.example@pi5", Address("ssh", host="pi5", user="bench@clinic.example")),
+        ("ssh://CORP\\bench@pi5:2201", Address("ssh", host="pi5", user="CORP\\bench", port=2201)),
+        ("ssh://bench@[fe80::1%br-lan.10]:22", Address("ssh", host="fe80::1%br-lan.10", user="bench", port=22)),
+        ("openssh://[2001:db8::5]", Address("openssh", host="2001:db8::5")),
+        ("openssh://pi_5", Address("openssh", host="pi_5")),
+    ],
+)
+def test_an_address_is_read_and_written_the_same(folder: Path, text: str, found: Address) -> None:
+    read = lab.devices.address(text, file=str(folder))
+    assert (read, str(read)) == (found, text)
+
+
+@pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
         ('kind = "sbc"', 'kind = "toaster"', "kind: input should be 'phone', 'sbc', 'ultrasound' or 'workstation'"),
@@ -52,9 +67,18 @@ def test_a_device_file_becomes_a_device(folder: Path) -> None:
             "pi5.lab",
             r"address: unknown scheme 'pi5\.lab' \(an address begins with its scheme",
         ),
-        ("ssh://bench@pi5.lab:22", "ssh://pi5:99999", r"address: .* is not an address; write ssh://bench@pi5\.lab:22"),
-        ("ssh://bench@pi5.lab:22", "ssh://-oProxyCommand=x", "address: .* is not an address"),
-        ("ssh://bench@pi5.lab:22", "ssh://bench@pi5/home", "address: .* is not an address"),
+        (
+            "ssh://bench@pi5.lab:22",
+            "ssh://pi5:99999",
+            r"address: .* is not an address: '99999' behind the colon .*; write ssh://bench@pi5\.lab:22",
+        ),
+        ("ssh://bench@pi5.lab:22", "ssh://fe80::1", r"address: .*an IPv6 address stands in brackets: \[fe80::1\]"),
+        ("ssh://bench@pi5.lab:22", "ssh://[fe80::1%a b]", "address: .* 'a b' behind the % is no scope"),
+        ("ssh://bench@pi5.lab:22", "ssh://[pi5]:22", "address: .* 'pi5' in the brackets is no IP address"),
+        ("ssh://bench@pi5.lab:22", "ssh://be nch@pi5", "address: .* 'be nch' before the @ is no user"),
+        ("ssh://bench@pi5.lab:22", "ssh://@pi5", "address: .* '' before the @ is no user"),
+        ("ssh://bench@pi5.lab:22", "ssh://-oProxyCommand=x", "address: .* '-oProxyCommand=x' is no host"),
+        ("ssh://bench@pi5.lab:22", "ssh://bench@pi5/home", "address: .* nothing may stand behind the host"),
         ("ssh://bench@pi5.lab:22", "ssh:pi5", "address: .* is not an address"),
         ("ssh://bench@pi5.lab:22", "ssh://", "address: .* is not an address"),
         ('"ssh://bench@pi5.lab:22"', "22", "address: input should be a valid string, not 22"),

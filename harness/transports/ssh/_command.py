@@ -69,8 +69,7 @@ class ChannelCommand(Command):
         return self._channel
 
     def _open(self) -> None:
-        self.line = self._lines.take()
-        self._channel = OrderlyChannel(self.line)
+        self.line, self._channel = self._lines.open()
         self._channel.execute(self._text)
         if self._lines.shared:
             self.line.prepare()

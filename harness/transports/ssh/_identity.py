@@ -6,17 +6,15 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import paramiko
-from paramiko.pkey import UnknownKeyType
 
 from harness.errors import Refused
 from harness.model import Device
+from harness.transports.ssh._agent import KeyAgent
+from harness.transports.ssh._keyfile import Elsewhere, Unusable, read
 from harness.transports.ssh._options import Options
-
-if TYPE_CHECKING:
-    from harness.transports.ssh._route import Route
+from harness.transports.ssh._route import Route
 
 #: Where OpenSSH looks by itself.
 _USUAL = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
@@ -29,10 +27,6 @@ class _Candidate:
 
     def __str__(self) -> str:
         return f"{self.origin} ({self.key.fingerprint})"
-
-
-class _Unusable(Exception):
-    """An identity file that gives no key; its text says why and what to do."""
 
 
 def authenticate(device: Device, options: Options, way: Route, transport: paramiko.Transport, ends_at: float) -> None:
@@ -49,11 +43,11 @@ def authenticate(device: Device, options: Options, way: Route, transport: parami
         Refused: the identity cannot be used, there is no key at all, or none was accepted.
         TimeoutError: `ends_at` passed, on the monotonic clock.
     """
-    agent = paramiko.Agent()
+    agent = KeyAgent(way.agent_socket, patience_s=max(0.1, ends_at - time.monotonic()))
     tried: list[str] = []
-    unusable: list[str] = []
+    unusable = [agent.trouble] if agent.trouble else []
     try:
-        for candidate in _candidates(device, options, way, agent.get_keys(), unusable):
+        for candidate in _candidates(device, options, way, agent.keys, unusable):
             tried.append(str(candidate))
             if _accepted(device, way, transport, candidate, ends_at):
                 return
@@ -61,13 +55,14 @@ def authenticate(device: Device, options: Options, way: Route, transport: parami
                 break  # it has seen enough wrong keys (MaxAuthTries)
     finally:
         agent.close()
+    name = way.written(device, options, "identity under [ssh]", "IdentityFile")
     if not tried:
-        why = "; ".join(unusable) or "the agent holds none and there is none in ~/.ssh; set identity in [ssh]"
+        why = "; ".join(unusable) or f"the agent holds none and there is none in ~/.ssh; set {name}"
         raise Refused(f"no key to log in as {way.user} on {way}: {why}", device=device.id)
     also = f" ({'; '.join(unusable)})" if unusable else ""
     raise Refused(
         f"{way} lets {way.user} in with none of the keys tried: {', '.join(tried)}{also}. "
-        f"Add one to its ~/.ssh/authorized_keys there (ssh-copy-id), or set identity in {device.file}",
+        f"Add one to its ~/.ssh/authorized_keys there (ssh-copy-id), or set {name}",
         device=device.id,
     )
 
@@ -114,38 +109,31 @@ def _candidates(
 
 
 def _from_file(path: Path, held: Sequence[paramiko.AgentKey], unusable: list[str]) -> Iterator[_Candidate]:
-    """Yield the key of an identity file, by way of the agent if it is encrypted."""
+    """Yield the key of an identity file, by way of the agent where this process cannot read its private half."""
     try:
-        yield _Candidate(_read(path), str(path))
-    except paramiko.PasswordRequiredException:
-        public = _public(path)
-        matching = [key for key in held if key.get_base64() == public]
-        if not matching:
-            unusable.append(f"identity {path} is encrypted and the agent does not hold it; run `ssh-add {path}`")
-        for key in matching:
-            yield _Candidate(key, f"{path} by way of the agent")
-    except _Unusable as error:
+        found = read(path)
+    except Unusable as error:
         unusable.append(str(error))
+        return
+    if not isinstance(found, Elsewhere):
+        yield _Candidate(found, str(path))
+        return
+    matching = [key for key in held if found.public and key.asbytes() == found.public]
+    for key in matching:
+        yield _Candidate(key, f"{path} by way of the agent")
+    if not matching:
+        unusable.append(_not_held(path, found))
 
 
-def _read(path: Path) -> paramiko.PKey:
-    """Return the private key of a file; raises PasswordRequiredException or _Unusable."""
-    try:
-        return paramiko.PKey.from_path(path)
-    except FileNotFoundError as error:
-        raise _Unusable(f"identity {path} does not exist; correct `identity` or make one with ssh-keygen") from error
-    except OSError as error:
-        raise _Unusable(f"identity {path} cannot be read ({error.strerror}); check its permissions") from error
-    except TypeError as error:  # what the cryptography library says to an encrypted key without a password
-        raise paramiko.PasswordRequiredException(str(error)) from error
-    except (ValueError, paramiko.SSHException, UnknownKeyType) as error:
-        if "password" in str(error).lower() or isinstance(error, paramiko.PasswordRequiredException):
-            raise paramiko.PasswordRequiredException(str(error)) from error
-        raise _Unusable(f"identity {path} is no private key that can be used; make one with ssh-keygen") from error
-
-
-def _public(path: Path) -> str:
-    """Return the base64 text of the public key that stands beside an encrypted one, "" if there is none."""
-    beside = path.with_name(path.name + ".pub")
-    parts = beside.read_text().split() if beside.is_file() else []
-    return parts[1] if len(parts) > 1 else ""
+def _not_held(path: Path, found: Elsewhere) -> str:
+    """Return the sentence for a key that only an agent could use, and none holds."""
+    if found.why == "a public key":
+        return f"identity {path} is a public key and the agent does not hold its private half; `ssh-add` that"
+    if found.why == "missing":
+        return f"identity {path} does not exist and the agent does not hold the key of {path}.pub; `ssh-add` it"
+    if not found.public:
+        return (
+            f"identity {path} is {found.why} and does not say which key it is; "
+            f"run `ssh-keygen -yf {path} > {path}.pub` and `ssh-add {path}`"
+        )
+    return f"identity {path} is {found.why} and the agent does not hold it; run `ssh-add {path}`"

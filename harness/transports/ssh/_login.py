@@ -71,11 +71,15 @@ def _let_in(
 ) -> OrderlyTransport:
     opened = carrier
     try:
-        known = _hostkey.pinned(device, options, way.alias)
-        plug: Any = _plug(device, way, timeout_s) if carrier is None else _through(device, carrier, way, ends_at)
+        known = _hostkey.pinned(device, options, way)
+        plug: Any = (
+            _plug(device, options, way, timeout_s)
+            if carrier is None
+            else _through(device, options, carrier, way, ends_at)
+        )
         transport = (LegacyTransport if options.legacy else OrderlyTransport)(plug)
         transport.by_way_of, opened = carrier, transport
-        with _explained(device, way, ends_at, timeout_s):
+        with _explained(device, options, way, transport, ends_at, timeout_s):
             _shake_hands(device, way, transport, known, ends_at)
             _identity.authenticate(device, options, way, transport, ends_at)
     except BaseException:
@@ -90,9 +94,11 @@ def _let_in(
     return transport
 
 
-def _through(device: Device, carrier: OrderlyTransport, way: Route, ends_at: float) -> paramiko.Channel:
+def _through(
+    device: Device, options: Options, carrier: OrderlyTransport, way: Route, ends_at: float
+) -> paramiko.Channel:
     """Return a channel from the jump host to the next one."""
-    jump = carrier.getpeername()[0] if carrier.by_way_of is None else "the jump host before it"
+    jump = str(way.by_way_of)
     try:
         return carrier.open_channel(
             "direct-tcpip", (way.host, way.port), ("127.0.0.1", 0), timeout=max(0.1, ends_at - time.monotonic())
@@ -101,12 +107,13 @@ def _through(device: Device, carrier: OrderlyTransport, way: Route, ends_at: flo
         if error.code == paramiko.common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED:
             raise Refused(
                 f"{jump} does not let us on to {way}",
-                remedy="set AllowTcpForwarding in its sshd_config",
+                remedy="set AllowTcpForwarding in the sshd_config of that jump host",
                 device=device.id,
             ) from error
+        where = way.written(device, options, "`address`", "HostName and Port")
         raise Unreachable(
             f"{jump} finds no way on to {way} ({error.text})",
-            remedy="is it switched on, and is its name known there?",
+            remedy=f"is it switched on, and is its name known there? Else correct {where}",
             device=device.id,
         ) from error
     except paramiko.SSHException as error:
@@ -115,67 +122,77 @@ def _through(device: Device, carrier: OrderlyTransport, way: Route, ends_at: flo
         ) from error
 
 
-def _plug(device: Device, way: Route, timeout_s: float) -> socket.socket:
+def _plug(device: Device, options: Options, way: Route, timeout_s: float) -> socket.socket:
+    address = way.written(device, options, "`address`", "HostName")
     try:
         plug = socket.create_connection((way.host, way.port), timeout=timeout_s)
     except socket.gaierror as error:
+        of = f" of the jump host {way.jump}" if way.jump else ""
         raise Unreachable(
-            f"the name {way.host} does not resolve ({error.strerror})",
-            remedy=f"check `address` in {device.file} and the network",
+            f"the name {way.host}{of} does not resolve ({error.strerror})",
+            remedy=f"check {address} and the network",
             device=device.id,
         ) from error
     except TimeoutError as error:
-        raise _late(device, way, timeout_s) from error
+        raise _late(device, way, None, timeout_s) from error
     except ConnectionRefusedError as error:
         raise Unreachable(
             f"nothing listens on {way}",
-            remedy=f"start its SSH server, or correct the port in {device.file}",
+            remedy=f"start its SSH server, or correct {way.written(device, options, 'the port', 'Port')}",
             device=device.id,
         ) from error
     except (OSError, UnicodeError) as error:
         raise Unreachable(
-            f"no way to {way} ({error})",
-            remedy=f"check `address` in {device.file}, the cable and the network",
-            device=device.id,
+            f"no way to {way} ({error})", remedy=f"check {address}, the cable and the network", device=device.id
         ) from error
     # dropbear's receive window is smaller than a packet: waiting to fill one costs it 98 % of its speed
     plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return plug
 
 
-def _late(device: Device, way: Route, timeout_s: float) -> TimedOut:
+def _late(device: Device, way: Route, transport: paramiko.Transport | None, timeout_s: float) -> TimedOut:
+    """Return the error for a passed deadline, which says how far it came."""
+    longer = f"needs a longer connect_timeout_s under [ssh] in {device.file}"
+    if transport is None or not transport.remote_version:
+        return TimedOut(
+            f"{way} did not answer within {timeout_s:g} s",
+            remedy=f"is it switched on, and does its network let SSH through? A slow one {longer}",
+            device=device.id,
+        )
+    stage = "not agreed on keys" if not transport.initial_kex_done else f"not let {way.user} in"
     return TimedOut(
-        f"{way} did not answer within {timeout_s:g} s",
-        remedy=(
-            "is it switched on, and does its network let SSH through? A slow one needs a longer connect_timeout_s under"
-            f" [ssh] in {device.file}"
-        ),
+        f"{way} answered ({transport.remote_version}), but had {stage} after {timeout_s:g} s",
+        remedy=f"a server whose log-in is slow (name servers, AuthorizedKeysCommand) {longer}",
         device=device.id,
     )
 
 
 @contextmanager
-def _explained(device: Device, way: Route, ends_at: float, timeout_s: float) -> Iterator[None]:
+def _explained(
+    device: Device, options: Options, way: Route, transport: paramiko.Transport, ends_at: float, timeout_s: float
+) -> Iterator[None]:
     """Turn what paramiko says about a broken handshake into our words."""
     try:
         yield
     except DeviceError:
         raise
     except IncompatiblePeer as error:
+        allow = f"allow it what is out of date by legacy = true under [ssh] in {device.file}"
         raise Refused(
             f"{way} and this host share no SSH algorithm ({error})",
-            remedy=(
-                f"update its SSH server, or allow it what is out of date by legacy = true under [ssh] in {device.file}"
-            ),
+            remedy=f"update its SSH server, or {'reach it by openssh://' if way.jump else allow}",
             device=device.id,
         ) from error
     except (paramiko.SSHException, OSError, EOFError) as error:
         if time.monotonic() >= ends_at:
-            raise _late(device, way, timeout_s) from error
+            raise _late(device, way, transport, timeout_s) from error
         said = str(error) or "it hung up"
         raise Unreachable(
             f"{way} broke off before anybody was logged in ({said})",
-            remedy="is that port an SSH server, and does it let us in?",
+            remedy=(
+                "is that port an SSH server, and does it let us in? See "
+                f"{way.written(device, options, '`address`', 'HostName and Port')}"
+            ),
             device=device.id,
         ) from error
 
@@ -194,8 +211,8 @@ def _shake_hands(
         transport.start_client(timeout=left)
     except IncompatiblePeer as error:
         if "host key" in str(error) and known.keys:
-            raise _hostkey.not_offered(device, known, str(way)) from error
+            raise _hostkey.not_offered(device, known, way) from error
         raise
     if time.monotonic() >= ends_at:  # start_client returns in silence when its time is over
         raise TimeoutError
-    _hostkey.check(device, known, transport.get_remote_server_key(), str(way))
+    _hostkey.check(device, known, transport.get_remote_server_key(), way)

@@ -11,10 +11,13 @@ class Options:
 
     Attributes:
         host_key: the device's own public key as one line, type and base64; wins over `known_hosts`.
-        known_hosts: a file as OpenSSH keeps it, looked at when `host_key` is empty.
-        identity: private key file; empty: those of ~/.ssh/config, the agent's, then ~/.ssh/id_*.
-        config: OpenSSH client configuration that HostName, Port, User, IdentityFile, IdentitiesOnly, HostKeyAlias and
-            ProxyJump are taken from; a jump host's key must be in `known_hosts`.
+        known_hosts: a file as OpenSSH keeps it, looked at when `host_key` is empty; as it is, the files that `config`
+            names count as well.
+        identity: private key file, or the public half of a key of the agent; empty: those of ~/.ssh/config, the
+            agent's, then ~/.ssh/id_*.
+        config: OpenSSH client configuration that HostName, Port, User, IdentityFile, IdentitiesOnly, IdentityAgent,
+            HostKeyAlias, UserKnownHostsFile, GlobalKnownHostsFile and ProxyJump are taken from, as `ssh -G` reads it; a
+            jump host's key must be in `known_hosts`.
         legacy: whether the device may be spoken to as servers did before 2016: SHA-1, CBC.
         connect_timeout_s: how long name, TCP, key exchange and log-in may take in all; s.
         keepalive_s: how often an idle connection sends a sign of life, so that routers keep it open; s, 0 for never.

@@ -12,7 +12,7 @@ import threading
 from typing import Any, ClassVar
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_CLOSE, cMSG_CHANNEL_CLOSE, cMSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_CLOSE, OPEN_FAILED_RESOURCE_SHORTAGE, cMSG_CHANNEL_CLOSE, cMSG_CHANNEL_REQUEST
 
 
 def _take_note(channel: Any, message: paramiko.Message) -> None:
@@ -34,22 +34,46 @@ class OrderlyTransport(paramiko.Transport):
     def __init__(self, plug: Any) -> None:
         super().__init__(plug)
         self._spare: Any = None
-        self._preparing = False
+        self._preparing: threading.Thread | None = None
         self._spare_lock = threading.Lock()
 
     def session(self) -> Any:
         """Return a session for a command, at once if one was prepared; raises what `open_session` does."""
         with self._spare_lock:
+            preparing = self._preparing
+        if preparing is not None:  # two at once may be one more than the server grants
+            preparing.join()
+        with self._spare_lock:
             spare, self._spare = self._spare, None
-        return self.open_session() if spare is None or spare.closed else spare
+        return self._granted() if spare is None or spare.closed else spare
 
     def prepare(self) -> None:
         """Open the next command's session meanwhile: it then takes one round trip instead of two."""
         with self._spare_lock:
-            if self._preparing or self._spare is not None:
-                return
-            self._preparing = True
-        threading.Thread(target=self._open_spare, name="ssh-spare", daemon=True).start()
+            if self._preparing is None and self._spare is None:
+                self._preparing = threading.Thread(target=self._open_spare, name="ssh-spare", daemon=True)
+                self._preparing.start()
+
+    def _granted(self) -> Any:
+        """Return a new session.
+
+        Raises:
+            paramiko.ChannelException: the server grants no more.
+            paramiko.SSHException, OSError, EOFError: the link is gone.
+        """
+        try:
+            return self.open_session()
+        except paramiko.ChannelException:
+            raise
+        except paramiko.SSHException as error:
+            if not self.is_active():
+                raise
+            # of two that are refused at the same moment paramiko gives one thread the reason and the other none
+            raise paramiko.ChannelException(OPEN_FAILED_RESOURCE_SHORTAGE, str(error)) from error
+
+    def settle(self) -> None:
+        """Wait until the server has dealt with all that was sent: the sessions that were closed are its own again."""
+        self.global_request("keepalive@openssh.com", wait=True)
 
     def _open_spare(self) -> None:
         spare = None
@@ -57,7 +81,7 @@ class OrderlyTransport(paramiko.Transport):
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
             spare = self.open_session()
         with self._spare_lock:
-            self._spare, self._preparing = spare, False
+            self._spare, self._preparing = spare, None
 
     _channel_handler_table: ClassVar[Any] = {
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import re
+import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -13,8 +13,10 @@ import paramiko
 from harness.errors import LabError
 from harness.model import Device
 from harness.transports.ssh._options import Options
+from harness.transports.ssh._settings import Asked, Reader, Settings
 
-_JUMP: Final = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^]]+\]|[^:@/]+)(?::(?P<port>\d+))?/?")
+_JUMP: Final = re.compile(r"(?:ssh://)?(?:(?P<user>.+)@)?(?P<host>\[[^]]+\]|[^-:@/\[\s][^:@/\s]*)(?::(?P<port>\d+))?/?")
+_SSH_PORT: Final = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,12 @@ class Route:
 
     Attributes:
         alias: what known_hosts calls the host.
+        alias_without_port: what it calls it at port 22, where one of those keys will do; "" where that is no question.
         identities: the files of the configuration.
         agent: whether the agent may be asked as well.
+        agent_socket: of the agent; "" for the usual one, "none" for no agent.
+        known_hosts: where the configuration says that host keys stand, () where it does not.
+        jump: the name of a jump host in the configuration, "" for the device itself.
         by_way_of: the host to jump from, which may have one of its own; None if there is none.
     """
 
@@ -34,54 +40,86 @@ class Route:
     alias: str
     identities: tuple[str, ...]
     agent: bool
+    alias_without_port: str = ""
+    agent_socket: str = ""
+    known_hosts: tuple[str, ...] = ()
+    jump: str = ""
     by_way_of: Route | None = None
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        place = f"{self.host}:{self.port}"
+        return f"the jump host {self.jump} ({place})" if self.jump else place
+
+    def written(self, device: Device, options: Options, key: str, line: str) -> str:
+        """Return where the user would correct a thing: in the device's file, or for a jump host in the configuration.
+
+        Args:
+            device: the device.
+            options: the keys of `[ssh]`.
+            key: what it is in the device's file.
+            line: what it is in the configuration.
+        """
+        return f"{line} of {self.jump} in {options.config}" if self.jump else f"{key} in {device.file}"
 
 
 def route(device: Device, options: Options) -> Route:
     """Return the route to a device: what its address says wins over the configuration, as with `ssh -l -p`.
 
     Raises:
-        LabError: the configuration cannot be read, or its jumps cannot be followed.
+        LabError: the configuration cannot be read, its jumps cannot be followed, or it holds what paramiko cannot do.
     """
     path = Path(options.config).expanduser()
     address = device.address
+    asked = Asked(address.host, address.user, address.port)
     try:
-        config = paramiko.SSHConfig.from_path(str(path)) if path.is_file() else paramiko.SSHConfig()
-        return _found(config, address.host, address.user, address.port, seen=())
+        reader = Reader(path, usual=options.config == Options().config)
+        return _found(reader, asked, seen=())
+    except subprocess.TimeoutExpired as error:
+        raise LabError(
+            f"`ssh -G {address.host}` did not end within {error.timeout:g} s",
+            remedy="look at what its Match exec lines wait for",
+            file=str(path),
+        ) from error
     except (OSError, ValueError, paramiko.SSHException) as error:
         raise LabError(str(error), remedy="mend it, or name another file as config in [ssh]", file=str(path)) from error
 
 
-def _found(config: paramiko.SSHConfig, name: str, user: str, port: int, *, seen: tuple[str, ...]) -> Route:
-    """Return the route to the host that the configuration calls `name`; ValueError if its jumps make no sense."""
+def _found(reader: Reader, asked: Asked, *, seen: tuple[str, ...]) -> Route:
+    """Return the route to the host that the configuration calls so; ValueError if its jumps make no sense."""
+    name = asked.name
     if name in seen:
         raise ValueError(f"ProxyJump leads in a circle: {' -> '.join((*seen, name))}")
-    found = config.lookup(name)
-    if found.get("proxycommand", "none") != "none":
-        raise ValueError(f"ProxyCommand of {name} is not supported; write ProxyJump")
-    host, real_port = found["hostname"], port or int(found.get("port", 22))
-    here = Route(
-        host=host,
-        port=real_port,
-        user=user or found.get("user") or getpass.getuser(),
-        alias=found.get("hostkeyalias") or (host if real_port == 22 else f"[{host}]:{real_port}"),
-        identities=tuple(found.get("identityfile", [])),
-        agent=found.get("identitiesonly", "no") != "yes",
-    )
-    jumps = found.get("proxyjump", "none")
-    if jumps == "none":
-        return here
+    found = reader.settings(asked)
+    if found.command:
+        raise ValueError(f"ProxyCommand of {name} is not run by ssh:// addresses; write openssh:// as its scheme")
+    if found.revoked:
+        raise ValueError(f"RevokedHostKeys of {name} is not read by ssh:// addresses; write openssh:// as its scheme")
+    here = _here(found, jump=name if seen else "")
     carrier: Route | None = None
-    for jump in (text.strip() for text in jumps.split(",")):
+    for jump in (text.strip() for text in found.jumps.split(",") if found.jumps):
         parts = _JUMP.fullmatch(jump)
         if parts is None:
             raise ValueError(f"ProxyJump of {name}: {jump!r} is not [user@]host[:port]")
         hop = _found(
-            config, parts["host"].strip("[]"), parts["user"] or "", int(parts["port"] or 0), seen=(*seen, name)
+            reader, Asked(parts["host"].strip("[]"), parts["user"] or "", int(parts["port"] or 0)), seen=(*seen, name)
         )
         # As with ssh: the second host of a list is reached from the first one, whatever the configuration says of it.
         carrier = hop if carrier is None else replace(hop, by_way_of=carrier)
     return replace(here, by_way_of=carrier)
+
+
+def _here(found: Settings, *, jump: str) -> Route:
+    """Return the last part of the route, to the host itself."""
+    usual = found.port == _SSH_PORT
+    return Route(
+        host=found.host,
+        port=found.port,
+        user=found.user,
+        alias=found.alias or (found.host if usual else f"[{found.host}]:{found.port}"),
+        identities=found.identities,
+        agent=not found.only_files,
+        alias_without_port="" if found.alias or usual else found.host,
+        agent_socket=found.agent,
+        known_hosts=found.known_hosts,
+        jump=jump,
+    )
