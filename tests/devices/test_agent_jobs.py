@@ -280,7 +280,6 @@ def test_a_link_cut_in_the_middle_is_made_again_and_nothing_is_lost(
     del bench  # it has brought the runtime to the workdir that both share
     suite = small.write_suite(tmp_path, "cut", ("good", small.good), {"slower": small.slower})
     own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
-    before = {path.name for path in (device_workdir / "jobs").glob("*")}
     said: list[str] = []
 
     def say(device: str, text: str) -> None:
@@ -303,7 +302,8 @@ def test_a_link_cut_in_the_middle_is_made_again_and_nothing_is_lost(
         rounds, values = (getattr(result.run.measurements["latency_s"], name) for name in ("rounds", "values"))
         assert rounds[-1, 2] == len(values)
     assert len(store.runs()) == 2
-    assert {path.name for path in (device_workdir / "jobs").glob("*")} == before, "the job left its folder behind"
+    # Neither its own nor those that other tests drove by hand and left there.
+    assert list((device_workdir / "jobs").iterdir()) == []
 
 
 def test_a_large_split_is_given_the_time_that_its_first_image_says_it_needs(bench: Bench, tmp_path: Path) -> None:
