@@ -43,11 +43,13 @@ else
 fi
 nowhere() { printf '%s\n' nowhere "$place"; exit; }
 [ -d "$place" ] && { [ "$verb" = holder ] || [ -w "$place" ]; } || nowhere
-boot='' up=''
-{ read -r boot < /proc/sys/kernel/random/boot_id; read -r up rest < /proc/uptime; } 2>/dev/null
-up=${up%%.*}
-[ -n "$up" ] || { boot=clock; up=$(date +%s); }
-boot=${boot:-unknown}
+clock() {
+  boot='' up=''
+  { read -r boot < /proc/sys/kernel/random/boot_id; read -r up rest < /proc/uptime; } 2>/dev/null
+  up=${up%%.*}
+  [ -n "$up" ] || { boot=clock; up=$(date +%s); }
+  boot=${boot:-unknown}
+}
 number() { case $1 in ''|*[!0-9]*|????????????????*) return 1;; esac; }
 # Sets top, the number in force, and what it says.
 look() {
@@ -62,6 +64,8 @@ look() {
   at=${from%% *} who=${from#* }
   [ -n "$said" ] || its=free
   { read -r b a < "$place/edgeward.beat.$its"; } 2>/dev/null && number "$a" && from_boot=$b at=$a
+  # Read last: a lease that was made a moment ago is never of the future.
+  clock
 }
 fresh() { number "$at" && [ "$from_boot" = "$boot" ] && [ "$up" -ge "$at" ] && [ $((up - at)) -le $expiry ]; }
 # Makes the next number say $1; whether it did, and nothing higher is there.
