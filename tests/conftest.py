@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +22,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What tests start are sessions of their own: pytest-benchmark measures nothing where it believes that it is not alone.
 for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
     del os.environ[_name]
+# Several processes of tests run side by side on this machine, which is one device: each has leases of its own.
+_LEASES = tempfile.TemporaryDirectory(prefix="edgeward-leases-")
+os.environ["EDGEWARD_LEASES"] = _LEASES.name
 
 
 @pytest.hookimpl(wrapper=True)

@@ -106,7 +106,9 @@ def fleet(
 
 @contextlib.contextmanager
 def _host(folder: Path, name: str, memory_bytes: int, settings: Sequence[str]) -> Iterator[Host]:
-    server = prepared(folder, "0.0.0.0", 22, ("ed25519",), login_environment(), settings)
+    # They share this host's files and are machines of their own all the same.
+    environment = login_environment() | {"EDGEWARD_LEASES": str(folder / "leases")}
+    server = prepared(folder, "0.0.0.0", 22, ("ed25519",), environment, settings)
     with contextlib.ExitStack() as stack:
         limit = stack.enter_context(memory_limit(name, size_bytes=memory_bytes)) if memory_bytes else None
         log = stack.enter_context((folder / "sshd.log").open("wb"))

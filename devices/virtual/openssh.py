@@ -215,7 +215,8 @@ def openssh(
 def login_environment() -> dict[str, str]:
     """Return the variables of a log-in, with the Python that these tests are run by."""
     python = Path(sys.executable).resolve().parent  # outside of any virtual environment: no package is there
-    return {"SHLVL": "1", "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+    leases = {name: value for name, value in os.environ.items() if name == "EDGEWARD_LEASES"}
+    return {**leases, "SHLVL": "1", "PATH": f"{python}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
 
 
 def prepared(

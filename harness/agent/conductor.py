@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.agent import contract, survey
 from harness.agent.events import Events
+from harness.agent.presence import Presence
 from harness.agent.process import Lost, Process
 from harness.agent.sentinel import Sentinel
 
@@ -21,6 +22,7 @@ class Conductor:
         self.job = contract.job(json.loads((folder / contract.JOB_FILE).read_text()))
         self.plan = self.job.plan
         self.events = Events(folder)
+        self.presence = Presence(folder, self.job.beat, self.job.host_gone_s)
         # Before any model runs: what the processor can do while it is cool, and how cool that is.
         self.sentinel = Sentinel()
         self.cool_c = survey.temperature()
@@ -32,7 +34,7 @@ class Conductor:
     def start(self, index: int) -> Process:
         """Start the worker of model `index`; raises Lost."""
         seen = self.accelerated.get(self.original(index), "")
-        return Process(self.folder, index, self.plan.deadline_s, seen)
+        return Process(self.folder, index, self.plan.deadline_s, seen, self.presence)
 
     def original(self, index: int) -> int:
         """Return the place of a model, or of the one that it is a copy of."""

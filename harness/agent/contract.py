@@ -53,6 +53,8 @@ HOST_METER = "host"
 #: Length of a trial of a meter, s; pause between two lines of the verb `clock`, s.
 TRIAL_S = 2.0
 CLOCK_PAUSE_S = 0.01
+#: How often it is seen whether the host is there, and the lease's beat written, between two requests to a worker; s.
+LOOK_S = 10.0
 #: The answer of a runner to a command that it lacks (EX_USAGE of sysexits.h).
 NO_SUCH_COMMAND = 64
 
@@ -67,6 +69,8 @@ CLAIM_FOLDER = "claim"
 LOG_FILE = "agent.log"
 #: Left by the host: end the timed pass after this launch; with `-INDEX`, that model is decided.
 STOP_FILE = "stop"
+#: Left by the host: paths of confidential files, one a line, that whoever ends the job without it removes as well.
+SECRET_FILE = "secret"
 
 # --- why a model was left out of a job ------------------------------------------------------------------------------
 
@@ -186,6 +190,8 @@ class Job:
         meter: the `[meter]` table of the device file, or {"kind": "host", "lead_s": ...}; None without a meter.
         accelerator: what was asked for, "" for nothing.
         task: kind of the suite's task, for the pass from image to answer.
+        beat: file that is written as long as the host is there, "" for none: it keeps the lease.
+        host_gone_s: after so long without a follower the job ends and removes itself; 0 for never, s.
     """
 
     seed: int
@@ -197,6 +203,8 @@ class Job:
     task: str = ""
     accelerator: str = ""
     meter: Optional[dict[str, Any]] = None
+    beat: str = ""
+    host_gone_s: float = 0.0
     schema: int = JOB_SCHEMA
 
 

@@ -1,7 +1,5 @@
 """Writes the events of a job: one JSON object a line, and a byte for each follower so that nobody has to poll.
 
-Each event also touches the lease's beat, if the device is leased: the host sends nothing while a job runs.
-
 Every follower waits at a FIFO of its own, `wake.PID`: a stale one, left behind by a cut link, cannot take the byte that
 was meant for its successor. The FIFO `alive` is held open for writing as long as the conductor lives and never written:
 who waits at it reads end-of-file at once when the conductor is gone, however it died.
@@ -9,7 +7,6 @@ who waits at it reads end-of-file at once when the conductor is gone, however it
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -17,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent import contract
+from harness.agent.presence import reads
 
 
 class Events:
@@ -29,7 +27,6 @@ class Events:
         # Read-write, so that opening does not wait for a reader.
         self._alive = os.open(job / contract.ALIVE_FILE, os.O_RDWR | os.O_NONBLOCK)
         self._file = (job / contract.EVENTS_FILE).open("a", encoding="utf-8")
-        self._beat = job.parent.parent / "lease" / "beat"
 
     def say(self, kind: type[contract.Event], /, **fields: Any) -> None:
         """Write one event with the monotonic time, in ns, and wake its readers.
@@ -41,26 +38,5 @@ class Events:
         line = json.dumps(contract.plain(event))
         self._file.write(line + "\n")
         self._file.flush()
-        if self._beat.exists():
-            self._beat.touch()
         for pipe in self._job.glob(contract.WAKE_FILES + "*"):
-            _wake(pipe)
-
-
-def _wake(pipe: Path) -> None:
-    try:
-        descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            # Its follower was killed and could not take it away.
-            pipe.unlink()
-        elif error.errno != errno.ENOENT:
-            raise
-        return
-    try:
-        os.write(descriptor, b".")
-    except BlockingIOError:
-        # A full FIFO wakes as well as one byte more.
-        return
-    finally:
-        os.close(descriptor)
+            reads(pipe, b".")

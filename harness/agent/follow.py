@@ -1,7 +1,8 @@
 """Prints a job's events as they come, from a byte offset, and ends when the job does or its conductor dies.
 
-`follow JOB OFFSET` writes the new lines of events.jsonl to standard output, whole ones only. When the conductor is gone
-without a final `done` it adds an event `gone`, which is never part of the file.
+`follow JOB OFFSET` writes the new lines of events.jsonl to standard output, whole ones only. When the conductor is
+gone without a final `done` it adds an event `gone`, which is never part of the file. It ends when nobody reads it any
+more: by that the conductor knows whether its host is there (harness/agent/presence.py).
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def main(arguments: list[str]) -> int:
             if not lives:
                 _print([_gone()])
                 return 0
-            _wait(bell, alive)
+            if not _wait(bell, alive):
+                return 0
 
 
 @contextmanager
@@ -79,14 +81,20 @@ def _print(lines: list[bytes]) -> None:
     sys.stdout.buffer.flush()
 
 
-def _wait(bell: int, alive: int) -> None:
-    """Sleep until the conductor writes or dies."""
-    ready, _, _ = select.select([bell, alive], [], [])
+def _wait(bell: int, alive: int) -> bool:
+    """Sleep until the conductor writes or dies; return False when nobody reads any more."""
+    poll = select.poll()
+    for descriptor, wanted in ((bell, select.POLLIN), (alive, select.POLLIN), (sys.stdout.fileno(), 0)):
+        poll.register(descriptor, wanted)
+    ready = dict(poll.poll())
+    if sys.stdout.fileno() in ready:
+        return False
     if bell in ready:
         os.read(bell, 65536)
     else:
         # End of file: its descriptors are closed, the process itself may take a moment more.
         time.sleep(0.02)
+    return True
 
 
 def _conductor_lives(job: Path) -> bool:

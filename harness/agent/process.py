@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.agent import limits, survey
+from harness.agent.contract import LOOK_S
+from harness.agent.presence import Presence
 
 #: What the processes of this conductor have taken so far, in ns: starting them, loading models, and inferring.
 SPENT = {"process_start_ns": 0, "load_ns": 0, "inference_ns": 0}
@@ -30,12 +32,15 @@ class Lost(Exception):
 class Process:
     """A worker for model `index` of the job; `start_ns` is from spawn to ready.
 
-    `accelerator` is what was seen to run the model: a worker that loads it without is as good as lost.
+    `accelerator` is what was seen to run the model: a worker that loads it without is as good as lost. `presence` is
+    looked at before each request and while its answer is long in coming.
     """
 
-    def __init__(self, job: Path, index: int, deadline_s: float, accelerator: str = "") -> None:
+    def __init__(
+        self, job: Path, index: int, deadline_s: float, accelerator: str = "", presence: Presence | None = None
+    ) -> None:
         main = str(Path(__file__).with_name("__main__.py"))
-        self._deadline_s, self._accelerator = deadline_s, accelerator
+        self._deadline_s, self._accelerator, self._presence = deadline_s, accelerator, presence
         self._log = job / f"m{index}.log"
         self._buffer = b""
         self._kills, self._free_bytes = limits.kills(), survey.available()
@@ -58,6 +63,7 @@ class Process:
 
     def ask(self, verb: str, **fields: Any) -> dict[str, Any]:
         """Send one request and return its answer; raises Lost."""
+        self._look()
         try:
             self._pipe("stdin").write(json.dumps({"do": verb, **fields}).encode() + b"\n")
             self._pipe("stdin").flush()
@@ -84,6 +90,10 @@ class Process:
             self._process.wait()
         self._pipe("stdout").close()
 
+    def _look(self) -> None:
+        if self._presence:
+            self._presence.look()
+
     def _pipe(self, name: str) -> Any:
         return getattr(self._process, name)
 
@@ -91,7 +101,10 @@ class Process:
         deadline = time.monotonic() + self._deadline_s
         while b"\n" not in self._buffer:
             left = deadline - time.monotonic()
-            readable, _, _ = select.select([self._pipe("stdout")], [], [], max(left, 0))
+            readable, _, _ = select.select([self._pipe("stdout")], [], [], max(min(left, LOOK_S), 0))
+            if not readable and left > LOOK_S:
+                self._look()
+                continue
             if not readable:
                 self._process.kill()
                 raise Lost("timeout", f"no answer within {self._deadline_s:.0f} s; the process was ended")

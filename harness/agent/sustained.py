@@ -46,6 +46,7 @@ class SustainedPass:
         """Wait until the device is as it was before the job, at most `cooldown_s`."""
         began, pause = time.monotonic(), 0.05
         while True:
+            self._c.presence.look()
             drift, now_c = self._c.sentinel.drift(), survey.temperature()
             warm = self._c.cool_c is not None and now_c is not None and now_c > self._c.cool_c + contract.WARMER_C
             waited = time.monotonic() - began

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from harness.deploy.handle import DeviceHandle, answered, checked, persistent
-from harness.deploy.lease import leased
+from harness.deploy.lease import Held, leased
 from harness.deploy.workspace import prepare, refusal, runner, runtime, survey
 
 __all__ = [
     "DeviceHandle",
+    "Held",
     "answered",
     "checked",
     "leased",

@@ -114,6 +114,20 @@ def touch(handle: DeviceHandle, folder: str, used: Iterable[str]) -> None:
     checked(done, handle.device, f"{folder} cannot be made")
 
 
+@persistent
+def note(handle: DeviceHandle, target: str, lines: Iterable[str]) -> None:
+    """Write lines to a small file on the device, whose folder is made.
+
+    Args:
+        handle: of the device.
+        target: the file there.
+        lines: without newlines.
+    """
+    text = "".join(f"{line}\n" for line in lines).encode()
+    done = handle.run(["sh", "-c", 'mkdir -p "${0%/*}" && cat > "$0"', target], stdin=text)
+    checked(done, handle.device, f"{target} could not be written on the device")
+
+
 def missing(handle: Handle, wanted: Mapping[str, str], workspace: Workspace | None = None) -> list[str]:
     """Return which files are absent or damaged on the device.
 

@@ -24,6 +24,11 @@ TRIES: Final = 4
 #: how long between two tries; s.
 PATIENCE_S: Final = 120.0
 _RECONNECT_S: Final = 4.0
+#: How much longer a job waits for its host than the host tries to come back, and how long on this very machine, where
+#: no cable can be cut; how long a command beside the others may take; s.
+_GONE_S: Final = 60.0
+_GONE_HERE_S: Final = 15.0
+_BESIDE_S: Final = 30.0
 
 
 class DeviceHandle:
@@ -61,6 +66,9 @@ class DeviceHandle:
         self._in_step = False
         self._gave_up = False
         self._interrupted = threading.Event()
+        self._streams = 0
+        #: The lease's beat on the device, "" while it is not leased or has none.
+        self.beat = ""
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +104,27 @@ class DeviceHandle:
         """Whether the user of the handle shall come to an end."""
         return self._interrupted.is_set()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether a stream is open, as while a job runs: nothing else is sent then."""
+        return self._streams > 0
+
+    @property
+    def gone_s(self) -> float:
+        """How long a job waits for its host before it ends itself: longer than a lost connection is tried again, s."""
+        return _GONE_HERE_S if self.device.address.here else self._patience_s + _GONE_S
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until the handle is interrupted."""
+        self._interrupted.wait(seconds)
+
+    def beside(self, argv: Sequence[str]) -> Completed:
+        """Run a command from another thread than the one that takes steps; raises Transient if the connection is lost.
+
+        It is not repeated, and the connection is left as it is.
+        """
+        return self._connection.run(argv, timeout_s=_BESIDE_S)
+
     def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
         """Run `argv` and wait, as `harness.ports.Connection.run` does; repeated when the connection is lost.
 
@@ -109,7 +138,11 @@ class DeviceHandle:
         Raises:
             Transient: the connection is lost; the reader knows from where to go on, after `reconnect`.
         """
-        return self._connection.stream(argv, silence_s=silence_s)
+        self._streams += 1
+        try:
+            yield from self._connection.stream(argv, silence_s=silence_s)
+        finally:
+            self._streams -= 1
 
     def push(self, source: Path, target: str) -> None:
         """Copy a file to the device, as `harness.ports.Connection.push` does; repeated like `run`."""

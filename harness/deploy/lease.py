@@ -1,35 +1,62 @@
-"""Holds a device for one measurer, and ends what an earlier one had to leave running there."""
+"""Holds a device for one measurer, and ends what an earlier one had to leave running there.
+
+Three things keep and end a lease. While no job runs, a thread of the host writes its beat over the connection that is
+there anyway; while one runs, nothing is sent and the device side writes it, as long as it is followed
+(`harness.agent.presence`). A process of this host that was killed is known by its number and start, so its lease is
+taken at once; and `harness.deploy.keeper` does that by itself. Of an owner elsewhere nothing is known but its beat.
+"""
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
+import base64
+import pickle
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-
-import psutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
 
 from harness import registry
+from harness.deploy import keeper
 from harness.deploy.handle import TRIES, DeviceHandle
+from harness.deploy.owner import is_gone, is_this_process, this_process
 from harness.deploy.workspace import runner
-from harness.errors import Busy, Transient
+from harness.errors import Busy, DeviceError, HarnessError, Transient
 from harness.model import Device
-from harness.ports import Lease, Owner
+from harness.ports import Hold, Lease, Owner
 
-_HERE = f"{getpass.getuser()}@{socket.gethostname()}"
-#: How often a busy device is looked at again.
-_LOOK_S = 5.0
+#: How often a busy device is looked at again, and how often the host writes its beat; s.
+_LOOK_S: Final = 5.0
+_BEAT_S: Final = 10.0
+#: How often a device whose owner was killed is tried, which has not quite ended or cannot be reached, and how long
+#: between; s.
+_CLEAN_TRIES: Final = 20
+_CLEAN_PAUSE_S: Final = 0.5
 #: Prints the jobs under a workdir whose first process still runs.
-_RUNNING = r"""
+_RUNNING: Final = r"""
 for file in "$1"/jobs/*/pid; do
   job=${file%/pid} number=
   read -r number 2>/dev/null < "$file"
   [ -n "$number" ] && tr '\0' ' ' 2>/dev/null < "/proc/$number/cmdline" | grep -qF "$job" && echo "$job"
 done
 true
+"""
+#: Removes what jobs leave behind under a workdir, first the confidential files that they list; prints what stays.
+_CLEAR: Final = r"""
+for job in "$1"/jobs/????????????; do
+  case ${job##*/} in *[!0-9a-f]*) continue;; esac
+  [ -d "$job" ] || continue
+  [ ! -f "$job/secret" ] || while read -r file; do rm -f "$file"; done < "$job/secret"
+  rm -rf "$job" 2>/dev/null || echo "$job"
+done
+true
+"""
+#: Writes a beat in place, so that it is never read empty; not if it was removed with the lease.
+_BEAT: Final = r"""
+[ -w "$1" ] || exit
+{ read -r boot < /proc/sys/kernel/random/boot_id; read -r up rest < /proc/uptime; } 2>/dev/null
+[ -n "$up" ] || { boot=clock; up=$(date +%s); }
+printf '%s %s\n' "${boot:-unknown}" "${up%%.*}" 1<> "$1"
 """
 
 
@@ -39,56 +66,139 @@ def lease_of(device: Device) -> Lease:
     return module
 
 
+class Held:
+    """A lease that is held; `renew` makes sure of it."""
+
+    def __init__(self, handle: DeviceHandle) -> None:
+        self._handle, self._lease = handle, lease_of(handle.device)
+        self.owner = this_process(handle.root)
+
+    def take(self, *, wait: bool = True) -> None:
+        """Become the device's one measurer, and end what earlier ones left there.
+
+        Raises:
+            Busy: somebody else still is, after `limits.cooldown_s` or, without `wait`, now.
+        """
+        handle, before = self._handle, None
+        deadline = time.monotonic() + (handle.device.limits.cooldown_s if wait else 0.0)
+        while True:
+            try:
+                hold = self._lease.take(handle, self.owner) or Hold()
+                break
+            except Busy as busy:
+                holder = self._lease.holder(handle)
+                if holder is not None and is_gone(holder):
+                    self._lease.free(handle, holder)
+                    before = holder
+                    continue
+                # Another device file of this campaign names the same machine: its turn ends for certain.
+                own = holder is not None and is_this_process(holder)
+                if handle.interrupted or (time.monotonic() > deadline and not own):
+                    raise
+                handle.say(f"waiting: {busy}")
+                handle.pause(_LOOK_S)
+        handle.beat = hold.beat
+        self._end_orphans(hold.before or before)
+
+    def renew(self) -> None:
+        """Make sure that the lease is still held, after the device was out of reach; raises Busy as `take` does."""
+        self.take()
+
+    def free(self) -> None:
+        """Free the device, also over a connection that died with the last case or was closed by `interrupt`."""
+        for _ in range(TRIES - 1):
+            try:
+                self._lease.free(self._handle, self.owner)
+            except Transient:
+                self._handle.reconnect()
+            else:
+                return
+        self._lease.free(self._handle, self.owner)
+
+    def _end_orphans(self, before: Owner | None) -> None:
+        """End and remove jobs of earlier holders: two jobs at a time would falsify both."""
+        handle = self._handle
+        for root in dict.fromkeys([handle.root, before.root if before and before.root else handle.root]):
+            running = ["sh", "-c", _RUNNING, "sh", root]
+            for job in handle.run(running).text.splitlines():
+                handle.say(f"ending {job}, which an earlier campaign had to leave running")
+                runner(handle.device).stop(handle, job)
+            left = handle.run(running).text.splitlines()
+            if left:
+                text = f"{left[0]} of {before or 'another account'} still runs and cannot be ended by this account"
+                raise Busy(text, remedy="end it there", device=handle.device.id)
+            for job in handle.run(["sh", "-c", _CLEAR, "sh", root], timeout_s=600).text.splitlines():
+                handle.say(f"{job}, of an earlier campaign, cannot be removed by this account")
+
+
 @contextmanager
-def leased(handle: DeviceHandle) -> Iterator[None]:
+def leased(handle: DeviceHandle, *, wait: bool = True) -> Iterator[Held]:
     """Be the device's one measurer meanwhile, after waiting for the one before at most `limits.cooldown_s`.
+
+    Args:
+        handle: of the device.
+        wait: whether to wait for the one before at all.
 
     Raises:
         Busy: somebody else still is.
     """
-    lease = lease_of(handle.device)
-    since = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    owner = Owner(_HERE, os.getpid(), since)
-    deadline = time.monotonic() + handle.device.limits.cooldown_s
-    while True:
+    held = Held(handle)
+    with keeper.kept(handle.device):
         try:
-            lease.take(handle, owner)
-        except Busy as busy:
-            if _gone(lease.holder(handle)):
-                lease.free(handle)
+            held.take(wait=wait)
+        except DeviceError:
+            # It may have been got before the connection was lost, or before an orphan could not be ended.
+            with suppress(DeviceError):
+                lease_of(handle.device).free(handle, held.owner)
+            raise
+        try:
+            with _beating(handle):
+                yield held
+        finally:
+            held.free()
+
+
+@contextmanager
+def _beating(handle: DeviceHandle) -> Iterator[None]:
+    """Write the lease's beat from time to time while no job runs: then nothing may be sent."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while handle.beat and not over.wait(_BEAT_S):
+            if handle.quiet:
                 continue
-            if time.monotonic() > deadline or handle.interrupted:
-                raise
-            handle.say(f"waiting: {busy}")
-            time.sleep(_LOOK_S)
-        else:
-            break
+            try:
+                handle.beside(["sh", "-c", _BEAT, "sh", handle.beat])
+            except DeviceError:
+                # The one who works with the device meets the lost connection as well, and makes it again.
+                continue
+
+    thread = threading.Thread(target=beat, name=f"beat {handle.device.id}", daemon=True)
+    thread.start()
     try:
-        _end_orphans(handle)
         yield
     finally:
-        _free(handle, lease)
+        over.set()
+        thread.join()
 
 
-def _end_orphans(handle: DeviceHandle) -> None:
-    """End jobs of earlier holders that could not be reached any more: two jobs at a time would falsify both."""
-    for job in handle.run(["sh", "-c", _RUNNING, "sh", handle.root]).text.splitlines():
-        handle.say(f"ending {job}, which an earlier campaign had to leave running")
-        runner(handle.device).stop(handle, job)
+def clean_up(devices: Iterable[str]) -> None:
+    """Do for each device, given as `harness.deploy.keeper` was given it, what its owner cannot do any more."""
+    found = [pickle.loads(base64.b64decode(device)) for device in {*devices}]
+    threads = [threading.Thread(target=_clean, args=(device,)) for device in found]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
-def _free(handle: DeviceHandle, lease: Lease) -> None:
-    """Free the device, also over a connection that died with the last case or was closed by `interrupt`."""
-    for _ in range(TRIES - 1):
+def _clean(device: Device) -> None:
+    for _ in range(_CLEAN_TRIES):
         try:
-            lease.free(handle)
-        except Transient:
-            handle.reconnect()
-        else:
+            with DeviceHandle(device) as handle, leased(handle, wait=False):
+                return
+        except (Busy, Transient):
+            # It has ended, but perhaps not quite; or somebody else was faster, who then has cleaned up.
+            time.sleep(_CLEAN_PAUSE_S)
+        except HarnessError:
             return
-    lease.free(handle)
-
-
-def _gone(holder: Owner | None) -> bool:
-    """Return whether a lease is held by a process of this host that no longer runs: killed before it could let go."""
-    return holder is not None and holder.who == _HERE and holder.process > 0 and not psutil.pid_exists(holder.process)

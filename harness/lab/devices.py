@@ -11,6 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from harness import registry
 from harness.errors import LabError
+from harness.lab import workdirs
 from harness.lab.reading import check, check_name, parse, shown
 from harness.lab.tables import DeviceTable
 from harness.model import Address, Device, Limits
@@ -76,8 +77,8 @@ def read_device(path: Path) -> Device:
         description=table.description,
         runner=table.runner,
         runtimes=runtimes(table.runtimes, file=file),
-        workdir=table.workdir,
         cores=table.cores,
+        workdir=workdirs.allowed(table.workdir, file=file),
         meter=_meter(table, file=file),
         limits=Limits(**table.limits.model_dump()),
         tags=tuple(table.tags),

@@ -189,6 +189,7 @@ class CampaignRunner:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
         with ExitStack() as held:
             handle: DeviceHandle | None = None
+            lease: deploy.Held | None = None
             lost = False
             for group in todo:
                 try:
@@ -196,9 +197,12 @@ class CampaignRunner:
                         raise MeasurementError("interrupted", remedy="--resume does what is left", where=device.id)
                     samples = self._samples(group.suite)
                     # Both or neither: a campaign that did not get the lease must not measure the next group either.
-                    handle = handle or held.enter_context(self._held(device))
+                    if handle is None or lease is None:
+                        handle, lease = held.enter_context(self._held(device))
                     if lost:
                         handle.reconnect()
+                        # Somebody else may have taken what gave no sign of life for so long.
+                        lease.renew()
                     self._group(group, handle, samples)
                     lost = False
                 except HarnessError as error:
@@ -208,7 +212,7 @@ class CampaignRunner:
                     self._fail(group.cases, Unforeseen(f"{device.id}: measuring {group.suite.id}", error))
 
     @contextmanager
-    def _held(self, device: Device) -> Iterator[DeviceHandle]:
+    def _held(self, device: Device) -> Iterator[tuple[DeviceHandle, deploy.Held]]:
         """Give a connection to the device and the lease that goes with it."""
         self._settings.say(device.id, f"connecting to {device.address}")
         with DeviceHandle(
@@ -216,8 +220,8 @@ class CampaignRunner:
         ) as handle:
             with self._lock:
                 self._handles.add(handle)
-            with deploy.leased(handle):
-                yield handle
+            with deploy.leased(handle) as lease:
+                yield handle, lease
 
     def _group(self, group: Group, handle: DeviceHandle, samples: Samples) -> None:
         """Measure a group; each case is concluded as soon as it is known, and completed when its job has ended."""

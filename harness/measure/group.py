@@ -179,6 +179,8 @@ def _job_folder(
         [posixpath.join(handle.root, "blobs", digest) for digest in inputs.files] if group.suite.confidential else []
     )
     try:
+        if secret:
+            files.note(handle, posixpath.join(folder, contract.SECRET_FILE), secret)
         wanted = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs.files}
         where = files.blobs(handle, wanted)
         files.touch(handle, folder, [handle.workspace.folder, runtime, *where.values()])

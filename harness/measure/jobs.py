@@ -215,13 +215,14 @@ def _model(case: Case, fit: Fit, where: Mapping[str, str], runtime: str, own: co
 
 @persistent
 def push_job(handle: DeviceHandle, wanted: contract.Job, folder: str) -> None:
-    """Write job.json into a job's folder on the device.
+    """Write job.json into a job's folder on the device, with what keeps its lease and when it ends without us.
 
     Args:
         handle: of the device.
         wanted: the job.
         folder: on the device, absolute.
     """
+    wanted = replace(wanted, beat=handle.beat, host_gone_s=handle.gone_s)
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(contract.plain(wanted), file)
         file.flush()

@@ -13,6 +13,7 @@ import pytest
 
 from harness.errors import HarnessError, StoreError
 from harness.plugin.progress import Progress
+from harness.plugin.signals import Signals
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -38,6 +39,7 @@ class Session:
         self._trouble: HarnessError | None = None
         self.progress: Progress | None = None
         # Progress of a device, or the id of a case that has ended.
+        self._signals = Signals()
         self._news: SimpleQueue[tuple[str, str] | str] = SimpleQueue()
 
     @property
@@ -65,6 +67,7 @@ class Session:
             say=lambda device, text: self._news.put((device, text)),
         )
         self.progress = Progress(self.config)
+        self._signals.heed()
         try:
             self.campaign = CampaignRunner(cases, self.store, settings)
         except HarnessError as error:  # the store's; every case will say so
@@ -103,12 +106,16 @@ class Session:
         """End what is under way and write the report of what there is."""
         if self.campaign is None or self.progress is None:
             return
-        self.progress.close()
-        self.campaign.stop()
+        with self._signals.deferred():
+            self._finish(self.campaign, self.progress)
+
+    def _finish(self, campaign: CampaignRunner, progress: Progress) -> None:
+        progress.close()
+        campaign.stop()
         from harness.page.publish import publish
 
         folder = self.config.invocation_params.dir / (self.config.getoption("report") or self.lab / "reports" / "html")
-        self.report = publish(self.store, self.campaign.campaign, folder, overrides=self.lab / "reports" / "templates")
+        self.report = publish(self.store, campaign.campaign, folder, overrides=self.lab / "reports" / "templates")
         self.store.close()
 
     def print_report_path(self) -> None:

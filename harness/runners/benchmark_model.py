@@ -45,6 +45,19 @@ mkdir "$job/claim" || exit 0
 device() {{ {command} "$@" 9>&-; }}
 mkfifo "$job/alive" && exec 9<>"$job/alive" || exit 74
 printf %s "$$" > "$job/pid.part" && mv "$job/pid.part" "$job/pid" || exit 74
+beat={beat} gone=0
+# Keeps the lease while the host follows, and ends the job when it has been gone for too long.
+( while sleep 10 && kill -0 "$$" 2>/dev/null; do
+    gone=$((gone + 10))
+    for pipe in "$job"/wake.*; do kill -0 "${{pipe##*.}}" 2>/dev/null && gone=0; done
+    if [ "$gone" = 0 ]; then
+      [ -w "$beat" ] || continue
+      read -r boot < /proc/sys/kernel/random/boot_id; read -r up rest < /proc/uptime
+      printf '%s %s\n' "$boot" "${{up%%.*}}" 1<> "$beat"
+    elif [ "$gone" -gt {gone} ]; then
+      rm -rf "$job"; kill -KILL "-$$"
+    fi
+  done ) 9>&- &
 command -v timeout >/dev/null && guard="timeout {deadline}"
 turn() {{
   index=$1 fields=$2 said=$job/m$1.said; shift 2
@@ -180,6 +193,8 @@ def _script(job: contract.Job, handle: Handle, folder: str, tool: _ToolFacts) ->
         tool=shlex.quote(tool.path),
         command=shlex.join(handle.workspace.command),
         deadline=int(plan.deadline_s),
+        beat=shlex.quote(job.beat),
+        gone=int(job.host_gone_s or 1e9),
         turns="\n".join(turns),
     )
 

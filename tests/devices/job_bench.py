@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Bench:
         """Start a job; it runs by itself."""
         deploy.runner(self.handle.device).start(self.handle, str(job))
 
-    def follow(self, job: Path, offset: int = 0) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    def follow(self, job: Path, offset: int = 0) -> Generator[tuple[int, Mapping[str, Any]], None, None]:
         """Yield a job's events from an offset on, as JSON holds them; each was read into its type."""
         for behind, event in deploy.runner(self.handle.device).follow(self.handle, str(job), offset=offset):
             yield behind, contract.plain(event)

@@ -8,6 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from harness.deploy import DeviceHandle
+from harness.lab import select
+from harness.leases import file as lease
+from harness.ports import Owner
 from tests.faults.campaigns import Night
 from tests.labs import make
 
@@ -48,10 +52,9 @@ def test_clean_waits_for_the_one_that_measures(tmp_path: Path) -> None:
     lab = make(tmp_path)
     device = lab / "devices" / "here.toml"
     device.write_text(device.read_text() + "\n[limits]\ncooldown_s = 0\n")
-    lease = lab / "work" / "lease"
-    lease.mkdir(parents=True)
-    (lease / "owner").write_text("ada@clinic")
-    (lease / "beat").touch()
-    done = edgeward(lab, "clean", "here")
+    with DeviceHandle(select(lab, ["here"])[0]) as handle:
+        lease.take(handle, Owner("ada@clinic"))
+        done = edgeward(lab, "clean", "here")
+        lease.free(handle, Owner("ada@clinic"))
     assert done.returncode == 2
     assert "ada@clinic is measuring on it" in done.stderr

@@ -22,6 +22,7 @@ from harness import lab
 from harness.deploy import DeviceHandle
 from harness.deploy.handle import PATIENCE_S
 from harness.errors import DeviceError, MeasurementError, StoreError
+from harness.leases import file as lease
 from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Address, Device
 from harness.runners import python
@@ -188,8 +189,11 @@ def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
         for job in (device_workdir / "jobs").iterdir():
             python.stop(handle, str(job))
             shutil.rmtree(job)
+        # It would have expired.
+        holder = lease.holder(handle)
+        assert holder is not None
+        lease.free(handle, holder)
     (device_workdir / "blobs" / digest).unlink()
-    shutil.rmtree(device_workdir / "lease")  # it would have expired
 
 
 def fill(disk: Path) -> None:

@@ -13,7 +13,9 @@ import pytest
 from devices.virtual import fleet, memory_limit
 from devices.virtual.fleet import Host
 from devices.virtual.requirements import give_up, require
+from harness.deploy import DeviceHandle
 from harness.errors import MeasurementError
+from harness.leases import file as lease
 from harness.page.publish import publish
 from harness.transports import ssh
 from tests import small_models as small
@@ -88,7 +90,8 @@ def test_a_whole_job_that_the_kernel_kills_for_want_of_memory_is_told_so_and_not
         )
     assert {run.case.variant for run in night.store.runs()} == {"good"}
     assert list((device_workdir / "jobs").iterdir()) == []
-    assert not (device_workdir / "lease").exists()
+    with DeviceHandle(host.server.device()) as handle:
+        assert lease.holder(handle) is None
 
 
 @contextlib.contextmanager

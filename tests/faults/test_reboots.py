@@ -8,7 +8,9 @@ import pytest
 
 from devices.virtual import fleet, vm
 from devices.virtual.requirements import require
+from harness.deploy import DeviceHandle
 from harness.errors import MeasurementError
+from harness.leases import file as lease
 from harness.transports import ssh
 from tests import small_models as small
 from tests.faults.campaigns import Night
@@ -41,7 +43,8 @@ def test_a_host_that_restarts_loses_one_job_which_resume_makes_up_for(tmp_path: 
         assert [results[name].outcome.status for name in ("a", "c")] == ["passed", "passed"]
         assert {run.case.variant for run in night.store.runs()} == {"a", "c"}
         assert list((device_workdir / "jobs").iterdir()) == []
-        assert not (device_workdir / "lease").exists()
+        with DeviceHandle(host.server.device()) as handle:
+            assert lease.holder(handle) is None
         again = night.measure(suites, resume=True)
     assert {name: result.outcome.status for name, result in again.items()} == dict.fromkeys(again, "passed")
     assert sorted(run.case.variant for run in night.store.runs()) == ["a", "b", "c"]
@@ -69,6 +72,8 @@ def test_a_board_that_is_reset_while_it_measures_is_waited_for_and_told_of(tmp_p
         assert str(results["good"].error) == f"vm: {REBOOTED}"
         assert night.store.runs() == []
         connection = ssh.connect(board.device())
-        left = connection.run(["sh", "-c", "cd /var/lib/edgeward; ls -A jobs; ls -Ad lease"]).text
+        left = connection.run(["sh", "-c", "cd /var/lib/edgeward; ls -A jobs"]).text
         connection.close()
+        with DeviceHandle(board.device()) as handle:
+            assert lease.holder(handle) is None
         assert left == ""

@@ -85,6 +85,21 @@ def test_an_address_is_read_and_written_the_same(folder: Path, text: str, found:
         ("ssh://bench@pi5.lab:22", "local:", "ssh: this table belongs to ssh addresses and this one is local"),
         ("runtimes = [", 'lease = "fil"\nruntimes = [', "lease: unknown lease 'fil'; did you mean 'file'"),
         ("[limits]", "[file]\nx = 1\n[limits]", r"file\.x: unknown key"),
+        *(
+            ("runtimes = [", f'workdir = "{path}"\nruntimes = [', rf"workdir: {path} is a folder of the system")
+            for path in (
+                "/",
+                "//",
+                "/etc",
+                "/etc/edgeward",
+                "/usr/lib/x",
+                "/proc/1",
+                "/tmp",
+                "/data/local/tmp/",
+                "~",
+                "/home/../etc",
+            )
+        ),
         ("[limits]", "[benchmark_model]\n[limits]", "benchmark_model: unknown key"),
         (
             'kind = "power_supply"',
@@ -118,6 +133,13 @@ def test_an_ipv6_host_keeps_its_colons_apart_from_the_port(folder: Path) -> None
 def test_a_file_name_that_would_break_an_id_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(LabError, match="id"):
         device(folder, name=name)
+
+
+@pytest.mark.parametrize(
+    "path", ["/var/tmp/edgeward", "~/bench", "/dev/shm/edgeward", "/usr/local/edgeward", "/data/x"]
+)
+def test_a_workdir_of_its_own_is_taken(folder: Path, path: str) -> None:
+    assert device(folder, "runtimes = [", f'workdir = "{path}"\nruntimes = [').workdir == path
 
 
 def test_broken_toml_names_the_line(folder: Path) -> None:

@@ -27,6 +27,8 @@ from tests.devices.test_agent_jobs import (  # noqa: F401 -- collected again her
     test_a_decided_model_rests_while_the_others_go_on,
     test_a_follower_costs_no_processor_time_while_it_waits,
     test_a_follower_that_comes_late_sees_the_rest_from_where_it_wants,
+    test_a_follower_that_nobody_reads_any_more_ends_at_once,
+    test_a_job_keeps_its_lease_while_it_is_followed_and_ends_and_removes_itself_when_its_host_is_gone,
     test_a_killed_conductor_is_noticed_at_once_and_its_workers_go_too,
     test_a_killed_worker_takes_only_its_own_model_out,
     test_a_model_with_more_to_do_takes_longer_and_its_cold_start_is_told_apart,

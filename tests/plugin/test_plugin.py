@@ -16,6 +16,9 @@ import psutil
 import pytest
 
 from devices.virtual.waiting import soon
+from harness.deploy import DeviceHandle
+from harness.lab import select
+from harness.leases import file as lease
 from harness.store import Store
 from tests.labs import make, run_pytest, variant
 
@@ -147,11 +150,12 @@ def test_a_suite_that_cannot_be_read_stops_no_other(night: tuple[Path, Any]) -> 
     assert "max_duration_s" in done.stdout
 
 
-def test_an_interrupted_campaign_is_tidied_up_and_resumed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+def test_an_interrupted_campaign_is_cleaned_up_reported_and_resumed(tmp_path: Path, signum: signal.Signals) -> None:
     lab = make(tmp_path, more=variant("int8"))
     make(tmp_path, name="second")
     # A shell gives what it starts in the background a SIGINT that is ignored, and that is inherited.
-    command = ["env", "--default-signal=INT", sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    command = ["env", "--default-signal=INT,TERM,HUP", sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     command += ["suites", "--device", "here", "--quick"]
     process = subprocess.Popen(command, cwd=lab, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -160,12 +164,14 @@ def test_an_interrupted_campaign_is_tidied_up_and_resumed(tmp_path: Path) -> Non
         seen.append(line)
         # The first suite has answered, the second is under way.
         if "base@here passed" in line:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signum)
             break
     seen += process.stdout.readlines()
     assert process.wait(60) == pytest.ExitCode.INTERRUPTED, "".join(seen)
     assert list((lab / "work" / "jobs").iterdir()) == []
-    assert not (lab / "work" / "lease").exists()
+    with DeviceHandle(select(lab, ["here"])[0]) as handle:
+        assert lease.holder(handle) is None
+    assert "report: " in seen[-1]
 
     url = f"sqlite:///{lab}/reports/results.sqlite"
     store = Store(url)

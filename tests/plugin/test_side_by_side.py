@@ -17,7 +17,9 @@ def two_devices(folder: Path) -> Path:
     """Make a lab of two devices."""
     lab = make(folder, more=variant("int8") + variant("int4"))
     for name in ("quick", "thorough"):
-        (lab / "devices" / f"{name}.toml").write_text(device_toml(workdir=lab / f"work-{name}"))
+        # One machine stands in for two, so each has a place of its own to note who measures.
+        more = f'[file]\nplace = "{lab / f"leases-{name}"}"\n'
+        (lab / "devices" / f"{name}.toml").write_text(device_toml(workdir=lab / f"work-{name}", more=more))
     (lab / "devices" / "here.toml").unlink()
     return lab
 

@@ -48,6 +48,7 @@ int conductor_start(struct conductor *conductor, size_t index, struct process *p
     int accelerated = conductor->accelerated[conductor_original(conductor, index)];
     const struct process like = {.deadline_s = conductor->job.plan.deadline_s,
                                  .spent = &conductor->spent,
+                                 .presence = &conductor->presence,
                                  .accelerated = accelerated ? conductor->job.accelerator : ""};
     return process_start(process, &conductor->program, conductor->job.folder, index, &like, fault);
 }

@@ -6,6 +6,7 @@
 
 #include "events.h"
 #include "job.h"
+#include "presence.h"
 #include "process.h"
 #include "sentinel.h"
 
@@ -13,6 +14,7 @@ struct conductor {
     struct job job;
     struct program program;
     struct events events;
+    struct presence presence; /* of the host */
     struct spent spent;
     struct sentinel sentinel;
     uint64_t random;

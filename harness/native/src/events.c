@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "presence.h"
 
 static void give_up(const char *path)
 {
@@ -20,8 +20,7 @@ static void give_up(const char *path)
 void events_open(struct events *events, const char *folder)
 {
     char *alive = formatted("%s/" ALIVE_FILE, folder), *file = formatted("%s/" EVENTS_FILE, folder);
-    *events = (struct events){.beat = formatted("%s/../../lease/beat", folder),
-                              .wakes = formatted("%s/" WAKE_FILES "*", folder)};
+    *events = (struct events){.folder = folder};
     if (mkfifo(alive, 0666) != 0 && errno != EEXIST)
         give_up(alive);
     /* Read-write, so that opening does not wait for a reader. */
@@ -42,32 +41,6 @@ struct text *events_begin(struct events *events, const char *name)
     return &events->line;
 }
 
-static void wake(const char *path)
-{
-    int pipe = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    /* Without a reader, its follower was killed and could not take it away. */
-    if (pipe < 0 && errno == ENXIO)
-        unlink(path);
-    else if (pipe < 0 && errno != ENOENT)
-        give_up(path);
-    if (pipe < 0)
-        return;
-    /* A full FIFO wakes as well as one byte more. */
-    if (write(pipe, ".", 1) < 0 && errno != EAGAIN && errno != EPIPE)
-        give_up(path);
-    close(pipe);
-}
-
-static void wake_all(const char *pattern)
-{
-    glob_t pipes;
-    if (glob(pattern, 0, NULL, &pipes) != 0)
-        return;
-    for (size_t i = 0; i < pipes.gl_pathc; i++)
-        wake(pipes.gl_pathv[i]);
-    globfree(&pipes);
-}
-
 void events_end(struct events *events)
 {
     text_add(&events->line, "}\n");
@@ -77,7 +50,5 @@ void events_end(struct events *events)
             give_up(EVENTS_FILE);
         written += size > 0 ? (size_t)size : 0;
     }
-    if (utimensat(AT_FDCWD, events->beat, NULL, 0) != 0 && errno != ENOENT && errno != ENOTDIR)
-        give_up(events->beat);
-    wake_all(events->wakes);
+    presence_followers(events->folder, '.');
 }

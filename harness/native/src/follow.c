@@ -83,15 +83,18 @@ static int make_pipe(const char *folder, char **name)
     return pipe;
 }
 
-/* Sleeps until the conductor writes or dies. */
-static void wait_for_more(int pipe, int alive)
+/* Sleeps until the conductor writes or dies; 0 when nobody reads what is printed any more. */
+static int wait_for_more(int pipe, int alive)
 {
     char bytes[4096];
-    struct pollfd ready[] = {{.fd = pipe, .events = POLLIN}, {.fd = alive, .events = POLLIN}};
-    poll(ready, 2, -1);
+    struct pollfd ready[] = {{.fd = pipe, .events = POLLIN}, {.fd = alive, .events = POLLIN}, {.fd = 1}};
+    poll(ready, 3, -1);
+    if (ready[2].revents)
+        return 0;
     /* End of file: its descriptors are closed, the process itself may take a moment more. */
     if (read(pipe, bytes, sizeof bytes) <= 0)
         rest_s(0.02);
+    return 1;
 }
 
 /* Prints the lines that are whole and keeps the rest; -1 when standard output is closed, 1 when the job is done. */
@@ -127,7 +130,8 @@ static int follow(const char *folder, int pipe, int alive, int events)
             return state > 0 ? 0 : 74;
         if (!lives)
             return gone();
-        wait_for_more(pipe, alive);
+        if (!wait_for_more(pipe, alive))
+            return 0;
     }
 }
 

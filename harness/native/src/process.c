@@ -112,11 +112,15 @@ static int read_answer(struct process *process, struct fault *fault)
 {
     int64_t deadline = now_ns() + (int64_t)(process->deadline_s * 1e9);
     while (!take_line(process)) {
-        int64_t left = deadline - now_ns();
+        int64_t left = deadline - now_ns(), look = (int64_t)(LOOK_S * 1e9), wait = left < look ? left : look;
         struct pollfd ready = {.fd = process->answers, .events = POLLIN};
-        int found = poll(&ready, 1, left > 0 ? (int)(left / 1000000 + 1) : 0);
+        int found = poll(&ready, 1, wait > 0 ? (int)(wait / 1000000 + 1) : 0);
         if (found < 0 && errno == EINTR)
             continue;
+        if (found == 0 && left > look) {
+            presence_look(process->presence);
+            continue;
+        }
         if (found <= 0) {
             kill(process->pid, SIGKILL);
             return fail(fault, ERROR_TIMEOUT, "no answer within %.0f s; the process was ended", process->deadline_s);
@@ -180,6 +184,7 @@ int process_start(struct process *process, const struct program *program, const 
 {
     *process = (struct process){.deadline_s = like->deadline_s,
                                 .spent = like->spent,
+                                .presence = like->presence,
                                 .accelerated = like->accelerated,
                                 .index = index,
                                 .requests = -1,
@@ -203,6 +208,7 @@ int process_start(struct process *process, const struct program *program, const 
 
 int process_request(struct process *process, struct fault *fault, const char *verb, const char *fields)
 {
+    presence_look(process->presence);
     int sent = dprintf(process->requests, "{\"do\": \"%s\"%s}\n", verb, fields);
     return sent > 0 ? 1 : died(process, fault);
 }

@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "limits.h"
+#include "presence.h"
 #include "text.h"
 
 /* What the processes of this conductor have taken so far, in ns. */
@@ -25,6 +26,7 @@ struct process {
     struct text buffer;  /* what was read and not yet taken */
     struct text answer;  /* the last answer, a JSON object */
     struct spent *spent;
+    struct presence *presence; /* looked at before each request and while its answer is long in coming */
     const char *accelerated; /* what was seen to run the model; a worker that loads it without is lost */
 };
 
@@ -35,7 +37,7 @@ struct program {
 
 struct program program_of(const char *name);
 
-/* Starts the worker of model `index` with the deadline, account and accelerator of `like`; 0 with `fault` when it does
+/* Starts the worker of model `index` with the deadline, account, presence and accelerator of `like`; 0 with `fault` when it does
  * not get ready. */
 int process_start(struct process *process, const struct program *program, const char *folder, size_t index,
                   const struct process *like, struct fault *fault);

@@ -128,6 +128,7 @@ int run_main(const char *name, const char *folder, int detach)
     if (!claim(folder))
         return 0;
     signal(SIGPIPE, SIG_IGN);
+    conductor.presence = presence_of(folder, conductor.job.beat, conductor.job.host_gone_s);
     int64_t started = now_ns();
     if (!write_pid(folder))
         return 74;

@@ -24,6 +24,7 @@ static void cool(struct load *load)
     double most_s = conductor->job.plan.cooldown_s, pause = FIRST_PAUSE_S;
     int64_t began = now_ns();
     for (;;) {
+        presence_look(&conductor->presence);
         double now_c = 0, drift = sentinel_drift(&conductor->sentinel);
         int known = system_temperature(&now_c);
         int warm = known && conductor->cool_known && now_c > conductor->cool_c + WARMER_C;

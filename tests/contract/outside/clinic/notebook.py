@@ -35,9 +35,10 @@ def take(handle: Handle, owner: Owner) -> None:
         raise Busy(f"{holder(handle)} is measuring on it", remedy="wait", device=handle.device.id)
 
 
-def free(handle: Handle) -> None:
-    """Let the next one measure."""
-    handle.run(["rm", "-f", posixpath.join(handle.root, _page(handle))])
+def free(handle: Handle, owner: Owner) -> None:
+    """Let the next one measure, if it is the owner who does now."""
+    if holder(handle) == owner:
+        handle.run(["rm", "-f", posixpath.join(handle.root, _page(handle))])
 
 
 def holder(handle: Handle) -> Owner | None:
