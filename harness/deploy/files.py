@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 from harness.deploy.handle import DeviceHandle, checked, persistent
 from harness.errors import DeviceError, OutOfSpace
@@ -25,6 +26,27 @@ FIRST_BYTES = 1_000_000
 
 #: How many files are on their way to a device at the same time.
 _AT_ONCE = 4
+
+#: sh -c PUT sh PART FOLDER. Without `mv -T`, which busybox has since 1.34 only: a folder that stands there already, put
+#: by another campaign meanwhile, is as good, and `mv` would move into it.
+_PUT: Final = '[ -e "$2" ] || mv "$1" "$2"'
+#: sh -c JOIN sh FOLDER TARGET < names of pieces that belong to another version of the file.
+_JOIN: Final = """
+folder=$1 target=$2
+while IFS= read -r name; do rm -f "$folder/$name" || exit; done
+rm -f "$folder.whole"
+for piece in "$folder"/*; do cat "$piece" || exit; done > "$folder.whole" || exit
+mv -f "$folder.whole" "$target" && rm -rf "$folder"
+"""
+#: sh -c TOUCH sh FOLDER < entries
+_TOUCH: Final = 'mkdir -p "$1" || exit; while IFS= read -r entry; do touch -c "$entry" || exit; done'
+#: sh -c REMOVE < paths: prints those that are still there.
+_REMOVE: Final = """
+while IFS= read -r path; do
+  rm -rf "$path"
+  if [ -e "$path" ] || [ -L "$path" ]; then echo "$path"; fi
+done
+"""
 
 
 def unpack(handle: Handle, workspace: Workspace, archive: Path, folder: str) -> None:
@@ -43,7 +65,9 @@ def unpack(handle: Handle, workspace: Workspace, archive: Path, folder: str) -> 
     try:
         done = handle.run(workspace.extract(tar, part), timeout_s=600)
         checked(done, handle.device, f"{folder} could not be unpacked on the device")
-        checked(handle.run(["mv", "-T", part, folder]), handle.device, f"{folder} could not be put in place")
+        checked(
+            handle.run(["sh", "-c", _PUT, "sh", part, folder]), handle.device, f"{folder} could not be put in place"
+        )
     finally:
         handle.run(["rm", "-rf", tar, part])
 
@@ -77,12 +101,7 @@ def bring(handle: Handle, source: Path, target: str) -> None:
                 part.write(piece)
                 part.flush()
                 handle.push(Path(part.name), posixpath.join(folder, name))
-    stale = [posixpath.join(folder, name) for name in there]
-    script = (
-        'folder=$1 target=$2; shift 2; rm -f "$folder.whole" "$@"; '
-        'cat "$folder"/* > "$folder.whole" && mv -f "$folder.whole" "$target" && rm -rf "$folder"'
-    )
-    done = handle.run(["sh", "-c", script, "sh", folder, target, *stale], timeout_s=600)
+    done = handle.run(["sh", "-c", _JOIN, "sh", folder, target], stdin=_by_line(there), timeout_s=600)
     checked(done, handle.device, f"{target} could not be put together on the device")
 
 
@@ -109,8 +128,8 @@ def touch(handle: DeviceHandle, folder: str, used: Iterable[str]) -> None:
         folder: on the device, absolute.
         used: entries of the workdir; "" is passed over.
     """
-    script = 'mkdir -p "$1" && shift && touch -c "$@"'
-    done = handle.run(["sh", "-c", script, "sh", folder, *(entry for entry in used if entry)])
+    entries = _by_line(entry for entry in used if entry)
+    done = handle.run(["sh", "-c", _TOUCH, "sh", folder], stdin=entries)
     checked(done, handle.device, f"{folder} cannot be made")
 
 
@@ -175,10 +194,19 @@ def _listed(wanted: Mapping[str, str]) -> bytes:
 
 def remove(handle: Handle, paths: Iterable[str]) -> None:
     """Remove paths from the device and check that they are gone; raises DeviceError if one is not."""
-    listed = list(paths)
-    handle.run(["rm", "-rf", *listed])
-    for path in listed:
-        if handle.run(["test", "-e", path]).code == 0:
-            raise DeviceError(
-                f"{path} could not be removed from the device", remedy="remove it by hand", device=handle.device.id
-            )
+    done = handle.run(["sh", "-c", _REMOVE], stdin=_by_line(paths), timeout_s=600)
+    if left := done.text.splitlines():
+        why = done.err.decode("utf-8", "replace").strip().splitlines()
+        raise DeviceError(
+            f"{left[0]} could not be removed from the device{f' ({why[0]})' if why else ''}",
+            remedy="remove it by hand",
+            device=handle.device.id,
+        )
+
+
+def _by_line(names: Iterable[str]) -> bytes:
+    """Return names for a script's standard input, one a line: a list on a command line has no bound, a line has one.
+
+    They are the harness's own names; none of them has a line's end in it.
+    """
+    return "".join(f"{name}\n" for name in names).encode("utf-8", "surrogateescape")

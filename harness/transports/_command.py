@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Final
 
@@ -22,9 +23,13 @@ from harness.errors import DeviceError, Transient
 START: Final = 'echo "edgeward-start $$"; "$@"; exit $?'
 _STARTED: Final = re.compile(rb"edgeward-start (\d+)\n")
 
-
 #: What a shell says of a command that SIGKILL or SIGTERM ended: it did not fail by itself.
 _KILLED: Final = (137, 143)
+
+
+def spelled(argv: Sequence[str]) -> str:
+    """Return the command line that starts `argv` on a device, quoted for a POSIX shell."""
+    return "exec " + shlex.join(["sh", "-c", START, "sh", *argv])
 
 
 def ended(name: str, code: int, err: bytes, *, device: str) -> DeviceError:

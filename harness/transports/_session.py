@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final, cast
 
-from harness.errors import Refused, TimedOut
+from harness.errors import Refused, TimedOut, Unsupported
 from harness.model import Device
 from harness.ports import Completed
-from harness.transports._command import Command, Expired, ended
+from harness.transports._command import Command, Expired, ended, spelled
 from harness.transports._copying import DAMAGED, PULL, PUSH, PUSH_ZIPPED, digest_of, failure, landing, lines, part_name
 from harness.transports._zipping import Pace, Zipped
 
@@ -23,6 +23,8 @@ from harness.transports._zipping import Pace, Zipped
 _GRACE_S: Final = 3.0
 #: The slowest storage that is still believed in, when a device reads a file back to verify it; B/s.
 _READ_BACK: Final = 2e6
+#: The longest command line that a Linux takes as one word of another command, which is how servers start it; bytes.
+_WORD: Final = (1 << 17) - 1
 #: sh -c KILL sh PID. OpenSSH makes each command a process group; dropbear does not, so there the tree is walked.
 KILL: Final = """
 kill -KILL "-$1" 2>/dev/null && exit
@@ -71,6 +73,28 @@ class Session(ABC):
     ) -> Command:
         """Return a command that runs on the device from now on."""
 
+    def _longest(self) -> int:
+        """Return how long a command line may be, in bytes; a transport or a server that carries less says so here."""
+        return _WORD
+
+    def _begun(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: IO[bytes] | bytes = b"",
+        sink: Callable[[bytes], object],
+        at_end: Callable[[], object] = lambda: None,
+    ) -> Command:
+        """Return what `_start` does, unless the line is too long: what is sent then looks like a lost connection."""
+        length, longest = len(spelled(argv).encode("utf-8", "surrogateescape")), self._longest()
+        if length > longest:
+            raise Unsupported(
+                f"the command line of `{argv[0]}` has {length} bytes, {self._table} takes {longest} there",
+                remedy="give it on standard input or as a file instead",
+                device=self._device,
+            )
+        return self._start(argv, stdin=stdin, sink=sink, at_end=at_end)
+
     @abstractmethod
     def _broken(self, command: Command, name: str) -> Exception:
         """Return the error for a command that was kept from running to its end."""
@@ -92,7 +116,7 @@ class Session(ABC):
         """
         out = bytearray()
         ends_at = time.monotonic() + timeout_s
-        command = self._start(argv, stdin=stdin, sink=out.extend)
+        command = self._begun(argv, stdin=stdin, sink=out.extend)
         late = f"`{argv[0]}` did not end within {timeout_s:g} s and was given up; allow it more time"
         try:
             self._wait(command, lambda: ends_at, argv[0], late)
@@ -118,7 +142,7 @@ class Session(ABC):
                     arrived.put(chunk, timeout=0.5)
                     break
 
-        command = self._start(argv, sink=sink, at_end=lambda: sink(b""))
+        command = self._begun(argv, sink=sink, at_end=lambda: sink(b""))
         try:
             yield from self._lines(arrived, argv[0], silence_s)
         finally:
@@ -179,7 +203,7 @@ class Session(ABC):
         started = time.monotonic()
         with source.open("rb") as file:
             content = cast(IO[bytes], Zipped(file)) if zipped else file
-            command = self._start(script, stdin=content, sink=out.extend)
+            command = self._begun(script, stdin=content, sink=out.extend)
             self._wait_for_copy(command, _writing(target), lambda: size if command.fed else 0, leaves=part)
         if command.code == 0:
             self.pace.learn(size, time.monotonic() - started, zipped=zipped)
@@ -202,7 +226,7 @@ class Session(ABC):
                     file.write(chunk)
                     digest.update(chunk)
 
-                command = self._start(["sh", "-c", PULL, "sh", source], sink=sink)
+                command = self._begun(["sh", "-c", PULL, "sh", source], sink=sink)
                 self._wait_for_copy(command, f"read {source}", file.tell)
             said = command.err.decode("utf-8", "replace")
             if command.code:
@@ -265,7 +289,7 @@ class Session(ABC):
         if command.over:
             return
         script = ["sh", "-c", _KILL_AND_CLEAR, "sh", KILL, str(command.pid), leaves]
-        killer = self._start(script, sink=lambda _: None)
+        killer = self._begun(script, sink=lambda _: None)
         try:
             killer.wait(lambda: ends_at)
         except Expired:

@@ -7,6 +7,7 @@ passed deadline kills as a whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import selectors
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from harness.errors import TimedOut, Unreachable
+from harness.errors import TimedOut, Unreachable, Unsupported
 from harness.model import Address, Device
 from harness.ports import Completed, Connection
 from harness.transports._command import ended
@@ -76,6 +77,7 @@ class LocalConnection:
         try:
             process = _start(argv, stderr=subprocess.PIPE)
         except OSError as error:
+            self._refuse_too_long(argv, error)
             return _not_started(argv, error)
         with process, self._held(process):
             unread: list[OSError] = []
@@ -105,6 +107,7 @@ class LocalConnection:
             try:
                 process = _start(argv, stderr=err)
             except OSError as error:
+                self._refuse_too_long(argv, error)
                 self._ended(argv, _not_started(argv, error))
                 return
             with process, self._held(process):
@@ -113,6 +116,15 @@ class LocalConnection:
                 yield from self._lines(process, argv, silence_s)
             err.seek(0)
             self._ended(argv, Completed(_code(process.returncode), b"", err.read()))
+
+    def _refuse_too_long(self, argv: Sequence[str], error: OSError) -> None:
+        """Raise Unsupported if the system took the command line for too long."""
+        if error.errno == errno.E2BIG:
+            raise Unsupported(
+                f"the command line of `{argv[0]}` has {sum(map(len, argv))} bytes, more than this machine takes",
+                remedy="give it on standard input or as a file instead",
+                device=self._device,
+            ) from error
 
     def _lines(self, process: subprocess.Popen[bytes], argv: Sequence[str], silence_s: float) -> Iterator[bytes]:
         assert process.stdout is not None

@@ -216,7 +216,7 @@ def test_a_port_that_is_none_is_named(android: Phone, monkeypatch: pytest.Monkey
 def test_a_command_line_too_long_for_adb_is_refused_before_it_is_sent(android: Phone) -> None:
     connection = adb.connect(android.device())
     assert len(connection.run(["echo", "x" * 60_000]).text) == 60_000
-    with pytest.raises(Unsupported, match=r"phone: the command line of `echo` has \d+ bytes, adb takes 65535"):
+    with pytest.raises(Unsupported, match=r"phone: the command line of `echo` has \d+ bytes, adb takes 65\d+ there"):
         connection.run(["echo", "x" * 65_536])
     connection.close()
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import socket
 import struct
 from collections.abc import Callable, Sequence
 from typing import IO, Final, cast
 
-from harness.transports._command import START, Command
+from harness.transports._command import Command, spelled
 from harness.transports.adb._server import Server
 
 #: kind and length, before the content of each packet
@@ -20,9 +19,8 @@ _CHUNK: Final = 1 << 16
 _FOREVER: Final = float("inf")
 
 
-def service(argv: Sequence[str]) -> str:
-    """Return the request that runs `argv`; tools there speak English, for their complaints are read."""
-    return "shell,v2,raw:export LC_ALL=C; exec " + shlex.join(["sh", "-c", START, "sh", *argv])
+#: What a request that runs a command begins with; tools there speak English, for their complaints are read.
+SERVICE: Final = "shell,v2,raw:export LC_ALL=C; "
 
 
 class ShellCommand(Command):
@@ -50,7 +48,7 @@ class ShellCommand(Command):
         super().__init__(stdin, sink, at_end, carrier="adb", chunk=_CHUNK)
         self._server = server
         self._serial = serial
-        self._service = service(argv)
+        self._service = SERVICE + spelled(argv)
         self._plug: socket.socket | None = None
         self._left = False
         self.begin()

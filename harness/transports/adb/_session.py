@@ -7,11 +7,11 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import IO, Final
 
-from harness.errors import Unreachable, Unsupported
+from harness.errors import Unreachable
 from harness.model import Device
 from harness.transports._command import Command
 from harness.transports._session import Session
-from harness.transports.adb._command import ShellCommand, service
+from harness.transports.adb._command import SERVICE, ShellCommand
 from harness.transports.adb._server import LONGEST, Gone, Refusal, Server
 from harness.transports.adb._states import PASSING, READY, trouble
 
@@ -49,16 +49,12 @@ class AdbSession(Session):
     ) -> Command:
         if self._lost:
             raise Unreachable(self._lost, remedy="connect again", device=self._device)
-        length = len(service(argv).encode("utf-8", "surrogateescape"))
-        if length > LONGEST:
-            raise Unsupported(
-                f"the command line of `{argv[0]}` has {length} bytes, adb takes {LONGEST}",
-                remedy="give it a file instead",
-                device=self._device,
-            )
         command = ShellCommand(self._server, self._serial, argv, stdin=stdin, sink=sink, at_end=at_end)
         self._commands.add(command)
         return command
+
+    def _longest(self) -> int:
+        return LONGEST - len(SERVICE)
 
     def _broken(self, command: Command, name: str) -> Exception:
         if command.failure is not None and not isinstance(command.failure, Gone | Refusal):

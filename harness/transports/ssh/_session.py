@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import IO
+from typing import IO, Final
 
 import paramiko
 
@@ -14,6 +14,9 @@ from harness.transports._command import Command
 from harness.transports._session import Session
 from harness.transports.ssh._command import ChannelCommand
 from harness.transports.ssh._lines import Lines
+
+#: dropbear hangs up on a longer command line; bytes.
+_DROPBEAR: Final = 9000
 
 
 class SshSession(Session):
@@ -40,6 +43,9 @@ class SshSession(Session):
         at_end: Callable[[], object] = lambda: None,
     ) -> ChannelCommand:
         return ChannelCommand(self._connections, argv, stdin=stdin, sink=sink, at_end=at_end)
+
+    def _longest(self) -> int:
+        return super()._longest() if self._connections.shared else _DROPBEAR
 
     def _broken(self, command: Command, name: str) -> Exception:
         assert isinstance(command, ChannelCommand)
