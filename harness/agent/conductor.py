@@ -23,7 +23,7 @@ class Conductor:
         self.events = Events(folder)
         # Before any model runs: what the processor can do while it is cool, and how cool that is.
         self.sentinel = Sentinel()
-        self.cool_c = survey.temperature()
+        self.cool_c = survey.temperature(self.job.thermal_zone)
         self.order = random.Random(self.job.seed)
         self.alive = list(range(len(self.job.models)))
         self.peak_bytes: dict[int, int] = {}
@@ -56,7 +56,7 @@ class Conductor:
 
     def readings(self) -> contract.Readings:
         """Return the state of the device now."""
-        return contract.Readings(**survey.conditions(str(self.folder)))
+        return contract.Readings(**survey.conditions(str(self.folder), self.job.thermal_zone))
 
     def shuffled(self, models: list[int]) -> list[int]:
         """Return models in random order, so that drift favours none."""

@@ -182,6 +182,7 @@ class Job:
     Attributes:
         seed: of the order of models, so that a job can be repeated.
         meter: the `[meter]` table of the device file, or {"kind": "host", "lead_s": ...}; None without a meter.
+        thermal_zone: type of the thermal zone whose temperature counts, "" for the hottest of all.
         accelerator: what was asked for, "" for nothing.
         task: kind of the suite's task, for the pass from image to answer.
     """
@@ -194,6 +195,7 @@ class Job:
     batch: int = 1
     task: str = ""
     accelerator: str = ""
+    thermal_zone: str = ""
     meter: Optional[dict[str, Any]] = None
     schema: int = JOB_SCHEMA
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from harness.deploy.answers import answer
 from harness.deploy.handle import DeviceHandle, answered, checked, persistent
 from harness.deploy.lease import leased
 from harness.deploy.workspace import prepare, refusal, runner, runtime, survey
 
 __all__ = [
     "DeviceHandle",
+    "answer",
     "answered",
     "checked",
     "leased",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from harness import registry
-from harness.deploy.handle import DeviceHandle, checked, persistent
+from harness.deploy.answers import answer
+from harness.deploy.handle import DeviceHandle, persistent
 from harness.errors import Unsupported
 from harness.model import Device
 from harness.ports import Runner
@@ -47,6 +47,6 @@ def runtime(handle: DeviceHandle, requirement: str) -> str:
 @persistent
 def survey(handle: DeviceHandle) -> dict[str, Any]:
     """Return the device's fingerprint, conditions and abilities as the device side reads them."""
-    done = handle.run([*handle.workspace.command, "survey", handle.root])
-    report: dict[str, Any] = json.loads(checked(done, handle.device, "the agent does not run on the device").text)
-    return report
+    zone = handle.device.limits.thermal_zone
+    done = handle.run([*handle.workspace.command, "survey", handle.root, *([zone] if zone else [])])
+    return answer(done, handle.device, "the agent does not run on the device")
