@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -141,6 +142,23 @@ def test_one_odd_value_is_its_own_absence_to_both(bench: Bench, agent: Bench, tm
         assert report["thermal_zones"] == sorted(
             str(files["type"]) for place, files in tree.items() if place.startswith("thermal")
         )
+
+
+def test_a_counter_for_root_alone_is_refused_with_what_lets_it_be_read(
+    bench: Bench, agent: Bench, tmp_path: Path
+) -> None:
+    zone = "powercap/intel-rapl:0"
+    enter = made(tmp_path / "class", {zone: {"energy_uj": 5, "max_energy_range_uj": 8_000_000}})
+    (tmp_path / "class" / zone / "energy_uj").chmod(0o400)
+    # Root of this machine, but with no right to read what is not its own: as any other user.
+    (tmp_path / "class").chmod(0o755)
+    os.chown(tmp_path / "class" / zone / "energy_uj", 1, 1)
+    plain = (*enter, "setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    for one in (bench, agent):
+        answer = said(one, plain, "meter", table={"kind": "powercap"})
+        assert answer["refused"] == f"/sys/class/{zone}/energy_uj is readable by root only"
+        assert answer["remedy"].startswith(f"sudo chmod o+r /sys/class/{zone}/energy_uj until the next start; ")
+        assert 'RUN+="/bin/chmod o+r /sys%p/energy_uj"' in answer["remedy"]
 
 
 #: Prints how warm `edgeward devices` finds this machine, with the thermal zone that argument 1 names.
