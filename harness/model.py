@@ -122,6 +122,7 @@ class Limits:
     """When a device may be measured."""
 
     max_start_temperature_c: float | None = None
+    thermal_zone: str = ""
     min_battery_ratio: float | None = None
     cooldown_s: float = 300.0
 

@@ -166,6 +166,7 @@ class Vm:
             values |= {
                 "battery_status": "charging" if charging else "discharging",
                 "ac_online": "on" if charging else "off",
+                "usb_online": "on" if charging else "off",
             }
         set_ = [f"echo {value} > /sys/module/test_power/parameters/{name}" for name, value in values.items() if value]
         self.run(" && ".join(set_))

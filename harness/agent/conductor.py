@@ -25,7 +25,7 @@ class Conductor:
         self.presence = Presence(folder, self.job.beat, self.job.host_gone_s)
         # Before any model runs: what the processor can do while it is cool, and how cool that is.
         self.sentinel = Sentinel()
-        self.cool_c = survey.temperature()
+        self.cool_c = survey.temperature(self.job.thermal_zone)
         self.order = random.Random(self.job.seed)
         self.alive = list(range(len(self.job.models)))
         self.peak_bytes: dict[int, int] = {}
@@ -58,7 +58,7 @@ class Conductor:
 
     def readings(self) -> contract.Readings:
         """Return the state of the device now."""
-        return contract.Readings(**survey.conditions(str(self.folder)))
+        return contract.Readings(**survey.conditions(str(self.folder), self.job.thermal_zone))
 
     def shuffled(self, models: list[int]) -> list[int]:
         """Return models in random order, so that drift favours none."""

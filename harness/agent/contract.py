@@ -188,6 +188,7 @@ class Job:
     Attributes:
         seed: of the order of models, so that a job can be repeated.
         meter: the `[meter]` table of the device file, or {"kind": "host", "lead_s": ...}; None without a meter.
+        thermal_zone: type of the thermal zone whose temperature counts, "" for the hottest of all.
         accelerator: what was asked for, "" for nothing.
         task: kind of the suite's task, for the pass from image to answer.
         beat: file that is written as long as the host is there, "" for none: it keeps the lease.
@@ -202,6 +203,7 @@ class Job:
     batch: int = 1
     task: str = ""
     accelerator: str = ""
+    thermal_zone: str = ""
     meter: Optional[dict[str, Any]] = None
     beat: str = ""
     host_gone_s: float = 0.0

@@ -20,6 +20,9 @@ from typing import Any, Callable
 
 from harness.agent.contract import GAPS, HOST_METER, MIN_UPDATES, MIN_WINDOW_S, PERIOD_S, WINDOWS, EnergyWindow
 
+#: What to do about a meter that cannot be read, where nothing better is known.
+LOOK = "look at [meter] in the device's file"
+
 
 class Refused(Exception):
     """The meter gives no number that may be trusted: `text` says why, `remedy` what to do, "" where `text` does."""
@@ -113,7 +116,7 @@ def reading(module: Any, settings: dict[str, Any]) -> Iterator[tuple[Any, str]]:
         with closing(module.Meter(module.Options(**settings))) as reader:
             yield reader, module.QUANTITY
     except (OSError, ValueError) as error:
-        raise Refused(f"the meter cannot be read: {error}", "look at [meter] in the device's file") from error
+        raise Refused(f"the meter cannot be read: {error}", LOOK) from error
 
 
 def watched(

@@ -8,28 +8,37 @@ import platform
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.agent import limits
+from harness.agent import limits, supplies
+from harness.agent.sensors import count, number, text
 
 SYS = Path("/sys")
 PROC = Path("/proc")
 ROOT = Path("/")
+#: A thermal zone that says less, either way, does not count in thousandths of a degree.
+_LEAST_HEAT = 200
 
 
 def main(arguments: list[str]) -> int:
-    """Print fingerprint and conditions as one JSON object; `arguments[0]` is the folder whose free space counts."""
-    folder = arguments[0] if arguments else "/"
+    """Print fingerprint and conditions as one JSON object.
+
+    Args:
+        arguments: the folder whose free space counts, and the type of the thermal zone that is meant, if one is.
+    """
+    folder, zone, *_ = [*arguments, "", ""] if arguments else ["/", ""]
     clock = time.get_clock_info("monotonic")
     report = {
         "fingerprint": fingerprint(),
-        "conditions": conditions(folder),
+        "conditions": conditions(folder, zone),
+        "thermal_zones": sorted({kind for kind, _ in thermal_zones() if kind}),
         "clock": {"implementation": clock.implementation, "resolution_s": clock.resolution},
         "can": {
             "smaps_rollup": readable(PROC / "self/smaps_rollup"),
             "vm_hwm": "VmHWM:" in text(PROC / "self/status"),
-            "temperature": temperature() is not None,
+            "temperature": temperature(zone) is not None,
             "governor": governor() is not None,
             "battery": battery() != {},
         },
@@ -59,15 +68,15 @@ def fingerprint() -> dict[str, Any]:
     return {key: value for key, value in found.items() if value not in (None, "")}
 
 
-def conditions(folder: str) -> dict[str, Any]:
-    """Return the state of the device now, in SI units."""
+def conditions(folder: str, zone: str = "") -> dict[str, Any]:
+    """Return the state of the device now, in SI units; `zone` is the type of the thermal zone that is meant."""
     found: dict[str, Any] = {
-        "temperature_c": temperature(),
+        "temperature_c": temperature(zone),
         "frequency_hz": frequency(),
         "governor": governor(),
-        "load_average": os.getloadavg()[0],
+        "load_average": number(text(PROC / "loadavg").partition(" ")[0], 0, 1e6),
         "available_bytes": available(),
-        "free_bytes": shutil.disk_usage(folder).free if Path(folder).is_dir() else None,
+        "free_bytes": free(folder),
         "wall_s": time.time(),
         **battery(),
     }
@@ -97,8 +106,7 @@ def quota() -> str | None:
 
 def frequency_limit() -> float | None:
     """Return the highest frequency that any core may take, in Hz."""
-    found = [text(f) for f in SYS.glob("devices/system/cpu/cpu*/cpufreq/scaling_max_freq")]
-    return max((float(value) * 1000 for value in found if value.strip()), default=None)
+    return max(_hertz("scaling_max_freq"), default=None)
 
 
 def boost() -> str | None:
@@ -125,8 +133,17 @@ def meminfo(field: str) -> int | None:
     """Return a field of /proc/meminfo in bytes."""
     for line in text(PROC / "meminfo").splitlines():
         if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
+            known = count(line.partition(":")[2].replace("kB", ""))
+            return None if known is None else known * 1024
     return None
+
+
+def free(folder: str) -> int | None:
+    """Return the free space of the disk with a folder, in bytes."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
 
 
 def total() -> int | None:
@@ -141,16 +158,39 @@ def available() -> int | None:
     return min((value for value in known if value is not None), default=None)
 
 
-def temperature() -> float | None:
-    """Return the hottest thermal zone, in degrees Celsius."""
-    found = [float(value) / 1000 for value in (text(z) for z in SYS.glob("class/thermal/thermal_zone*/temp")) if value]
-    return max((value for value in found if -40 < value < 150), default=None)
+def thermal_zones() -> list[tuple[str, str]]:
+    """Return (type, what its temperature file holds) of every thermal zone."""
+    found = sorted(SYS.glob("class/thermal/thermal_zone*"))
+    return [(text(zone / "type").strip(), text(zone / "temp")) for zone in found]
+
+
+def temperature(zone: str = "") -> float | None:
+    """Return the hottest thermal zone, or the hottest of the type `zone`, in degrees Celsius."""
+    return hottest(thermal_zones(), zone)
+
+
+def hottest(zones: Iterable[tuple[str, str]], wanted: str = "") -> float | None:
+    """Return the highest temperature, in degrees Celsius; None where no zone gives one.
+
+    A number below 200 is no reading: in thousandths of a degree it would be freezing, so it is in another unit.
+
+    Args:
+        zones: (type, what its temperature file holds) of each; the kernel writes thousandths of a degree.
+        wanted: the type of those that count, "" for all.
+    """
+    found = [number(said, -40_000, 150_000) for kind, said in zones if wanted in ("", kind)]
+    return max((value / 1000 for value in found if value is not None and abs(value) >= _LEAST_HEAT), default=None)
 
 
 def frequency() -> float | None:
     """Return the lowest current frequency of the cores, in Hz."""
-    found = [text(f) for f in SYS.glob("devices/system/cpu/cpu*/cpufreq/scaling_cur_freq")]
-    return min((float(value) * 1000 for value in found if value.strip()), default=None)
+    return min(_hertz("scaling_cur_freq"), default=None)
+
+
+def _hertz(name: str) -> list[float]:
+    """Return what a file of each core says, in Hz; the kernel writes kHz."""
+    found = [number(text(file), 1, 1e9) for file in SYS.glob("devices/system/cpu/cpu*/cpufreq/" + name)]
+    return [value * 1000 for value in found if value is not None]
 
 
 def governor() -> str | None:
@@ -160,21 +200,8 @@ def governor() -> str | None:
 
 
 def battery() -> dict[str, Any]:
-    """Return battery_ratio and charging of the first battery."""
-    for supply in sorted(SYS.glob("class/power_supply/*")):
-        if text(supply / "type").strip() == "Battery":
-            capacity, status = text(supply / "capacity").strip(), text(supply / "status").strip()
-            ratio = {"battery_ratio": float(capacity) / 100} if capacity else {}
-            return {**ratio, "charging": status in ("Charging", "Full")}
-    return {}
-
-
-def text(path: Path) -> str:
-    """Return a small file's text, "" if it cannot be read: most devices lack most of these files."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+    """Return battery_ratio and charging of the machine's own batteries, together."""
+    return supplies.charge(SYS / "class/power_supply")
 
 
 def readable(path: Path) -> bool:

@@ -47,7 +47,7 @@ class SustainedPass:
         began, pause = time.monotonic(), 0.05
         while True:
             self._c.presence.look()
-            drift, now_c = self._c.sentinel.drift(), survey.temperature()
+            drift, now_c = self._c.sentinel.drift(), survey.temperature(self._c.job.thermal_zone)
             warm = self._c.cool_c is not None and now_c is not None and now_c > self._c.cool_c + contract.WARMER_C
             waited = time.monotonic() - began
             if (drift <= DRIFT and not warm) or waited >= self._plan.cooldown_s:
@@ -75,7 +75,7 @@ class SustainedPass:
         windows: list[contract.LoadWindow] = []
         rows, taken, next_sign = array("q"), 0, contract.SIGN_OF_LIFE_S
         while not windows or time.monotonic_ns() - began < self._plan.sustained_s * 1e9:
-            at_ns, at_c = time.monotonic_ns() - began, survey.temperature()
+            at_ns, at_c = time.monotonic_ns() - began, survey.temperature(self._c.job.thermal_zone)
             if at_ns > next_sign * 1e9:
                 self._c.events.say(contract.Sustaining, model=index, at_s=at_ns / 1e9, of_s=self._plan.sustained_s)
                 next_sign += contract.SIGN_OF_LIFE_S

@@ -23,8 +23,10 @@ def meter(arguments: list[str]) -> int:
         with energy.opened(json.load(sys.stdin)) as (reader, quantity):
             answer = tried(reader, quantity)
     except energy.Refused as refused:
-        # The host knows the name of the file that is to be corrected.
         answer = {"refused": refused.text}
+        if refused.remedy != energy.LOOK:
+            # Else the host names the file that is to be corrected.
+            answer["remedy"] = refused.remedy
     json.dump(answer, sys.stdout)
     return 0
 

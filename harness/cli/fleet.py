@@ -13,6 +13,7 @@ from typing import Final
 from rich.markup import escape
 
 from harness import lab
+from harness.agent import survey
 from harness.cli.settings import Settings
 from harness.cli.tables import empty, show
 from harness.deploy import DeviceHandle
@@ -26,8 +27,16 @@ DEADLINE_S: Final = 12.0
 CONNECT_S: Final = 10.0
 
 
-#: Prints what the thermal zones say, in thousandths of a degree; nothing where there are none.
-_HEAT: Final = "cat /sys/class/thermal/thermal_zone*/temp 2>/dev/null; true"
+#: Prints "TYPE|TEMPERATURE" of each thermal zone, as its files have them; nothing where there are none.
+_HEAT: Final = """
+for zone in /sys/class/thermal/thermal_zone*; do
+    kind= heat=
+    read -r kind < "$zone/type"
+    read -r heat < "$zone/temp"
+    echo "edgeward|$kind|$heat"
+done 2>/dev/null
+true
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,15 @@ def probe(device: Device) -> Probe:
             owner = lease_of(device).holder(handle)
     except HarnessError as error:
         return Probe(False, str(error.reason))
-    heats = [int(line) / 1000 for line in done.text.split() if line.lstrip("-").isdigit()]
-    return Probe(True, holder=str(owner or ""), temperature_c=max(heats, default=None))
+    except Exception as error:  # noqa: BLE001  one device's fault, and one of ours, is that device's line
+        return Probe(False, f"unexpected {type(error).__name__}: {error}; this is a fault of edgeward")
+    return Probe(True, holder=str(owner or ""), temperature_c=_temperature(done.text, device))
+
+
+def _temperature(printed: str, device: Device) -> float | None:
+    """Return how warm a device is, by the same rule as its own side has."""
+    lines = [line.split("|", 2) for line in printed.splitlines() if line.startswith("edgeward|")]
+    return survey.hottest([(kind, heat) for _, kind, heat in lines], device.limits.thermal_zone)
 
 
 def probe_all(devices: Iterable[Device], *, deadline_s: float = DEADLINE_S) -> dict[str, Probe]:
@@ -131,11 +147,11 @@ def one_device(settings: Settings, selector: str) -> Device:
 
 def examine(settings: Settings, selector: str) -> None:
     """Print what can be measured on one device; raises DeviceError when it cannot be reached."""
-    from harness.measure.preflight import survey
+    from harness.measure import preflight
 
     device = one_device(settings, selector)
     with connect(device) as handle:
-        findings = survey(handle)
+        findings = preflight.survey(handle)
     table = empty(device.id, "", "found", "what to do")
     for one in findings:
         mark = "[green]yes[/]" if one.ok else "[red]no[/]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.deploy.answers import answer
 from harness.deploy.handle import DeviceHandle, answered, checked, persistent
 from harness.deploy.lease import Held, leased
 from harness.deploy.workspace import prepare, refusal, runner, runtime, survey
@@ -9,6 +10,7 @@ from harness.deploy.workspace import prepare, refusal, runner, runtime, survey
 __all__ = [
     "DeviceHandle",
     "Held",
+    "answer",
     "answered",
     "checked",
     "leased",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from harness import registry
 from harness.deploy import android
+from harness.deploy.answers import answer
 from harness.deploy.cores import bind
-from harness.deploy.handle import DeviceHandle, checked, persistent
+from harness.deploy.handle import DeviceHandle, persistent
 from harness.errors import Unsupported
 from harness.model import Device
 from harness.ports import Runner
@@ -50,7 +50,8 @@ def runtime(handle: DeviceHandle, requirement: str) -> str:
 @persistent
 def survey(handle: DeviceHandle) -> dict[str, Any]:
     """Return the device's fingerprint, conditions and abilities as the device side reads them, and Android beside."""
-    done = handle.run([*handle.workspace.command, "survey", handle.root])
-    report: dict[str, Any] = json.loads(checked(done, handle.device, "the agent does not run on the device").text)
+    zone = handle.device.limits.thermal_zone
+    done = handle.run([*handle.workspace.command, "survey", handle.root, *([zone] if zone else [])])
+    report = answer(done, handle.device, "the agent does not run on the device")
     report["conditions"] = {**android.conditions(handle), **report["conditions"]}
     return report

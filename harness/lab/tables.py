@@ -76,6 +76,9 @@ class LimitsTable(Table):
     max_start_temperature_c: float | None = Field(
         default=None, ge=-40, le=150, description="Wait until the device is no hotter than this, in degrees Celsius."
     )
+    thermal_zone: str = Field(
+        default="", description="Type of the thermal zone that is meant; the hottest of all if left out."
+    )
     min_battery_ratio: float | None = Field(
         default=None, ge=0, le=1, description="Refuse below this battery charge, 0 to 1."
     )

@@ -186,6 +186,7 @@ def job(group: Group, where: Mapping[str, str], inputs: Inputs, runtime: str, *,
         accelerator=suite.load.accelerator,
         input=fed[0],
         meter=host_meter.for_job(device),
+        thermal_zone=device.limits.thermal_zone,
         plan=plan(suite.load, len(group.cases), quick=quick, cooldown_s=device.limits.cooldown_s),
     )
 

@@ -48,16 +48,28 @@ def obstacles(limits: Limits, conditions: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def no_such_zone(device: Device, seen: Mapping[str, Any]) -> Finding | None:
+    """Return that the device lacks the thermal zone that its file names, None where it has it or none is named."""
+    wanted, there = device.limits.thermal_zone, seen.get("thermal_zones", ())
+    if not wanted or wanted in there:
+        return None
+    says = f"the device has no thermal zone of the type {wanted!r}; there is: {', '.join(there) or 'none'}"
+    return Finding("limits", False, says, f"correct thermal_zone under [limits] in {device.file.name}")
+
+
 def wait_until_fit(handle: DeviceHandle) -> Mapping[str, Any]:
     """Wait at most `limits.cooldown_s` until the device is inside its limits and return what was read last.
 
     Raises:
-        Refused: it still is not; the message says by how much.
+        Refused: it still is not, or lacks the thermal zone that is meant; the message says which or by how much.
     """
     device = handle.device
     deadline = time.monotonic() + device.limits.cooldown_s
     while True:
         seen = deploy.survey(handle)
+        unknown = no_such_zone(device, seen)
+        if unknown is not None:
+            raise Refused(unknown.says, remedy=unknown.remedy, device=device.id)
         why = obstacles(device.limits, seen["conditions"])
         if not why:
             return seen
@@ -91,7 +103,7 @@ def survey(handle: DeviceHandle) -> list[Finding]:
     ]
     runtimes = [_runtime(handle, requirement) for requirement in device.runtimes]
     missing = Finding("runtimes", False, "none named", f'add runtimes = ["onnxruntime==VERSION"] to {device.file.name}')
-    return [*found, *(runtimes or [missing]), *_limits(device, now), meter(handle)]
+    return [*found, *(runtimes or [missing]), *_limits(device, seen), meter(handle)]
 
 
 def _failed(topic: str, error: DeviceError, otherwise: str) -> Finding:
@@ -169,8 +181,10 @@ def _able(topic: str, able: bool, says: str, remedy: str) -> Finding:
     return Finding(topic, able, says if able else "not readable", "" if able else remedy)
 
 
-def _limits(device: Device, conditions: Mapping[str, Any]) -> Sequence[Finding]:
-    return [Finding("limits", False, why, "cool or charge it") for why in obstacles(device.limits, conditions)]
+def _limits(device: Device, seen: Mapping[str, Any]) -> Sequence[Finding]:
+    unknown = no_such_zone(device, seen)
+    found = obstacles(device.limits, seen["conditions"])
+    return [*([unknown] if unknown else []), *(Finding("limits", False, why, "cool or charge it") for why in found)]
 
 
 def _runtime(handle: DeviceHandle, requirement: str) -> Finding:
@@ -241,5 +255,4 @@ def _tried(handle: DeviceHandle, command: Sequence[str], stdin: bytes = b"") -> 
     if done.code == contract.NO_SUCH_COMMAND:
         return None
     meaning = f"{command[0]} could not be tried on the device"
-    answer: Mapping[str, Any] = json.loads(deploy.checked(done, handle.device, meaning).text)
-    return answer
+    return deploy.answer(done, handle.device, meaning)

@@ -68,9 +68,9 @@ WRONG: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "no power": ({"kind": "hwmon", "channel": "temp1_input"}, ("temp1_input", "power1_input")),
     "two currents": ({"kind": "hwmon", "channel": "curr1_input * curr2_input"}, ("curr1_input * curr2_input",)),
     "no counter": ({"kind": "powercap", "path": "/nowhere"}, ("/nowhere/energy_uj", "No such file")),
-    "no battery": ({"kind": "power_supply", "path": "/nowhere"}, ("/nowhere/voltage_now", "No such file")),
+    "no battery": ({"kind": "power_supply", "path": "/nowhere"}, ("/nowhere", "No such file")),
     "no number": ({"kind": "power_supply", "path": "{made}/words"}, ("n/a",)),
-    "milli-units": ({"kind": "power_supply", "path": "{made}/milli"}, ("{made}/milli", "micro-units")),
+    "milli-units": ({"kind": "power_supply", "path": "{made}/milli"}, ("{made}/milli", "voltage_now", "3800")),
     "empty battery": ({"kind": "power_supply", "path": "{made}/rest"}, ("{made}/rest", "0 W")),
     "empty file": ({"kind": "powercap", "path": "{made}/words"}, ()),
 }  # fmt: skip
@@ -81,9 +81,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give folders of files that no meter may believe."""
     folder = tmp_path_factory.mktemp("wrong")
     files = {
-        "words": {"power_now": "n/a\n", "energy_uj": ""},
-        "milli": {"voltage_now": "3800\n", "current_now": "-2600\n"},
-        "rest": {"voltage_now": "3800000\n", "current_now": "0\n"},
+        "words": {"power_now": "n/a\n", "energy_uj": "", "status": "Discharging"},
+        "milli": {"voltage_now": "3800\n", "current_now": "-2600\n", "status": "Discharging"},
+        "rest": {"voltage_now": "3800000\n", "current_now": "0\n", "status": "Discharging"},
     }
     for name, values in files.items():
         (folder / name).mkdir()

@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from devices.virtual.openssh import make_key
 from harness import lab
 from harness.cli import cli
-from harness.cli.fleet import probe_all
+from harness.cli.fleet import probe, probe_all
 from harness.cli.settings import Settings
 from harness.errors import LabError
 from harness.model import (
@@ -191,6 +191,14 @@ def test_a_device_that_never_answers_holds_up_neither_the_others_nor_the_command
     assert found["local"].reachable
     assert not found["mute"].reachable
     assert found["mute"].reason == "no answer within 2 s", "it was waited for longer than the deadline"
+
+
+def test_a_fault_that_nobody_foresaw_is_the_line_of_its_own_device() -> None:
+    broken = Device("broken", "sbc", Address("local"), workdir="/tmp/\0")
+    found = probe(broken)
+    assert not found.reachable
+    assert "ValueError" in found.reason
+    assert found.reason.endswith("this is a fault of edgeward")
 
 
 @pytest.mark.usefixtures("folder")

@@ -246,6 +246,7 @@ def test_a_counter_that_turns_without_saying_where_is_not_guessed(tmp_path: Path
 
 def test_power_now_is_taken_where_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "power_now").write_text("-2500000\n")
+    (tmp_path / "status").write_text("Discharging\n")
     assert power_supply.Meter(power_supply.Options(path=str(tmp_path))).read() == pytest.approx(2.5)
 
 

@@ -238,22 +238,58 @@ def test_a_command_without_a_program_is_refused() -> None:
 # battery --------------------------------------------------------------------------------------------------------------
 
 
+def battery(folder: Path, **values: int | str) -> None:
+    """Write the files of a battery that is drawn from."""
+    for name, value in {"type": "Battery", "status": "Discharging", **values}.items():
+        (folder / name).write_text(f"{value}\n")
+
+
+def test_a_declared_unit_is_used_and_an_unknown_one_refused_in_the_file(tmp_path: Path) -> None:
+    battery(tmp_path, voltage_now=11_100, current_now=-1500)
+    table = {"path": str(tmp_path), "current_unit": "mA", "voltage_unit": "mV"}
+    assert power_supply.Meter(options("power_supply", **table)).read() == pytest.approx(16.65)
+    with pytest.raises(LabError, match=r"^pi5\.toml: meter.*current_unit is \"uA\", \"mA\" or \"A\", not 'W'"):
+        options("power_supply", **table | {"current_unit": "W"})
+
+
+def test_the_capacity_decides_between_two_units_that_are_plausible_by_themselves(tmp_path: Path) -> None:
+    battery(tmp_path, voltage_now=3_800_000, current_now=40_000, charge_full=4_000_000)
+    assert power_supply.Meter(power_supply.Options(path=str(tmp_path))).read() == pytest.approx(0.152)
+
+
+def test_a_current_that_changes_its_sign_flows_into_the_battery_and_is_refused(tmp_path: Path) -> None:
+    battery(tmp_path, voltage_now=3_800_000, current_now=-500_000)
+    meter = power_supply.Meter(power_supply.Options(path=str(tmp_path)))
+    battery(tmp_path, current_now=500_000)
+    with pytest.raises(energy.Refused, match=r"a current flows into .*: its current_now changed its sign; unplug it"):
+        meter.read()
+
+
 @pytest.mark.parametrize(
-    ("volts", "amperes"),
-    [(3_800_000, 500), (3_800_000, -2600), (3_300, 1_600), (3_800_000, 0), (3_800_000_000, 500_000)],
-    ids=["500 mA", "-2600 mA", "mV and mA", "nothing", "nV"],
+    ("volts", "amperes", "says"),
+    [
+        (3_800_000, 500, 'write current_unit = "mA" under'),
+        (3_800_000, -2600, 'write current_unit = "mA" under'),
+        (11_100_000, 1500, 'write current_unit = "mA" under'),
+        (3_300, 1_600, 'write voltage_unit = "mV" under'),
+        (3_800_000, 0, "gives 0 W, which no machine in use draws"),
+        (3_800_000_000, 500_000, "which is no battery's voltage in uV"),
+        (3_800_000, 40_000, 'write current_unit = "uA" or current_unit = "mA" under'),
+    ],
+    ids=["500 mA", "-2600 mA", "1500 mA at 11.1 V", "mV and mA", "nothing", "nV", "0.15 W or 152 W"],
 )
-def test_a_battery_that_does_not_count_in_micro_units_is_refused(tmp_path: Path, volts: int, amperes: int) -> None:
-    (tmp_path / "voltage_now").write_text(f"{volts}\n")
-    (tmp_path / "current_now").write_text(f"{amperes}\n")
-    with pytest.raises(ValueError, match=r"voltage_now x current_now in .* is .* W.*: it is not in micro-units"):
+def test_a_battery_whose_unit_is_not_known_is_refused_with_the_line_to_write(
+    tmp_path: Path, volts: int, amperes: int, says: str
+) -> None:
+    battery(tmp_path, voltage_now=volts, current_now=amperes)
+    with pytest.raises((ValueError, energy.Refused)) as caught:
         power_supply.Meter(power_supply.Options(path=str(tmp_path)))
+    assert says in str(caught.value)
 
 
-@pytest.mark.parametrize("amperes", [20_000, -500_000, 4_000_000])
+@pytest.mark.parametrize("amperes", [300_000, -500_000, 4_000_000])
 def test_a_battery_in_micro_units_is_believed_whatever_the_sign(tmp_path: Path, amperes: int) -> None:
-    (tmp_path / "voltage_now").write_text("3800000\n")
-    (tmp_path / "current_now").write_text(f"{amperes}\n")
+    battery(tmp_path, voltage_now=3_800_000, current_now=amperes)
     meter = power_supply.Meter(power_supply.Options(path=str(tmp_path)))
     assert meter.read() == pytest.approx(3.8 * abs(amperes) * 1e-6)
 

@@ -2,6 +2,8 @@
 kind = "powercap"
 path = "/sys/class/powercap/intel-rapl:0"   # optional; the folder with energy_uj
 
+Since Linux 5.10 root alone may read it, unless it is allowed (CVE-2020-8694): the refusal says how.
+
 Reads the processor package's energy counter (Linux powercap, microjoules), unwrapping it at max_energy_range_uj.
 """
 
@@ -10,7 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.agent.energy import Refused
+
 QUANTITY = "joules"
+#: What lets everybody read the counter, now and after every start of the machine.
+_ALLOW = """sudo chmod o+r {} until the next start; for good the udev rule SUBSYSTEM=="powercap", ACTION=="add", \
+RUN+="/bin/chmod o+r /sys%p/energy_uj" in /etc/udev/rules.d/70-powercap.rules"""
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,10 @@ class Meter:
         self._counter = Path(options.path) / "energy_uj"
         limit = Path(options.path) / "max_energy_range_uj"
         self._range = int(limit.read_text()) if limit.exists() else 0
-        self._last = int(self._counter.read_text())
+        try:
+            self._last = int(self._counter.read_text())
+        except PermissionError as error:
+            raise Refused(f"{self._counter} is readable by root only", _ALLOW.format(self._counter)) from error
         self._turns = 0
 
     def read(self) -> float:

@@ -39,9 +39,10 @@ static int take(struct window *window, struct meter *meter, struct fault *fault)
     /* A slow reading belongs to the middle of the time that it took. */
     window->at_ns[window->count] = asked + (now_ns() - asked) / 2;
     window->reading[window->count++] = value;
-    if (meter_charging(meter))
+    int charging = meter_charging(meter, fault);
+    if (charging > 0)
         return fail(fault, FAULT_METER, "the battery began to charge during the window; unplug it");
-    return 1;
+    return charging == 0;
 }
 
 static int ask_to_spin(struct watch *watch, struct fault *fault)
@@ -116,7 +117,7 @@ static int judge(const struct window *windows, struct fault *fault)
 
 static int watch_all(struct watch *watch, struct fault *fault)
 {
-    if (meter_charging(&watch->meter))
+    if (meter_charging(&watch->meter, fault) > 0)
         return fail(fault, FAULT_METER, "the battery is charging, which hides what the device draws; unplug it");
     for (int i = 0; i < COUNT; i++) {
         if (!look(watch, i, fault))
@@ -215,6 +216,8 @@ int energy_measure(struct conductor *conductor, struct process *process, struct 
     if (strcmp(fault->kind, FAULT_METER) != 0)
         return 0;
     text_add(fields, ", \"absent\": ");
-    text_string(fields, fault->message);
+    char *reason = formatted(*fault->remedy ? "%s; %s" : "%s%s", fault->message, fault->remedy);
+    text_string(fields, reason);
+    free(reason);
     return 1;
 }

@@ -163,6 +163,10 @@ struct meter_spec job_meter(const struct json *table)
     struct meter_spec spec = {
         .kind = read_word(table, "kind"),
         .path = word_or(table, "path", ""),
+        .supply = word_or(table, "supply", ""),
+        .voltage_unit = word_or(table, "voltage_unit", ""),
+        .current_unit = word_or(table, "current_unit", ""),
+        .power_unit = word_or(table, "power_unit", ""),
         .chip = word_or(table, "chip", ""),
         .channel = word_or(table, "channel", "power1_input"),
         .mode = word_or(table, "mode", "stream"),

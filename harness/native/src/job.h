@@ -46,7 +46,7 @@ struct plan {
 /* The `[meter]` table; `kind` is NULL without a meter. The others are what they are by default where nothing is given;
  * `argv` ends in NULL. `lead_s`: a meter that the host reads is announced so long before its windows. */
 struct meter_spec {
-    char *kind, *path, *chip, *channel, *mode, **argv;
+    char *kind, *path, *supply, *voltage_unit, *current_unit, *power_unit, *chip, *channel, *mode, **argv;
     double deadline_s, lead_s;
 };
 

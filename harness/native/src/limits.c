@@ -25,12 +25,11 @@ static int64_t listed(const char *text, const char *label)
 
 static int64_t number_in(const char *folder, const char *name)
 {
-    char *path = formatted("%s/%s", folder, name), *word = file_word(path), *behind;
-    int64_t number = strtoll(word, &behind, 10);
-    if (behind == word || *behind)
-        number = -1;
-    free(path), free(word);
-    return number;
+    double number;
+    char *path = formatted("%s/%s", folder, name);
+    int known = system_number(path, 0, 0x1p63, &number);
+    free(path);
+    return known && number < 0x1p63 ? (int64_t)number : -1;
 }
 
 static void lower(int64_t *least, int64_t value)

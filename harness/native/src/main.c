@@ -24,7 +24,7 @@ int main(int count, char **words)
     if (strcmp(verb, "say") == 0 && count > 4)
         return say_main(words[2], words[3], words[4], count > 5 ? words[5] : NULL);
     if (strcmp(verb, "survey") == 0)
-        return survey_main(count > 2 ? words[2] : "/");
+        return survey_main(count > 2 ? words[2] : "/", count > 3 ? words[3] : "");
     if (strcmp(verb, "clock") == 0 && count > 2)
         return clock_main(words[2]);
     if (strcmp(verb, "meter") == 0)
@@ -33,7 +33,7 @@ int main(int count, char **words)
         return trial_runtime(words[2], words[3]);
     if (strcmp(verb, "inventory") == 0)
         return inventory_main();
-    fprintf(stderr, "edgeward-native run JOB [--detach] | follow JOB OFFSET | survey FOLDER | inventory | meter | "
+    fprintf(stderr, "edgeward-native run JOB [--detach] | follow JOB OFFSET | survey FOLDER [ZONE] | inventory | meter | "
                     "runtime NAME FOLDER | clock TIMES\n");
     return NO_SUCH_COMMAND;
 }

@@ -6,7 +6,11 @@ static const struct meter_kind *const KINDS[] = {&METER_COMMAND, &METER_HWMON, &
 
 static int unreadable(struct fault *fault)
 {
-    return fail(fault, FAULT_METER, "the meter cannot be read: %s" METER_REMEDY, fault->message);
+    /* A reason with a remedy of its own says all. */
+    if (*fault->remedy)
+        return 0;
+    fail(fault, FAULT_METER, "the meter cannot be read: %s", fault->message);
+    return advise(fault, METER_REMEDY);
 }
 
 int meter_open(struct meter *meter, const struct meter_spec *spec, struct fault *fault)
@@ -20,7 +24,10 @@ int meter_open(struct meter *meter, const struct meter_spec *spec, struct fault 
         return fail(fault, FAULT_METER,
                     "the native runner reads no meter of kind %s; command, hwmon, power_supply and powercap are known",
                     spec->kind);
-    return meter->kind->open(meter, spec, fault) ? meter_read(meter, &value, fault) : unreadable(fault);
+    if (!meter->kind->open(meter, spec, fault))
+        return unreadable(fault);
+    int charging = meter_charging(meter, fault);
+    return charging == 0 ? meter_read(meter, &value, fault) : charging > 0;
 }
 
 int meter_read(struct meter *meter, double *value, struct fault *fault)
@@ -28,9 +35,9 @@ int meter_read(struct meter *meter, double *value, struct fault *fault)
     return meter->kind->read(meter, value, fault) || unreadable(fault);
 }
 
-int meter_charging(const struct meter *meter)
+int meter_charging(const struct meter *meter, struct fault *fault)
 {
-    return meter->kind->charging && meter->kind->charging(meter);
+    return meter->kind->charging ? meter->kind->charging(meter, fault) : 0;
 }
 
 void meter_close(struct meter *meter)

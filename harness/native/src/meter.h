@@ -4,8 +4,8 @@
 
 #include "meter_kind.h"
 
-/* How the fault of a meter that cannot be read ends. */
-#define METER_REMEDY "; look at [meter] in the device's file"
+/* What to do about a meter that cannot be read, where nothing better is known. */
+#define METER_REMEDY "look at [meter] in the device's file"
 
 /* Opens the meter of a `[meter]` table and reads it once; 0 with a `fault` of kind "meter" when it cannot be read or is
  * of a kind that only the agent reads. Close it in either case. */
@@ -14,8 +14,9 @@ int meter_open(struct meter *meter, const struct meter_spec *spec, struct fault 
 /* The joules used since some fixed moment, or the watts drawn now; 0 with `fault` when it cannot be read any more. */
 int meter_read(struct meter *meter, double *value, struct fault *fault);
 
-/* Whether a battery is being charged, which hides what the device draws. */
-int meter_charging(const struct meter *meter);
+/* 1 while a battery is being charged, which hides what the device draws; -1 with `fault` where the battery does not
+ * alone feed the device; else 0. */
+int meter_charging(const struct meter *meter, struct fault *fault);
 
 void meter_close(struct meter *meter);
 

@@ -16,7 +16,8 @@ struct meter_kind {
     int counts_joules; /* else it reads watts */
     int (*open)(struct meter *meter, const struct meter_spec *spec, struct fault *fault);
     int (*read)(struct meter *meter, double *value, struct fault *fault);
-    int (*charging)(const struct meter *meter);
+    /* 1 while a battery is charged; -1 with `fault` where it does not alone feed the machine */
+    int (*charging)(const struct meter *meter, struct fault *fault);
     void (*close)(struct meter *meter);
 };
 

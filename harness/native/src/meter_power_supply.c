@@ -1,93 +1,321 @@
-/* kind = "power_supply": a battery's power_now, or voltage_now x current_now; a charge counter is not joules. */
-#include <glob.h>
+/* kind = "power_supply": the watts that the machine's own batteries give, where they alone feed it. The rules, and why
+ * they are so, stand in harness/agent/meters/power_supply.py; a charge counter is not joules. */
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "meter_kind.h"
+#include "supplies.h"
+#include "system.h"
 
-/* What a machine that is awake may draw. Some drivers count in mA, or in steps of their own, against the rules of the
- * kernel: 2.6 A at 3.8 V, given in mA, would pass for 0.0099 W. */
-static const double LEAST_W = 0.01, MOST_W = 200.0;
+#define UNPLUG "unplug it (a phone: connect it by Wi-Fi), or put a meter into its supply"
 
-static char *first_battery(void)
+/* What a machine that is awake may draw, in W; the volts of its battery; and how long that may last, in hours. */
+static const double LEAST_W = 0.1, MOST_W = 200.0, LEAST_V = 1.0, MOST_V = 100.0, LEAST_H = 0.25, MOST_H = 200.0;
+/* Capacities in uWh and uAh; what lies outside is in another unit, and not used. */
+static const double LEAST_UWH = 5e5, MOST_UWH = 5e8, LEAST_UAH = 1.5e5, MOST_UAH = 1e8, MOST_RAW = 1e15;
+static const char *const PREFIX[] = {"u", "m", ""};
+static const double SCALE[] = {1e-6, 1e-3, 1.0};
+enum { UNITS = 3 };
+
+struct battery {
+    const char *folder;
+    int direct;   /* power_now, not volts times amperes */
+    double scale; /* of power or current; 0 until it is known */
+    double sign;  /* of what is drawn: a reading that was not 0 */
+};
+
+struct pack {
+    struct supplies supplies;
+    struct battery *battery;
+    char *room, *voltage_unit;
+};
+
+static int within(double value, double low, double high)
 {
-    glob_t supplies;
-    char *found = NULL;
-    if (glob("/sys/class/power_supply/*", 0, NULL, &supplies) != 0)
-        return NULL;
-    for (size_t i = 0; i < supplies.gl_pathc && !found; i++) {
-        char *path = formatted("%s/type", supplies.gl_pathv[i]), *kind = file_word(path);
-        if (strcmp(kind, "Battery") == 0)
-            found = copy_of(supplies.gl_pathv[i]);
-        free(path);
-        free(kind);
+    return value >= low && value <= high;
+}
+
+static const char *name_of(const char *folder)
+{
+    const char *slash = strrchr(folder, '/');
+    return slash ? slash + 1 : folder;
+}
+
+static const char *key_of(const struct battery *battery)
+{
+    return battery->direct ? "power" : "current";
+}
+
+/* The place of a declared unit such as "mA" in SCALE; UNITS where nothing is declared, -1 for what is no unit. */
+static int declared(const char *said, const char *key, char unit, struct fault *fault)
+{
+    if (*said == 0)
+        return UNITS;
+    for (int i = 0; i < UNITS; i++) {
+        size_t length = strlen(PREFIX[i]);
+        if (strncmp(said, PREFIX[i], length) == 0 && said[length] == unit && said[length + 1] == 0)
+            return i;
     }
-    globfree(&supplies);
-    return found;
+    fail(fault, FAULT_METER, "%s_unit is \"u%c\", \"m%c\" or \"%c\", not '%s'", key, unit, unit, unit, said);
+    return -1;
 }
 
-static int open_battery(struct meter *meter, const struct meter_spec *spec, struct fault *fault)
+static int raw_number(const char *folder, const char *name, double *value, struct fault *fault)
 {
-    char *folder = *spec->path ? copy_of(spec->path) : first_battery();
-    meter->state = folder;
-    return folder ? 1 : fail(fault, FAULT_METER, "no battery under /sys/class/power_supply; set path under [meter]");
-}
-
-static int number_in(const char *folder, const char *name, int64_t *value, struct fault *fault)
-{
-    char *path = formatted("%s/%s", folder, name);
-    int known = meter_number(path, value, fault);
-    free(path);
+    char *path = formatted("%s/%s", folder, name), *text = file_text(path);
+    int known = 0;
+    if (text == NULL)
+        fail(fault, FAULT_METER, "%s: %s", path, strerror(errno));
+    else if (!(known = system_number_of(text, -MOST_RAW, MOST_RAW, value))) {
+        char *word = file_word(path);
+        fail(fault, FAULT_METER, "%s holds \"%.40s\", which is no number of a sensor", path, word);
+        free(word);
+    }
+    free(path), free(text);
     return known;
 }
 
-static int plausible(double watts, const char *source, const char *folder, struct fault *fault)
+static int drawn(const struct battery *battery, double *raw, struct fault *fault)
 {
-    if (watts >= LEAST_W && watts <= MOST_W)
-        return 1;
-    return fail(fault, FAULT_METER,
-                "%s in %s is %.3g W, which no device in use draws: it is not in micro-units, "
-                "or nothing is drawn from the battery",
-                source, folder, watts);
+    return raw_number(battery->folder, battery->direct ? "power_now" : "current_now", raw, fault);
 }
 
-/* The sign of power and current differs between drivers. */
-static int read_battery(struct meter *meter, double *watts, struct fault *fault)
+/* Adds to the fault the line to write: the unit that fits, or those that may. */
+static int say_line(struct fault *fault, const char *key, const int *fits, char unit)
 {
-    const char *folder = meter->state;
-    char *power = formatted("%s/power_now", folder);
-    int direct = access(power, F_OK) == 0;
-    int64_t now, volts;
-    free(power);
-    if (direct) {
-        if (!number_in(folder, "power_now", &now, fault))
-            return 0;
-        *watts = (double)llabs(now) * 1e-6;
-        return plausible(*watts, "power_now", folder, fault);
-    }
-    if (!number_in(folder, "voltage_now", &volts, fault) || !number_in(folder, "current_now", &now, fault))
+    struct text line = {0};
+    text_add(&line, "see what its driver counts in and write ");
+    for (int i = 0, said = 0; i < UNITS; i++)
+        if (fits[i])
+            text_add(&line, "%s%s_unit = \"%s%c\"", said++ ? " or " : "", key, PREFIX[i], unit);
+    advise(fault, "%s under [meter]", line.data);
+    text_free(&line);
+    return 0;
+}
+
+static int volts_of(const struct battery *battery, const char *unit, double *volts, struct fault *fault)
+{
+    double raw;
+    int fits[UNITS], any = 0;
+    if (!raw_number(battery->folder, "voltage_now", &raw, fault))
         return 0;
-    *watts = (double)volts * 1e-6 * ((double)llabs(now) * 1e-6);
-    return plausible(*watts, "voltage_now x current_now", folder, fault);
+    for (int i = 0; i < UNITS; i++)
+        any += fits[i] = within(raw * SCALE[i], LEAST_V, MOST_V);
+    int said = declared(unit, "voltage", 'V', fault), used = said == UNITS ? 0 : said;
+    *volts = raw * SCALE[used];
+    if (fits[used])
+        return 1;
+    fail(fault, FAULT_METER, "voltage_now in %s is %.0f, which is no battery's voltage in %sV", battery->folder, raw,
+         PREFIX[used]);
+    return any ? say_line(fault, "voltage", fits, 'V') : 0;
 }
 
-static int battery_charges(const struct meter *meter)
+/* The battery's capacity in Wh, 0 where it says none in the kernel's units. */
+static double watt_hours(const struct battery *battery, double volts)
 {
-    char *path = formatted("%s/status", (const char *)meter->state), *status = file_word(path);
-    int charging = strcmp(status, "Charging") == 0 || strcmp(status, "Full") == 0;
-    free(path);
+    double value;
+    if (supply_number(battery->folder, "energy_full", LEAST_UWH, MOST_UWH, &value) ||
+        supply_number(battery->folder, "energy_full_design", LEAST_UWH, MOST_UWH, &value))
+        return value * 1e-6;
+    if (!battery->direct && (supply_number(battery->folder, "charge_full", LEAST_UAH, MOST_UAH, &value) ||
+                             supply_number(battery->folder, "charge_full_design", LEAST_UAH, MOST_UAH, &value)))
+        return value * 1e-6 * volts;
+    return 0;
+}
+
+/* Finds what makes A or W of a reading: 1e-6, unless another unit is as plausible or more so. */
+static int find_scale(struct battery *battery, double raw, double volts, struct fault *fault)
+{
+    double capacity = watt_hours(battery, volts);
+    int fits[UNITS], any = 0;
+    char unit = battery->direct ? 'W' : 'A';
+    for (int i = 0; i < UNITS; i++) {
+        double watts = raw * SCALE[i] * volts;
+        fits[i] = within(watts, LEAST_W, MOST_W) && (capacity <= 0 || within(capacity / watts, LEAST_H, MOST_H));
+        any += fits[i];
+    }
+    battery->scale = fits[0] && any == 1 ? SCALE[0] : 0;
+    if (battery->scale > 0)
+        return 1;
+    fail(fault, FAULT_METER, "%s_now in %s is %.0f, %.3g W in u%c: its unit cannot be known", key_of(battery),
+         battery->folder, raw, raw * SCALE[0] * volts, unit);
+    for (int i = 0; i < UNITS; i++)
+        fits[i] = fits[i] || any == 0;
+    return say_line(fault, key_of(battery), fits, unit);
+}
+
+static int watts_of(struct battery *battery, const char *voltage_unit, double *watts, struct fault *fault)
+{
+    double raw, volts = 1;
+    if ((!battery->direct && !volts_of(battery, voltage_unit, &volts, fault)) || !drawn(battery, &raw, fault))
+        return 0;
+    *watts = 0;
+    if (raw == 0)
+        return 1;
+    if (raw * battery->sign < 0) {
+        fail(fault, FAULT_METER, "a current flows into %s: its %s_now changed its sign", name_of(battery->folder),
+             key_of(battery));
+        return advise(fault, UNPLUG);
+    }
+    if (battery->scale <= 0 && !find_scale(battery, fabs(raw), volts, fault))
+        return 0;
+    battery->sign = raw;
+    *watts = fabs(raw) * battery->scale * volts;
+    return 1;
+}
+
+static int read_pack(struct meter *meter, double *watts, struct fault *fault)
+{
+    const struct pack *pack = meter->state;
+    *watts = 0;
+    for (size_t i = 0; i < pack->supplies.count; i++) {
+        double one;
+        if (!watts_of(&pack->battery[i], pack->voltage_unit, &one, fault))
+            return 0;
+        *watts += one;
+    }
+    if (within(*watts, LEAST_W, MOST_W))
+        return 1;
+    struct text names = {0};
+    for (size_t i = 0; i < pack->supplies.count; i++)
+        text_add(&names, "%s%s", i ? " and " : "", pack->supplies.folder[i]);
+    fail(fault, FAULT_METER, "%s gives %.3g W, which no machine in use draws from its battery", names.data, *watts);
+    text_free(&names);
+    return 0;
+}
+
+/* Whether a battery gives what the machine draws, or rests while another does; 0 with `fault`. */
+static int gives(const struct battery *battery, int another, struct fault *fault)
+{
+    double raw;
+    char *status = supply_word(battery->folder, "status");
+    int good = strcmp(status, "Discharging") == 0;
+    if (!good && another)
+        good = drawn(battery, &raw, fault) && raw == 0;
+    if (!good) {
+        fail(fault, FAULT_METER, "the status of %s is \"%s\", not \"Discharging\"", name_of(battery->folder), status);
+        advise(fault, UNPLUG);
+    }
     free(status);
-    return charging;
+    return good;
 }
 
-static void close_battery(struct meter *meter)
+static int any_says(const struct pack *pack, const char *status)
 {
-    free(meter->state);
+    for (size_t i = 0; i < pack->supplies.count; i++)
+        if (supply_says(pack->supplies.folder[i], "status", status))
+            return 1;
+    return 0;
+}
+
+static int pack_charges(const struct meter *meter, struct fault *fault)
+{
+    const struct pack *pack = meter->state;
+    int discharging = any_says(pack, "Discharging"), good = 1;
+    if (any_says(pack, "Charging") || (!discharging && any_says(pack, "Full")))
+        return 1;
+    struct supplies outside = supplies_feeding(pack->room);
+    if (outside.count) {
+        fail(fault, FAULT_METER, "%s is online and feeds the device beside its battery", name_of(outside.folder[0]));
+        good = advise(fault, UNPLUG);
+    }
+    supplies_free(&outside);
+    for (size_t i = 0; good && i < pack->supplies.count; i++)
+        good = gives(&pack->battery[i], discharging, fault);
+    return good ? 0 : -1;
+}
+
+/* Leaves the battery that has the name; 0 with `fault` naming those that are there. */
+static int keep(struct supplies *supplies, const char *name, struct fault *fault)
+{
+    struct text there = {0};
+    char *kept = NULL;
+    for (size_t i = 0; i < supplies->count; i++) {
+        text_add(&there, "%s%s", i ? ", " : "", name_of(supplies->folder[i]));
+        if (strcmp(name_of(supplies->folder[i]), name) == 0)
+            kept = copy_of(supplies->folder[i]);
+    }
+    if (kept == NULL)
+        fail(fault, FAULT_METER, "the device has no battery called '%s'; there is: %s", name, there.data);
+    supplies_free(supplies);
+    if (kept) {
+        *supplies = (struct supplies){.folder = need(sizeof kept), .count = 1};
+        supplies->folder[0] = kept;
+    }
+    text_free(&there);
+    return kept != NULL;
+}
+
+/* The batteries that are meant; 0 with `fault` where there is none. */
+static int find(struct supplies *supplies, const struct meter_spec *spec, struct fault *fault)
+{
+    if (*spec->path && *spec->supply)
+        return fail(fault, FAULT_METER, "path and supply name one battery twice; leave one");
+    if (*spec->path) {
+        DIR *folder = opendir(spec->path);
+        if (folder == NULL)
+            return fail(fault, FAULT_METER, "%s: %s", spec->path, strerror(errno));
+        closedir(folder);
+        *supplies = (struct supplies){.folder = need(sizeof(char *)), .count = 1};
+        supplies->folder[0] = copy_of(spec->path);
+        return 1;
+    }
+    *supplies = supplies_batteries(SUPPLIES);
+    if (supplies->count == 0)
+        return fail(fault, FAULT_METER, "the device has no battery of its own under " SUPPLIES "; use another meter");
+    return *spec->supply == 0 || keep(supplies, spec->supply, fault);
+}
+
+/* power_now, where it can be read or there is nothing else. */
+static int is_direct(const char *folder)
+{
+    double value;
+    char *power = formatted("%s/power_now", folder), *current = formatted("%s/current_now", folder);
+    int direct = system_number(power, -MOST_RAW, MOST_RAW, &value) ||
+                 (access(power, F_OK) == 0 && access(current, F_OK) != 0);
+    free(power), free(current);
+    return direct;
+}
+
+static int open_pack(struct meter *meter, const struct meter_spec *spec, struct fault *fault)
+{
+    struct pack *pack = need(sizeof *pack);
+    *pack = (struct pack){.voltage_unit = spec->voltage_unit};
+    meter->state = pack;
+    int watts = declared(spec->power_unit, "power", 'W', fault);
+    int amperes = declared(spec->current_unit, "current", 'A', fault);
+    if (watts < 0 || amperes < 0 || declared(spec->voltage_unit, "voltage", 'V', fault) < 0 ||
+        !find(&pack->supplies, spec, fault))
+        return 0;
+    char *first = copy_of(pack->supplies.folder[0]), *slash = strrchr(first, '/');
+    if (slash)
+        *slash = 0;
+    pack->room = copy_of(strncmp(first, "/sys/", 5) == 0 ? SUPPLIES : slash ? first : ".");
+    free(first);
+    pack->battery = need(pack->supplies.count * sizeof *pack->battery);
+    for (size_t i = 0; i < pack->supplies.count; i++) {
+        int direct = is_direct(pack->supplies.folder[i]), unit = direct ? watts : amperes;
+        pack->battery[i] = (struct battery){
+            .folder = pack->supplies.folder[i], .direct = direct, .scale = unit == UNITS ? 0 : SCALE[unit]};
+    }
+    return 1;
+}
+
+static void close_pack(struct meter *meter)
+{
+    struct pack *pack = meter->state;
+    supplies_free(&pack->supplies);
+    free(pack->battery);
+    free(pack->room);
+    free(pack);
 }
 
 const struct meter_kind METER_POWER_SUPPLY = {.name = "power_supply",
-                                              .open = open_battery,
-                                              .read = read_battery,
-                                              .charging = battery_charges,
-                                              .close = close_battery};
+                                              .open = open_pack,
+                                              .read = read_pack,
+                                              .charging = pack_charges,
+                                              .close = close_pack};

@@ -18,7 +18,15 @@ static int open_counter(struct meter *meter, const struct meter_spec *spec, stru
     char *limit = formatted("%s/max_energy_range_uj", folder);
     int good = access(limit, F_OK) != 0 || meter_number(limit, &counter->range, fault);
     free(limit);
-    return good && meter_number(counter->path, &counter->last, fault);
+    good = good && meter_number(counter->path, &counter->last, fault);
+    if (!good && access(counter->path, F_OK) == 0 && access(counter->path, R_OK) != 0) {
+        fail(fault, FAULT_METER, "%s is readable by root only", counter->path);
+        advise(fault,
+               "sudo chmod o+r %s until the next start; for good the udev rule SUBSYSTEM==\"powercap\", ACTION==\"add\", "
+               "RUN+=\"/bin/chmod o+r /sys%%p/energy_uj\" in /etc/udev/rules.d/70-powercap.rules",
+               counter->path);
+    }
+    return good;
 }
 
 static int read_counter(struct meter *meter, double *joules, struct fault *fault)

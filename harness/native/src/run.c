@@ -21,7 +21,7 @@ static void say_conditions(struct conductor *conductor, const char *when)
 {
     struct text *event = events_begin(&conductor->events, EVENT_CONDITIONS);
     text_add(event, ", \"when\": \"%s\", ", when);
-    survey_conditions(event, conductor->job.folder);
+    survey_conditions(event, conductor->job.folder, conductor->job.thermal_zone);
     events_end(&conductor->events);
 }
 
@@ -44,7 +44,7 @@ static void run_phases(struct conductor *conductor)
     events_open(&conductor->events, conductor->job.folder);
     /* Before any model runs: what the processor can do while it is cool, and how cool that is. */
     sentinel_start(&conductor->sentinel);
-    conductor->cool_known = system_temperature(&conductor->cool_c);
+    conductor->cool_known = system_temperature(conductor->job.thermal_zone, &conductor->cool_c);
     struct text *event = events_begin(&conductor->events, EVENT_START);
     text_add(event, ", \"agent\": \"native " VERSION "\", \"pid\": %ld, \"kills\": [", (long)getpid());
     struct kills kills = limits_kills();

@@ -32,7 +32,7 @@ int say_main(const char *folder, const char *name, const char *fields, const cha
         survey_fingerprint(event);
     } else if (strcmp(name, EVENT_CONDITIONS) == 0) {
         text_add(event, ", ");
-        survey_conditions(event, folder);
+        survey_conditions(event, folder, "");
     }
     if (file) {
         char *said = file_word(file);

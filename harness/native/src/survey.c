@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "limits.h"
+#include "supplies.h"
 #include "system.h"
 
 /* Adds the comma that stands between two fields, and the name of the next. */
@@ -114,38 +115,11 @@ static void add_processor(struct text *target)
     }
     add_word(target, "cpu_quota", quota());
     add_word(target, "microcode", system_labelled("/proc/cpuinfo", "microcode", ':'));
-    if (system_extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_max_freq", 0, 1e12, 1, &hertz)) {
+    if (system_extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_max_freq", 1, 1e9, 1, &hertz)) {
         name_field(target, "frequency_limit_hz");
         text_add(target, "%.17g", hertz * 1000);
     }
     add_word(target, "boost", boost());
-}
-
-/* Adds battery_ratio and charging of the first battery; 0 where there is none. */
-static int add_battery(struct text *target)
-{
-    glob_t supplies;
-    int found = 0;
-    if (glob("/sys/class/power_supply/*", 0, NULL, &supplies) != 0)
-        return 0;
-    for (size_t i = 0; i < supplies.gl_pathc && !found; i++) {
-        char *path[3] = {formatted("%s/type", supplies.gl_pathv[i]), formatted("%s/capacity", supplies.gl_pathv[i]),
-                         formatted("%s/status", supplies.gl_pathv[i])};
-        char *kind = file_word(path[0]), *capacity = file_word(path[1]), *status = file_word(path[2]);
-        found = strcmp(kind, "Battery") == 0;
-        if (found && *capacity) {
-            name_field(target, "battery_ratio");
-            text_add(target, "%.10g", strtod(capacity, NULL) / 100);
-        }
-        if (found) {
-            name_field(target, "charging");
-            text_add(target, strcmp(status, "Charging") == 0 || strcmp(status, "Full") == 0 ? "true" : "false");
-        }
-        free(kind), free(capacity), free(status);
-        free(path[0]), free(path[1]), free(path[2]);
-    }
-    globfree(&supplies);
-    return found;
 }
 
 void survey_fingerprint(struct text *target)
@@ -178,21 +152,22 @@ static void add_number(struct text *target, const char *name, double value)
     text_add(target, "%.17g", value);
 }
 
-void survey_conditions(struct text *target, const char *folder)
+void survey_conditions(struct text *target, const char *folder, const char *zone)
 {
     struct text own = {0};
     struct statvfs disk;
     struct timespec wall;
     double value = 0;
     int64_t available = limits_available();
-    if (system_temperature(&value))
+    if (system_temperature(zone, &value))
         add_number(&own, "temperature_c", value);
-    if (system_extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq", 0, 1e12, 0, &value))
+    if (system_extreme("/sys/devices/system/cpu/cpu*/cpufreq/scaling_cur_freq", 1, 1e9, 0, &value))
         add_number(&own, "frequency_hz", value * 1000);
     add_word(&own, "governor", governor());
     char *load = file_word("/proc/loadavg");
-    if (*load)
-        add_number(&own, "load_average", strtod(load, NULL));
+    load[strcspn(load, " ")] = 0;
+    if (system_number_of(load, 0, 1e6, &value))
+        add_number(&own, "load_average", value);
     free(load);
     if (available >= 0)
         add_number(&own, "available_bytes", (double)available);
@@ -200,7 +175,7 @@ void survey_conditions(struct text *target, const char *folder)
         add_number(&own, "free_bytes", (double)disk.f_bavail * (double)disk.f_frsize);
     clock_gettime(CLOCK_REALTIME, &wall);
     add_number(&own, "wall_s", (double)wall.tv_sec + (double)wall.tv_nsec * 1e-9);
-    add_battery(&own);
+    supplies_charge(&own);
     text_add(target, "%s", own.data);
     text_free(&own);
 }
@@ -210,7 +185,31 @@ static const char *truth(int value)
     return value ? "true" : "false";
 }
 
-int survey_main(const char *folder)
+/* Adds the types of the thermal zones, each once, in order. */
+static void add_zones(struct text *target)
+{
+    glob_t files;
+    text_add(target, "[");
+    if (glob("/sys/class/thermal/thermal_zone*/type", 0, NULL, &files) == 0) {
+        char **words = need(files.gl_pathc * sizeof *words);
+        for (size_t i = 0; i < files.gl_pathc; i++)
+            words[i] = file_word(files.gl_pathv[i]);
+        qsort(words, files.gl_pathc, sizeof *words, by_name);
+        int said = 0;
+        for (size_t i = 0; i < files.gl_pathc; i++)
+            if (*words[i] && (i == 0 || strcmp(words[i], words[i - 1]) != 0)) {
+                text_add(target, said++ ? ", " : "");
+                text_string(target, words[i]);
+            }
+        for (size_t i = 0; i < files.gl_pathc; i++)
+            free(words[i]);
+        free(words);
+        globfree(&files);
+    }
+    text_add(target, "]");
+}
+
+int survey_main(const char *folder, const char *zone)
 {
     struct text report = {0}, battery = {0};
     struct timespec step;
@@ -221,12 +220,14 @@ int survey_main(const char *folder)
     text_add(&report, "{\"fingerprint\": ");
     survey_fingerprint(&report);
     text_add(&report, ", \"conditions\": {");
-    survey_conditions(&report, folder);
-    text_add(&report, "}, \"clock\": {\"implementation\": \"clock_gettime(CLOCK_MONOTONIC)\", \"resolution_s\": %.17g}",
+    survey_conditions(&report, folder, zone);
+    text_add(&report, "}, \"thermal_zones\": ");
+    add_zones(&report);
+    text_add(&report, ", \"clock\": {\"implementation\": \"clock_gettime(CLOCK_MONOTONIC)\", \"resolution_s\": %.17g}",
              (double)step.tv_sec + (double)step.tv_nsec * 1e-9);
     text_add(&report, ", \"can\": {\"smaps_rollup\": %s, \"vm_hwm\": %s, \"temperature\": %s, \"governor\": %s",
-             truth(*rollup), truth(*peak), truth(system_temperature(&celsius)), truth(*policy));
-    text_add(&report, ", \"battery\": %s}}", truth(add_battery(&battery)));
+             truth(*rollup), truth(*peak), truth(system_temperature(zone, &celsius)), truth(*policy));
+    text_add(&report, ", \"battery\": %s}}", truth(supplies_charge(&battery)));
     printf("%s", report.data);
     free(rollup), free(peak), free(policy);
     text_free(&report);

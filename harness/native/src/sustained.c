@@ -26,7 +26,7 @@ static void cool(struct load *load)
     for (;;) {
         presence_look(&conductor->presence);
         double now_c = 0, drift = sentinel_drift(&conductor->sentinel);
-        int known = system_temperature(&now_c);
+        int known = system_temperature(conductor->job.thermal_zone, &now_c);
         int warm = known && conductor->cool_known && now_c > conductor->cool_c + WARMER_C;
         int cooled = drift <= DRIFT && !warm;
         double waited = (double)(now_ns() - began) * 1e-9, left = most_s - waited;
@@ -63,7 +63,7 @@ static int windows(struct load *load, struct process *process, struct track *tra
     double next_s = SIGN_OF_LIFE_S, celsius;
     while (track->count == 0 || (double)(now_ns() - began) < plan->sustained_s * 1e9) {
         int64_t at_ns = now_ns() - began;
-        int known = system_temperature(&celsius);
+        int known = system_temperature(conductor->job.thermal_zone, &celsius);
         show_life(conductor, process->index, (double)at_ns * 1e-9, &next_s);
         if (!process_ask(process, fault, "round", ", \"duration_s\": %.9g, \"minimum\": %lld, \"keep\": true",
                          plan->window_s, (long long)plan->round_min))
@@ -101,7 +101,7 @@ static void write_event(struct load *load, size_t index)
 {
     struct text *event = events_begin(&load->conductor->events, EVENT_SUSTAINED);
     text_add(event, ", \"model\": %zu%s, \"conditions\": {", index, load->fields.data);
-    survey_conditions(event, load->conductor->job.folder);
+    survey_conditions(event, load->conductor->job.folder, load->conductor->job.thermal_zone);
     text_add(event, "}");
     events_end(&load->conductor->events);
 }

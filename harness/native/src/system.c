@@ -6,6 +6,15 @@
 
 #include "text.h"
 
+#define DIGITS "0123456789"
+#define BLANKS " \t\r\n"
+#define ZONES "/sys/class/thermal/thermal_zone*"
+
+/* A thermal zone that says less, either way, does not count in thousandths of a degree. */
+static const double LEAST_HEAT = 200;
+/* How the largest integers of C look where a driver has nothing to say. */
+static const double NOTHING[] = {0x1p31 - 1, -0x1p31, 0x1p32 - 1, 0x1p63, -0x1p63, 0x1p64};
+
 char *system_labelled(const char *path, const char *label, char between)
 {
     char *whole = file_text(path), *found = NULL;
@@ -27,9 +36,49 @@ char *system_labelled(const char *path, const char *label, char between)
 int64_t system_meminfo(const char *field)
 {
     char *value = system_labelled("/proc/meminfo", field, ':');
-    int64_t bytes = *value ? strtoll(value, NULL, 10) * 1024 : -1;
+    double kilobytes;
+    char *unit = strstr(value, " kB");
+    if (unit)
+        *unit = 0;
+    int known = system_number_of(value, 0, 9e15, &kilobytes);
     free(value);
-    return bytes;
+    return known ? (int64_t)kilobytes * 1024 : -1;
+}
+
+/* Whether a text is digits, with a sign before and a fraction behind where there are any, and nothing else. */
+static int is_decimal(const char *text)
+{
+    const char *at = text + (*text == '+' || *text == '-');
+    size_t whole = strspn(at, DIGITS);
+    at += whole;
+    if (whole && *at == '.') {
+        size_t fraction = strspn(at + 1, DIGITS);
+        at += fraction ? fraction + 1 : 0;
+    }
+    return whole && *at == 0;
+}
+
+int system_number_of(const char *text, double low, double high, double *value)
+{
+    char *word = copy_of(text + strspn(text, BLANKS));
+    for (size_t end = strlen(word); end && strchr(BLANKS, word[end - 1]); end--)
+        word[end - 1] = 0;
+    double found = strtod(word, NULL);
+    int known = is_decimal(word) && found >= low && found <= high;
+    free(word);
+    for (size_t i = 0; i < sizeof NOTHING / sizeof *NOTHING; i++)
+        known = known && found != NOTHING[i];
+    if (known)
+        *value = found;
+    return known;
+}
+
+int system_number(const char *path, double low, double high, double *value)
+{
+    char *word = file_word(path);
+    int known = system_number_of(word, low, high, value);
+    free(word);
+    return known;
 }
 
 int system_extreme(const char *pattern, double low, double high, int highest, double *found)
@@ -39,22 +88,41 @@ int system_extreme(const char *pattern, double low, double high, int highest, do
     if (glob(pattern, 0, NULL, &files) != 0)
         return 0;
     for (size_t i = 0; i < files.gl_pathc; i++) {
-        char *word = file_word(files.gl_pathv[i]), *behind;
-        double value = strtod(word, &behind);
-        if (behind != word && value > low && value < high && (!any || (highest ? value > *found : value < *found))) {
+        double value;
+        int known = system_number(files.gl_pathv[i], low, high, &value);
+        if (known && (!any || (highest ? value > *found : value < *found)))
             *found = value;
-            any = 1;
-        }
-        free(word);
+        any = any || known;
     }
     globfree(&files);
     return any;
 }
 
-int system_temperature(double *celsius)
+/* Whether a zone counts: where one type is meant, it must be of that type. */
+static int is_meant(const char *folder, const char *zone)
 {
-    int known = system_extreme("/sys/class/thermal/thermal_zone*/temp", -40000, 150000, 1, celsius);
-    if (known)
-        *celsius /= 1000;
-    return known;
+    char *path = formatted("%s/type", folder), *kind = file_word(path);
+    int meant = *zone == 0 || strcmp(kind, zone) == 0;
+    free(path), free(kind);
+    return meant;
+}
+
+int system_temperature(const char *zone, double *celsius)
+{
+    glob_t zones;
+    int any = 0;
+    if (glob(ZONES, 0, NULL, &zones) != 0)
+        return 0;
+    for (size_t i = 0; i < zones.gl_pathc; i++) {
+        double value;
+        char *path = formatted("%s/temp", zones.gl_pathv[i]);
+        int known = is_meant(zones.gl_pathv[i], zone) && system_number(path, -40000, 150000, &value);
+        free(path);
+        if (!known || (value < LEAST_HEAT && value > -LEAST_HEAT) || (any && value / 1000 <= *celsius))
+            continue;
+        *celsius = value / 1000;
+        any = 1;
+    }
+    globfree(&zones);
+    return any;
 }

@@ -134,7 +134,17 @@ int fail(struct fault *fault, const char *kind, const char *format, ...)
             fault->message[size++] = ' ';
     }
     fault->message[size] = 0;
+    fault->remedy[0] = 0;
     text_free(&made);
+    return 0;
+}
+
+int advise(struct fault *fault, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    vsnprintf(fault->remedy, sizeof fault->remedy, format, values);
+    va_end(values);
     return 0;
 }
 

@@ -19,6 +19,7 @@ struct text {
 struct fault {
     char kind[16];
     char message[640];
+    char remedy[320]; /* what to do about it; "" where the message says it */
 };
 
 /* Memory that must be there: the process ends with a message when it is not. */
@@ -39,6 +40,9 @@ char *formatted(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Sets `fault` and returns 0, so that `return fail(...)` reads as what it is. White space and control characters are
  * folded. */
 int fail(struct fault *fault, const char *kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same with what to do about it: adds it to what `fail` has just set, and returns 0. */
+int advise(struct fault *fault, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* All of standard input as a new string. */
 char *stdin_text(void);

@@ -160,7 +160,7 @@ static void launch_once(struct pass *pass, int launch)
     struct text *event = events_begin(&conductor->events, EVENT_LAUNCH);
     text_add(event, ", \"launch\": %d, \"rounds\": [%s], \"conditions\": {", launch,
              pass->rounds.size ? pass->rounds.data : "");
-    survey_conditions(event, conductor->job.folder);
+    survey_conditions(event, conductor->job.folder, conductor->job.thermal_zone);
     text_add(event, "}, \"paused_s\": %.9g", pass->paused_s);
     events_end(&conductor->events);
 }

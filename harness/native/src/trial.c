@@ -80,7 +80,7 @@ static int try(const struct meter_spec *spec, struct text *text, struct fault *f
     struct meter meter;
     struct half rest = {0}, load = {0};
     int good = meter_open(&meter, spec, fault);
-    if (good && meter_charging(&meter))
+    if (good && meter_charging(&meter, fault) > 0)
         text_add(text, "{\"charging\": true}");
     else if (good && (good = sample(&rest, &meter, 0, fault) && sample(&load, &meter, 1, fault)))
         describe(&rest, &load, &meter, text);
@@ -93,6 +93,11 @@ static int refused(struct text *text, const struct fault *fault)
     text_clear(text);
     text_add(text, "{\"refused\": ");
     text_string(text, fault->message);
+    /* Of a meter that cannot be read the host names the file that is to be corrected. */
+    if (*fault->remedy && strcmp(fault->remedy, METER_REMEDY) != 0) {
+        text_add(text, ", \"remedy\": ");
+        text_string(text, fault->remedy);
+    }
     text_add(text, "}");
     return answer(text);
 }
@@ -112,10 +117,6 @@ int trial_meter(void)
     struct meter_spec spec = job_meter(table);
     if (try(&spec, &text, &fault))
         return answer(&text);
-    /* The host knows the name of the file that is to be corrected. */
-    char *remedy = strstr(fault.message, METER_REMEDY);
-    if (remedy != NULL)
-        *remedy = 0;
     return refused(&text, &fault);
 }
 

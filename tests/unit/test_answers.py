@@ -1,0 +1,30 @@
+"""What a device prints where an answer in JSON is due: the answer is found, or the error shows what came."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.deploy import answer
+from harness.errors import DeviceError
+from harness.model import Address, Device
+from harness.ports import Completed
+
+HERE = Device("here", "sbc", Address("local"))
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [b'{"a": 1}', b'Activating lab environment\n{"a": 1}\n', b'[1]\n7\n{"a": 1}\nbye\n', b'\xff\n{"a": 1}\r\n'],
+    ids=["alone", "a line before", "lines before and behind", "bytes that are no text"],
+)
+def test_the_answer_is_found_among_what_start_files_print(printed: bytes) -> None:
+    assert answer(Completed(0, printed, b""), HERE, "the agent does not run") == {"a": 1}
+
+
+@pytest.mark.parametrize("printed", [b"", b"Welcome!\n", b'{"a": ', b"[1]", b"nan"])
+def test_whatever_else_came_is_a_device_error_that_shows_it(printed: bytes) -> None:
+    with pytest.raises(DeviceError) as caught:
+        answer(Completed(0, printed, b""), HERE, "the agent does not run")
+    shown = printed.decode().strip() or "nothing"
+    assert f"the agent does not run (it printed {shown} where an answer in JSON is due)" in str(caught.value)
+    assert caught.value.remedy
