@@ -69,7 +69,7 @@ CLAIM_FOLDER = "claim"
 LOG_FILE = "agent.log"
 #: Left by the host: end the timed pass after this launch; with `-INDEX`, that model is decided.
 STOP_FILE = "stop"
-#: Left by the host: paths of confidential files, one a line, that whoever ends the job without it removes as well.
+#: Left by the host: paths of confidential files, one a line, that are removed with a job that ends without it.
 SECRET_FILE = "secret"
 
 # --- why a model was left out of a job ------------------------------------------------------------------------------

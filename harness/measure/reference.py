@@ -143,7 +143,7 @@ def forward(handle: DeviceHandle, what: contract.Job, *, low_priority: bool = Fa
         MeasurementError: the device side died.
         DeviceError: the device could not be asked.
     """
-    # Not among the jobs of whoever has leased this machine as a device: that one ends what it finds there.
+    # Not among the jobs of the one who has leased this machine as a device, and ends what it finds there.
     folder = posixpath.join(handle.root, "jobs" if handle.beat else "reference", uuid.uuid4().hex[:12])
     runner = deploy.runner(handle.device)
     found: dict[int, Answer] = {}

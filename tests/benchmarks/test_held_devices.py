@@ -149,6 +149,10 @@ def end_at_random(bed: Bed, signum: signal.Signals) -> float:
         with opened(bed) as handle:
             assert soon(lambda: lease.holder(handle) is not None or process.poll() is not None, within_s=120)
         time.sleep(random.uniform(0.0, 12.0))
+        keepers = psutil.Process(process.pid).children()
         os.killpg(process.pid, signum)
         process.wait(60)
-    return time.monotonic()
+    ended_at = time.monotonic()
+    # What cleans up holds the device itself meanwhile.
+    psutil.wait_procs(keepers, timeout=60)
+    return ended_at

@@ -93,7 +93,7 @@ def test_a_lease_that_is_taken_once_more_by_its_owner_stays_its_own(handle: Devi
         pytest.param(f"00000000-0000-0000-0000-000000000000 {uptime()}", id="of another boot"),
     ],
 )
-def test_a_lease_whose_owner_is_gone_is_taken_over_and_says_from_whom(
+def test_a_lease_whose_owner_is_gone_is_taken_over_and_its_name_is_kept(
     handle: DeviceHandle, place: Path, beat: str
 ) -> None:
     lease.take(handle, ADA)
