@@ -152,7 +152,8 @@ def core_numbers(text: str) -> list[int]:
 class Device:
     """One device file.
 
-    `cores` names the processor cores on which jobs run, "" for all; `options` holds the transport's own table
+    `cores` names the processor cores on which jobs run, "" for all; `python` the interpreter there, "" for the one on
+    its PATH; `options` holds the transport's own table
     (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `lease_options` the lease's, `meter` the `[meter]` table.
     """
 
@@ -165,6 +166,7 @@ class Device:
     runtimes: tuple[str, ...] = ()
     workdir: str = ""
     cores: str = ""
+    python: str = ""
     meter: Mapping[str, Any] | None = None
     limits: Limits = Limits()
     tags: tuple[str, ...] = ()

@@ -87,21 +87,34 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What wheels must fit: `python` as (3, 11), `machine` as uname says, `glibc` as (2, 36)."""
+    """What wheels must fit.
+
+    Attributes:
+        python: (3, 11).
+        machine: the processor, as wheels name it.
+        glibc: version of the C library, (2, 36).
+        libc: which one that is, "glibc" or "musl".
+        abi: what follows the version in the name of its ABI: "t" for a free-threaded Python.
+    """
 
     python: tuple[int, int]
     machine: str
     glibc: tuple[int, int]
+    libc: str = "glibc"
+    abi: str = ""
 
     @property
     def platforms(self) -> list[str]:
-        """The platform tags this target takes, newest first (PEP 600 and its legacy names)."""
+        """The platform tags this target takes, newest first (PEP 600 and its legacy names, PEP 656)."""
         major, minor = self.glibc
+        if self.libc == "musl":
+            return [f"musllinux_{major}_{m}_{self.machine}" for m in range(minor, -1, -1)]
         tags = [f"manylinux_{major}_{m}_{self.machine}" for m in range(minor, 4, -1)]
         return [*tags, f"manylinux2014_{self.machine}", f"linux_{self.machine}"]
 
     def __str__(self) -> str:
-        return f"cp{self.python[0]}{self.python[1]} on {self.machine} with glibc {self.glibc[0]}.{self.glibc[1]}"
+        python = f"cp{self.python[0]}{self.python[1]}{self.abi}"
+        return f"{python} on {self.machine} with {self.libc} {self.glibc[0]}.{self.glibc[1]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,7 @@ def _install(
     version = f"{target.python[0]}.{target.python[1]}"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--target", str(tree), "--only-binary=:all:", "--implementation", "cp", "--python-version", version]
+    command += ["--abi", f"cp{target.python[0]}{target.python[1]}{target.abi}"] if target.abi else []
     pins = [f"{name}=={its}" for name, its in own.items()]
     with _stand_ins(own) as folder:
         found = ["--find-links", str(folder)] if own else []

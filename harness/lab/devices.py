@@ -78,6 +78,7 @@ def read_device(path: Path) -> Device:
         runner=table.runner,
         runtimes=runtimes(table.runtimes, file=file),
         cores=table.cores,
+        python=_python(table, file=file),
         workdir=workdirs.allowed(table.workdir, file=file),
         meter=_meter(table, file=file),
         limits=Limits(**table.limits.model_dump()),
@@ -139,6 +140,16 @@ def _check_name(name: str, room: str, key: str, *, file: str) -> None:
     known = registry.names(room)
     if name not in known:
         raise LabError(f"unknown {key} {name!r}", remedy=registry.suggestion(name, known), file=file, key=key)
+
+
+def _python(table: DeviceTable, *, file: str) -> str:
+    if table.python and table.runner != "python":
+        remedy = 'remove it, or set runner = "python"'
+        raise LabError(f"the {table.runner} runner uses no Python", remedy=remedy, file=file, key="python")
+    if table.python and not table.python.startswith("/"):
+        text = f"{table.python!r} is no absolute path"
+        raise LabError(text, remedy="write all of it, from / on", file=file, key="python")
+    return table.python
 
 
 def _meter(table: DeviceTable, *, file: str) -> Mapping[str, Any] | None:

@@ -103,6 +103,9 @@ class DeviceTable(Table):
     cores: Annotated[str, AfterValidator(checked_cores)] = Field(
         default="", description='Processor cores on which jobs run: "big", or numbers such as "0-3,6"; all if left out.'
     )
+    python: str = Field(
+        default="", description="The interpreter on the device, absolute; python3 of its PATH if left out."
+    )
     meter: MeterTable | None = Field(default=None, description="Where energy is read; without it energy is absent.")
     limits: LimitsTable = Field(default=LimitsTable(), description="When the device may be measured.")
 

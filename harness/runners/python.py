@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import posixpath
-import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +18,11 @@ from pathlib import Path
 from harness import cache_dir, registry
 from harness.deploy import checked, files
 from harness.deploy.wheels import Bundle, NoWheel, bundle
-from harness.errors import DeviceError, MissingTool, OutOfSpace, Transient, Unsupported
+from harness.errors import DeviceError, OutOfSpace, Transient, Unsupported
 from harness.model import Device
-from harness.ports import Handle, Target, Workspace
+from harness.ports import Handle, Workspace
 from harness.runners._detached import follow, start, stop
+from harness.runners._interpreter import interpreter
 
 __all__ = ["METERS", "OUTPUTS", "SCENARIOS", "TURNS", "follow", "install", "runtime", "start", "stop"]
 
@@ -31,8 +31,6 @@ SCENARIOS = ("single_stream", "stream", "offline", "sustained")
 METERS = True
 OUTPUTS = True
 TURNS = True
-_PROBE = "import json,platform,sys;print(json.dumps([sys.version_info[:2],platform.machine(),platform.libc_ver()]))"
-_PYTHON_MIN = (3, 9)
 #: With the device's own packages, which the agent itself never sees.
 _NUMPY = "import json,numpy,os;print(json.dumps([numpy.__version__,os.path.dirname(numpy.__file__)]))"
 
@@ -41,10 +39,11 @@ def install(handle: Handle) -> Workspace:
     """Find Python and bring the agent.
 
     Raises:
-        MissingTool: the device has no Python 3.9 or newer.
+        MissingTool: the device has no Python 3.9 or newer that runs, or not all modules of it.
+        Unsupported: no wheel can be chosen for it, or its folder lies where no library may be loaded.
     """
-    python, target = _python(handle)
     sources = agent_sources(handle.device)
+    python, target = interpreter(handle, sources.values())
     archive, digest = _agent_archive(sources)
     folder = posixpath.join(handle.root, "agent", digest[:16])
 
@@ -116,23 +115,6 @@ def _bundle(handle: Handle, requirement: str) -> tuple[Bundle, str]:
         )
     version, folder = json.loads(done.text)
     return bundle(requirement, constraints, place.target, device=device.id, own={"numpy": version}), folder
-
-
-def _python(handle: Handle) -> tuple[str, Target]:
-    # On this machine the interpreter is the one that runs pytest; -I -S keeps its packages out.
-    device = handle.device
-    python = sys.executable if device.address.here else "python3"
-    done = handle.run([python, "-I", "-S", "-c", _PROBE])
-    if done.code:
-        text = "the python runner needs python3 on the device"
-        raise MissingTool(text, remedy="install it there", device=device.id)
-    version, machine, libc = json.loads(done.text)
-    if tuple(version) < _PYTHON_MIN:
-        said = ".".join(map(str, version))
-        text = f"the device has Python {said}, the agent needs 3.9 or newer"
-        raise MissingTool(text, remedy="install a newer one there", device=device.id)
-    glibc = tuple(int(part) for part in libc[1].split(".")[:2]) if libc[0] == "glibc" else (2, 17)
-    return python, Target((version[0], version[1]), machine, (glibc[0], glibc[1]))
 
 
 def agent_sources(device: Device) -> dict[str, bytes]:
