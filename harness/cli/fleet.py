@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -146,7 +147,7 @@ def one_device(settings: Settings, selector: str) -> Device:
 
 
 def examine(settings: Settings, selector: str) -> None:
-    """Print what can be measured on one device; raises DeviceError when it cannot be reached."""
+    """Print what can be measured on one device, and exit with 1 if nothing can; raises DeviceError out of reach."""
     from harness.measure import preflight
 
     device = one_device(settings, selector)
@@ -157,3 +158,5 @@ def examine(settings: Settings, selector: str) -> None:
         mark = "[green]yes[/]" if one.ok else "[red]no[/]"
         table.add_row(escape(one.topic), mark, escape(one.says), "" if one.ok else escape(one.remedy))
     show(table)
+    if any(one.needed and not one.ok for one in findings):
+        sys.exit(1)

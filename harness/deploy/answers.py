@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.deploy.handle import checked
 from harness.errors import DeviceError
 from harness.model import Device
 from harness.ports import Completed
+
+T = TypeVar("T")
 
 
 def answer(done: Completed, device: Device, meaning: str) -> dict[str, Any]:
@@ -24,13 +26,31 @@ def answer(done: Completed, device: Device, meaning: str) -> dict[str, Any]:
     Raises:
         DeviceError: it did not end well, or printed no such line.
     """
+    return _last(done, device, meaning, dict)
+
+
+def listed(done: Completed, device: Device, meaning: str) -> list[Any]:
+    """Return the JSON list that a command printed, as `answer` does an object.
+
+    Args:
+        done: how the command ended.
+        device: the device, for the error.
+        meaning: what it means if it did not end well.
+
+    Raises:
+        DeviceError: as `answer`.
+    """
+    return _last(done, device, meaning, list)
+
+
+def _last(done: Completed, device: Device, meaning: str, kind: type[T]) -> T:
     printed = checked(done, device, meaning).text
     for line in reversed(printed.splitlines()):
         try:
             found = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict):
+        if isinstance(found, kind):
             return found
     shown = " ".join(printed.split())[:200] or "nothing"
     raise DeviceError(

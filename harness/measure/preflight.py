@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import deploy, registry
@@ -29,12 +29,16 @@ _TRIAL_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `edgeward check`: can this be measured there, what was seen, and what to do if not."""
+    """One line of `edgeward check`: can this be measured there, what was seen, and what to do if not.
+
+    Without what is `needed` nothing can be measured there at all.
+    """
 
     topic: str
     ok: bool
     says: str
     remedy: str = ""
+    needed: bool = False
 
 
 def obstacles(limits: Limits, conditions: Mapping[str, Any]) -> list[str]:
@@ -90,7 +94,8 @@ def survey(handle: DeviceHandle) -> list[Finding]:
         deploy.prepare(handle)
         seen = deploy.survey(handle)
     except DeviceError as error:
-        return [_failed(f"{device.runner} runner", error, f"see that {device.file.name} says how it is reached")]
+        failed = _failed(f"{device.runner} runner", error, f"see that {device.file.name} says how it is reached")
+        return [replace(failed, needed=True)]
     now, what = seen["conditions"], seen["fingerprint"]
     found = [
         _python(handle, what),
@@ -103,7 +108,8 @@ def survey(handle: DeviceHandle) -> list[Finding]:
     ]
     runtimes = [_runtime(handle, requirement) for requirement in device.runtimes]
     missing = Finding("runtimes", False, "none named", f'add runtimes = ["onnxruntime==VERSION"] to {device.file.name}')
-    return [*found, *(runtimes or [missing]), *_limits(device, seen), meter(handle)]
+    needed = [replace(one, needed=True) for one in (*(runtimes or [missing]), *_limits(device, seen))]
+    return [*found, *needed, meter(handle)]
 
 
 def _failed(topic: str, error: DeviceError, otherwise: str) -> Finding:

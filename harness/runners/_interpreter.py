@@ -17,6 +17,8 @@ from harness.model import Device
 from harness.ports import Completed, Handle, Target
 
 _PYTHON_MIN: Final = (3, 9)
+#: The module that unpacks what is brought, and is imported by no source.
+_UNPACKS: Final = "tarfile"
 #: Before each line of the answer: start scripts of an interpreter may print lines of their own.
 _MARK: Final = "edgeward-python:"
 #: python -c PROBE WORKDIR MODULE …: needs no module but sys, for what is lacking is to be said, too.
@@ -94,7 +96,7 @@ def modules(sources: Iterable[bytes]) -> list[str]:
                 found |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 found.add(node.module.partition(".")[0])
-    return sorted(found & sys.stdlib_module_names - {"__future__", "typing"})
+    return sorted((found & sys.stdlib_module_names) | {_UNPACKS})
 
 
 def _facts(done: Completed) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness import cache_dir, registry
 from harness.deploy import checked, files
+from harness.deploy.answers import listed
 from harness.deploy.wheels import Bundle, NoWheel, bundle
 from harness.errors import DeviceError, OutOfSpace, Transient, Unsupported
 from harness.model import Device
@@ -113,7 +114,7 @@ def _bundle(handle: Handle, requirement: str) -> tuple[Bundle, str]:
             remedy="run `apt install python3-numpy` there",
             device=device.id,
         )
-    version, folder = json.loads(done.text)
+    version, folder = listed(done, device, "its numpy could not be found")
     return bundle(requirement, constraints, place.target, device=device.id, own={"numpy": version}), folder
 
 

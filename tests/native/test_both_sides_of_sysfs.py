@@ -161,6 +161,50 @@ def test_a_counter_for_root_alone_is_refused_with_what_lets_it_be_read(
         assert 'RUN+="/bin/chmod o+r /sys%p/energy_uj"' in answer["remedy"]
 
 
+#: Two INA3221 of a Jetson, as its kernel shows them: volts in mV, amperes in mA, a label for each channel.
+JETSON: Tree = {
+    "hwmon/hwmon3": {
+        "name": "ina3221", "in1_label": "VDD_IN", "in1_input": 5000, "curr1_input": 1200,
+        "in2_label": "VDD_CPU_GPU_CV", "in2_input": 5000, "curr2_input": 400,
+        "in3_label": "VDD_SOC", "in3_input": 5000, "curr3_input": 200,
+    },
+    "hwmon/hwmon4": {"name": "ina3221", "in1_label": "CVB", "in1_input": 4000, "curr1_input": 100},
+    "hwmon/hwmon5": {"name": "ina226", "label": "board", "power1_input": 1_250_000, "power2_input": 250_000},
+}  # fmt: skip
+RAILS: dict[str, tuple[dict[str, Any], float | tuple[str, ...]]] = {
+    "by label": ({"labels": ["VDD_IN"]}, 6.0),
+    "by labels, added up": ({"labels": ["VDD_CPU_GPU_CV", "VDD_SOC"]}, 3.0),
+    "by address": ({"chip": "1-0041", "channel": "in1_input * curr1_input"}, 0.4),
+    "by address and label": ({"chip": "1-0040", "labels": ["VDD_SOC"]}, 1.0),
+    "by the chip's label": ({"chip": "board"}, 1.25),
+    "two channels": ({"chip": "ina226", "channel": "power1_input + power2_input"}, 1.5),
+    "no such label": ({"labels": ["VDD_GPU"]}, ('no channel with the label "VDD_GPU"', "set chip")),
+    "of two the address": (
+        {"channel": "in1_input * curr1_input"}, ("in1_input and curr1_input: 1-0040, 1-0041", "set chip"),
+    ),
+    "both": ({"labels": ["VDD_IN"], "channel": "power1_input"}, ("channel and labels", "leave one")),
+    "one of two is none": ({"channel": "power1_input + temp1_input"}, ("temp1_input", "no channel of power")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RAILS)
+def test_rails_are_found_by_what_stays_and_added_up_by_both(
+    bench: Bench, agent: Bench, tmp_path: Path, name: str
+) -> None:
+    keys, wanted = RAILS[name]
+    enter, table = made(tmp_path, JETSON), {"kind": "hwmon", **keys}
+    for place, address in (("hwmon3", "1-0040"), ("hwmon4", "1-0041")):
+        (tmp_path / "devices" / address).mkdir(parents=True)
+        (tmp_path / "hwmon" / place / "device").symlink_to(f"../../devices/{address}")
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(lambda one: said(one, enter, "meter", table=table), (bench, agent)))
+    for answer in answers:
+        if isinstance(wanted, float):
+            assert answer.get("rest_w") == pytest.approx(wanted), answer
+        else:
+            assert all(word in answer["refused"] for word in wanted), answer
+
+
 #: Prints how warm `edgeward devices` finds this machine, with the thermal zone that argument 1 names.
 PROBE = """
 import sys

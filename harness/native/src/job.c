@@ -158,6 +158,21 @@ static struct job job_of(const struct json *object)
     return job;
 }
 
+/* The words of a list, NULL behind the last; none where there is no list. */
+static char **words_of(const struct json *table, const char *key)
+{
+    const struct json *list = json_get(table, key) ? member(table, key, JSON_ARRAY, "a list of words") : NULL;
+    size_t count = list ? list->count : 0;
+    char **words = need((count + 1) * sizeof *words);
+    for (size_t i = 0; i < count; i++) {
+        if (list->items[i].kind != JSON_STRING)
+            refuse(key, "a list of words");
+        words[i] = copy_of(list->items[i].string);
+    }
+    words[count] = NULL;
+    return words;
+}
+
 struct meter_spec job_meter(const struct json *table)
 {
     struct meter_spec spec = {
@@ -168,20 +183,13 @@ struct meter_spec job_meter(const struct json *table)
         .current_unit = word_or(table, "current_unit", ""),
         .power_unit = word_or(table, "power_unit", ""),
         .chip = word_or(table, "chip", ""),
-        .channel = word_or(table, "channel", "power1_input"),
+        .channel = word_or(table, "channel", ""),
         .mode = word_or(table, "mode", "stream"),
         .deadline_s = number_or(table, "deadline_s", 2.0),
         .lead_s = number_or(table, "lead_s", 0),
     };
-    const struct json *argv = json_get(table, "argv") ? member(table, "argv", JSON_ARRAY, "a list of words") : NULL;
-    size_t count = argv ? argv->count : 0;
-    spec.argv = need((count + 1) * sizeof *spec.argv);
-    for (size_t i = 0; i < count; i++) {
-        if (argv->items[i].kind != JSON_STRING)
-            refuse("argv", "a list of words");
-        spec.argv[i] = copy_of(argv->items[i].string);
-    }
-    spec.argv[count] = NULL;
+    spec.argv = words_of(table, "argv");
+    spec.labels = words_of(table, "labels");
     return spec;
 }
 

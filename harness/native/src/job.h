@@ -44,9 +44,9 @@ struct plan {
 };
 
 /* The `[meter]` table; `kind` is NULL without a meter. The others are what they are by default where nothing is given;
- * `argv` ends in NULL. `lead_s`: a meter that the host reads is announced so long before its windows. */
+ * `argv` and `labels` end in NULL. `lead_s`: a meter that the host reads is announced so long before its windows. */
 struct meter_spec {
-    char *kind, *path, *supply, *voltage_unit, *current_unit, *power_unit, *chip, *channel, *mode, **argv;
+    char *kind, *path, *supply, *voltage_unit, *current_unit, *power_unit, *chip, *channel, *mode, **argv, **labels;
     double deadline_s, lead_s;
 };
 

@@ -11,9 +11,16 @@
 
 #define ROOT "/sys/class/hwmon"
 
-struct sensor {
-    char *file[2];
+/* One channel: a power, or volts and amperes. */
+struct term {
+    char name[2][32];
     size_t files;
+};
+
+struct sensor {
+    char *folder;
+    struct term *term;
+    size_t terms;
 };
 
 static int matches(const char *text, const char *pattern)
@@ -47,16 +54,101 @@ static size_t channels_of(const char *channel, char names[2][32])
     return sscanf(channel, "%31[a-z0-9_] * %31[a-z0-9_]", names[0], names[1]) == 2 ? 2 : 0;
 }
 
-/* Adds the folder if it has all channels. */
-static void try_folder(char *folder, char names[2][32], size_t count, char ***found, size_t *founds)
+/* The one channel with a label; its `files` are 0 where none or several have it. */
+static struct term labelled(const char *folder, const char *label)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!is_file(folder, names[i])) {
-            free(folder);
-            return;
+    struct term power = {.files = 0}, product = {.files = 0};
+    int powers = 0, products = 0;
+    glob_t files;
+    char *pattern = formatted("%s/*_label", folder);
+    int any = glob(pattern, 0, NULL, &files) == 0;
+    free(pattern);
+    for (size_t i = 0; any && i < files.gl_pathc; i++) {
+        unsigned number;
+        const char *name = strrchr(files.gl_pathv[i], '/') + 1;
+        char *said = file_word(files.gl_pathv[i]);
+        int same = strcmp(said, label) == 0;
+        free(said);
+        if (same && matches(name, "^power[0-9]+_label$") && sscanf(name, "power%u", &number) == 1) {
+            powers++;
+            power.files = snprintf(power.name[0], 32, "power%u_input", number) > 0;
+        } else if (same && matches(name, "^in[0-9]+_label$") && sscanf(name, "in%u", &number) == 1) {
+            products++;
+            snprintf(product.name[0], 32, "in%u_input", number);
+            snprintf(product.name[1], 32, "curr%u_input", number);
+            product.files = 2;
         }
+    }
+    if (any)
+        globfree(&files);
+    power.files = powers == 1 ? power.files : 0;
+    product.files = products == 1 ? product.files : 0;
+    return powers ? power : product;
+}
+
+static void add_term(struct sensor *sensor, struct term term)
+{
+    sensor->term = need_again(sensor->term, (sensor->terms + 1) * sizeof *sensor->term);
+    sensor->term[sensor->terms++] = term;
+}
+
+/* The channels that a text such as "power1_input + power2_input" adds up; 0 with `fault` for what is none. */
+static int terms_of(const char *channels, struct sensor *sensor, struct fault *fault)
+{
+    char *whole = copy_of(*channels ? channels : "power1_input"), *next = whole;
+    int good = 1;
+    while (good && next) {
+        char *part = next + strspn(next, " ");
+        next = strchr(part, '+');
+        if (next)
+            *next++ = 0;
+        for (size_t end = strlen(part); end && part[end - 1] == ' '; end--)
+            part[end - 1] = 0;
+        struct term term;
+        term.files = channels_of(part, term.name);
+        add_term(sensor, term);
+        if (term.files == 0)
+            good = fail(fault, FAULT_METER,
+                        "\"%s\" is no channel of power; write \"power1_input\", or volts times amperes: "
+                        "\"in1_input * curr1_input\"",
+                        part);
+    }
+    free(whole);
+    return good;
+}
+
+/* Adds the folder if it has all channels. */
+static void try_folder(char *folder, const struct sensor *wanted, char *const *labels, char ***found, size_t *founds)
+{
+    int good = 1;
+    for (size_t i = 0; labels[i]; i++) {
+        struct term term = labelled(folder, labels[i]);
+        for (size_t file = 0; file < term.files; file++)
+            good = good && is_file(folder, term.name[file]);
+        good = good && term.files;
+    }
+    for (size_t i = 0; i < wanted->terms; i++)
+        for (size_t file = 0; file < wanted->term[i].files; file++)
+            good = good && is_file(folder, wanted->term[i].name[file]);
+    if (!good) {
+        free(folder);
+        return;
+    }
     *found = need_again(*found, (*founds + 1) * sizeof **found);
     (*found)[(*founds)++] = folder;
+}
+
+/* The address on its bus of the chip with a folder, a new string; "" where it has none. */
+static char *address_of(const char *folder)
+{
+    struct stat facts;
+    size_t length = strlen(folder);
+    int below = length > 7 && strcmp(folder + length - 7, "/device") == 0;
+    char *device = below ? copy_of(folder) : formatted("%s/device", folder);
+    char *real = lstat(device, &facts) == 0 && S_ISLNK(facts.st_mode) ? realpath(device, NULL) : NULL;
+    char *address = copy_of(real ? strrchr(real, '/') + 1 : "");
+    free(device), free(real);
+    return address;
 }
 
 static char *name_of(const char *place)
@@ -96,9 +188,13 @@ static int not_one(const char *wanted, const char *channels, char **found, size_
 {
     struct text several = {0};
     for (size_t i = 0; i < founds; i++)
-        text_add(&several, "%s%s", i ? ", " : "", found[i]);
+    {
+        char *address = address_of(found[i]);
+        text_add(&several, "%s%s", i ? ", " : "", *address ? address : found[i]);
+        free(address);
+    }
     if (founds)
-        fail(fault, FAULT_METER, "several chips have %s: %s; set chip to one of these folders", channels, several.data);
+        fail(fault, FAULT_METER, "several chips have %s: %s; set chip to one of these", channels, several.data);
     else
         fail(fault, FAULT_METER, "%s has no %s; set chip and channel under [meter]",
              *wanted ? wanted : "any chip under " ROOT, channels);
@@ -107,29 +203,38 @@ static int not_one(const char *wanted, const char *channels, char **found, size_
 }
 
 /* Adds the place, or the folder one further down where drivers written before 2013 keep their channels. */
-static void try_place(const char *place, char names[2][32], size_t count, char ***found, size_t *founds)
+static void try_place(const char *place, const struct sensor *wanted, char *const *labels, char ***found,
+                      size_t *founds)
 {
-    try_folder(copy_of(place), names, count, found, founds);
-    try_folder(formatted("%s/device", place), names, count, found, founds);
+    try_folder(copy_of(place), wanted, labels, found, founds);
+    try_folder(formatted("%s/device", place), wanted, labels, found, founds);
+}
+
+/* Whether a chip is called so: by its driver's name, its address on the bus or its label. */
+static int is_called(const char *place, const char *wanted)
+{
+    char *path = formatted("%s/label", place), *label = file_word(path), *name = name_of(place);
+    char *address = address_of(place);
+    int called = strcmp(name, wanted) == 0 || strcmp(address, wanted) == 0 || strcmp(label, wanted) == 0;
+    free(path), free(label), free(name), free(address);
+    return called;
 }
 
 /* The folders with all channels among the places that are meant; 0 with `fault` where no chip has the name. */
-static int look(const char *wanted, char names[2][32], size_t count, char ***found, size_t *founds,
+static int look(const char *wanted, const struct sensor *sensor, char *const *labels, char ***found, size_t *founds,
                 struct fault *fault)
 {
     glob_t places = {0};
     int meant = *wanted == 0;
     if (strchr(wanted, '/')) {
-        try_place(wanted, names, count, found, founds);
+        try_place(wanted, sensor, labels, found, founds);
         return 1;
     }
     glob(ROOT "/*", 0, NULL, &places);
     for (size_t i = 0; i < places.gl_pathc; i++) {
-        char *name = name_of(places.gl_pathv[i]);
-        int this = *wanted == 0 || strcmp(name, wanted) == 0;
-        free(name);
+        int this = *wanted == 0 || is_called(places.gl_pathv[i], wanted);
         if (this)
-            try_place(places.gl_pathv[i], names, count, found, founds);
+            try_place(places.gl_pathv[i], sensor, labels, found, founds);
         meant = meant || this;
     }
     int good = meant || no_such_chip(wanted, &places, fault);
@@ -137,55 +242,86 @@ static int look(const char *wanted, char names[2][32], size_t count, char ***fou
     return good;
 }
 
+/* What a chip must have, for a person; a new string. */
+static char *shown(const struct sensor *sensor, char *const *labels)
+{
+    struct text text = {0};
+    for (size_t i = 0; labels[i]; i++)
+        text_add(&text, "%schannel with the label \"%s\"", i ? " and " : "", labels[i]);
+    for (size_t i = 0; i < sensor->terms; i++)
+        for (size_t file = 0; file < sensor->term[i].files; file++)
+            text_add(&text, "%s%s", text.size ? " and " : "", sensor->term[i].name[file]);
+    return text.data;
+}
+
 static int open_sensor(struct meter *meter, const struct meter_spec *spec, struct fault *fault)
 {
-    char names[2][32], **found = NULL;
-    size_t count = channels_of(spec->channel, names), founds = 0;
-    if (count == 0)
-        return fail(fault, FAULT_METER,
-                    "\"%s\" is no channel of power; write \"power1_input\", or volts times amperes: "
-                    "\"in1_input * curr1_input\"",
-                    spec->channel);
-    int good = look(spec->chip, names, count, &found, &founds, fault);
-    if (good && founds != 1) {
-        char *both = count == 2 ? formatted("%s and %s", names[0], names[1]) : copy_of(names[0]);
-        good = not_one(spec->chip, both, found, founds, fault);
-        free(both);
-    }
+    char **found = NULL;
+    size_t founds = 0;
     struct sensor *sensor = need(sizeof *sensor);
     *sensor = (struct sensor){0};
-    for (size_t i = 0; good && i < count; i++)
-        sensor->file[sensor->files++] = formatted("%s/%s", found[0], names[i]);
+    meter->state = sensor;
+    if (*spec->channel && *spec->labels)
+        return fail(fault, FAULT_METER, "channel and labels say the same twice; leave one");
+    if (*spec->labels == NULL && !terms_of(spec->channel, sensor, fault))
+        return 0;
+    int good = look(spec->chip, sensor, spec->labels, &found, &founds, fault);
+    if (good && founds != 1) {
+        char *all = shown(sensor, spec->labels);
+        good = not_one(spec->chip, all, found, founds, fault);
+        free(all);
+    }
+    if (good)
+        sensor->folder = copy_of(found[0]);
+    for (size_t i = 0; good && spec->labels[i]; i++)
+        add_term(sensor, labelled(sensor->folder, spec->labels[i]));
     for (size_t i = 0; i < founds; i++)
         free(found[i]);
     free(found);
-    meter->state = sensor;
     return good;
+}
+
+static int read_term(const char *folder, const struct term *term, double *watts, double *step, struct fault *fault)
+{
+    *watts = 1e-6; /* µW, and mV x mA, alike */
+    *step = 0;
+    for (size_t i = 0; i < term->files; i++) {
+        int64_t value;
+        char *path = formatted("%s/%s", folder, term->name[i]);
+        int known = meter_number(path, &value, fault);
+        free(path);
+        if (!known)
+            return 0;
+        *watts *= (double)value;
+        /* A last digit of volts or amperes moves the product by the other. */
+        *step += 1e-6 * (double)llabs(value);
+    }
+    if (term->files == 1)
+        *step = 1e-6;
+    return 1;
 }
 
 static int read_sensor(struct meter *meter, double *watts, struct fault *fault)
 {
     const struct sensor *sensor = meter->state;
-    double step = 0;
-    *watts = 1e-6; /* µW, and mV x mA, alike */
-    for (size_t i = 0; i < sensor->files; i++) {
-        int64_t value;
-        if (!meter_number(sensor->file[i], &value, fault))
+    double steps = 0;
+    *watts = 0;
+    for (size_t i = 0; i < sensor->terms; i++) {
+        double one, step;
+        if (!read_term(sensor->folder, &sensor->term[i], &one, &step, fault))
             return 0;
-        *watts *= (double)value;
-        step += (double)llabs(value);
+        *watts += one;
+        steps += step;
     }
-    /* A last digit of volts or amperes moves the product by the other. */
-    if (sensor->files > 1)
-        meter->resolution = 1e-6 * step;
+    meter->resolution = steps;
     return 1;
 }
 
 static void close_sensor(struct meter *meter)
 {
     struct sensor *sensor = meter->state;
-    for (size_t i = 0; i < sensor->files; i++)
-        free(sensor->file[i]);
+    free(sensor->folder);
+    free(sensor->term);
     free(sensor);
 }
 
