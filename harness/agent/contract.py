@@ -53,6 +53,8 @@ HOST_METER = "host"
 #: Length of a trial of a meter, s; pause between two lines of the verb `clock`, s.
 TRIAL_S = 2.0
 CLOCK_PAUSE_S = 0.01
+#: The native runner takes LiteRT's C interface as releases of this major version give it, from this minor one on.
+LITERT_MAJOR, LITERT_MINOR = 2, 2
 #: The answer of a runner to a command that it lacks (EX_USAGE of sysexits.h).
 NO_SUCH_COMMAND = 64
 
@@ -67,6 +69,9 @@ CLAIM_FOLDER = "claim"
 LOG_FILE = "agent.log"
 #: Left by the host: end the timed pass after this launch; with `-INDEX`, that model is decided.
 STOP_FILE = "stop"
+
+#: Beside a runtime's library that does not say itself which version it is.
+VERSION_FILE = "version"
 
 # --- why a model was left out of a job ------------------------------------------------------------------------------
 
