@@ -1,4 +1,4 @@
-/* One model, whichever runtime holds it: what every part of a worker asks for. */
+/* One model, held by any runtime: what every part of a worker asks for. */
 #ifndef EDGEWARD_SESSION_H
 #define EDGEWARD_SESSION_H
 
