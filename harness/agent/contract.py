@@ -55,6 +55,8 @@ TRIAL_S = 2.0
 CLOCK_PAUSE_S = 0.01
 #: How often it is seen whether the host is there, and the lease's beat written, between two requests to a worker; s.
 LOOK_S = 10.0
+#: The native runner takes LiteRT's C interface as releases of this major version give it, from this minor one on.
+LITERT_MAJOR, LITERT_MINOR = 2, 2
 #: The answer of a runner to a command that it lacks (EX_USAGE of sysexits.h).
 NO_SUCH_COMMAND = 64
 
@@ -71,6 +73,9 @@ LOG_FILE = "agent.log"
 STOP_FILE = "stop"
 #: Left by the host: paths of confidential files, one a line, that are removed with a job that ends without it.
 SECRET_FILE = "secret"
+
+#: Beside a runtime's library that does not say itself which version it is.
+VERSION_FILE = "version"
 
 # --- why a model was left out of a job ------------------------------------------------------------------------------
 

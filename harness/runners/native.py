@@ -1,19 +1,25 @@
 """runner = "native"
 
-A small C program in the agent's place, for devices without Python: .onnx models through the onnxruntime of `runtimes`.
-It is compiled on this host (harness/native) and brings its own loader and C library.
+A small C program in the agent's place, for devices without Python: .onnx models through the onnxruntime of `runtimes`,
+.tflite models through the ai-edge-litert there. It is compiled on this host (harness/native) and brings its own loader
+and C library; of a runtime it needs the library for C alone, which lies in the runtime's wheel.
 """
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
+import re
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from harness import cache_dir, registry
+from harness.agent.contract import LITERT_MAJOR, LITERT_MINOR, VERSION_FILE
 from harness.deploy import answered, checked, files
 from harness.deploy.wheels import Bundle, bundle
 from harness.errors import DeviceError, MissingTool, OutOfSpace, Unsupported
@@ -30,7 +36,26 @@ OUTPUTS = True
 TURNS = True
 #: The device has no Python; any for which wheels are made will do, for the C library in them is the same.
 _PYTHON = (3, 11)
-_LIBRARY = "onnxruntime/capi/libonnxruntime.so."
+
+
+@dataclass(frozen=True, slots=True)
+class _Library:
+    """A runtime's library for C: how its path in the wheel begins, and what src/runtime_NAME.c calls it.
+
+    `since` is the first version whose interface is known to be what that file takes it for; its major version is the
+    last. None where the library itself answers for that, and says its version.
+    """
+
+    begins: str
+    name: str
+    since: tuple[int, int] | None = None
+
+
+#: By the name of the runtime's file in harness/agent/runtimes.
+_LIBRARIES: Final[Mapping[str, _Library]] = {
+    "onnxruntime": _Library("onnxruntime/capi/libonnxruntime.so.", "libonnxruntime.so"),
+    "litert": _Library("ai_edge_litert/libLiteRt.so", "libLiteRt.so", (LITERT_MAJOR, LITERT_MINOR)),
+}
 
 
 def install(handle: Handle) -> Workspace:
@@ -53,41 +78,92 @@ def install(handle: Handle) -> Workspace:
 
 
 def runtime(handle: Handle, requirement: str) -> str:
-    """Return the folder of libonnxruntime on the device, bringing it there if it is missing or damaged.
+    """Return the folder of a runtime's library on the device, bringing it there if it is missing or damaged.
 
     Raises:
-        Unsupported: another runtime than onnxruntime is asked for, or its wheel holds no library for C.
+        Unsupported: the runner cannot use this runtime, or its wheel holds no library for C that is known here.
     """
     device = handle.device
-    if registry.runtime_name(requirement) != "onnxruntime":
+    library = _LIBRARIES.get(registry.runtime_name(requirement))
+    if library is None:
+        known = " and ".join(sorted(one.distribution for one in registry.runtimes().values() if one.name in _LIBRARIES))
         raise Unsupported(
-            f"the native runner has no {requirement}, only onnxruntime",
+            f"the native runner has no {requirement}, only {known}",
             remedy='take it out of runtimes, or set runner = "python" if the device has Python',
             device=device.id,
         )
     made = bundle(requirement, (), handle.workspace.target, device=device.id)
-    if not _inside(made):
-        text = f"the wheel of {requirement} has no library for C"
-        raise Unsupported(text, remedy="name a newer version", device=device.id)
-    digest = made.files[_inside(made)]
-    folder = posixpath.join(handle.root, "runtimes", digest[:16])
-    wanted = {f"{folder}/libonnxruntime.so": digest}
+    sources = _sources(made, library, requirement, device.id)
+    digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sources.items()}
+    folder = posixpath.join(handle.root, "runtimes", _folder(digests))
+    wanted = {posixpath.join(folder, name): digest for name, digest in digests.items()}
     for path in files.missing(handle, wanted):
-        files.bring(handle, taken_out(made), path)
-        if files.missing(handle, wanted):
+        files.bring(handle, sources[posixpath.basename(path)], path)
+        if path in files.missing(handle, wanted):
             raise OutOfSpace(f"{requirement} did not arrive whole", remedy="free some space", device=device.id)
     return folder
 
 
-def _inside(made: Bundle) -> str:
-    """Return the path of libonnxruntime in a runtime's tar, "" if it has none."""
-    return next((path for path in made.files if path.startswith(_LIBRARY)), "")
+def _folder(digests: Mapping[str, str]) -> str:
+    """Return the name of a folder of these files: the digest of one, or of all."""
+    whole = "".join(digests[name] for name in sorted(digests))
+    return (whole if len(digests) == 1 else hashlib.sha256(whole.encode()).hexdigest())[:16]
+
+
+def _sources(made: Bundle, library: _Library, requirement: str, device: str) -> Mapping[str, Path]:
+    """Return name on the device -> file here, of what the runner needs of a runtime."""
+    version = _version(made, requirement)
+    if library.since is not None and not _known(version, library.since):
+        since = f"{library.since[0]}.{library.since[1]}"
+        raise Unsupported(
+            f"the native runner does not know the C interface of {requirement}",
+            remedy=f"name a version from {since} on and below {library.since[0] + 1}",
+            device=device,
+        )
+    if not _inside(made, library):
+        text = f"the wheel of {requirement} has no library for C"
+        raise Unsupported(text, remedy="name a newer version", device=device)
+    found = {library.name: taken_out(made)}
+    if library.since is not None:
+        found[VERSION_FILE] = _written(version)
+    return found
+
+
+def _known(version: str, since: tuple[int, int]) -> bool:
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is not None and int(found[1]) == since[0] and int(found[2]) >= since[1]
+
+
+def _version(made: Bundle, requirement: str) -> str:
+    """Return the version of the distribution asked for, as the folder of its wheel's metadata has it."""
+    distribution = registry.runtime_of(requirement).distribution
+    for path in made.files:
+        name, _, version = posixpath.dirname(path).removesuffix(".dist-info").rpartition("-")
+        if path.endswith(".dist-info/METADATA") and registry.normalised(name) == distribution:
+            return version
+    return ""
+
+
+def _written(version: str) -> Path:
+    """Return a file of the cache that holds a version."""
+    target = cache_dir() / "native" / f"version-{version}"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=target.parent, delete=False) as part:
+            part.write(f"{version}\n")
+        Path(part.name).replace(target)
+    return target
+
+
+def _inside(made: Bundle, library: _Library) -> str:
+    """Return the path of a library in a runtime's tar, "" if it has none."""
+    return next((path for path in made.files if path.startswith(library.begins)), "")
 
 
 def taken_out(made: Bundle) -> Path:
-    """Return the libonnxruntime of a runtime's tar as a file of its own, in the cache."""
-    inside = _inside(made)
-    target = cache_dir() / "native" / f"onnxruntime-{made.files[inside][:16]}.so"
+    """Return the library for C of a runtime's tar as a file of its own, in the cache."""
+    inside, library = next((path, one) for one in _LIBRARIES.values() if (path := _inside(made, one)))
+    target = cache_dir() / "native" / f"{Path(library.name).stem}-{made.files[inside][:16]}.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tarfile.open(made.archive) as tar, tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as part:

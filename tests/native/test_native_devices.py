@@ -64,9 +64,10 @@ def test_a_disk_too_small_for_the_runtime_is_named_and_no_half_of_it_is_used(ben
         assert list(disk.rglob("libonnxruntime.so")) == []
 
 
-def test_a_runtime_for_other_formats_is_refused_with_the_remedy(bench: Bench) -> None:
-    with pytest.raises(Unsupported, match=r'local: .*no ai-edge-litert==2\.3\.0, only onnxruntime.*runner = "python"'):
-        native.runtime(bench.handle, small.LITERT)
+def test_a_runtime_without_a_library_for_c_is_refused_with_the_remedy(bench: Bench) -> None:
+    said = r'local: .*no tflite-runtime==2\.14\.0, only ai-edge-litert and onnxruntime; .*runner = "python"'
+    with pytest.raises(Unsupported, match=said):
+        native.runtime(bench.handle, small.TFLITE)
 
 
 @pytest.fixture

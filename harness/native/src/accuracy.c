@@ -1,18 +1,14 @@
 #include "worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "clock.h"
 
 /* Infers image `index` and writes its output; the first one decides what the header says of all. */
-static int write_output(struct worker *worker, size_t index, void *buffer, const struct OrtValue *input, FILE *file,
+static int write_output(struct worker *worker, size_t index, void *buffer, const struct input *input, FILE *file,
                         size_t *size, struct fault *fault)
 {
     images_prepare(&worker->images, index, worker->input, worker->session.type, buffer);
@@ -38,7 +34,7 @@ static int write_output(struct worker *worker, size_t index, void *buffer, const
 static int write_outputs(struct worker *worker, FILE *file, struct fault *fault)
 {
     void *buffer = need(images_bytes(&worker->images, worker->session.type));
-    struct OrtValue *input = worker_input(worker, buffer, 1, fault);
+    struct input *input = worker_input(worker, buffer, 1, fault);
     size_t size = 0;
     int good = input != NULL;
     for (size_t i = 0; good && i < worker->images.count; i++)
@@ -47,25 +43,6 @@ static int write_outputs(struct worker *worker, FILE *file, struct fault *fault)
         session_unbind(&worker->session, input);
     free(buffer);
     return good;
-}
-
-/* Whether some operator computes with integers that stand for numbers: their names are in the model's file. */
-static int quantised(const char *path)
-{
-    static const char *const marks[] = {"QuantizeLinear", "QLinear", "ConvInteger", "MatMulInteger", "MatMulNBits"};
-    int file = open(path, O_RDONLY | O_CLOEXEC), found = 0;
-    struct stat facts;
-    if (file < 0)
-        return 0;
-    size_t size = fstat(file, &facts) == 0 ? (size_t)facts.st_size : 0;
-    void *raw = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0) : MAP_FAILED;
-    close(file);
-    if (raw == MAP_FAILED)
-        return 0;
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
-        found = found || memmem(raw, size, marks[i], strlen(marks[i])) != NULL;
-    munmap(raw, size);
-    return found;
 }
 
 /* Infers every sample of the split and writes the raw outputs, float32, in the split's order. */
@@ -84,7 +61,8 @@ int worker_accuracy(struct worker *worker, const struct json *request, struct fa
         good = fail(fault, ERROR_DISK, "%s: %s", path, strerror(errno));
     free(part);
     free(path);
+    int quantised = good && worker->runtime.kind->quantised(&worker->session);
     text_add(&worker->answer, "{\"samples\": %zu, \"ns\": %lld, \"quantised\": %s}", worker->images.count,
-             (long long)elapsed, quantised(worker->model->path) ? "true" : "false");
+             (long long)elapsed, quantised ? "true" : "false");
     return good;
 }

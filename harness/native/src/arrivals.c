@@ -47,7 +47,7 @@ static int stream(struct worker *worker, int64_t frames, int64_t period, struct 
         }
         if (newest >= frames)
             break;
-        const struct OrtValue *input = worker->bound[worker->turn++ % worker->inputs];
+        const struct input *input = worker->bound[worker->turn++ % worker->inputs];
         int64_t start = now_ns();
         if (!worker_infer(worker, input, fault))
             return 0;

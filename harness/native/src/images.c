@@ -24,14 +24,34 @@ int images_open(struct images *images, const struct input_spec *spec, struct fau
     return images->count ? 1 : fail(fault, ERROR_INPUT, "the data has no samples");
 }
 
+/* The range of an integer type; 0 for others. */
+static int range_of(enum element type, float *low, float *high)
+{
+    *low = type == INT8 ? -128 : type == INT16 ? -32768 : 0;
+    *high = type == INT8 ? 127 : type == UINT8 ? 255 : type == INT16 ? 32767 : 65535;
+    return type == INT8 || type == UINT8 || type == INT16 || type == UINT16;
+}
+
+int images_make(enum element type)
+{
+    float low, high;
+    return type == FLOAT32 || type == FLOAT16 || range_of(type, &low, &high);
+}
+
+static const char *name_of(enum element type)
+{
+    return type == INT8 ? "int8" : type == UINT8 ? "uint8" : type == INT16 ? "int16" : "uint16";
+}
+
 int images_suit(const struct images *images, enum element type, struct fault *fault)
 {
-    if (images->scale != 0 || (type != INT8 && (type != UINT8 || !images->is_float)))
+    float low, high;
+    if (images->scale != 0 || !range_of(type, &low, &high) || (type == UINT8 && !images->is_float))
         return 1;
     return fail(fault, ERROR_INPUT,
                 "the model takes %s without saying what it stands for, and the images are %s; "
                 "export it with quantisation parameters, or with a float32 input",
-                type == INT8 ? "int8" : "uint8", images->is_float ? "float32" : "uint8");
+                name_of(type), images->is_float ? "float32" : "uint8");
 }
 
 static int leads_with_channels(const struct input_spec *spec)
@@ -51,7 +71,7 @@ void images_shape(const struct images *images, const struct input_spec *spec, in
 
 size_t images_bytes(const struct images *images, enum element type)
 {
-    size_t each = type == FLOAT32 ? 4 : type == FLOAT16 ? 2 : 1;
+    size_t each = type == FLOAT32 ? 4 : type == INT8 || type == UINT8 ? 1 : 2;
     return each * images->height * images->width * images->channels;
 }
 
@@ -89,7 +109,8 @@ float float_of_half(uint16_t half)
 /* Rounds to the nearest, to even in the middle, and keeps what the type holds, as numpy's round and clip do. */
 static int quantized(float value, const struct images *images, enum element type)
 {
-    float low = type == INT8 ? -128 : 0, high = type == INT8 ? 127 : 255;
+    float low, high;
+    range_of(type, &low, &high);
     float whole = rintf(value / images->scale) + images->zero_point;
     return (int)(whole < low ? low : whole > high ? high : whole);
 }
@@ -108,6 +129,10 @@ static void put(const struct images *images, float pixel, float mean, float std,
         ((int8_t *)target)[at] = (int8_t)quantized(value, images, type);
     else if (type == FLOAT32)
         ((float *)target)[at] = value;
+    else if (type == UINT16)
+        ((uint16_t *)target)[at] = (uint16_t)quantized(value, images, type);
+    else if (type == INT16)
+        ((int16_t *)target)[at] = (int16_t)quantized(value, images, type);
     else
         ((uint16_t *)target)[at] = half_of(value);
 }

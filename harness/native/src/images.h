@@ -8,8 +8,14 @@
 #include "npy.h"
 #include "text.h"
 
-/* The types a model's input may have; the numbers are ONNX's (TensorProto.DataType). */
-enum element { FLOAT32 = 1, UINT8 = 2, INT8 = 3, FLOAT16 = 10 };
+/* The types of numbers; theirs are ONNX's (TensorProto.DataType), for every runtime. */
+enum element {
+    FLOAT32 = 1, UINT8 = 2, INT8 = 3, UINT16 = 4, INT16 = 5, INT32 = 6, INT64 = 7, BOOL = 9, FLOAT16 = 10, FLOAT64 = 11
+};
+
+/* Whether an input of this type can be made of images, and which can, for a message. */
+int images_make(enum element type);
+#define IMAGES_MAKE "float32, float16, uint8, int8, uint16 and int16"
 
 /* A split of images, (N, H, W, C), uint8 or float32, mapped from its file. */
 struct images {
@@ -22,7 +28,7 @@ struct images {
 int images_open(struct images *images, const struct input_spec *spec, struct fault *fault);
 
 /* Whether an input of this type can be made of the images: where nobody says what its integers stand for, a uint8 model
- * takes the pixels as they are, and an int8 model nothing that is known. */
+ * takes the pixels as they are, and one of other integers nothing that is known. */
 int images_suit(const struct images *images, enum element type, struct fault *fault);
 
 /* The shape (1, ...) that one image has as an input. */

@@ -44,7 +44,7 @@ static int fits(const struct worker *worker, struct fault *fault)
     return all && batches(worker, fault);
 }
 
-struct OrtValue *worker_input(struct worker *worker, void *buffer, int batch, struct fault *fault)
+struct input *worker_input(struct worker *worker, void *buffer, int batch, struct fault *fault)
 {
     int64_t shape[4];
     images_shape(&worker->images, worker->input, shape);
@@ -83,11 +83,21 @@ static int open_session(struct worker *worker, const char *trace, int64_t *ns, s
     *ns = now_ns() - started;
     if (!images_open(&worker->images, worker->input, fault))
         return 0;
-    worker->images.scale = (float)worker->model->input_scale;
-    worker->images.zero_point = (float)worker->model->input_zero_point;
+    const struct session *session = &worker->session;
     const struct model *model = worker->model;
+    /* What the runtime says of an input comes before what the job says, as in the agent. */
+    int said = session->input_scale != 0;
+    worker->images.scale = said ? session->input_scale : (float)model->input_scale;
+    worker->images.zero_point = said ? session->input_zero_point : (float)(int64_t)model->input_zero_point;
     return session_judge(&worker->session, model->output, model->output_scale, model->output_zero_point, fault) &&
            fits(worker, fault) && images_suit(&worker->images, worker->session.type, fault);
+}
+
+/* Finds out whether the accelerator that was asked for is held, untimed. */
+static int holds(struct worker *worker, struct fault *fault)
+{
+    struct loading how = {worker->model->path, worker->job.accelerator, NULL, (int)worker->job.threads};
+    return worker->runtime.kind->holds(&worker->session, &how, fault);
 }
 
 /* Creates the session, timed alone; then makes the inputs ready, untimed. */
@@ -95,7 +105,8 @@ int worker_load(struct worker *worker, const struct json *request, struct fault 
 {
     (void)request;
     int64_t ns = 0;
-    if (!open_session(worker, NULL, &ns, fault) || !make_ready(worker, TIMED_INPUTS, fault))
+    if (!open_session(worker, NULL, &ns, fault) || !make_ready(worker, TIMED_INPUTS, fault) ||
+        !holds(worker, fault))
         return 0;
     text_add(&worker->answer, "{\"ns\": %lld, \"accelerator\": ", (long long)ns);
     text_string(&worker->answer, worker->session.accelerator);
@@ -119,10 +130,10 @@ int worker_placement(struct worker *worker, const struct json *request, struct f
     text_add(answer, "{\"wanted\": ");
     text_string(answer, worker->job.accelerator);
     text_add(answer, ", \"offered\": ");
-    if (!runtime_offers(&worker->runtime, answer, fault))
+    if (!worker->runtime.kind->offers(&worker->runtime, answer, fault))
         return 0;
     text_add(answer, ", \"nodes\": ");
-    if (!session_nodes(&worker->session, answer, fault))
+    if (!worker->runtime.kind->nodes(&worker->session, answer, fault))
         return 0;
     text_add(answer, "}");
     return 1;

@@ -65,7 +65,7 @@ static int once(struct worker *worker, size_t index, void *buffer, int64_t *row,
     struct outputs outputs = {{0}};
     int64_t began = now_ns();
     images_prepare(&worker->images, index, worker->input, worker->session.type, buffer);
-    struct OrtValue *input = worker_input(worker, buffer, 1, fault);
+    struct input *input = worker_input(worker, buffer, 1, fault);
     int64_t prepared = now_ns();
     if (input == NULL)
         return 0;

@@ -15,7 +15,7 @@ double worker_asked(const struct json *request, const char *key)
     return value ? value->number : 0;
 }
 
-int worker_infer(struct worker *worker, const struct OrtValue *input, struct fault *fault)
+int worker_infer(struct worker *worker, const struct input *input, struct fault *fault)
 {
     struct outputs outputs;
     int good = session_call(&worker->session, input, &outputs, fault);
@@ -41,7 +41,7 @@ static int timed(struct worker *worker, int64_t duration_ns, size_t minimum, str
     samples->count = 0;
     for (;;) {
         samples_reserve(samples);
-        const struct OrtValue *input = worker->bound[worker->turn++ % worker->inputs];
+        const struct input *input = worker->bound[worker->turn++ % worker->inputs];
         int64_t start = now_ns();
         int good = worker_infer(worker, input, fault);
         int64_t stop = now_ns();

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 void *need(size_t bytes)
@@ -187,4 +189,21 @@ char *file_word(const char *path)
     memmove(whole, whole + start, end - start);
     whole[end - start] = 0;
     return whole;
+}
+
+int file_holds(const char *path, const char *const *words, size_t count)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC), found = 0;
+    struct stat facts;
+    if (file < 0)
+        return 0;
+    size_t size = fstat(file, &facts) == 0 ? (size_t)facts.st_size : 0;
+    void *raw = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0) : MAP_FAILED;
+    close(file);
+    if (raw == MAP_FAILED)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        found = found || memmem(raw, size, words[i], strlen(words[i])) != NULL;
+    munmap(raw, size);
+    return found;
 }

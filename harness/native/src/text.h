@@ -52,4 +52,7 @@ char *file_text(const char *path);
 /* The same without its white space at the ends; "" when it cannot be read. */
 char *file_word(const char *path);
 
+/* Whether one of the words stands in the file. */
+int file_holds(const char *path, const char *const *words, size_t count);
+
 #endif

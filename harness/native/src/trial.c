@@ -125,17 +125,18 @@ int trial_runtime(const char *name, const char *folder)
     struct text text = {0};
     struct fault fault = {0};
     struct runtime runtime;
-    if (strcmp(name, "onnxruntime") != 0)
+    const struct runtime_kind *kind = runtime_kind(name);
+    if (kind == NULL)
         return NO_SUCH_COMMAND;
     /* A runtime that prints while it is loaded must not garble the answer. */
     int answers = dup(1);
     dup2(2, 1);
-    int good = runtime_open(&runtime, folder, &fault);
+    int good = runtime_open(&runtime, kind, folder, &fault);
     if (good) {
         text_add(&text, "{");
-        runtime_facts(&runtime, &text);
+        kind->facts(&runtime, &text);
         text_add(&text, ", \"offers\": ");
-        good = runtime_offers(&runtime, &text, &fault);
+        good = kind->offers(&runtime, &text, &fault);
         text_add(&text, "}");
     }
     fflush(stdout);

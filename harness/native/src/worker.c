@@ -38,19 +38,20 @@ static int open_worker(struct worker *worker, const char *folder, const char *in
     worker->model = &worker->job.model[place];
     worker->input = worker->model->input ? worker->model->input : &worker->job.input;
     worker->stem = formatted("%s/m%zu", folder, place);
-    if (strcmp(worker->model->runtime, "onnxruntime") != 0)
+    const struct runtime_kind *kind = runtime_kind(worker->model->runtime);
+    if (kind == NULL)
         return fail(fault, ERROR_RUNTIME, "the native runner has no runtime %s", worker->model->runtime);
     if (worker->model->labels)
         return fail(fault, ERROR_INPUT, "the native runner reads no texts and no maps; export the model with tensors");
     if (worker->model->constants)
         return fail(fault, ERROR_INPUT, "the native runner feeds one input; export the model with the image alone");
-    return runtime_open(&worker->runtime, worker->model->runtime_path, fault);
+    return runtime_open(&worker->runtime, kind, worker->model->runtime_path, fault);
 }
 
 static void say_ready(struct worker *worker)
 {
     text_add(&worker->answer, "{\"ready_ns\": %lld, \"facts\": {", (long long)now_ns());
-    runtime_facts(&worker->runtime, &worker->answer);
+    worker->runtime.kind->facts(&worker->runtime, &worker->answer);
     text_add(&worker->answer, ", \"libc\": ");
     text_string(&worker->answer, libc_version());
     text_add(&worker->answer, "}}");

@@ -17,7 +17,7 @@ struct worker {
     struct runtime runtime;
     struct session session;
     struct images images;
-    struct OrtValue *bound[TIMED_INPUTS];
+    struct input *bound[TIMED_INPUTS];
     size_t inputs, turn;
     struct samples samples;
     struct text answer;
@@ -40,10 +40,10 @@ int worker_stream(struct worker *worker, const struct json *request, struct faul
 double worker_asked(const struct json *request, const char *key);
 
 /* An input of `batch` images over a buffer of the caller's, or NULL with `fault`. */
-struct OrtValue *worker_input(struct worker *worker, void *buffer, int batch, struct fault *fault);
+struct input *worker_input(struct worker *worker, void *buffer, int batch, struct fault *fault);
 
 /* One inference, whose outputs are released. */
-int worker_infer(struct worker *worker, const struct OrtValue *input, struct fault *fault);
+int worker_infer(struct worker *worker, const struct input *input, struct fault *fault);
 
 /* Adds rows of int64 to the model's own file STEM.NAME.raw. */
 int worker_keep(const struct worker *worker, const char *name, const int64_t *rows, size_t count,
