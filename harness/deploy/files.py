@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from harness.deploy.answers import listed, value
 from harness.deploy.handle import DeviceHandle, checked, persistent
 from harness.errors import DeviceError, OutOfSpace
 from harness.ports import Handle, Workspace
@@ -157,8 +158,7 @@ def missing(handle: Handle, wanted: Mapping[str, str], workspace: Workspace | No
     """
     command = (workspace or handle.workspace).command
     done = handle.run([*command, "inventory"], stdin=json.dumps(wanted).encode(), timeout_s=600)
-    absent: list[str] = json.loads(checked(done, handle.device, "the agent does not run on the device").text)
-    return absent
+    return listed(done, handle.device, "the agent does not run on the device")
 
 
 def missing_of_many(handle: Handle, wanted: Mapping[str, str], listing: str) -> list[str]:
@@ -175,10 +175,11 @@ def missing_of_many(handle: Handle, wanted: Mapping[str, str], listing: str) -> 
     # Says whether the list is the one that is meant, and then what of it is missing.
     script = '"$@"; echo; "$@" < "$0"'
     done = handle.run(["sh", "-c", script, listing, *handle.workspace.command, "inventory"], stdin=own, timeout_s=600)
-    said = done.text.splitlines()
-    if done.code == 0 and len(said) == 2 and json.loads(said[0]) == []:
-        absent: list[str] = json.loads(said[1])
-        return absent
+    said = done.out.splitlines()
+    if done.code == 0 and len(said) == 2 and value(said[0], list) == []:
+        absent = value(said[1], list)
+        if absent is not None:
+            return [str(path) for path in absent]
     return missing(handle, wanted)
 
 
