@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from harness.deploy.answers import listed
+from harness.deploy.answers import listed, value
 from harness.deploy.handle import DeviceHandle, checked, persistent
 from harness.errors import DeviceError, OutOfSpace
 from harness.ports import Handle, Workspace
@@ -158,7 +158,7 @@ def missing(handle: Handle, wanted: Mapping[str, str], workspace: Workspace | No
     """
     command = (workspace or handle.workspace).command
     done = handle.run([*command, "inventory"], stdin=json.dumps(wanted).encode(), timeout_s=600)
-    return [str(path) for path in listed(done, handle.device, "the agent does not run on the device")]
+    return listed(done, handle.device, "the agent does not run on the device")
 
 
 def missing_of_many(handle: Handle, wanted: Mapping[str, str], listing: str) -> list[str]:
@@ -175,9 +175,11 @@ def missing_of_many(handle: Handle, wanted: Mapping[str, str], listing: str) -> 
     # Says whether the list is the one that is meant, and then what of it is missing.
     script = '"$@"; echo; "$@" < "$0"'
     done = handle.run(["sh", "-c", script, listing, *handle.workspace.command, "inventory"], stdin=own, timeout_s=600)
-    said = done.text.splitlines()
-    if done.code == 0 and len(said) == 2 and said[0].strip() == "[]":
-        return [str(path) for path in listed(done, handle.device, "the agent does not run on the device")]
+    said = done.out.splitlines()
+    if done.code == 0 and len(said) == 2 and value(said[0], list) == []:
+        absent = value(said[1], list)
+        if absent is not None:
+            return [str(path) for path in absent]
     return missing(handle, wanted)
 
 

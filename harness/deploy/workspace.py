@@ -52,6 +52,7 @@ def survey(handle: DeviceHandle) -> dict[str, Any]:
     """Return the device's fingerprint, conditions and abilities as the device side reads them, and Android beside."""
     zone = handle.device.limits.thermal_zone
     done = handle.run([*handle.workspace.command, "survey", handle.root, *([zone] if zone else [])])
-    report = answer(done, handle.device, "the agent does not run on the device")
+    parts = ("fingerprint", "conditions", "clock", "can")
+    report = answer(done, handle.device, "the agent does not run on the device", keys=parts)
     report["conditions"] = {**android.conditions(handle), **report["conditions"]}
     return report

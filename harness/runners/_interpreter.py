@@ -1,147 +1,240 @@
-"""Which Python a device has: asked of the interpreter that will run there, not of the kernel, and before any copying.
+"""What a device's Python is, asked of itself: version, ABI, C library, and whether the agent can live there.
 
-A 32-bit system under a 64-bit kernel, musl and free-threaded builds need wheels of their own. How the interpreter names
-its extension modules says which processor, C library and ABI it was built for (PEP 3149).
+The kernel says what the processor could run; the interpreter that will load the wheels says what it can. Whatever is
+not as it must be is said before anything is pushed.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import signal
 import sys
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
-from harness.errors import DeviceError, MissingTool, Unsupported
+from harness.deploy.answers import words
+from harness.errors import MissingTool, Unsupported
 from harness.model import Device
 from harness.ports import Completed, Handle, Target
 
-_PYTHON_MIN: Final = (3, 9)
-#: The module that unpacks what is brought, and is imported by no source.
-_UNPACKS: Final = "tarfile"
-#: Before each line of the answer: start scripts of an interpreter may print lines of their own.
-_MARK: Final = "edgeward-python:"
-#: python -c PROBE WORKDIR MODULE …: needs no module but sys, for what is lacking is to be said, too.
-_PROBE: Final = f"""
+_MIN: Final = (3, 9)
+_MARK: Final = "edgeward-python "
+#: PYTHON -I -S -c PROBE WORKDIR MODULE...; prints a Python literal, for a pruned Python may have no json.
+_PROBE: Final = """
 import sys
-def say(*words):
-    print("{_MARK}", *words)
-def lacks(name):
-    try:
-        __import__(name)
-    except ImportError:
-        return True
-    return False
-say("version", *sys.version_info[:2])
-say("bits", 64 if sys.maxsize > 2**32 else 32)
-say("lacking", *[name for name in sys.argv[2:] if lacks(name)])
-import os
-say("machine", os.uname()[4])
+found = {"version": list(sys.version_info[:2]), "name": sys.implementation.name, "program": sys.executable}
+found["flags"], found["wide"] = getattr(sys, "abiflags", ""), sys.maxsize > 2 ** 32
+found["bionic"] = hasattr(sys, "getandroidapilevel")
 try:
     import _imp
-    say("suffix", _imp.extension_suffixes()[0])
-    import platform
-    say("libc", *platform.libc_ver())
-except ImportError:
-    say("libc")
-folder = sys.argv[1]
-while not os.path.isdir(folder) and folder != "/":
-    folder = os.path.dirname(folder)
-say("noexec", 1 if os.statvfs(folder).f_flag & 8 else 0)
+    found["suffix"] = _imp.extension_suffixes()[0]
+except Exception:
+    found["suffix"] = ""
+lacks = []
+for name in sys.argv[2:]:
+    try:
+        __import__(name)
+    except Exception:
+        lacks.append(name)
+found["lacks"] = lacks
+import os
+found["machine"] = os.uname().machine
+try:
+    found["libc"] = os.confstr("CS_GNU_LIBC_VERSION") or ""
+except Exception:
+    found["libc"] = ""
+found["musl"] = ""
+try:
+    with open("/proc/self/maps") as maps:
+        found["musl"] = next((line.split()[-1] for line in maps if "/ld-musl-" in line), "")
+except OSError:
+    pass
+place = sys.argv[1]
+while not os.path.isdir(place) and place != os.path.dirname(place):
+    place = os.path.dirname(place)
+try:
+    found["noexec"] = place if os.statvfs(place).f_flag & getattr(os, "ST_NOEXEC", 8) else ""
+except OSError:
+    found["noexec"] = ""
+print("\\n" + "edgeward-python " + ascii(found))
 """
-#: sh -c MUSL: the loader of musl says its version when it is called without a program.
-_MUSL: Final = 'for loader in /lib/ld-musl-*.so.1; do "$loader" 2>&1; done'
-#: What comes behind the version in an extension module's suffix -> the machine that wheels name.
-_MACHINES: Final = {"x86_64": "x86_64", "i386": "i686", "aarch64": "aarch64", "arm": "armv7l", "riscv64": "riscv64"}
-_SUFFIX: Final = re.compile(r"\.cpython-\d+(?P<abi>t?)\w*-(?P<machine>\w+?)-linux-(?P<libc>gnu|musl)")
-_BITS: Final = {"x86_64": 64, "aarch64": 64, "riscv64": 64, "ppc64le": 64, "s390x": 64}
+#: What a 32-bit interpreter's wheels are called, by what its kernel is called; likewise of 64-bit ones.
+_NARROW: Final = {"x86_64": "i686", "aarch64": "armv7l", "armv8l": "armv7l"}
+_WIDE: Final = {"i686": "x86_64", "armv7l": "aarch64", "armv8l": "aarch64"}
+#: Of the names of extension modules whose 32-bit ABI no wheels are made for: soft floating point, and x32.
+_NO_WHEELS: Final = re.compile(r"-(gnueabi|musleabi|gnux32)\.so$")
 
 
 def interpreter(handle: Handle, sources: Iterable[bytes]) -> tuple[str, Target]:
     """Return a device's Python and what wheels must fit there.
+
+    It is the one that the device's file names, else python3; on this machine the one that runs pytest.
 
     Args:
         handle: of the device.
         sources: of what will run there, whose modules the interpreter must have.
 
     Raises:
-        MissingTool: there is no Python 3.9 or newer that runs, or modules of it are missing.
-        Unsupported: no wheel can be chosen for it, or its folder lies where no library may be loaded.
+        MissingTool: there is none, it does not run, it is too old, or it lacks a module.
+        Unsupported: no wheels are made for it, or no library can be loaded from the workdir.
     """
-    device = handle.device
-    python = device.python or (sys.executable if device.address.here else "python3")
-    done = handle.run([python, "-I", "-S", "-c", _PROBE, handle.root, *modules(sources)])
-    said = _facts(done)
-    if done.code or "version" not in said or "noexec" not in said:
-        raise _broken(device, python, done)
-    version = tuple(int(part) for part in said["version"])
-    if version < _PYTHON_MIN:
-        text = f"{python} is Python {'.'.join(said['version'])}, the agent needs 3.9 or newer"
-        raise MissingTool(text, remedy=f"install a newer one there, {_elsewhere(device)}", device=device.id)
-    if said["lacking"]:
-        text = f"{python} lacks {', '.join(said['lacking'])} of Python's own modules, which the agent needs"
-        raise MissingTool(text, remedy=f"install the whole of Python there, {_elsewhere(device)}", device=device.id)
-    if said["noexec"] == ["1"]:
-        text = f"{handle.root} lies on a disk from which no library may be loaded (noexec)"
-        raise Unsupported(text, remedy=f"set workdir in {device.file.name} to another disk", device=device.id)
-    return python, _target(handle, said)
+    device, wanted = handle.device, modules(sources)
+    program = device.python or (sys.executable if device.address.here else "python3")
+    facts, noise = _asked(handle, program, wanted)
+    if noise:
+        facts, program = _behind(handle, program, facts, noise, wanted)
+    _refuse_unfit(device, facts)
+    musl = handle.run([facts["musl"]]).err if facts["musl"] else b""
+    return program, target_of(facts, musl, device=device)
 
 
 def modules(sources: Iterable[bytes]) -> list[str]:
-    """Return the modules of Python's own library that sources import, sorted; those of other systems left out."""
-    found: set[str] = set()
+    """Return what of the standard library sources import, and what unpacks them there; sorted."""
+    found = {"tarfile"}
     for source in sources:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Import):
-                found |= {name.name.partition(".")[0] for name in node.names}
+                found.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found.add(node.module.partition(".")[0])
-    return sorted((found & sys.stdlib_module_names) | {_UNPACKS})
+                found.add(node.module)
+    return sorted(name for name in found if name.partition(".")[0] in sys.stdlib_module_names)
 
 
-def _facts(done: Completed) -> dict[str, list[str]]:
-    lines = (line.split() for line in done.text.splitlines() if line.startswith(_MARK))
-    return {words[1]: words[2:] for words in lines if len(words) > 1}
+def target_of(facts: Mapping[str, Any], musl: bytes, *, device: Device) -> Target:
+    """Return what wheels must fit an interpreter.
+
+    Args:
+        facts: what the probe printed.
+        musl: what musl's loader prints of itself, where there is one.
+        device: for the error.
+
+    Raises:
+        Unsupported: no wheels are made for such an interpreter.
+    """
+    named = f"Python {'.'.join(map(str, facts['version']))} on {facts['machine']}"
+    if facts["name"] != "cpython":
+        raise _no_wheels(device, f"the device's Python is {facts['name']}, and runtimes are made for CPython only")
+    if not facts["wide"] and (_NO_WHEELS.search(facts["suffix"]) or _is_wide(facts["machine"])):
+        raise _no_wheels(device, f"no wheels are made for the device's 32-bit {named} ({facts['suffix']})")
+    machine = (_WIDE if facts["wide"] else _NARROW).get(facts["machine"], facts["machine"])
+    version = (facts["version"][0], facts["version"][1])
+    threads = "t" if "t" in facts["flags"] else ""
+    if glibc := re.fullmatch(r"glibc (\d+)\.(\d+).*", facts["libc"]):
+        return Target(version, machine, (int(glibc[1]), int(glibc[2])), abi=threads)
+    if found := re.search(rb"Version (\d+)\.(\d+)", musl):
+        return Target(version, machine, (int(found[1]), int(found[2])), "musl", threads)
+    library = (
+        "Android's own C library (bionic)" if facts["bionic"] else "neither glibc nor a musl that says its version"
+    )
+    raise _no_wheels(device, f"the device's {named} uses {library}, for which no wheels are made")
 
 
-def _target(handle: Handle, said: dict[str, list[str]]) -> Target:
-    """Return what wheels must fit, as the interpreter says it."""
-    suffix = _SUFFIX.match(" ".join(said.get("suffix", ())))
-    machine, bits = said["machine"][0], int(said["bits"][0])
-    if _BITS.get(machine, 32) != bits:
-        # The kernel's word for itself; the interpreter was built for another processor.
-        built = _MACHINES.get(suffix["machine"] if suffix else "", "")
-        if _BITS.get(built, 32) != bits or not built:
-            text = f"its Python has {bits} bits under a kernel of {machine}, and does not say for which processor it is"
-            raise Unsupported(text, remedy=_elsewhere(handle.device), device=handle.device.id)
-        machine = built
-    libc = said.get("libc", [])
-    version = (int(said["version"][0]), int(said["version"][1]))
-    abi = suffix["abi"] if suffix else ""
-    if (suffix and suffix["libc"] == "musl") or libc[:1] == ["musl"]:
-        return Target(version, machine, _musl(handle), "musl", abi)
-    # glibc itself says its version; where it does not, 2.17 is what the oldest wheels of today are built for.
-    parts = re.match(r"(\d+)\.(\d+)", libc[1]) if libc[:1] == ["glibc"] and len(libc) > 1 else None
-    return Target(version, machine, (int(parts[1]), int(parts[2])) if parts else (2, 17), "glibc", abi)
+def _is_wide(machine: str) -> bool:
+    """Return whether a kernel is a 64-bit one on whose 32-bit side no wheels are known to run."""
+    return "64" in machine and machine not in _NARROW
 
 
-def _musl(handle: Handle) -> tuple[int, int]:
-    found = re.search(r"Version (\d+)\.(\d+)", handle.run(["sh", "-c", _MUSL]).text)
-    if found is None:
-        text = "its C library is musl, whose version its loader does not say"
-        raise Unsupported(text, remedy=_elsewhere(handle.device), device=handle.device.id)
-    return int(found[1]), int(found[2])
+def _no_wheels(device: Device, text: str) -> Unsupported:
+    return Unsupported(text, remedy=f'{_name_another(device)}, or set runner = "native"', device=device.id)
 
 
-def _broken(device: Device, python: str, done: Completed) -> DeviceError:
-    """Return why an interpreter that gave no answer gave none."""
-    said = [*done.err.decode("utf-8", "replace").strip().splitlines(), *done.text.strip().splitlines()]
-    if done.code == 127 and not device.python and all("not found" in line for line in said):
+def _name_another(device: Device) -> str:
+    return f'name another one in {device.file.name or "its file"}: python = "/PATH/OF/python3"'
+
+
+def _asked(handle: Handle, program: str, modules: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """Return what a Python says of itself, and what was printed besides; raises MissingTool if it does not run."""
+    done = handle.run([program, "-I", "-S", "-c", _PROBE, handle.root, *modules])
+    noise = []
+    facts: dict[str, Any] | None = None
+    for line in done.out.decode("utf-8", "replace").splitlines():
+        if line.startswith(_MARK):
+            facts = _literal(line.removeprefix(_MARK))
+        elif line.strip():
+            noise.append(line.strip())
+    if done.code or facts is None:
+        raise _does_not_run(handle, program, done)
+    return facts, " ".join(noise)[:100]
+
+
+def _literal(text: str) -> dict[str, Any] | None:
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _does_not_run(handle: Handle, program: str, done: Completed) -> MissingTool:
+    device = handle.device
+    where = handle.run(["sh", "-c", 'command -v "$1"', "sh", program]).text
+    if not where:
         text = "the python runner needs python3 on the device"
-        return MissingTool(text, remedy=f"install it there, {_elsewhere(device)}", device=device.id)
-    text = f"{python} does not run on the device ({said[-1].strip() if said else f'code {done.code}'})"
-    return MissingTool(text, remedy=f"mend it there, {_elsewhere(device)}", device=device.id)
+        if device.python:
+            return MissingTool(f"{program} is not on the device", remedy="correct `python`", device=device.id)
+        remedy = f'install it there, {_name_another(device)}, or set runner = "native"'
+        return MissingTool(text, remedy=remedy, device=device.id)
+    said = words(done.err) or words(done.out)
+    if not said and done.code > 128:
+        said = f"it was killed by {_signal(done.code - 128)}"
+    text = f"{where} is on the device and does not run: {said or f'it ended with code {done.code}'}"
+    return MissingTool(text, remedy=f"repair it, or {_name_another(device)}", device=device.id)
 
 
-def _elsewhere(device: Device) -> str:
-    return f'or write python = "/path/of/another/python3" in {device.file.name}, or runner = "native"'
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _behind(
+    handle: Handle, program: str, facts: dict[str, Any], noise: str, modules: Sequence[str]
+) -> tuple[dict[str, Any], str]:
+    """Return the interpreter that a script which prints lines starts: itself it answers with nothing else.
+
+    Args:
+        handle: of the device.
+        program: the script.
+        facts: what the interpreter behind it said.
+        noise: what was printed besides.
+        modules: that it must have.
+
+    Raises:
+        MissingTool: that one does not run without the script, or is another.
+    """
+    device, behind = handle.device, str(facts["program"])
+    if behind and behind != program:
+        again, more = _asked(handle, behind, modules)
+        if not more and again == facts:
+            return again, behind
+    raise MissingTool(
+        f"{program} on the device prints {noise!r} besides what it is asked, which then cannot be read",
+        remedy=f"let it print that to standard error, or {_name_another(device)}",
+        device=device.id,
+    )
+
+
+def _refuse_unfit(device: Device, facts: Mapping[str, Any]) -> None:
+    """Raise what keeps the agent from running there, or a runtime from being loaded."""
+    said = ".".join(map(str, facts["version"]))
+    if tuple(facts["version"]) < _MIN:
+        raise MissingTool(
+            f"the device has Python {said}, the agent needs 3.9 or newer",
+            remedy=f"install a newer one there, or {_name_another(device)}",
+            device=device.id,
+        )
+    if facts["lacks"]:
+        raise MissingTool(
+            f"the device's Python {said} lacks what the agent imports: {', '.join(facts['lacks'])}",
+            remedy="install the whole standard library there (Debian: python3; Yocto: python3-modules), "
+            f"or {_name_another(device)}",
+            device=device.id,
+        )
+    if facts["noexec"]:
+        raise Unsupported(
+            f"{facts['noexec']} on the device is mounted noexec, so that no library can be loaded from there",
+            remedy="set workdir to a folder on another disk, or mount it with exec",
+            device=device.id,
+        )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import posixpath
 import tarfile
 import tempfile
@@ -64,9 +63,9 @@ def _damaged(handle: Handle, place: Workspace, sources: Mapping[str, bytes]) -> 
     try:
         wanted = {f"{place.folder}/{name}": hashlib.sha256(content).hexdigest() for name, content in sources.items()}
         return files.missing(handle, wanted, place) != []
-    except (DeviceError, ValueError) as error:
-        if isinstance(error, Transient):
-            raise
+    except Transient:
+        raise
+    except DeviceError:
         return True
 
 
@@ -114,7 +113,7 @@ def _bundle(handle: Handle, requirement: str) -> tuple[Bundle, str]:
             remedy="run `apt install python3-numpy` there",
             device=device.id,
         )
-    version, folder = listed(done, device, "its numpy could not be found")
+    version, folder = listed(done, device, "the device's numpy does not say what it is")
     return bundle(requirement, constraints, place.target, device=device.id, own={"numpy": version}), folder
 
 
