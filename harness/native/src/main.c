@@ -33,7 +33,7 @@ int main(int count, char **words)
         return trial_runtime(words[2], words[3]);
     if (strcmp(verb, "inventory") == 0)
         return inventory_main();
-    fprintf(stderr, "edgeward-native run JOB [--detach] | follow JOB OFFSET | survey FOLDER [ZONE] | inventory | meter | "
-                    "runtime NAME FOLDER | clock TIMES\n");
+    fprintf(stderr, "edgeward-native run JOB [--detach] | follow JOB OFFSET | survey FOLDER [ZONE] | inventory | "
+                    "meter | runtime NAME FOLDER | clock TIMES\n");
     return NO_SUCH_COMMAND;
 }

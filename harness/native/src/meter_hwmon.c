@@ -1,135 +1,29 @@
 /* kind = "hwmon": a power sensor of the kernel, in µW, or volts times amperes, in mV x mA; both read as watts. */
 #include <glob.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hwmon_terms.h"
 #include "meter_kind.h"
 
 #define ROOT "/sys/class/hwmon"
-
-/* One channel: a power, or volts and amperes. */
-struct term {
-    char name[2][32];
-    size_t files;
-};
-
-struct sensor {
-    char *folder;
-    struct term *term;
-    size_t terms;
-};
-
-static int matches(const char *text, const char *pattern)
-{
-    regex_t made;
-    if (regcomp(&made, pattern, REG_EXTENDED | REG_NOSUB) != 0)
-        return 0;
-    int found = regexec(&made, text, 0, NULL, 0) == 0;
-    regfree(&made);
-    return found;
-}
-
-static int is_file(const char *folder, const char *name)
-{
-    struct stat facts;
-    char *path = formatted("%s/%s", folder, name);
-    int found = stat(path, &facts) == 0 && S_ISREG(facts.st_mode);
-    free(path);
-    return found;
-}
-
-/* The one or two files that a channel names; returns how many, 0 for what is no channel of power. */
-static size_t channels_of(const char *channel, char names[2][32])
-{
-    static const char volts[] = "^in[0-9]+_input *\\* *curr[0-9]+_input$",
-                      amperes[] = "^curr[0-9]+_input *\\* *in[0-9]+_input$";
-    if (strlen(channel) < 32 && matches(channel, "^power[0-9]+_(input|average)$"))
-        return snprintf(names[0], 32, "%s", channel) > 0;
-    if (!matches(channel, volts) && !matches(channel, amperes))
-        return 0;
-    return sscanf(channel, "%31[a-z0-9_] * %31[a-z0-9_]", names[0], names[1]) == 2 ? 2 : 0;
-}
-
-/* The one channel with a label; its `files` are 0 where none or several have it. */
-static struct term labelled(const char *folder, const char *label)
-{
-    struct term power = {.files = 0}, product = {.files = 0};
-    int powers = 0, products = 0;
-    glob_t files;
-    char *pattern = formatted("%s/*_label", folder);
-    int any = glob(pattern, 0, NULL, &files) == 0;
-    free(pattern);
-    for (size_t i = 0; any && i < files.gl_pathc; i++) {
-        unsigned number;
-        const char *name = strrchr(files.gl_pathv[i], '/') + 1;
-        char *said = file_word(files.gl_pathv[i]);
-        int same = strcmp(said, label) == 0;
-        free(said);
-        if (same && matches(name, "^power[0-9]+_label$") && sscanf(name, "power%u", &number) == 1) {
-            powers++;
-            power.files = snprintf(power.name[0], 32, "power%u_input", number) > 0;
-        } else if (same && matches(name, "^in[0-9]+_label$") && sscanf(name, "in%u", &number) == 1) {
-            products++;
-            snprintf(product.name[0], 32, "in%u_input", number);
-            snprintf(product.name[1], 32, "curr%u_input", number);
-            product.files = 2;
-        }
-    }
-    if (any)
-        globfree(&files);
-    power.files = powers == 1 ? power.files : 0;
-    product.files = products == 1 ? product.files : 0;
-    return powers ? power : product;
-}
-
-static void add_term(struct sensor *sensor, struct term term)
-{
-    sensor->term = need_again(sensor->term, (sensor->terms + 1) * sizeof *sensor->term);
-    sensor->term[sensor->terms++] = term;
-}
-
-/* The channels that a text such as "power1_input + power2_input" adds up; 0 with `fault` for what is none. */
-static int terms_of(const char *channels, struct sensor *sensor, struct fault *fault)
-{
-    char *whole = copy_of(*channels ? channels : "power1_input"), *next = whole;
-    int good = 1;
-    while (good && next) {
-        char *part = next + strspn(next, " ");
-        next = strchr(part, '+');
-        if (next)
-            *next++ = 0;
-        for (size_t end = strlen(part); end && part[end - 1] == ' '; end--)
-            part[end - 1] = 0;
-        struct term term;
-        term.files = channels_of(part, term.name);
-        add_term(sensor, term);
-        if (term.files == 0)
-            good = fail(fault, FAULT_METER,
-                        "\"%s\" is no channel of power; write \"power1_input\", or volts times amperes: "
-                        "\"in1_input * curr1_input\"",
-                        part);
-    }
-    free(whole);
-    return good;
-}
 
 /* Adds the folder if it has all channels. */
 static void try_folder(char *folder, const struct sensor *wanted, char *const *labels, char ***found, size_t *founds)
 {
     int good = 1;
     for (size_t i = 0; labels[i]; i++) {
-        struct term term = labelled(folder, labels[i]);
+        struct term term = hwmon_labelled(folder, labels[i]);
         for (size_t file = 0; file < term.files; file++)
-            good = good && is_file(folder, term.name[file]);
+            good = good && hwmon_is_file(folder, term.name[file]);
         good = good && term.files;
     }
     for (size_t i = 0; i < wanted->terms; i++)
         for (size_t file = 0; file < wanted->term[i].files; file++)
-            good = good && is_file(folder, wanted->term[i].name[file]);
+            good = good && hwmon_is_file(folder, wanted->term[i].name[file]);
     if (!good) {
         free(folder);
         return;
@@ -263,7 +157,7 @@ static int open_sensor(struct meter *meter, const struct meter_spec *spec, struc
     meter->state = sensor;
     if (*spec->channel && *spec->labels)
         return fail(fault, FAULT_METER, "channel and labels say the same twice; leave one");
-    if (*spec->labels == NULL && !terms_of(spec->channel, sensor, fault))
+    if (*spec->labels == NULL && !hwmon_terms_of(spec->channel, sensor, fault))
         return 0;
     int good = look(spec->chip, sensor, spec->labels, &found, &founds, fault);
     if (good && founds != 1) {
@@ -274,7 +168,7 @@ static int open_sensor(struct meter *meter, const struct meter_spec *spec, struc
     if (good)
         sensor->folder = copy_of(found[0]);
     for (size_t i = 0; good && spec->labels[i]; i++)
-        add_term(sensor, labelled(sensor->folder, spec->labels[i]));
+        hwmon_add_term(sensor, hwmon_labelled(sensor->folder, spec->labels[i]));
     for (size_t i = 0; i < founds; i++)
         free(found[i]);
     free(found);

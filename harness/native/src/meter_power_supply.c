@@ -1,6 +1,5 @@
 /* kind = "power_supply": the watts that the machine's own batteries give, where they alone feed it. The rules, and why
  * they are so, stand in harness/agent/meters/power_supply.py; a charge counter is not joules. */
-#include <dirent.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -37,12 +36,6 @@ struct pack {
 static int within(double value, double low, double high)
 {
     return value >= low && value <= high;
-}
-
-static const char *name_of(const char *folder)
-{
-    const char *slash = strrchr(folder, '/');
-    return slash ? slash + 1 : folder;
 }
 
 static const char *key_of(const struct battery *battery)
@@ -157,7 +150,7 @@ static int watts_of(struct battery *battery, const char *voltage_unit, double *w
     if (raw == 0)
         return 1;
     if (raw * battery->sign < 0) {
-        fail(fault, FAULT_METER, "a current flows into %s: its %s_now changed its sign", name_of(battery->folder),
+        fail(fault, FAULT_METER, "a current flows into %s: its %s_now changed its sign", supply_name(battery->folder),
              key_of(battery));
         return advise(fault, UNPLUG);
     }
@@ -197,7 +190,8 @@ static int gives(const struct battery *battery, int another, struct fault *fault
     if (!good && another)
         good = drawn(battery, &raw, fault) && raw == 0;
     if (!good) {
-        fail(fault, FAULT_METER, "the status of %s is \"%s\", not \"Discharging\"", name_of(battery->folder), status);
+        fail(fault, FAULT_METER, "the status of %s is \"%s\", not \"Discharging\"", supply_name(battery->folder),
+             status);
         advise(fault, UNPLUG);
     }
     free(status);
@@ -220,54 +214,14 @@ static int pack_charges(const struct meter *meter, struct fault *fault)
         return 1;
     struct supplies outside = supplies_feeding(pack->room);
     if (outside.count) {
-        fail(fault, FAULT_METER, "%s is online and feeds the device beside its battery", name_of(outside.folder[0]));
+        fail(fault, FAULT_METER, "%s is online and feeds the device beside its battery",
+             supply_name(outside.folder[0]));
         good = advise(fault, UNPLUG);
     }
     supplies_free(&outside);
     for (size_t i = 0; good && i < pack->supplies.count; i++)
         good = gives(&pack->battery[i], discharging, fault);
     return good ? 0 : -1;
-}
-
-/* Leaves the battery that has the name; 0 with `fault` naming those that are there. */
-static int keep(struct supplies *supplies, const char *name, struct fault *fault)
-{
-    struct text there = {0};
-    char *kept = NULL;
-    for (size_t i = 0; i < supplies->count; i++) {
-        text_add(&there, "%s%s", i ? ", " : "", name_of(supplies->folder[i]));
-        if (strcmp(name_of(supplies->folder[i]), name) == 0)
-            kept = copy_of(supplies->folder[i]);
-    }
-    if (kept == NULL)
-        fail(fault, FAULT_METER, "the device has no battery called '%s'; there is: %s", name, there.data);
-    supplies_free(supplies);
-    if (kept) {
-        *supplies = (struct supplies){.folder = need(sizeof kept), .count = 1};
-        supplies->folder[0] = kept;
-    }
-    text_free(&there);
-    return kept != NULL;
-}
-
-/* The batteries that are meant; 0 with `fault` where there is none. */
-static int find(struct supplies *supplies, const struct meter_spec *spec, struct fault *fault)
-{
-    if (*spec->path && *spec->supply)
-        return fail(fault, FAULT_METER, "path and supply name one battery twice; leave one");
-    if (*spec->path) {
-        DIR *folder = opendir(spec->path);
-        if (folder == NULL)
-            return fail(fault, FAULT_METER, "%s: %s", spec->path, strerror(errno));
-        closedir(folder);
-        *supplies = (struct supplies){.folder = need(sizeof(char *)), .count = 1};
-        supplies->folder[0] = copy_of(spec->path);
-        return 1;
-    }
-    *supplies = supplies_batteries(SUPPLIES);
-    if (supplies->count == 0)
-        return fail(fault, FAULT_METER, "the device has no battery of its own under " SUPPLIES "; use another meter");
-    return *spec->supply == 0 || keep(supplies, spec->supply, fault);
 }
 
 /* power_now, where it can be read or there is nothing else. */
@@ -289,7 +243,7 @@ static int open_pack(struct meter *meter, const struct meter_spec *spec, struct 
     int watts = declared(spec->power_unit, "power", 'W', fault);
     int amperes = declared(spec->current_unit, "current", 'A', fault);
     if (watts < 0 || amperes < 0 || declared(spec->voltage_unit, "voltage", 'V', fault) < 0 ||
-        !find(&pack->supplies, spec, fault))
+        !supplies_meant(&pack->supplies, spec->path, spec->supply, fault))
         return 0;
     char *first = copy_of(pack->supplies.folder[0]), *slash = strrchr(first, '/');
     if (slash)

@@ -22,8 +22,8 @@ static int open_counter(struct meter *meter, const struct meter_spec *spec, stru
     if (!good && access(counter->path, F_OK) == 0 && access(counter->path, R_OK) != 0) {
         fail(fault, FAULT_METER, "%s is readable by root only", counter->path);
         advise(fault,
-               "sudo chmod o+r %s until the next start; for good the udev rule SUBSYSTEM==\"powercap\", ACTION==\"add\", "
-               "RUN+=\"/bin/chmod o+r /sys%%p/energy_uj\" in /etc/udev/rules.d/70-powercap.rules",
+               "sudo chmod o+r %s until the next start; for good the udev rule SUBSYSTEM==\"powercap\", "
+               "ACTION==\"add\", RUN+=\"/bin/chmod o+r /sys%%p/energy_uj\" in /etc/udev/rules.d/70-powercap.rules",
                counter->path);
     }
     return good;

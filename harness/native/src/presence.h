@@ -1,5 +1,5 @@
-/* Sees whether the host is there, keeps its lease meanwhile, and ends the job when it has been gone for too long; why and
- * how is explained in harness/agent/presence.py, which does the same. */
+/* Sees whether the host is there, keeps its lease meanwhile, and ends the job when it has been gone for too long; why
+ * and how is explained in harness/agent/presence.py, which does the same. */
 #ifndef EDGEWARD_PRESENCE_H
 #define EDGEWARD_PRESENCE_H
 

@@ -20,8 +20,7 @@ struct program program_of(const char *name)
 {
     const char *slash = strrchr(name, '/');
     struct program program = {.path = copy_of(name), .folder = copy_of(slash ? name : ".")};
-    if (slash)
-        program.folder[slash - name] = 0;
+    program.folder[slash ? slash - name : 1] = 0;
     program.loader = formatted("%s/ld.so", program.folder);
     if (access(program.loader, X_OK) != 0) {
         free(program.loader);

@@ -37,8 +37,8 @@ struct program {
 
 struct program program_of(const char *name);
 
-/* Starts the worker of model `index` with the deadline, account, presence and accelerator of `like`; 0 with `fault` when it does
- * not get ready. */
+/* Starts the worker of model `index` with the deadline, account, presence and accelerator of `like`; 0 with `fault`
+ * when it does not get ready. */
 int process_start(struct process *process, const struct program *program, const char *folder, size_t index,
                   const struct process *like, struct fault *fault);
 

@@ -1,5 +1,7 @@
 #include "supplies.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +40,9 @@ static int is_feeding(const char *folder)
 {
     double online = 0;
     int battery = supply_says(folder, "type", "Battery") || supply_says(folder, "type", "UPS");
-    return !battery && !supply_says(folder, "type", "") && supply_number(folder, "online", 0, 10, &online) && online > 0;
+    if (battery || supply_says(folder, "type", ""))
+        return 0;
+    return supply_number(folder, "online", 0, 10, &online) && online > 0;
 }
 
 /* The supplies of the machine, not of a mouse or a pen, for which `belongs` holds. */
@@ -124,4 +128,51 @@ int supplies_charge(struct text *fields)
     supplies_free(&found);
     supplies_free(&outside);
     return any;
+}
+
+const char *supply_name(const char *folder)
+{
+    const char *slash = strrchr(folder, '/');
+    return slash ? slash + 1 : folder;
+}
+
+/* Leaves the battery that has the name; 0 with `fault` naming those that are there. */
+static int keep(struct supplies *supplies, const char *name, struct fault *fault)
+{
+    struct text there = {0};
+    char *kept = NULL;
+    for (size_t i = 0; i < supplies->count; i++) {
+        text_add(&there, "%s%s", i ? ", " : "", supply_name(supplies->folder[i]));
+        if (strcmp(supply_name(supplies->folder[i]), name) == 0)
+            kept = copy_of(supplies->folder[i]);
+    }
+    if (kept == NULL)
+        fail(fault, FAULT_METER, "the device has no battery called '%s'; there is: %s", name, there.data);
+    supplies_free(supplies);
+    if (kept) {
+        *supplies = (struct supplies){.folder = need(sizeof kept), .count = 1};
+        supplies->folder[0] = kept;
+    }
+    text_free(&there);
+    return kept != NULL;
+}
+
+/* The batteries that are meant; 0 with `fault` where there is none. */
+int supplies_meant(struct supplies *supplies, const char *path, const char *name, struct fault *fault)
+{
+    if (*path && *name)
+        return fail(fault, FAULT_METER, "path and supply name one battery twice; leave one");
+    if (*path) {
+        DIR *folder = opendir(path);
+        if (folder == NULL)
+            return fail(fault, FAULT_METER, "%s: %s", path, strerror(errno));
+        closedir(folder);
+        *supplies = (struct supplies){.folder = need(sizeof(char *)), .count = 1};
+        supplies->folder[0] = copy_of(path);
+        return 1;
+    }
+    *supplies = supplies_batteries(SUPPLIES);
+    if (supplies->count == 0)
+        return fail(fault, FAULT_METER, "the device has no battery of its own under " SUPPLIES "; use another meter");
+    return *name == 0 || keep(supplies, name, fault);
 }

@@ -31,4 +31,10 @@ int supply_number(const char *folder, const char *name, double low, double high,
 /* Adds battery_ratio and charging of all batteries together; 0 where there is none. */
 int supplies_charge(struct text *fields);
 
+/* The last part of a supply's path. */
+const char *supply_name(const char *folder);
+
+/* The batteries that a meter's `path` or the name of one means, all where neither does; 0 with `fault` for none. */
+int supplies_meant(struct supplies *supplies, const char *path, const char *name, struct fault *fault);
+
 #endif

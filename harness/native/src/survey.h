@@ -9,7 +9,7 @@
 /* Adds a JSON object: what could change a number and does not change by itself. */
 void survey_fingerprint(struct text *target);
 
-/* Adds the fields of the state of the device now, SI units, without braces; `folder` is whose free space counts, and `zone`
+/* Adds the fields of the state of the device now, SI units, without braces; `folder` is whose free space counts, `zone`
  * the type of the thermal zone that is meant, "" for all. */
 void survey_conditions(struct text *target, const char *folder, const char *zone);
 
