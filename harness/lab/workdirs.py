@@ -39,10 +39,21 @@ def allowed(workdir: str, *, file: str) -> str:
     """Return the workdir of a device's file; raises LabError if harm would be done there."""
     if not workdir:
         return workdir
+    if not (workdir == "~" or workdir.startswith(("/", "~/"))) or not workdir.isprintable():
+        # Neither a shell reads it, which would know $HOME, nor is there a folder that is meant by anything else.
+        raise LabError(
+            f"{workdir!r} is neither an absolute path nor one below the account's home",
+            remedy=f'write "~/{_below(workdir)}" or an absolute path',
+            file=file,
+            key="workdir",
+        )
     # posixpath.normpath keeps two slashes at the beginning.
     path = "/" + posixpath.normpath(workdir).lstrip("/") if workdir.startswith("/") else posixpath.normpath(workdir)
+    if path.split("/")[0] not in ("", "~"):
+        path = "/"  # ~/.. and what is above it
     in_system = path.startswith("/") and path.split("/")[1] in _SYSTEM
-    if path in _SHARED or (in_system and not any(path.startswith(f"{one}/") for one in _BUT)):
+    shared = path in _SHARED or posixpath.dirname(path) == "/home"
+    if shared or (in_system and not any(path.startswith(f"{one}/") for one in _BUT)):
         raise LabError(
             f"{workdir} is a folder of the system or of everybody, and files are made and removed in a workdir",
             remedy=f"name one of its own, such as {posixpath.join('~' if path == '~' else '/var/tmp', 'edgeward')}",
@@ -50,3 +61,9 @@ def allowed(workdir: str, *, file: str) -> str:
             key="workdir",
         )
     return workdir
+
+
+def _below(workdir: str) -> str:
+    """Return what of a path is below the home, as far as it can be guessed for a remedy."""
+    parts = [part for part in workdir.split("/") if part.isprintable() and not part.startswith(("$", "~", "."))]
+    return "/".join(part for part in parts if part) or "edgeward"

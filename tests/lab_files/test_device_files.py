@@ -98,6 +98,25 @@ def test_an_address_is_read_and_written_the_same(folder: Path, text: str, found:
                 "/data/local/tmp/",
                 "~",
                 "/home/../etc",
+                "/home/bench",
+                "~/..",
+                "~/../../etc",
+            )
+        ),
+        *(
+            (
+                "runtimes = [",
+                f'workdir = "{path}"\nruntimes = [',
+                f'workdir: .* is neither .*; write "~/{remedy}" or an',
+            )
+            for path, remedy in (
+                ("bench", "bench"),
+                ("$HOME/x", "x"),
+                ("~bench/x", "x"),
+                ("./x", "x"),
+                ("../x", "x"),
+                ("${WORK}", "edgeward"),
+                ("a\\u0000b", "edgeward"),
             )
         ),
         ("[limits]", "[benchmark_model]\n[limits]", "benchmark_model: unknown key"),
