@@ -194,7 +194,7 @@ def test_a_device_that_never_answers_holds_up_neither_the_others_nor_the_command
 
 
 def test_a_fault_that_nobody_foresaw_is_the_line_of_its_own_device() -> None:
-    broken = Device("broken", "sbc", Address("local"), workdir="/tmp/\0")
+    broken = Device("broken", "sbc", Address("local"), lease_options={"place": "/tmp/\0"})
     found = probe(broken)
     assert not found.reachable
     assert "ValueError" in found.reason
