@@ -77,15 +77,8 @@ class Session(ABC):
         """Return how long a command line may be, in bytes; a transport or a server that carries less says so here."""
         return _WORD
 
-    def _begun(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: IO[bytes] | bytes = b"",
-        sink: Callable[[bytes], object],
-        at_end: Callable[[], object] = lambda: None,
-    ) -> Command:
-        """Return what `_start` does, unless the line is too long: what is sent then looks like a lost connection."""
+    def _short(self, argv: Sequence[str]) -> Sequence[str]:
+        """Return a command, unless its line is too long: what is sent then looks like a lost connection."""
         length, longest = len(spelled(argv).encode("utf-8", "surrogateescape")), self._longest()
         if length > longest:
             raise Unsupported(
@@ -93,7 +86,7 @@ class Session(ABC):
                 remedy="give it on standard input or as a file instead",
                 device=self._device,
             )
-        return self._start(argv, stdin=stdin, sink=sink, at_end=at_end)
+        return argv
 
     @abstractmethod
     def _broken(self, command: Command, name: str) -> Exception:
@@ -116,7 +109,7 @@ class Session(ABC):
         """
         out = bytearray()
         ends_at = time.monotonic() + timeout_s
-        command = self._begun(argv, stdin=stdin, sink=out.extend)
+        command = self._start(self._short(argv), stdin=stdin, sink=out.extend)
         late = f"`{argv[0]}` did not end within {timeout_s:g} s and was given up; allow it more time"
         try:
             self._wait(command, lambda: ends_at, argv[0], late)
@@ -142,7 +135,7 @@ class Session(ABC):
                     arrived.put(chunk, timeout=0.5)
                     break
 
-        command = self._begun(argv, sink=sink, at_end=lambda: sink(b""))
+        command = self._start(self._short(argv), sink=sink, at_end=lambda: sink(b""))
         try:
             yield from self._lines(arrived, argv[0], silence_s)
         finally:
@@ -203,7 +196,7 @@ class Session(ABC):
         started = time.monotonic()
         with source.open("rb") as file:
             content = cast(IO[bytes], Zipped(file)) if zipped else file
-            command = self._begun(script, stdin=content, sink=out.extend)
+            command = self._start(self._short(script), stdin=content, sink=out.extend)
             self._wait_for_copy(command, _writing(target), lambda: size if command.fed else 0, leaves=part)
         if command.code == 0:
             self.pace.learn(size, time.monotonic() - started, zipped=zipped)
@@ -226,7 +219,7 @@ class Session(ABC):
                     file.write(chunk)
                     digest.update(chunk)
 
-                command = self._begun(["sh", "-c", PULL, "sh", source], sink=sink)
+                command = self._start(self._short(["sh", "-c", PULL, "sh", source]), sink=sink)
                 self._wait_for_copy(command, f"read {source}", file.tell)
             said = command.err.decode("utf-8", "replace")
             if command.code:
@@ -289,7 +282,7 @@ class Session(ABC):
         if command.over:
             return
         script = ["sh", "-c", _KILL_AND_CLEAR, "sh", KILL, str(command.pid), leaves]
-        killer = self._begun(script, sink=lambda _: None)
+        killer = self._start(self._short(script), sink=lambda _: None)
         try:
             killer.wait(lambda: ends_at)
         except Expired:
