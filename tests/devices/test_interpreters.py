@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devices.virtual.openssh import Server, openssh
+from devices.virtual.requirements import require
 from harness import deploy
 from harness.deploy import DeviceHandle, wheels
 from harness.errors import DeviceError, MissingTool, Unsupported
@@ -166,6 +167,7 @@ def noexec(tmp_path: Path) -> Iterator[Path]:
     """Give a folder from which nothing may be run or loaded."""
     folder = tmp_path / "noexec"
     folder.mkdir()
+    require("root")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec", "none", str(folder)], check=True)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
