@@ -153,8 +153,8 @@ class Device:
     """One device file.
 
     `cores` names the processor cores on which jobs run, "" for all; `python` the interpreter there, "" for the one on
-    its PATH; `options` holds the transport's own table
-    (`[ssh]`), `settings` the runner's (`[benchmark_model]`), `lease_options` the lease's, `meter` the `[meter]` table.
+    its PATH; `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`),
+    `lease_options` the lease's, `meter` the `[meter]` table.
     """
 
     id: str
