@@ -42,6 +42,24 @@ def number(said: str, low: float, high: float) -> float | None:
     return value if low <= value <= high and value not in _NOTHING else None
 
 
+def reading(path: Path, bound: float) -> float:
+    """Return the number that a sensor's file holds.
+
+    Args:
+        path: the file.
+        bound: most that it may be, either way.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it holds no number, or one that drivers write where they know nothing.
+    """
+    said = path.read_text(errors="replace")
+    value = number(said, -bound, bound)
+    if value is None:
+        raise ValueError(f'{path} holds "{said.strip()[:40]}", which is no number of a sensor')
+    return value
+
+
 def count(said: str) -> int | None:
     """Return the whole number of bytes, pages or events that a text is, None for anything else."""
     found = number(said, 0, 2**63)

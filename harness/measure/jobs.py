@@ -26,7 +26,7 @@ from harness.units import NS_PER_S
 
 #: Launches before a verdict counts: fewer cannot show the variance between launches.
 MIN_LAUNCHES = stats.MIN_LAUNCHES
-#: How much of the rounds of all other models a control may take, so that it costs little beside few of them.
+#: How much of the time of all other models in a launch a control may take, its warm-up included.
 CONTROL_SHARE = 0.2
 #: Frames in a block of a stream, at least.
 MIN_FRAMES = 5
@@ -93,7 +93,14 @@ def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> 
         parts_min=20,
     )
     own = replace(usual, **_own(load, share, cooldown_s))
-    return replace(own, control_rounds=min(max(int(CONTROL_SHARE * models * own.rounds), 1), own.rounds))
+    return replace(own, control_rounds=_control_rounds(own, models))
+
+
+def _control_rounds(plan: contract.Plan, models: int) -> int:
+    """Return in how many rounds of a launch a control takes part: as many as its share has time for, one at least."""
+    round_s = plan.frames * plan.period_ns / NS_PER_S if plan.period_ns else plan.round_s
+    left_s = CONTROL_SHARE * models * (plan.warmup_s + plan.rounds * round_s) - plan.warmup_s
+    return min(max(int(left_s / round_s + 1e-9), 1), plan.rounds)
 
 
 def _own(load: Load, share: float, cooldown_s: float) -> dict[str, Any]:

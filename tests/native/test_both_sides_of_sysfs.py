@@ -148,7 +148,7 @@ def test_a_counter_for_root_alone_is_refused_with_what_lets_it_be_read(
     bench: Bench, agent: Bench, tmp_path: Path
 ) -> None:
     zone = "powercap/intel-rapl:0"
-    enter = made(tmp_path / "class", {zone: {"energy_uj": 5, "max_energy_range_uj": 8_000_000}})
+    enter = made(tmp_path / "class", {zone: {"name": "package-0", "energy_uj": 5, "max_energy_range_uj": 8_000_000}})
     (tmp_path / "class" / zone / "energy_uj").chmod(0o400)
     # Root of this machine, but with no right to read what is not its own: as any other user.
     (tmp_path / "class").chmod(0o755)
@@ -169,14 +169,24 @@ JETSON: Tree = {
         "in3_label": "VDD_SOC", "in3_input": 5000, "curr3_input": 200,
     },
     "hwmon/hwmon4": {"name": "ina3221", "in1_label": "CVB", "in1_input": 4000, "curr1_input": 100},
-    "hwmon/hwmon5": {"name": "ina226", "label": "board", "power1_input": 1_250_000, "power2_input": 250_000},
+    "hwmon/hwmon5": {
+        "name": "ina226", "label": "board", "power1_input": 1_250_000, "power1_label": "core", "power2_input": 250_000,
+    },
+    "hwmon/hwmon6": {"name": "old", "power1_input": 2**31 - 1, "power2_input": "N/A"},
 }  # fmt: skip
 RAILS: dict[str, tuple[dict[str, Any], float | tuple[str, ...]]] = {
     "by label": ({"labels": ["VDD_IN"]}, 6.0),
     "by labels, added up": ({"labels": ["VDD_CPU_GPU_CV", "VDD_SOC"]}, 3.0),
     "by address": ({"chip": "1-0041", "channel": "in1_input * curr1_input"}, 0.4),
     "by address and label": ({"chip": "1-0040", "labels": ["VDD_SOC"]}, 1.0),
-    "by the chip's label": ({"chip": "board"}, 1.25),
+    "by the chip's label": ({"chip": "board", "channel": "power1_input"}, 1.25),
+    "labels of two chips": ({"labels": ["VDD_IN", "CVB"]}, 6.4),
+    "one of several channels": (
+        {"chip": "board"},
+        ("several channels of power: power1_input (core), power2_input", "power1_input + power2_input"),
+    ),
+    "the largest integer": ({"chip": "old", "channel": "power1_input"}, ("2147483647", "no number of a sensor")),
+    "no number": ({"chip": "old", "channel": "power2_input"}, ('"N/A"', "no number of a sensor")),
     "two channels": ({"chip": "ina226", "channel": "power1_input + power2_input"}, 1.5),
     "no such label": ({"labels": ["VDD_GPU"]}, ('no channel with the label "VDD_GPU"', "set chip")),
     "of two the address": (
@@ -202,7 +212,46 @@ def test_rails_are_found_by_what_stays_and_added_up_by_both(
         if isinstance(wanted, float):
             assert answer.get("rest_w") == pytest.approx(wanted), answer
         else:
-            assert all(word in answer["refused"] for word in wanted), answer
+            assert all(word in f"{answer['refused']}; {answer.get('remedy', '')}" for word in wanted), answer
+
+
+ZONES: Tree = {
+    "powercap/intel-rapl:0": {"name": "package-0", "energy_uj": 5_000_000},
+    "powercap/intel-rapl:0:0": {"name": "core", "energy_uj": 3_000_000},
+    "powercap/intel-rapl:1": {"name": "package-1", "energy_uj": 2_000_000},
+    "powercap/intel-rapl:2": {"name": "psys", "energy_uj": 50_000_000},
+    "powercap/intel-rapl-mmio:0": {"name": "package-0", "energy_uj": 5_000_000},
+}
+COUNTERS: dict[str, tuple[Tree, dict[str, str], float | str]] = {
+    "all packages": (ZONES, {}, 7.0),
+    "the one that is named": (ZONES, {"path": "/sys/class/powercap/intel-rapl:2"}, 50.0),
+    "one without a number": (
+        {**ZONES, "powercap/intel-rapl:1": {"name": "package-1", "energy_uj": "N/A"}},
+        {},
+        'intel-rapl:1/energy_uj holds "N/A", which is no whole number',
+    ),
+    "none": ({"powercap/intel-rapl:0": {"name": "psys", "energy_uj": 5}}, {}, "no processor package"),
+}
+#: Prints what the agent's meter has counted.
+COUNT = """
+import sys
+from harness.agent.meters import powercap
+print(powercap.Meter(powercap.Options(*sys.argv[1:])).read())
+"""
+
+
+@pytest.mark.parametrize("name", COUNTERS)
+def test_every_processor_package_is_counted(bench: Bench, tmp_path: Path, name: str) -> None:
+    tree, keys, wanted = COUNTERS[name]
+    enter = made(tmp_path, tree)
+    ours = said(bench, enter, "meter", table={"kind": "powercap", **keys})
+    done = subprocess.run([*enter, sys.executable, "-c", COUNT, *keys.values()], capture_output=True, text=True)
+    if isinstance(wanted, float):
+        assert float(done.stdout) == pytest.approx(wanted)
+        assert "refused" not in ours
+    else:
+        assert wanted in done.stderr
+        assert wanted in ours["refused"]
 
 
 #: Prints how warm `edgeward devices` finds this machine, with the thermal zone that argument 1 names.

@@ -1,25 +1,27 @@
 """[meter]
 kind = "hwmon"
 channel = "power1_input"                    # or volts times amperes: "in1_input * curr1_input"; "+" adds up several
-labels = ["VDD_IN"]                         # instead: channels by what their label files say, added up
+labels = ["VDD_IN"]                         # instead: channels by what their label files say, of any chips, added up
 chip = "ina226"                             # its name, its address on the bus ("1-0040"), its label, or its folder
 
 Reads a power sensor of the kernel (INA219, INA226, INA3221 ...): power in µW, or mV x mA, as watts. Without `chip` it
-is the only one with these channels. The number in /sys/class/hwmon/hwmon3 may be another after a start of the device;
-name, address and label stay.
+is the only one with these channels; without `channel` and `labels`, the chip's only channel of power. The number in
+/sys/class/hwmon/hwmon3 may be another after a start of the device; name, address and label stay.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.agent.sensors import word
+from harness.agent.energy import Refused
+from harness.agent.sensors import reading, word
 
 QUANTITY = "watts"
 ROOT = Path("/sys/class/hwmon")
+#: Most that a file may hold, either way: a megawatt in µW.
+_MOST = 1e12
 
 _POWER = re.compile(r"power\d+_(input|average)")
 _PRODUCT = re.compile(r"(in\d+_input) *\* *(curr\d+_input)|(curr\d+_input) *\* *(in\d+_input)")
@@ -52,8 +54,7 @@ class Meter:
     """Watts drawn now."""
 
     def __init__(self, options: Options) -> None:
-        folder = _chip(options)
-        self._terms = [[folder / name for name in names] for names in _channels(folder, options)]
+        self._terms = _terms(options)
         self.resolution = 1e-6
         self.read()
 
@@ -61,7 +62,7 @@ class Meter:
         """Return the watts that flow through the sensor now; negative if they flow backwards."""
         watts, steps = 0.0, 0.0
         for files in self._terms:
-            values = [int(file.read_text()) for file in files]
+            values = [reading(file, _MOST) for file in files]
             product = 1e-6  # µW, and mV x mA, alike
             for value in values:
                 product *= value
@@ -79,8 +80,24 @@ class Meter:
         """Do nothing: no file is held open."""
 
 
-def _chip(options: Options) -> Path:
-    """Return the folder with the channels of the chip that is meant; raises OSError if there is not exactly one."""
+def _terms(options: Options) -> list[list[Path]]:
+    """Return the files of each channel that is added up; raises OSError or Refused where it is not clear which."""
+    folders = _folders(options)
+    if options.labels:
+        labelled = [(label, {folder: _labelled(folder, label) for folder in folders}) for label in options.labels]
+        return [found[_only(options, found, f'channel with the label "{label}"')] for label, found in labelled]
+    terms = [_files(part) for part in options.parts()]
+    names = [name for term in terms for name in term]
+    there = {folder: [folder / name for name in names if (folder / name).is_file()] for folder in folders}
+    found = {folder: files for folder, files in there.items() if len(files) == len(names)}
+    folder = _only(options, found, " and ".join(names))
+    if not options.channel:
+        _alone(folder)
+    return [[folder / name for name in term] for term in terms]
+
+
+def _folders(options: Options) -> list[Path]:
+    """Return the folders with the channels of the chips that are meant; raises OSError where none is called so."""
     wanted = options.chip
     places = [Path(wanted)] if "/" in wanted else sorted(ROOT.glob("*"))
     if wanted and "/" not in wanted:
@@ -89,15 +106,31 @@ def _chip(options: Options) -> Path:
         if not places:
             raise FileNotFoundError(f"no chip under {ROOT} is called {wanted!r}; there is: {seen}")
     # Drivers written before 2013 keep their channels one folder further down.
-    folders = [folder for place in places for folder in (place, place / "device")]
-    found = [folder for folder in folders if _channels(folder, options)]
-    if len(found) == 1:
-        return found[0]
-    where, what = wanted or f"any chip under {ROOT}", _shown(options)
-    if not found:
+    return [folder for place in places for folder in (place, place / "device")]
+
+
+def _only(options: Options, found: dict[Path, list[Path]], what: str) -> Path:
+    """Return the one folder that has what is meant; raises OSError where none or several have."""
+    having = [folder for folder, files in found.items() if files]
+    if len(having) == 1:
+        return having[0]
+    if not having:
+        where = options.chip or f"any chip under {ROOT}"
         raise FileNotFoundError(f"{where} has no {what}; set chip and channel under [meter]")
-    several = ", ".join(_address(folder) or str(folder) for folder in found)
+    several = ", ".join(_address(folder) or str(folder) for folder in having)
     raise FileNotFoundError(f"several chips have {what}: {several}; set chip to one of these")
+
+
+def _alone(folder: Path) -> None:
+    """Raise Refused where the chip has more channels of power than the one that is read unless another is named."""
+    inputs = [f"power{number}_input" for number in range(1, 100) if (folder / f"power{number}_input").is_file()]
+    if len(inputs) > 1:
+        labels = {name: word(folder / name.replace("_input", "_label")) for name in inputs}
+        shown = ", ".join(f"{name} ({label})" if label else name for name, label in labels.items())
+        raise Refused(
+            f"{_address(folder) or folder} has several channels of power: {shown}",
+            f'name the one, channel = "{inputs[0]}", or add up, channel = "{" + ".join(inputs)}", under [meter]',
+        )
 
 
 def _names(place: Path) -> set[str]:
@@ -111,26 +144,15 @@ def _address(folder: Path) -> str:
     return device.resolve().name if device.is_symlink() else ""
 
 
-def _shown(options: Options) -> str:
-    named = [f'channel with the label "{label}"' for label in options.labels]
-    return " and ".join(named or [name for part in options.parts() for name in _files(part)])
-
-
 def _files(part: str) -> list[str]:
     return [name.strip() for name in part.split("*")]
 
 
-def _channels(folder: Path, options: Options) -> Sequence[Sequence[str]]:
-    """Return the files of each channel that is added up, nothing where the folder lacks one."""
-    terms = [_labelled(folder, label) for label in options.labels] or [_files(part) for part in options.parts()]
-    there = all(names and all((folder / name).is_file() for name in names) for names in terms)
-    return terms if there else []
-
-
-def _labelled(folder: Path, label: str) -> list[str]:
-    """Return the files of the one channel with a label, nothing where none or several have it."""
+def _labelled(folder: Path, label: str) -> list[Path]:
+    """Return the files of the one channel with a label, nothing where none or several of the folder have it."""
     found = [file.name[: -len("_label")] for file in folder.glob("*_label") if word(file) == label]
     powers = [[f"{name}_input"] for name in found if re.fullmatch(r"power\d+", name)]
     products = [[f"{name}_input", f"curr{name[2:]}_input"] for name in found if re.fullmatch(r"in\d+", name)]
     meant = powers or products
-    return meant[0] if len(meant) == 1 else []
+    files = [folder / name for name in meant[0]] if len(meant) == 1 else []
+    return files if all(file.is_file() for file in files) else []

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from harness.agent import supplies
 from harness.agent.energy import Refused
-from harness.agent.sensors import number, word
+from harness.agent.sensors import number, reading, word
 
 QUANTITY = "watts"
 #: What a machine that is awake may draw, in W; the volts of its battery; and how long that may last, in hours.
@@ -120,11 +120,7 @@ class _Battery:
         return abs(raw) * self._scale * volts
 
     def _raw(self, name: str) -> float:
-        said = (self.folder / name).read_text(errors="replace")
-        value = number(said, -1e15, 1e15)
-        if value is None:
-            raise ValueError(f'{self.folder / name} holds "{said.strip()[:40]}", which is no number of a sensor')
-        return value
+        return reading(self.folder / name, 1e15)
 
     def _volts(self) -> float:
         raw, said = self._raw("voltage_now"), self._options.voltage_unit

@@ -41,7 +41,15 @@ static size_t channels_of(const char *channel, char names[2][32])
     return sscanf(channel, "%31[a-z0-9_] * %31[a-z0-9_]", names[0], names[1]) == 2 ? 2 : 0;
 }
 
-/* The one channel with a label; its `files` are 0 where none or several have it. */
+static struct term whole(const char *folder, struct term term, int found)
+{
+    for (size_t i = 0; i < term.files; i++)
+        found = found == 1 && hwmon_is_file(folder, term.name[i]);
+    term.files = found == 1 ? term.files : 0;
+    return term;
+}
+
+/* The one channel of a folder with a label; its `files` are 0 where none or several have it. */
 struct term hwmon_labelled(const char *folder, const char *label)
 {
     struct term power = {.files = 0}, product = {.files = 0};
@@ -68,9 +76,7 @@ struct term hwmon_labelled(const char *folder, const char *label)
     }
     if (any)
         globfree(&files);
-    power.files = powers == 1 ? power.files : 0;
-    product.files = products == 1 ? product.files : 0;
-    return powers ? power : product;
+    return powers ? whole(folder, power, powers) : whole(folder, product, products);
 }
 
 void hwmon_add_term(struct sensor *sensor, struct term term)
@@ -92,6 +98,7 @@ int hwmon_terms_of(const char *channels, struct sensor *sensor, struct fault *fa
         for (size_t end = strlen(part); end && part[end - 1] == ' '; end--)
             part[end - 1] = 0;
         struct term term;
+        term.folder = NULL;
         term.files = channels_of(part, term.name);
         hwmon_add_term(sensor, term);
         if (term.files == 0)

@@ -8,12 +8,12 @@
 
 /* One channel: a power, or volts and amperes. */
 struct term {
+    char *folder; /* a string of its own; NULL until it is known */
     char name[2][32];
     size_t files;
 };
 
 struct sensor {
-    char *folder;
     struct term *term;
     size_t terms;
 };
@@ -21,7 +21,7 @@ struct sensor {
 /* Whether a folder has a file of this name. */
 int hwmon_is_file(const char *folder, const char *name);
 
-/* The one channel with a label; its `files` are 0 where none or several have it. */
+/* The one channel of a folder with a label; its `files` are 0 where none or several have it. */
 struct term hwmon_labelled(const char *folder, const char *label);
 
 void hwmon_add_term(struct sensor *sensor, struct term term);

@@ -1,5 +1,6 @@
 /* kind = "hwmon": a power sensor of the kernel, in µW, or volts times amperes, in mV x mA; both read as watts. */
 #include <glob.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,26 +11,26 @@
 #include "meter_kind.h"
 
 #define ROOT "/sys/class/hwmon"
+/* Most that a file may hold, either way: a megawatt in µW. */
+#define MOST 1e12
 
-/* Adds the folder if it has all channels. */
-static void try_folder(char *folder, const struct sensor *wanted, char *const *labels, char ***found, size_t *founds)
+/* Folders with channels, each a string of its own. */
+struct folders {
+    char **folder;
+    size_t count;
+};
+
+static void add_folder(struct folders *folders, char *folder)
 {
-    int good = 1;
-    for (size_t i = 0; labels[i]; i++) {
-        struct term term = hwmon_labelled(folder, labels[i]);
-        for (size_t file = 0; file < term.files; file++)
-            good = good && hwmon_is_file(folder, term.name[file]);
-        good = good && term.files;
-    }
-    for (size_t i = 0; i < wanted->terms; i++)
-        for (size_t file = 0; file < wanted->term[i].files; file++)
-            good = good && hwmon_is_file(folder, wanted->term[i].name[file]);
-    if (!good) {
-        free(folder);
-        return;
-    }
-    *found = need_again(*found, (*founds + 1) * sizeof **found);
-    (*found)[(*founds)++] = folder;
+    folders->folder = need_again(folders->folder, (folders->count + 1) * sizeof *folders->folder);
+    folders->folder[folders->count++] = folder;
+}
+
+static void free_folders(struct folders *folders)
+{
+    for (size_t i = 0; i < folders->count; i++)
+        free(folders->folder[i]);
+    free(folders->folder);
 }
 
 /* The address on its bus of the chip with a folder, a new string; "" where it has none. */
@@ -77,31 +78,29 @@ static int no_such_chip(const char *wanted, const glob_t *places, struct fault *
     return 0;
 }
 
-/* Says why there is not exactly one folder with the channels. */
-static int not_one(const char *wanted, const char *channels, char **found, size_t founds, struct fault *fault)
+/* Says why there is not exactly one folder with what is meant. */
+static int not_one(const char *wanted, const char *what, const struct folders *found, struct fault *fault)
 {
     struct text several = {0};
-    for (size_t i = 0; i < founds; i++)
-    {
-        char *address = address_of(found[i]);
-        text_add(&several, "%s%s", i ? ", " : "", *address ? address : found[i]);
+    for (size_t i = 0; i < found->count; i++) {
+        char *address = address_of(found->folder[i]);
+        text_add(&several, "%s%s", i ? ", " : "", *address ? address : found->folder[i]);
         free(address);
     }
-    if (founds)
-        fail(fault, FAULT_METER, "several chips have %s: %s; set chip to one of these", channels, several.data);
+    if (found->count)
+        fail(fault, FAULT_METER, "several chips have %s: %s; set chip to one of these", what, several.data);
     else
         fail(fault, FAULT_METER, "%s has no %s; set chip and channel under [meter]",
-             *wanted ? wanted : "any chip under " ROOT, channels);
+             *wanted ? wanted : "any chip under " ROOT, what);
     text_free(&several);
     return 0;
 }
 
-/* Adds the place, or the folder one further down where drivers written before 2013 keep their channels. */
-static void try_place(const char *place, const struct sensor *wanted, char *const *labels, char ***found,
-                      size_t *founds)
+/* Adds the place, and the folder one further down where drivers written before 2013 keep their channels. */
+static void add_place(const char *place, struct folders *folders)
 {
-    try_folder(copy_of(place), wanted, labels, found, founds);
-    try_folder(formatted("%s/device", place), wanted, labels, found, founds);
+    add_folder(folders, copy_of(place));
+    add_folder(folders, formatted("%s/device", place));
 }
 
 /* Whether a chip is called so: by its driver's name, its address on the bus or its label. */
@@ -114,44 +113,105 @@ static int is_called(const char *place, const char *wanted)
     return called;
 }
 
-/* The folders with all channels among the places that are meant; 0 with `fault` where no chip has the name. */
-static int look(const char *wanted, const struct sensor *sensor, char *const *labels, char ***found, size_t *founds,
-                struct fault *fault)
+/* The folders of the chips that are meant; 0 with `fault` where none is called so. */
+static int look(const char *wanted, struct folders *folders, struct fault *fault)
 {
     glob_t places = {0};
-    int meant = *wanted == 0;
     if (strchr(wanted, '/')) {
-        try_place(wanted, sensor, labels, found, founds);
+        add_place(wanted, folders);
         return 1;
     }
     glob(ROOT "/*", 0, NULL, &places);
-    for (size_t i = 0; i < places.gl_pathc; i++) {
-        int this = *wanted == 0 || is_called(places.gl_pathv[i], wanted);
-        if (this)
-            try_place(places.gl_pathv[i], sensor, labels, found, founds);
-        meant = meant || this;
-    }
-    int good = meant || no_such_chip(wanted, &places, fault);
+    for (size_t i = 0; i < places.gl_pathc; i++)
+        if (*wanted == 0 || is_called(places.gl_pathv[i], wanted))
+            add_place(places.gl_pathv[i], folders);
+    int good = *wanted == 0 || folders->count || no_such_chip(wanted, &places, fault);
     globfree(&places);
     return good;
 }
 
-/* What a chip must have, for a person; a new string. */
-static char *shown(const struct sensor *sensor, char *const *labels)
+static int has_all(const char *folder, const struct sensor *sensor)
 {
-    struct text text = {0};
-    for (size_t i = 0; labels[i]; i++)
-        text_add(&text, "%schannel with the label \"%s\"", i ? " and " : "", labels[i]);
     for (size_t i = 0; i < sensor->terms; i++)
         for (size_t file = 0; file < sensor->term[i].files; file++)
-            text_add(&text, "%s%s", text.size ? " and " : "", sensor->term[i].name[file]);
-    return text.data;
+            if (!hwmon_is_file(folder, sensor->term[i].name[file]))
+                return 0;
+    return 1;
+}
+
+/* Refuses a chip with more channels of power than the one that is read unless another is named. */
+static int is_alone(const char *folder, struct fault *fault)
+{
+    struct text shown = {0}, sum = {0};
+    int inputs = 0, first = 0;
+    for (int number = 1; number < 100; number++) {
+        char *name = formatted("power%d_input", number), *path = formatted("%s/power%d_label", folder, number);
+        if (hwmon_is_file(folder, name)) {
+            char *label = file_word(path);
+            text_add(&shown, "%s%s", inputs ? ", " : "", name);
+            if (*label)
+                text_add(&shown, " (%s)", label);
+            text_add(&sum, "%s%s", inputs ? " + " : "", name);
+            free(label);
+            first = inputs++ ? first : number;
+        }
+        free(name), free(path);
+    }
+    if (inputs > 1) {
+        char *address = address_of(folder);
+        fail(fault, FAULT_METER, "%s has several channels of power: %s", *address ? address : folder, shown.data);
+        advise(fault, "name the one, channel = \"power%d_input\", or add up, channel = \"%s\", under [meter]", first,
+               sum.data);
+        free(address);
+    }
+    text_free(&shown), text_free(&sum);
+    return inputs <= 1;
+}
+
+/* Finds the one folder that has all channels that are named. */
+static int by_channels(const struct meter_spec *spec, const struct folders *folders, struct sensor *sensor,
+                       struct fault *fault)
+{
+    struct folders having = {0};
+    for (size_t i = 0; i < folders->count; i++)
+        if (has_all(folders->folder[i], sensor))
+            add_folder(&having, copy_of(folders->folder[i]));
+    struct text what = {0};
+    for (size_t i = 0; i < sensor->terms; i++)
+        for (size_t file = 0; file < sensor->term[i].files; file++)
+            text_add(&what, "%s%s", what.size ? " and " : "", sensor->term[i].name[file]);
+    int good = having.count == 1 || not_one(spec->chip, what.data, &having, fault);
+    good = good && (*spec->channel || is_alone(having.folder[0], fault));
+    for (size_t i = 0; good && i < sensor->terms; i++)
+        sensor->term[i].folder = copy_of(having.folder[0]);
+    text_free(&what);
+    free_folders(&having);
+    return good;
+}
+
+/* Finds the one channel with a label among all chips that are meant. */
+static int by_label(const char *chip, const char *label, const struct folders *folders, struct sensor *sensor,
+                    struct fault *fault)
+{
+    struct folders having = {0};
+    for (size_t i = 0; i < folders->count; i++)
+        if (hwmon_labelled(folders->folder[i], label).files)
+            add_folder(&having, copy_of(folders->folder[i]));
+    char *what = formatted("channel with the label \"%s\"", label);
+    int good = having.count == 1 || not_one(chip, what, &having, fault);
+    if (good) {
+        struct term term = hwmon_labelled(having.folder[0], label);
+        term.folder = copy_of(having.folder[0]);
+        hwmon_add_term(sensor, term);
+    }
+    free(what);
+    free_folders(&having);
+    return good;
 }
 
 static int open_sensor(struct meter *meter, const struct meter_spec *spec, struct fault *fault)
 {
-    char **found = NULL;
-    size_t founds = 0;
+    struct folders folders = {0};
     struct sensor *sensor = need(sizeof *sensor);
     *sensor = (struct sensor){0};
     meter->state = sensor;
@@ -159,36 +219,26 @@ static int open_sensor(struct meter *meter, const struct meter_spec *spec, struc
         return fail(fault, FAULT_METER, "channel and labels say the same twice; leave one");
     if (*spec->labels == NULL && !hwmon_terms_of(spec->channel, sensor, fault))
         return 0;
-    int good = look(spec->chip, sensor, spec->labels, &found, &founds, fault);
-    if (good && founds != 1) {
-        char *all = shown(sensor, spec->labels);
-        good = not_one(spec->chip, all, found, founds, fault);
-        free(all);
-    }
-    if (good)
-        sensor->folder = copy_of(found[0]);
+    int good = look(spec->chip, &folders, fault);
     for (size_t i = 0; good && spec->labels[i]; i++)
-        hwmon_add_term(sensor, hwmon_labelled(sensor->folder, spec->labels[i]));
-    for (size_t i = 0; i < founds; i++)
-        free(found[i]);
-    free(found);
+        good = by_label(spec->chip, spec->labels[i], &folders, sensor, fault);
+    if (good && *spec->labels == NULL)
+        good = by_channels(spec, &folders, sensor, fault);
+    free_folders(&folders);
     return good;
 }
 
-static int read_term(const char *folder, const struct term *term, double *watts, double *step, struct fault *fault)
+static int read_term(const struct term *term, double *watts, double *step, struct fault *fault)
 {
     *watts = 1e-6; /* µW, and mV x mA, alike */
     *step = 0;
     for (size_t i = 0; i < term->files; i++) {
-        int64_t value;
-        char *path = formatted("%s/%s", folder, term->name[i]);
-        int known = meter_number(path, &value, fault);
-        free(path);
-        if (!known)
+        double value;
+        if (!meter_reading(term->folder, term->name[i], MOST, &value, fault))
             return 0;
-        *watts *= (double)value;
+        *watts *= value;
         /* A last digit of volts or amperes moves the product by the other. */
-        *step += 1e-6 * (double)llabs(value);
+        *step += 1e-6 * fabs(value);
     }
     if (term->files == 1)
         *step = 1e-6;
@@ -202,7 +252,7 @@ static int read_sensor(struct meter *meter, double *watts, struct fault *fault)
     *watts = 0;
     for (size_t i = 0; i < sensor->terms; i++) {
         double one, step;
-        if (!read_term(sensor->folder, &sensor->term[i], &one, &step, fault))
+        if (!read_term(&sensor->term[i], &one, &step, fault))
             return 0;
         *watts += one;
         steps += step;
@@ -214,7 +264,8 @@ static int read_sensor(struct meter *meter, double *watts, struct fault *fault)
 static void close_sensor(struct meter *meter)
 {
     struct sensor *sensor = meter->state;
-    free(sensor->folder);
+    for (size_t i = 0; i < sensor->terms; i++)
+        free(sensor->term[i].folder);
     free(sensor->term);
     free(sensor);
 }

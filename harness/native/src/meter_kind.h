@@ -30,6 +30,8 @@ struct meter {
 /* The kinds, each in its own file. */
 extern const struct meter_kind METER_COMMAND, METER_HWMON, METER_POWER_SUPPLY, METER_POWERCAP;
 
+/* What a sensor's file holds; 0 with `fault` for no number, one beyond `bound`, and the largest integers. */
+int meter_reading(const char *folder, const char *name, double bound, double *value, struct fault *fault);
 /* The whole number in a file; 0 with `fault` where there is none. */
 int meter_number(const char *path, int64_t *value, struct fault *fault);
 

@@ -57,24 +57,9 @@ static int declared(const char *said, const char *key, char unit, struct fault *
     return -1;
 }
 
-static int raw_number(const char *folder, const char *name, double *value, struct fault *fault)
-{
-    char *path = formatted("%s/%s", folder, name), *text = file_text(path);
-    int known = 0;
-    if (text == NULL)
-        fail(fault, FAULT_METER, "%s: %s", path, strerror(errno));
-    else if (!(known = system_number_of(text, -MOST_RAW, MOST_RAW, value))) {
-        char *word = file_word(path);
-        fail(fault, FAULT_METER, "%s holds \"%.40s\", which is no number of a sensor", path, word);
-        free(word);
-    }
-    free(path), free(text);
-    return known;
-}
-
 static int drawn(const struct battery *battery, double *raw, struct fault *fault)
 {
-    return raw_number(battery->folder, battery->direct ? "power_now" : "current_now", raw, fault);
+    return meter_reading(battery->folder, battery->direct ? "power_now" : "current_now", MOST_RAW, raw, fault);
 }
 
 /* Adds to the fault the line to write: the unit that fits, or those that may. */
@@ -94,7 +79,7 @@ static int volts_of(const struct battery *battery, const char *unit, double *vol
 {
     double raw;
     int fits[UNITS], any = 0;
-    if (!raw_number(battery->folder, "voltage_now", &raw, fault))
+    if (!meter_reading(battery->folder, "voltage_now", MOST_RAW, &raw, fault))
         return 0;
     for (int i = 0; i < UNITS; i++)
         any += fits[i] = within(raw * SCALE[i], LEAST_V, MOST_V);
