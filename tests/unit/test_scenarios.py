@@ -256,11 +256,12 @@ def test_what_a_scenario_has_no_part_in_is_refused(tmp_path: Path, load: str, co
         read(tmp_path, load)
 
 
-@pytest.mark.parametrize(("models", "rounds"), [(1, 1), (2, 3), (4, 6), (5, 8), (20, 8)])
-def test_a_control_takes_at_most_a_fifth_of_the_rounds_of_all_models(models: int, rounds: int) -> None:
+@pytest.mark.parametrize(("models", "rounds"), [(1, 1), (2, 1), (3, 3), (4, 5), (5, 8), (20, 8)])
+def test_a_control_takes_at_most_a_fifth_of_the_time_of_all_models(models: int, rounds: int) -> None:
     plan = jobs.plan(Load(), models, quick=False)
     assert (plan.rounds, plan.control_rounds) == (8, rounds)
-    assert plan.control_rounds <= 0.2 * models * plan.rounds
+    own = plan.warmup_s + plan.control_rounds * plan.round_s
+    assert plan.control_rounds == 1 or own <= 0.2 * models * (plan.warmup_s + plan.rounds * plan.round_s) + 1e-9
 
 
 @pytest.mark.parametrize("rate", [0.5, 5.0, 30.0, 1000.0])
