@@ -19,6 +19,7 @@ from devices.virtual.waiting import soon
 from harness.errors import HarnessError, HostKeyMismatch, LabError, MissingTool, Refused, TimedOut, Unreachable
 from harness.model import Device
 from harness.transports import openssh as transport
+from harness.transports import ssh
 
 
 @pytest.fixture(autouse=True)
@@ -79,8 +80,14 @@ def test_certificates_of_user_and_host_let_in_without_a_key_in_any_list(tmp_path
         sign(authority, folder / "host_key_ed25519.pub", "-h", "-n", "127.0.0.1")
         os.kill(server.pid, signal.SIGHUP)  # it reads its certificate when it starts
         assert soon(lambda: "Permission denied (publickey)" in refusal(device, HarnessError))
-        sign(authority, folder / "identity.pub", "-n", server.user)
+        certificate = sign(authority, folder / "identity.pub", "-n", server.user)
         assert greeting(device) == "hello"
+        ssh.connect(server.device()).close()  # it lies beside the key
+        elsewhere = certificate.rename(tmp_path / "lab-cert.pub")
+        with pytest.raises(Refused, match=r"lets .* in with none of the keys tried"):
+            ssh.connect(server.device())
+        (tmp_path / "config").write_text(f"CertificateFile {elsewhere}\n")
+        ssh.connect(server.device(config=str(tmp_path / "config"))).close()
 
 
 def test_a_proxy_command_is_run_and_its_failure_shown(openssh_server: Server, tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ class Master:
         self._closing = threading.Lock()
         words += ["-S", str(self._folder / _SOCKET), "-M", "-N", "-T", "--", device.address.host]
         with self._log.open("wb") as log:
+            #: also read once the client has ended, when its folder is gone, which may be at once
+            self._heard = self._log.open("rb")
             self._process = subprocess.Popen(
                 ["sh", "-c", _GUARD, "sh", str(self._folder), *words],
                 stdin=subprocess.PIPE,
@@ -83,8 +85,6 @@ class Master:
                 start_new_session=True,  # Ctrl-C is meant for us
                 env={**os.environ, **_ENGLISH},
             )
-        #: read once the client has ended, when its folder is gone
-        self._heard = self._log.open("rb")
         try:
             self._await(device, options, timeout_s)
         except BaseException:

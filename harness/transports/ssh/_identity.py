@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
+from paramiko.pkey import PublicBlob
 
 from harness.errors import Refused
 from harness.model import Device
@@ -56,15 +57,26 @@ def authenticate(device: Device, options: Options, way: Route, transport: parami
     finally:
         agent.close()
     name = way.written(device, options, "identity under [ssh]", "IdentityFile")
+    by_token = (
+        f". ssh:// does not use PKCS11Provider: load its keys into the agent (`ssh-add -s {way.token}`), or "
+        f"correct `address` in {device.file} to openssh://"
+        if way.token
+        else ""
+    )
     if not tried:
         why = "; ".join(unusable) or f"the agent holds none and there is none in ~/.ssh; set {name}"
-        raise Refused(f"no key to log in as {way.user} on {way}: {why}", device=device.id)
+        raise Refused(f"no key to log in as {way.user} on {way}: {why}{by_token}", device=device.id)
     also = f" ({'; '.join(unusable)})" if unusable else ""
     raise Refused(
         f"{way} lets {way.user} in with none of the keys tried: {', '.join(tried)}{also}. "
-        f"Add one to its ~/.ssh/authorized_keys there (ssh-copy-id), or set {name}",
+        f"Add one to its ~/.ssh/authorized_keys there (ssh-copy-id), or set {name}{by_token}",
         device=device.id,
     )
+
+
+def _by_ticket(device: Device, allowed: Sequence[str]) -> str:
+    by_ticket = any(one.startswith("gssapi") for one in allowed)
+    return f", or correct `address` in {device.file} to openssh://, which uses your ticket" if by_ticket else ""
 
 
 def _accepted(device: Device, way: Route, transport: paramiko.Transport, candidate: _Candidate, ends_at: float) -> bool:
@@ -74,7 +86,7 @@ def _accepted(device: Device, way: Route, transport: paramiko.Transport, candida
     except paramiko.BadAuthenticationType as error:
         raise Refused(
             f"{way} takes {', '.join(error.allowed_types)} and no public key from {way.user}",
-            remedy="allow PubkeyAuthentication in its sshd_config",
+            remedy="allow PubkeyAuthentication in its sshd_config" + _by_ticket(device, error.allowed_types),
             device=device.id,
         ) from error
     except paramiko.AuthenticationException as error:
@@ -95,34 +107,57 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     """Yield the keys in the order they are tried; reasons why a file gave none go to `unusable`."""
     if options.identity:
-        yield from _from_file(device.file.parent / Path(options.identity).expanduser(), held, unusable)
+        yield from _from_file(device.file.parent / Path(options.identity).expanduser(), way, held, unusable)
         return
     for name in way.identities:
-        yield from _from_file(Path(name).expanduser(), held, unusable)
+        yield from _from_file(Path(name).expanduser(), way, held, unusable)
     if way.agent:
         for key in held:
-            yield _Candidate(key, f"the agent's {key.comment or key.get_name()}")
+            yield from _offered(key, f"the agent's {key.comment or key.get_name()}", way.certificates)
     if not way.identities:
         for name in _USUAL:
             if Path(name).expanduser().is_file():
-                yield from _from_file(Path(name).expanduser(), held, unusable)
+                yield from _from_file(Path(name).expanduser(), way, held, unusable)
 
 
-def _from_file(path: Path, held: Sequence[paramiko.AgentKey], unusable: list[str]) -> Iterator[_Candidate]:
+def _from_file(path: Path, way: Route, held: Sequence[paramiko.AgentKey], unusable: list[str]) -> Iterator[_Candidate]:
     """Yield the key of an identity file, by way of the agent where this process cannot read its private half."""
+    certificates = (*way.certificates, f"{path}-cert.pub")
     try:
         found = read(path)
     except Unusable as error:
         unusable.append(str(error))
         return
     if not isinstance(found, Elsewhere):
-        yield _Candidate(found, str(path))
+        yield from _offered(found, str(path), certificates)
         return
     matching = [key for key in held if found.public and key.asbytes() == found.public]
     for key in matching:
-        yield _Candidate(key, f"{path} by way of the agent")
+        yield from _offered(key, f"{path} by way of the agent", certificates)
     if not matching:
         unusable.append(_not_held(path, found))
+
+
+def _offered(key: paramiko.PKey, origin: str, certificates: Sequence[str]) -> Iterator[_Candidate]:
+    """Yield a key as it is, then with each certificate of its own, as OpenSSH does."""
+    key.public_blob = None  # paramiko shows a certificate that lies beside the key in the key's place
+    yield _Candidate(key, origin)
+    for file in dict.fromkeys(certificates):
+        try:
+            blob = PublicBlob.from_file(file)
+        except (OSError, ValueError, IndexError):  # as OpenSSH: what is no certificate is passed over
+            continue
+        if _is_of(blob, key):
+            key.public_blob = blob
+            yield _Candidate(key, f"{origin} with the certificate {file}")
+
+
+def _is_of(certificate: PublicBlob, key: paramiko.PKey) -> bool:
+    """Return whether a certificate is of a key: type, nonce, then the same public numbers (PROTOCOL.certkeys)."""
+    whole, own = paramiko.Message(certificate.key_blob), paramiko.Message(key.asbytes())
+    for skipped in (whole, whole, own):
+        skipped.get_binary()
+    return certificate.key_type.startswith(key.get_name()) and whole.get_remainder().startswith(own.get_remainder())
 
 
 def _not_held(path: Path, found: Elsewhere) -> str:

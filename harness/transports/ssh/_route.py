@@ -31,6 +31,8 @@ class Route:
         agent_socket: of the agent; "" for the usual one, "none" for no agent.
         known_hosts: where the configuration says that host keys stand, () where it does not.
         jump: the name of a jump host in the configuration, "" for the device itself.
+        certificates: files of certificates that the configuration names.
+        token: the library of a token that it names, "" if there is none.
         by_way_of: the host to jump from, which may have one of its own; None if there is none.
     """
 
@@ -44,6 +46,8 @@ class Route:
     agent_socket: str = ""
     known_hosts: tuple[str, ...] = ()
     jump: str = ""
+    certificates: tuple[str, ...] = ()
+    token: str = ""
     by_way_of: Route | None = None
 
     def __str__(self) -> str:
@@ -122,4 +126,6 @@ def _here(found: Settings, *, jump: str) -> Route:
         agent_socket=found.agent,
         known_hosts=found.known_hosts,
         jump=jump,
+        certificates=found.certificates,
+        token=found.token,
     )

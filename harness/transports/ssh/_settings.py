@@ -60,6 +60,8 @@ class Settings:
         jumps: ProxyJump, "" if there is none.
         command: ProxyCommand, "" if there is none.
         revoked: RevokedHostKeys, "" if there is none.
+        certificates: CertificateFile.
+        token: PKCS11Provider, "" if there is none.
     """
 
     host: str
@@ -73,6 +75,8 @@ class Settings:
     jumps: str = ""
     command: str = ""
     revoked: str = ""
+    certificates: tuple[str, ...] = ()
+    token: str = ""
 
 
 class Reader:
@@ -132,6 +136,8 @@ class Reader:
             jumps=_said(found, "proxyjump"),
             command=_said(found, "proxycommand"),
             revoked=_said(found, "revokedhostkeys"),
+            certificates=tuple(fill(value) for key, _, value in lines if key == "certificatefile" and value != "none"),
+            token=_said(found, "pkcs11provider"),
         )
 
     def _known_hosts(self, values: Sequence[str]) -> tuple[str, ...]:
@@ -216,7 +222,13 @@ def _by_paramiko(path: Path, asked: Asked) -> Settings:
         jumps=_said(found, "proxyjump"),
         command=found.get("proxycommand") or "",
         revoked=_said(found, "revokedhostkeys"),
+        certificates=tuple(str(Path(one).expanduser()) for one in _several(found.get("certificatefile"))),
+        token=_said(found, "pkcs11provider"),
     )
+
+
+def _several(value: str | list[str] | None) -> list[str]:
+    return [value] if isinstance(value, str) else value or []
 
 
 def _understood(path: Path) -> str:
