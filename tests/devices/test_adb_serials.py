@@ -107,6 +107,7 @@ def test_a_device_without_a_serial_number_is_reached(
         ("adb:SERIAL", "must be followed by //"),
         ("adb://", "must be followed by // and a serial number"),
         ("adb://a\\tb", "holds no tab"),
+        ("adb://usb:1-2", r'usb:1-2 is a port; write the serial number, and usb = "1-2" under \[adb\]'),
         ("adb://::1", r"::1 is the address of a machine, which has a port: \[::1\]:5555"),
         ("adb://[fe80::1%eth0.1]", r"has a port: \[fe80::1%eth0.1\]:5555"),
         ("adb://192.0.2.7", "has a port: 192.0.2.7:5555"),
@@ -182,6 +183,29 @@ def test_two_devices_of_one_serial_number_are_refused_with_what_tells_them_apart
         assert f"phone: adb lists 2 devices of the serial number 0123456789ABCDEF: {places}" in message
         assert f'{device.file} which one is meant, as in usb = "1-2" (the port stays the same' in message
         assert [request for request in server.asked if "transport" in request] == []
+
+
+def test_a_second_one_that_comes_later_takes_no_command_of_the_first(
+    twins: Sequence[Line], adb_port: int, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listing(twins[0], behind=adb_port) as server:
+        use(server, monkeypatch)
+        connection = adb.connect(written("adb://0123456789ABCDEF"))
+        server.lines = list(twins)
+        with pytest.raises(Unreachable, match="the connection to 0123456789ABCDEF was lost during `echo`"):
+            connection.run(["echo", "hello"])
+        connection.close()
+        refusal(written("adb://0123456789ABCDEF"), Refused)
+
+
+def test_what_the_server_says_to_an_address_that_it_cannot_reach_is_passed_on(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listing(Line("other")) as server:
+        use(server, monkeypatch)
+        message = refusal(written("adb://[fe80::1%eth0]:5555"), Unreachable)
+        assert "adb cannot reach [fe80::1%eth0]:5555 (device not found" in message
+        assert "host:connect:[fe80::1%eth0]:5555" in server.asked
 
 
 @pytest.mark.parametrize("keys", ['usb = "1-2"', 'usb = "usb:1-2"', "transport_id = 3"])

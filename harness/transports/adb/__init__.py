@@ -58,6 +58,9 @@ def address(text: str) -> Address:
         raise ValueError("adb: must be followed by // and a serial number")
     if _CONTROL.search(serial):
         raise ValueError("a serial number holds no tab and no other control character")
+    if serial.startswith("usb:"):
+        port = serial.removeprefix("usb:")
+        raise ValueError(f'{serial} is a port; write the serial number, and usb = "{port}" under [adb]')
     lone = _lone_address(serial)
     if lone:
         raise ValueError(f"{serial} is the address of a machine, which has a port: {lone}:5555")

@@ -114,7 +114,7 @@ class _Attempt:
             if not found and self.wanted.network:
                 if said:
                     raise self._unreachable(said)
-                said = self.server.ask(f"host:connect:{self.wanted.serial}", self.ends_at).strip()
+                said = self._connected()
             elif not found and not renewed:
                 raise missing(self.device.id, self.wanted, devices)
             elif not found and late:  # it was there until its link was renewed
@@ -123,6 +123,13 @@ class _Attempt:
                 self._renew(found)
                 patient_until, renewed = time.monotonic() + _OFFLINE_S, True
             time.sleep(_POLL_S)
+
+    def _connected(self) -> str:
+        """Have the adb server connect to the device and return what it says to that."""
+        try:
+            return self.server.ask(f"host:connect:{self.wanted.serial}", self.ends_at).strip() or "it said nothing"
+        except Refusal as error:
+            return str(error)
 
     def _trouble(self) -> DeviceError:
         if self.silent and self.state in ("", OFFLINE):
@@ -134,8 +141,8 @@ class _Attempt:
         return Unreachable(
             f"adb cannot reach {self.wanted} ({said})",
             remedy=(
-                "check `address` and the network, and that debugging over the network is switched on "
-                "there (`adb tcpip PORT`)"
+                "check `address` and the network, that it is awake, and that debugging over the network is switched on"
+                " there (`adb tcpip PORT`)"
             ),
             device=self.device.id,
         )

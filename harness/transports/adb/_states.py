@@ -85,7 +85,8 @@ def missing(device: str, wanted: Wanted, devices: Sequence[Listed]) -> DeviceErr
     seen = ", ".join(sorted(f"{other.serial} ({other.state})" for other in devices)) or "none"
     return Unreachable(
         f"adb sees no {wanted}",
-        remedy=f"it sees {seen}. Correct `address`, or switch on USB debugging there and check the cable",
+        remedy=f"it sees {seen}. Correct `address`, or switch on USB debugging there and check the cable;"
+        " one that restarts takes a moment",
         device=device,
     )
 
