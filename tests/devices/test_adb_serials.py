@@ -264,10 +264,8 @@ def test_a_port_that_died_under_a_listed_device_makes_it_dead_and_not_asleep(
         use(server, monkeypatch)
         server.renewed = [Line("R58M", state, usb="1-2", transport_id=2)] if state else []
         message = refusal(written("adb://R58M", "transport_id = 1"), Unreachable)
-    assert (
-        f"R58M is listed but dead: adb calls it `device`, and no shell starts (closed); over a new link it is {end}"
-        in message
-    )
+    assert "R58M at usb 1-2 is listed but dead: adb calls it `device`, and no shell starts (closed)" in message
+    assert f"; over a new link it is {end}; restart it, or plug it in at another port" in message
 
 
 def test_a_device_whose_shell_fails_is_dead_and_says_how(own_phone: Phone) -> None:
@@ -288,7 +286,7 @@ def test_a_device_whose_shell_fails_is_dead_and_says_how(own_phone: Phone) -> No
         ("recovery", Refused, "R58M runs its recovery system; restart it (`adb -s R58M reboot`)"),
         ("rescue", Refused, "R58M runs its rescue system; restart it"),
         ("sideload", Refused, "R58M waits for an update (sideload); restart it"),
-        ("bootloader", Refused, "R58M is in its boot loader; restart it (`fastboot -s R58M reboot`)"),
+        ("bootloader", Refused, "R58M is in its boot loader; restart it (`fastboot reboot`)"),
         ("host", Refused, "R58M is the adb of a computer and no device; correct `address`"),
         ("offline", Unreachable, "R58M is offline: adb sees it and gets no answer; wake it"),
         (
@@ -307,6 +305,20 @@ def test_each_state_has_a_sentence_and_a_remedy_of_its_own(
     with listing(Line("R58M", state, usb="1-2")) as server:
         use(server, monkeypatch)
         assert sentence in refusal(written("adb://R58M"), kind, timeout_s=3)
+
+
+@pytest.mark.parametrize(
+    ("keys", "command"), [('usb = "1-4"', "adb -s usb:1-4 reboot"), ("transport_id = 7", "adb -t 7 reboot")]
+)
+def test_a_remedy_for_one_of_two_twins_is_about_that_one(
+    keys: str, command: str, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Line("A B", usb="1-2", transport_id=3), Line("A B", "recovery", usb="1-4", transport_id=7)
+    with listing(*lines) as server:
+        use(server, monkeypatch)
+        assert f"runs its recovery system; restart it (`{command}`)" in refusal(written("adb://A B", keys), Refused)
+        server.lines = [Line("A B", "recovery", usb="1-4", transport_id=7)]
+        assert "restart it (`adb -s 'A B' reboot`)" in refusal(written("adb://A B"), Refused)
 
 
 @pytest.mark.parametrize("gap", [" ", "\t", "      "])

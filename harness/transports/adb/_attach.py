@@ -83,12 +83,12 @@ class _Attempt:
         self.silent = self._try_shell(self.ends_at)
         if self.silent:
             late = time.monotonic() >= self.ends_at
-            raise dead(self.device.id, self.wanted.serial, f"{self.silent}, over a new link too", late=late)
+            raise dead(self.device.id, self.wanted, f"{self.silent}, over a new link too", late=late)
 
     def late(self, timeout_s: float) -> DeviceError:
         """Return the error for a device that was not reached in time."""
         if not self.silent and self.state not in ("", READY):
-            return trouble(self.device.id, self.wanted.serial, self.state)
+            return trouble(self.device.id, self.wanted, self.state)
         why = ": adb called it `device`, but that link is dead and no new one comes" if self.silent else ""
         return TimedOut(
             f"{self.wanted} did not answer within {timeout_s:g} s{why}",
@@ -134,8 +134,8 @@ class _Attempt:
     def _trouble(self) -> DeviceError:
         if self.silent and self.state in ("", OFFLINE):
             why = f"{self.silent}; over a new link it is {self.state or 'gone'}"
-            return dead(self.device.id, self.wanted.serial, why, late=False)
-        return trouble(self.device.id, self.wanted.serial, self.state or OFFLINE)
+            return dead(self.device.id, self.wanted, why, late=False)
+        return trouble(self.device.id, self.wanted, self.state or OFFLINE)
 
     def _unreachable(self, said: str) -> DeviceError:
         return Unreachable(
@@ -168,7 +168,7 @@ class _Attempt:
                 # shell any more ("closed")
                 return f"no shell starts ({error})"
         if said:
-            raise dead(self.device.id, self.wanted.serial, f"its shell fails ({said})", late=False)
+            raise dead(self.device.id, self.wanted, f"its shell fails ({said})", late=False)
         return ""
 
     def _renew(self, found: Listed) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 import time
 from collections.abc import Sequence
@@ -122,6 +123,13 @@ class Wanted:
     def __str__(self) -> str:
         usb = f" at usb {self.usb}" if self.usb else ""
         return f"{self.serial}{usb}" + (f" with transport_id {self.transport_id}" if self.transport_id else "")
+
+    @property
+    def option(self) -> str:
+        """What a command of adb takes to be about this device alone."""
+        if self.transport_id and not self.usb:
+            return f"-t {self.transport_id}"
+        return f"-s {shlex.quote(f'usb:{self.usb}' if self.usb else self.serial)}"
 
     def among(self, devices: Sequence[Listed]) -> Listed | None:
         """Return it, None if it is not there; raises Several."""

@@ -38,7 +38,6 @@ class AdbSession(Session):
         super().__init__(device, table="adb", stall_s=stall_s)
         self._server = server
         self._wanted = wanted
-        self._serial = wanted.serial
         self._commands: weakref.WeakSet[ShellCommand] = weakref.WeakSet()
         self._lost = ""
 
@@ -63,7 +62,7 @@ class AdbSession(Session):
         if command.failure is not None and not isinstance(command.failure, Gone | Refusal):
             return command.failure
         # what comes back after this is another connection: the device may have been restarted in between
-        self._lost = self._lost or f"the connection to {self._serial} was lost during `{name}`"
+        self._lost = self._lost or f"the connection to {self._wanted} was lost during `{name}`"
         try:
             state = self._settled_state(time.monotonic() + _ASK_S)
         except (Gone, Refusal, TimeoutError):
@@ -74,7 +73,7 @@ class AdbSession(Session):
             )
         if state == READY or state in PASSING:
             return Unreachable(self._lost, remedy="check power and cable, then run again", device=self._device)
-        return trouble(self._device, self._serial, state)
+        return trouble(self._device, self._wanted, state)
 
     def _settled_state(self, ends_at: float) -> str:
         """Return what adb says of the device once it has found out why it was lost, or at last what it says now."""
@@ -95,6 +94,6 @@ class AdbSession(Session):
 
     def close(self) -> None:
         """Close the connection; what runs on it ends with Unreachable."""
-        self._lost = self._lost or f"the connection to {self._serial} was closed"
+        self._lost = self._lost or f"the connection to {self._wanted} was closed"
         for command in list(self._commands):
             command.close()

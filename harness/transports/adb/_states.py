@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,10 +21,10 @@ _STABLE: Final = {
         "may not be opened by this user",
         "install the Debian package `android-sdk-platform-tools-common`, join the group plugdev, and plug it in again",
     ),
-    "recovery": ("runs its recovery system", "restart it (`adb -s {serial} reboot`)"),
-    "sideload": ("waits for an update (sideload)", "restart it (`adb -s {serial} reboot`)"),
-    "rescue": ("runs its rescue system", "restart it (`adb -s {serial} reboot`)"),
-    "bootloader": ("is in its boot loader", "restart it (`fastboot -s {serial} reboot`)"),
+    "recovery": ("runs its recovery system", "restart it (`adb {option} reboot`)"),
+    "sideload": ("waits for an update (sideload)", "restart it (`adb {option} reboot`)"),
+    "rescue": ("runs its rescue system", "restart it (`adb {option} reboot`)"),
+    "bootloader": ("is in its boot loader", "restart it (`fastboot reboot`)"),
     "host": ("is the adb of a computer and no device", "correct `address`"),
 }
 #: States that pass by themselves, and what they mean where they do not.
@@ -35,34 +34,33 @@ _PASSING: Final = {
         "it is still to say whether it knows this computer",
         "unlock it and look for a dialog on its screen, then run again",
     ),
-    "detached": ("adb was made to let go of it", "run `adb -s {serial} attach`"),
+    "detached": ("adb was made to let go of it", "run `adb {option} attach`"),
     "": ("adb lists it no more", "see that it is switched on, and run again"),
 }
 PASSING: Final = (*_PASSING, OFFLINE)
 
 
-def trouble(device: str, serial: str, state: str) -> DeviceError:
+def trouble(device: str, wanted: Wanted, state: str) -> DeviceError:
     """Return the error for a device in a state other than `device`.
 
     Args:
         device: its id.
-        serial: what the adb server calls it.
+        wanted: which one of the adb server's it is.
         state: what the adb server says of it.
     """
-    quoted = shlex.quote(serial)
     for name, (meaning, remedy) in _STABLE.items():
         if state.startswith(name):
-            return Refused(f"{serial} {meaning}", remedy=remedy.format(serial=quoted), device=device)
+            return Refused(f"{wanted} {meaning}", remedy=remedy.format(option=wanted.option), device=device)
     if state == OFFLINE:
         return Unreachable(
-            f"{serial} is offline: adb sees it and gets no answer",
+            f"{wanted} is offline: adb sees it and gets no answer",
             remedy="wake it, plug it in again, or switch USB debugging off and on there",
             device=device,
         )
     meaning, remedy = _PASSING.get(state, ("that is no state known here", "look at its screen, then run again"))
     return TimedOut(
-        f"{serial} did not become ready in time (adb says {state!r}: {meaning})",
-        remedy=remedy.format(serial=quoted),
+        f"{wanted} did not become ready in time (adb says {state!r}: {meaning})",
+        remedy=remedy.format(option=wanted.option),
         device=device,
     )
 
@@ -112,17 +110,17 @@ def several(device: str, file: object, devices: Sequence[Listed]) -> Refused:
     )
 
 
-def dead(device: str, serial: str, why: str, *, late: bool) -> DeviceError:
+def dead(device: str, wanted: Wanted, why: str, *, late: bool) -> DeviceError:
     """Return the error for a device that adb calls `device`, and that runs nothing.
 
     Args:
         device: its id.
-        serial: what the adb server calls it.
+        wanted: which one of the adb server's it is.
         why: what became of the shell that was to start there.
         late: whether it was silent, so that it may only be slow.
     """
     return (TimedOut if late else Unreachable)(
-        f"{serial} is listed but dead: adb calls it `device`, and {why}",
+        f"{wanted} is listed but dead: adb calls it `device`, and {why}",
         remedy=(
             "restart it, or plug it in at another port or with another cable"
             + ("; a slow one needs a longer connect_timeout_s under [adb]" if late else "")
