@@ -76,6 +76,8 @@ def adb_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Give one adb server of its own to the whole session, which every adb:// address then goes through."""
     require(*adb_server.NEEDS)
     with adb_server.adb_server(tmp_path_factory.mktemp("adb")) as port, pytest.MonkeyPatch.context() as patch:
+        for name in ("ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_ADDRESS", "ANDROID_SERIAL"):  # they would go before it
+            patch.delenv(name, raising=False)
         patch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         yield port
 

@@ -22,6 +22,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
 from cryptography.hazmat.primitives.hashes import SHA1
 
+from devices.virtual.streams import exactly, splice
+
 _CNXN: Final = 0x4E584E43
 _AUTH: Final = 0x48545541
 _TOKEN, _SIGNATURE, _PUBLIC_KEY = 1, 2, 3
@@ -107,9 +109,9 @@ class Gate:
                     adbd.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     self._open.add(adbd)
                     adbd.sendall(hello.pack())
-                    back = threading.Thread(target=_splice, args=(adbd, plug), name="phone-gate", daemon=True)
+                    back = threading.Thread(target=splice, args=(adbd, plug), name="phone-gate", daemon=True)
                     back.start()
-                    _splice(plug, adbd)
+                    splice(plug, adbd)
                     back.join()
                     self._open.discard(adbd)
         self._open.discard(plug)
@@ -178,20 +180,10 @@ def _public_key(text: bytes) -> rsa.RSAPublicKey:
 
 
 def _received(plug: socket.socket) -> _Message:
-    command, first, second, length, _, _ = _HEADER.unpack(_exactly(plug, _HEADER.size))
+    command, first, second, length, _, _ = _HEADER.unpack(exactly(plug, _HEADER.size))
     if length > _LARGEST:
         raise EOFError("this is not ADB")
-    return _Message(command, first, second, _exactly(plug, length))
-
-
-def _exactly(plug: socket.socket, count: int) -> bytes:
-    found = bytearray()
-    while len(found) < count:
-        chunk = plug.recv(count - len(found))
-        if not chunk:
-            raise EOFError("hung up")
-        found += chunk
-    return bytes(found)
+    return _Message(command, first, second, exactly(plug, length))
 
 
 def _hung_up(plug: socket.socket) -> bool:
@@ -201,13 +193,3 @@ def _hung_up(plug: socket.socket) -> bool:
         return False
     except OSError:
         return True
-
-
-def _splice(source: socket.socket, sink: socket.socket) -> None:
-    """Hand over bytes one way until either end hangs up."""
-    with contextlib.suppress(OSError):
-        while chunk := source.recv(1 << 18):
-            sink.sendall(chunk)
-    for plug in (source, sink):
-        with contextlib.suppress(OSError):
-            plug.shutdown(socket.SHUT_RDWR)

@@ -45,7 +45,6 @@ SAID_ELSEWHERE = {
         "events[0].absent": "the device's own words, with what to do",
     },
     "transports/_session.py": {"late": "it says which limit of the device's file passed"},
-    "transports/adb/_states.py": {"{serial} {remedy}": "the text is what to do"},
     "transports/ssh/_hostkey.py": {
         "is not in {known.place}": "the text ends with the line to paste",
         "IS NOT THE PINNED ONE": "the text ends with what to do",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, Final, cast
 
 from harness.transports._command import Command, spelled
+from harness.transports.adb._devices import Wanted
 from harness.transports.adb._server import Server
 
 #: kind and length, before the content of each packet
@@ -22,13 +23,35 @@ _FOREVER: Final = float("inf")
 #: What a request that runs a command begins with; tools there speak English, for their complaints are read.
 SERVICE: Final = "shell,v2,raw:export LC_ALL=C; "
 
+#: What a device that works says when it is asked to, by the same way as every command goes.
+_WORD: Final = "edgeward-shell"
+
+
+def trial(server: Server, plug: socket.socket, ends_at: float) -> str:
+    """Return "" if a shell of a device does as it is asked, else what it says; raises Refusal, Gone or TimeoutError.
+
+    Args:
+        server: the plug's.
+        plug: speaks to the device.
+        ends_at: deadline on the monotonic clock, s.
+    """
+    server.request(plug, SERVICE + spelled(["echo", _WORD]), ends_at)
+    said, kind, content = bytearray(), _STDOUT, b""
+    while kind != _EXIT:
+        said += content
+        kind, length = _PACKET.unpack(server.exactly(plug, _PACKET.size, ends_at))
+        content = server.exactly(plug, length, ends_at)
+    if content == b"\0" and _WORD.encode() in said:
+        return ""
+    return f"code {int.from_bytes(content)}: {said.decode('utf-8', 'replace').strip()[:200] or 'it said nothing'}"
+
 
 class ShellCommand(Command):
     """A command that runs on the device from now on.
 
     Args:
-        server: of this host.
-        serial: what it calls the device.
+        server: the adb server.
+        wanted: which of its devices.
         argv: what to run; quoted here.
         stdin: its standard input.
         sink: is given its standard output, chunk by chunk, in a thread of the command.
@@ -38,7 +61,7 @@ class ShellCommand(Command):
     def __init__(
         self,
         server: Server,
-        serial: str,
+        wanted: Wanted,
         argv: Sequence[str],
         *,
         stdin: IO[bytes] | bytes = b"",
@@ -47,7 +70,7 @@ class ShellCommand(Command):
     ) -> None:
         super().__init__(stdin, sink, at_end, carrier="adb", chunk=_CHUNK)
         self._server = server
-        self._serial = serial
+        self._wanted = wanted
         self._service = SERVICE + spelled(argv)
         self._plug: socket.socket | None = None
         self._left = False
@@ -64,7 +87,7 @@ class ShellCommand(Command):
         self._plug = plug = self._server.dial(_FOREVER)
         if self._left:
             self.close()
-        self._server.request(plug, f"host:transport:{self._serial}", _FOREVER)
+        self._wanted.choose(self._server, plug, _FOREVER)
         self._server.request(plug, self._service, _FOREVER)
         plug.settimeout(None)
 

@@ -12,7 +12,9 @@ from harness.model import Device
 from harness.transports._command import Command
 from harness.transports._session import Session
 from harness.transports.adb._command import SERVICE, ShellCommand
-from harness.transports.adb._server import LONGEST, Gone, Refusal, Server
+from harness.transports.adb._devices import Several, Wanted, listed
+from harness.transports.adb._endpoint import Gone
+from harness.transports.adb._server import LONGEST, Refusal, Server
 from harness.transports.adb._states import PASSING, READY, trouble
 
 #: How long the adb server may take to say what it thinks of a device that was lost; s.
@@ -27,15 +29,15 @@ class AdbSession(Session):
 
     Args:
         device: for its id.
-        server: the adb server of this host.
-        serial: what it calls the device.
+        server: the adb server.
+        wanted: which of its devices.
         stall_s: how long a copy may make no progress; s.
     """
 
-    def __init__(self, device: Device, server: Server, serial: str, *, stall_s: float) -> None:
+    def __init__(self, device: Device, server: Server, wanted: Wanted, *, stall_s: float) -> None:
         super().__init__(device, table="adb", stall_s=stall_s)
         self._server = server
-        self._serial = serial
+        self._wanted = wanted
         self._commands: weakref.WeakSet[ShellCommand] = weakref.WeakSet()
         self._lost = ""
 
@@ -49,7 +51,7 @@ class AdbSession(Session):
     ) -> Command:
         if self._lost:
             raise Unreachable(self._lost, remedy="connect again", device=self._device)
-        command = ShellCommand(self._server, self._serial, argv, stdin=stdin, sink=sink, at_end=at_end)
+        command = ShellCommand(self._server, self._wanted, argv, stdin=stdin, sink=sink, at_end=at_end)
         self._commands.add(command)
         return command
 
@@ -60,24 +62,28 @@ class AdbSession(Session):
         if command.failure is not None and not isinstance(command.failure, Gone | Refusal):
             return command.failure
         # what comes back after this is another connection: the device may have been restarted in between
-        self._lost = self._lost or f"the connection to {self._serial} was lost during `{name}`"
+        self._lost = self._lost or f"the connection to {self._wanted} was lost during `{name}`"
         try:
             state = self._settled_state(time.monotonic() + _ASK_S)
         except (Gone, Refusal, TimeoutError):
             return Unreachable(
-                f"{self._lost} together with the adb server of this host",
-                remedy="run again, which starts it",
+                f"{self._lost} together with the adb server at {self._server.endpoint}",
+                remedy="run again, which starts it if it belongs to this host",
                 device=self._device,
             )
         if state == READY or state in PASSING:
             return Unreachable(self._lost, remedy="check power and cable, then run again", device=self._device)
-        return trouble(self._device, self._serial, state)
+        return trouble(self._device, self._wanted, state)
 
     def _settled_state(self, ends_at: float) -> str:
         """Return what adb says of the device once it has found out why it was lost, or at last what it says now."""
         settled_at = time.monotonic() + _SETTLE_S
         while True:
-            state = self._server.states(ends_at).get(self._serial, "")
+            try:
+                found = self._wanted.among(listed(self._server, ends_at))
+            except Several:  # another one of its serial number came; connecting again says so
+                found = None
+            state = found.state if found else ""
             if state not in PASSING or time.monotonic() > settled_at:
                 return state
             time.sleep(_POLL_S)
@@ -88,6 +94,6 @@ class AdbSession(Session):
 
     def close(self) -> None:
         """Close the connection; what runs on it ends with Unreachable."""
-        self._lost = self._lost or f"the connection to {self._serial} was closed"
+        self._lost = self._lost or f"the connection to {self._wanted} was closed"
         for command in list(self._commands):
             command.close()
