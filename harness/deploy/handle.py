@@ -13,7 +13,7 @@ from typing import IO, Concatenate, Final, ParamSpec, Self, TypeVar
 from harness import registry
 from harness.errors import DeviceError, OutOfSpace, Stable, Transient
 from harness.model import Device
-from harness.ports import Completed, Connection, Transport, Workspace
+from harness.ports import NOTHING, Completed, Connection, Transport, Wanted, Workspace
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -69,6 +69,8 @@ class DeviceHandle:
         self._streams = 0
         #: The lease's beat on the device, "" while it is not leased or has none.
         self.beat = ""
+        #: What the device is about to be given.
+        self.wanted: Wanted = NOTHING
 
     def __enter__(self) -> Self:
         return self
