@@ -2,11 +2,11 @@
 kind = "hwmon"
 channel = "power1_input"                    # or volts times amperes: "in1_input * curr1_input"; "+" adds up several
 labels = ["VDD_IN"]                         # instead: channels by what their label files say, added up
-chip = "ina226"                             # its name, its address on the bus ("1-0040"), its label, or its folder
+chip = "ina226"                             # its name, its address on the bus ("1-0040"), or its label
 
 Reads a power sensor of the kernel (INA219, INA226, INA3221 ...): power in µW, or mV x mA, as watts. Without `chip` it
-is the only one with these channels. The number in /sys/class/hwmon/hwmon3 may be another after a start of the device;
-name, address and label stay.
+is the only one with these channels. The number in /sys/class/hwmon/hwmon3 may be another after a start of the device,
+so that it is refused where the chip has a name or an address of its own: they stay.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from harness.agent.sensors import word
 QUANTITY = "watts"
 ROOT = Path("/sys/class/hwmon")
 
+#: A place in sysfs whose number is given out anew at each start of the device.
+_NUMBERED = re.compile(r"(/sys/.*/hwmon\d+)(/.*)?")
 _POWER = re.compile(r"power\d+_(input|average)")
 _PRODUCT = re.compile(r"(in\d+_input) *\* *(curr\d+_input)|(curr\d+_input) *\* *(in\d+_input)")
 
@@ -82,6 +84,12 @@ class Meter:
 def _chip(options: Options) -> Path:
     """Return the folder with the channels of the chip that is meant; raises OSError if there is not exactly one."""
     wanted = options.chip
+    numbered = _NUMBERED.fullmatch(wanted)
+    lasting = _lasting(Path(numbered[1])) if numbered else ""
+    if lasting:
+        raise FileNotFoundError(
+            f'the number in {wanted} may be another chip\'s after a start of the device; write chip = "{lasting}"'
+        )
     places = [Path(wanted)] if "/" in wanted else sorted(ROOT.glob("*"))
     if wanted and "/" not in wanted:
         seen = ", ".join(sorted({word(place / "name") for place in places} - {""})) or "none"
@@ -98,6 +106,13 @@ def _chip(options: Options) -> Path:
         raise FileNotFoundError(f"{where} has no {what}; set chip and channel under [meter]")
     several = ", ".join(_address(folder) or str(folder) for folder in found)
     raise FileNotFoundError(f"several chips have {what}: {several}; set chip to one of these")
+
+
+def _lasting(place: Path) -> str:
+    """Return what a chip is called after every start: its address, else its name if no other has it; "" if nothing."""
+    name = word(place / "name")
+    alike = [one for one in ROOT.glob("*") if word(one / "name") == name]
+    return _address(place) or (name if len(alike) == 1 else "")
 
 
 def _names(place: Path) -> set[str]:

@@ -104,6 +104,44 @@ static void try_place(const char *place, const struct sensor *wanted, char *cons
     try_folder(formatted("%s/device", place), wanted, labels, found, founds);
 }
 
+/* The part of a path that is a place of sysfs whose number is given out anew at each start of the device, a new string;
+ * NULL where none is. */
+static char *numbered(const char *path)
+{
+    char *found = NULL;
+    for (const char *at = strstr(path, "/hwmon"); at && strncmp(path, "/sys/", 5) == 0; at = strstr(at + 1, "/hwmon")) {
+        size_t digits = strspn(at + 6, "0123456789");
+        if (digits && (at[6 + digits] == 0 || at[6 + digits] == '/')) {
+            free(found);
+            found = formatted("%.*s", (int)(at - path + 6 + (ptrdiff_t)digits), path);
+        }
+    }
+    return found;
+}
+
+/* What a chip is called after every start, a new string: its address, else its name if no other has it, else "". */
+static char *lasting(const char *place)
+{
+    char *address = address_of(place), *name = name_of(place);
+    glob_t places = {0};
+    size_t alike = 0;
+    if (*address) {
+        free(name);
+        return address;
+    }
+    glob(ROOT "/*", 0, NULL, &places);
+    for (size_t i = 0; i < places.gl_pathc; i++) {
+        char *other = name_of(places.gl_pathv[i]);
+        alike += strcmp(other, name) == 0;
+        free(other);
+    }
+    globfree(&places);
+    free(address);
+    if (alike != 1)
+        *name = 0;
+    return name;
+}
+
 /* Whether a chip is called so: by its driver's name, its address on the bus or its label. */
 static int is_called(const char *place, const char *wanted)
 {
@@ -121,6 +159,15 @@ static int look(const char *wanted, const struct sensor *sensor, char *const *la
     glob_t places = {0};
     int meant = *wanted == 0;
     if (strchr(wanted, '/')) {
+        char *place = numbered(wanted), *better = place ? lasting(place) : copy_of("");
+        int refused = *better != 0;
+        if (refused)
+            fail(fault, FAULT_METER,
+                 "the number in %s may be another chip's after a start of the device; write chip = \"%s\"", wanted,
+                 better);
+        free(place), free(better);
+        if (refused)
+            return 0;
         try_place(wanted, sensor, labels, found, founds);
         return 1;
     }
