@@ -101,6 +101,11 @@ def ask(handle: Handle, place: Workspace, own: Mapping[str, str], steps: Sequenc
     return None if missing is None else [str(path) for path in missing]
 
 
+def left_under(handle: Handle, folder: str) -> Free:
+    """Return what the file system of a folder on the device has left, as far as the device says it."""
+    return free(handle.run(["sh", "-c", f'{SPACE}space "$1"', "sh", folder]).text)
+
+
 def _read(printed: bytes) -> _Answer:
     """Return what the script printed, whatever came."""
     said, _, own = printed.partition(b"\nown\n")
