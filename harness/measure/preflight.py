@@ -97,8 +97,7 @@ def survey(handle: DeviceHandle) -> list[Finding]:
     except OutOfSpace as error:
         return [Finding("free space", False, error.text, error.remedy, needed=True)]
     except DeviceError as error:
-        failed = _failed(f"{device.runner} runner", error, f"see that {device.file.name} says how it is reached")
-        return [replace(failed, needed=True)]
+        return [Finding(f"{device.runner} runner", False, error.text, error.remedy, needed=True)]
     now, what = seen["conditions"], seen["fingerprint"]
     found = [
         _python(handle, what),

@@ -225,7 +225,7 @@ def _check(handle: Handle, place: Workspace, kit: build.Kit) -> None:
         if not answered(error):
             raise
         raise MissingTool(
-            f"the native runner does not start in {place.folder} ({error})",
+            f"the native runner does not start in {place.folder} ({error.text})",
             remedy="if that disk is mounted noexec, set workdir to another one",
             device=device,
         ) from error
