@@ -143,6 +143,49 @@ class Workspace:
         return ("taskset", f"{sum(1 << number for number in core_numbers(self.cores)):x}") if self.cores else ()
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something that is brought to a device or made there, and the room that it takes.
+
+    Attributes:
+        name: as people read it.
+        path: where it then stands, absolute.
+        size_bytes, files: what stays; folders are files, too.
+        passing_bytes, passing_files: what it takes besides, until it is there.
+    """
+
+    name: str
+    path: str
+    size_bytes: int
+    files: int = 1
+    passing_bytes: int = 0
+    passing_files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Parts that are brought or made at the same time; `gone` says that they are removed before the next step."""
+
+    parts: tuple[Part, ...]
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a device is about to be given beside the device side: its room is asked for in all, before anything is sent.
+
+    Attributes:
+        runtimes: requirements.
+        steps: the rest, in its order.
+    """
+
+    runtimes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+NOTHING: Final = Wanted()
+
+
 class Handle(Protocol):
     """What a runner and a lease are given of a device: `harness.deploy.DeviceHandle`, whose methods are Connection's.
 
@@ -150,6 +193,7 @@ class Handle(Protocol):
     """
 
     device: Device
+    wanted: Wanted
 
     @property
     def root(self) -> str:
@@ -188,7 +232,10 @@ class Runner(Protocol):
     TURNS: bool
 
     def install(self, handle: Handle) -> Workspace:
-        """Bring the device side into `handle.root`; raises DeviceError."""
+        """Bring the device side into `handle.root`, if all that is `handle.wanted` has room there; raises DeviceError.
+
+        `harness.deploy.space.ask` says whether it has.
+        """
 
     def runtime(self, handle: Handle, requirement: str) -> str:
         """Bring a runtime and return its folder on the device; raises DeviceError."""

@@ -288,14 +288,20 @@ def alive(pid: int) -> bool:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, *, size_bytes: int) -> Iterator[Path]:
+def small_disk(folder: Path, *, size_bytes: int, files: int | None = None) -> Iterator[Path]:
     """Mount a disk of `size_bytes` at `folder` until the block is left: the real thing that runs full.
+
+    Args:
+        folder: where it is mounted.
+        size_bytes: how much it holds.
+        files: how many files and folders it holds, its own among them; 0 for a disk that has no such number.
 
     Raises:
         ServerError: not root, so nothing can be mounted.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
+    inodes = "" if files is None else f",nr_inodes={files}"
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}{inodes}", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ServerError(f"a small disk can only be mounted by root, run the tests as root: {done.stderr.strip()}")

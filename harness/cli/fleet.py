@@ -23,10 +23,9 @@ from harness.errors import HarnessError, LabError, StoreError
 from harness.model import Device
 from harness.units import ABSENT
 
-#: A device that has not answered by then is shown as not reached; the connection's own deadline is a little shorter.
-DEADLINE_S: Final = 12.0
-CONNECT_S: Final = 10.0
-
+#: How long a device whose file does not say it may take to let us in, and how much longer until it has answered; s.
+_CONNECT_S: Final = 10.0
+_ANSWER_S: Final = 2.0
 
 #: Prints "TYPE|TEMPERATURE" of each thermal zone, as its files have them; nothing where there are none.
 _HEAT: Final = """
@@ -62,14 +61,19 @@ class Probe:
 
 def connect(device: Device) -> DeviceHandle:
     """Return an open handle, which tries a lost connection once more; raises DeviceError."""
-    return DeviceHandle(device, timeout_s=CONNECT_S, patience_s=0.0)
+    return DeviceHandle(device, timeout_s=_connect_s(device), patience_s=0.0)
+
+
+def _connect_s(device: Device) -> float:
+    """Return how long a device may take to let us in: as long as its file allows it, whatever its transport, s."""
+    return float(device.options.get("connect_timeout_s", _CONNECT_S))
 
 
 def probe(device: Device) -> Probe:
     """Return whether a device runs a command now."""
     try:
         with connect(device) as handle:
-            done = handle.run(["sh", "-c", _HEAT], timeout_s=CONNECT_S)
+            done = handle.run(["sh", "-c", _HEAT], timeout_s=_connect_s(device))
             owner = lease_of(device).holder(handle)
     except HarnessError as error:
         return Probe(False, str(error.reason))
@@ -84,20 +88,27 @@ def _temperature(printed: str, device: Device) -> float | None:
     return survey.hottest([(kind, heat) for _, kind, heat in lines], device.limits.thermal_zone)
 
 
-def probe_all(devices: Iterable[Device], *, deadline_s: float = DEADLINE_S) -> dict[str, Probe]:
-    """Return id -> Probe; every device is asked at the same time, and none can hold up the others."""
+def probe_all(devices: Iterable[Device], *, deadline_s: float | None = None) -> dict[str, Probe]:
+    """Return id -> Probe; every device is asked at the same time, and none can hold up the others.
+
+    Args:
+        devices: those that are asked.
+        deadline_s: how long each may take to answer, s; None for a little longer than it may take to let us in.
+    """
     devices, answers = list(devices), queue.SimpleQueue[tuple[str, Probe]]()
-    found = {device.id: Probe(False, f"no answer within {deadline_s:.0f} s") for device in devices}
+    waiting = {device.id: deadline_s or _connect_s(device) + _ANSWER_S for device in devices}
+    found = {name: Probe(False, f"no answer within {limit_s:.0f} s") for name, limit_s in waiting.items()}
     for device in devices:
         # A daemon: one that hangs in a system call must not keep the command from ending.
         threading.Thread(target=lambda one=device: answers.put((one.id, probe(one))), daemon=True).start()
-    end = time.monotonic() + deadline_s
-    for _ in devices:
+    begun = time.monotonic()
+    while waiting:
         try:
-            name, answer = answers.get(timeout=max(0.0, end - time.monotonic()))
+            name, answer = answers.get(timeout=max(0.0, begun + max(waiting.values()) - time.monotonic()))
         except queue.Empty:
             break
         found[name] = answer
+        del waiting[name]
     return found
 
 

@@ -26,7 +26,7 @@ PIECE_BYTES = 16_000_000
 FIRST_BYTES = 1_000_000
 
 #: How many files are on their way to a device at the same time.
-_AT_ONCE = 4
+AT_ONCE = 4
 
 #: sh -c PUT sh PART FOLDER. Without `mv -T`, which busybox has since 1.34 only: a folder that stands there already, put
 #: by another campaign meanwhile, is as good, and `mv` would move into it.
@@ -113,7 +113,7 @@ def blobs(handle: DeviceHandle, files: Mapping[str, Path]) -> dict[str, str]:
     wanted = {path: digest for digest, path in where.items()}
     absent = missing(handle, wanted)
     # Several at once: over a long link it is the waiting between files that takes the time.
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(lambda path: bring(handle, files[wanted[path]], path), absent))
     if still := absent and missing(handle, {path: wanted[path] for path in absent}):
         raise OutOfSpace(f"{', '.join(still)} did not arrive whole", remedy="free some space", device=handle.device.id)

@@ -13,7 +13,7 @@ from typing import IO, Concatenate, Final, ParamSpec, Self, TypeVar
 from harness import registry
 from harness.errors import DeviceError, OutOfSpace, Stable, Transient
 from harness.model import Device
-from harness.ports import Completed, Connection, Transport, Workspace
+from harness.ports import NOTHING, Completed, Connection, Transport, Wanted, Workspace
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -69,6 +69,8 @@ class DeviceHandle:
         self._streams = 0
         #: The lease's beat on the device, "" while it is not leased or has none.
         self.beat = ""
+        #: What the device is about to be given.
+        self.wanted: Wanted = NOTHING
 
     def __enter__(self) -> Self:
         return self
@@ -241,7 +243,7 @@ def checked(done: Completed, device: Device, meaning: str, *, remedy: str = "") 
         done: how a command on the device ended.
         device: the device, for the error.
         meaning: what it means if the command did not end well.
-        remedy: what to do about that.
+        remedy: what to do about that; by default what the device's own words call for.
 
     Raises:
         DeviceError: it did not end well; says what that means and what the device said.
@@ -253,7 +255,18 @@ def checked(done: Completed, device: Device, meaning: str, *, remedy: str = "") 
     text = f"{meaning} ({said[-1] if said else f'code {done.code}'})"
     if b"No space left" in done.err:
         raise OutOfSpace(text, device=device.id, remedy=remedy or "free some space there")
-    raise DeviceError(text, device=device.id, remedy=remedy)
+    raise DeviceError(text, device=device.id, remedy=remedy or _remedy(done, device))
+
+
+def _remedy(done: Completed, device: Device) -> str:
+    """Return what to do about a command that failed: whether the device runs or lets write shows in its words."""
+    said, file = done.err.decode("utf-8", "replace"), device.file.name or "its file"
+    if any(words in said for words in ("Permission denied", "Read-only file system", "not permitted")):
+        return f"set workdir in {file} to a folder where its user may write and run programs"
+    if done.code > 128:
+        return f"look there why it was ended (signal {done.code - 128}): for want of memory, `dmesg` says so"
+    again = f"`edgeward clean {device.id} --all`, which has all of it brought anew"
+    return f"run {again}" if device.file.parent.name else "remove its workdir, all of which is brought anew"
 
 
 def answered(error: DeviceError) -> bool:

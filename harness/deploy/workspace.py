@@ -11,7 +11,7 @@ from harness.deploy.cores import bind
 from harness.deploy.handle import DeviceHandle, persistent
 from harness.errors import Unsupported
 from harness.model import Device
-from harness.ports import Runner
+from harness.ports import NOTHING, Runner, Wanted
 
 
 def runner(device: Device) -> Runner:
@@ -31,13 +31,19 @@ def refusal(device: Device, scenario: str) -> Unsupported | None:
 
 
 @persistent
-def prepare(handle: DeviceHandle) -> None:
+def prepare(handle: DeviceHandle, wanted: Wanted = NOTHING) -> None:
     """Bring the runner to the workdir, whose folders are made by what is put there; gives the handle its workspace.
+
+    Args:
+        handle: of the device.
+        wanted: what the device shall be given after that; without room for all of it nothing is brought.
 
     Raises:
         DeviceError: the workdir cannot be written, or the device lacks what the runner needs.
+        OutOfSpace: there is no room for all that is wanted.
         Unsupported: it cannot bind a job to the cores that its file names.
     """
+    handle.wanted = wanted
     handle.workspace = bind(handle, runner(handle.device).install(handle))
 
 

@@ -20,8 +20,8 @@ from typing import Any
 import harness
 from harness import compare, deploy, lab
 from harness.deploy import DeviceHandle
-from harness.errors import HarnessError, LabError, MeasurementError, Transient, Unforeseen, Unsupported
-from harness.measure import reference, remarks
+from harness.errors import HarnessError, LabError, MeasurementError, OutOfSpace, Transient, Unforeseen, Unsupported
+from harness.measure import reference, remarks, space
 from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
@@ -191,7 +191,8 @@ class CampaignRunner:
             handle: DeviceHandle | None = None
             lease: deploy.Held | None = None
             lost = False
-            for group in todo:
+            short: dict[int, OutOfSpace] = {}
+            for place, group in enumerate(todo):
                 try:
                     if self._stopping.is_set():
                         raise MeasurementError("interrupted", remedy="--resume does what is left", where=device.id)
@@ -199,6 +200,9 @@ class CampaignRunner:
                     # Both or neither: a campaign that did not get the lease must not measure the next group either.
                     if handle is None or lease is None:
                         handle, lease = held.enter_context(self._held(device))
+                        short = space.short(handle, todo, self._samples) if len(todo) > 1 else {}
+                    if place in short:
+                        raise short[place]
                     if lost:
                         handle.reconnect()
                         # Somebody else may have taken what gave no sign of life for so long.

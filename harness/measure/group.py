@@ -12,7 +12,7 @@ import posixpath
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from harness import compare, deploy, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
 from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unforeseen, Unsupported
-from harness.measure import host_meter, preflight
+from harness.measure import host_meter, preflight, space
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
 from harness.model import Case, Omission, Run, Samples, Verdict
 from harness.results import runs, scenarios
@@ -60,9 +60,11 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
     """
     check_confidential(group)
     handle.say(f"bringing {group.runtime}, {len(group.cases)} models and {len(samples.images)} images")
-    deploy.prepare(handle)
-    runtime = deploy.runtime(handle, group.runtime)
-    with inputs_files(group, samples) as inputs, _job_folder(handle, group, runtime, inputs) as (folder, where):
+    with ExitStack() as held:
+        inputs = held.enter_context(inputs_files(group, samples))
+        deploy.prepare(handle, space.of_group(group, inputs, samples, handle.root))
+        runtime = deploy.runtime(handle, group.runtime)
+        folder, where = held.enter_context(_job_folder(handle, group, runtime, inputs))
         seen = preflight.wait_until_fit(handle)
         wanted = job(group, where, inputs, runtime, quick=quick)
         push_job(handle, wanted, folder)

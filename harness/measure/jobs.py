@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -11,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -146,13 +148,39 @@ def inputs_files(group: Group, samples: Samples) -> Iterator[Inputs]:
             spec = group.fit(case).input
             key = _pixels_of(spec)
             if key not in known:
-                file = held.enter_context(tempfile.NamedTemporaryFile(dir=folder, suffix=".npy"))
+                file = held.enter_context(_own_file(folder))
                 np.save(file, np.ascontiguousarray(pixels.converted(samples.images, spec)))
                 file.flush()
                 known[key] = ledger.sha256(Path(file.name))
                 files.setdefault(known[key], Path(file.name))
             of[case.id] = known[key]
         yield Inputs(files, of, known.get(_pixels_of(InputSpec())) or _digest(samples))
+
+
+@contextmanager
+def _own_file(folder: Path) -> Iterator[IO[bytes]]:
+    """Give a new file, after those were removed whose process was killed: the kernel keeps the locks of the living.
+
+    The folder's own lock keeps others from taking a file for forsaken before it is locked.
+    """
+    with ExitStack() as held:
+        with (folder / ".lock").open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            for path in folder.glob("*.npy"):
+                with contextlib.suppress(FileNotFoundError), path.open("rb") as other:
+                    if _is_forsaken(other):
+                        path.unlink(missing_ok=True)
+            file = held.enter_context(tempfile.NamedTemporaryFile(dir=folder, suffix=".npy"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file
+
+
+def _is_forsaken(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _pixels_of(spec: InputSpec) -> tuple[Any, ...]:

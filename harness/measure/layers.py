@@ -26,7 +26,9 @@ from harness.lab import fit as lab_fit
 from harness.measure.group import check_confidential
 from harness.measure.jobs import Group, inputs_files, job
 from harness.measure.reference import HOST, forward
+from harness.measure.space import blobs
 from harness.model import Case, Reading, Samples
+from harness.ports import Wanted
 from harness.recipes import _onnx_tools
 
 if TYPE_CHECKING:
@@ -196,7 +198,8 @@ def _run(case: Case, file: Path, samples: Samples, handle: DeviceHandle) -> _Sid
 @contextmanager
 def _brought(handle: DeviceHandle, wanted: dict[str, Path], requirement: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Bring what a pass needs and remove model and images afterwards, whatever happens."""
-    deploy.prepare(handle)
+    names = {digest: "the model with its layers" for digest, path in wanted.items() if path.suffix == ".onnx"}
+    deploy.prepare(handle, Wanted((requirement,), (blobs(wanted, handle.root, names),)))
     runtime = deploy.runtime(handle, requirement)
     try:
         yield runtime, files.blobs(handle, wanted)

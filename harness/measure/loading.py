@@ -13,6 +13,7 @@ from harness.agent import contract
 from harness.deploy import DeviceHandle
 from harness.formats import ModelFile
 from harness.measure.reference import HOST, ONLY_OUTPUTS, forward
+from harness.ports import Wanted
 
 #: Where a file leaves a size open.
 _SIZE = 32
@@ -34,7 +35,7 @@ def refusal(path: Path, file: ModelFile, runtime: str) -> str:
     with tempfile.TemporaryDirectory() as work, DeviceHandle(replace(HOST, runtimes=(runtime,))) as handle:
         images = Path(work) / "images.npy"
         np.save(images, np.zeros((1, *_size(file)), np.uint8))
-        deploy.prepare(handle)
+        deploy.prepare(handle, Wanted((runtime,)))
         folder = deploy.runtime(handle, runtime)
         what = contract.Job(
             seed=0,

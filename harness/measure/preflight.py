@@ -11,9 +11,10 @@ from typing import Any
 from harness import deploy, registry
 from harness.agent import contract
 from harness.deploy import DeviceHandle
-from harness.errors import DeviceError, Refused
+from harness.errors import DeviceError, OutOfSpace, Refused
 from harness.measure import host_meter
 from harness.model import Device, Limits
+from harness.ports import Wanted
 from harness.units import human
 
 #: How often a hot device is looked at again.
@@ -91,11 +92,12 @@ def survey(handle: DeviceHandle) -> list[Finding]:
     """Return what can be measured on a device and what cannot, each with its remedy; brings runner and runtimes."""
     device = handle.device
     try:
-        deploy.prepare(handle)
+        deploy.prepare(handle, Wanted(device.runtimes))
         seen = deploy.survey(handle)
+    except OutOfSpace as error:
+        return [Finding("free space", False, error.text, error.remedy, needed=True)]
     except DeviceError as error:
-        failed = _failed(f"{device.runner} runner", error, f"see that {device.file.name} says how it is reached")
-        return [replace(failed, needed=True)]
+        return [Finding(f"{device.runner} runner", False, error.text, error.remedy, needed=True)]
     now, what = seen["conditions"], seen["fingerprint"]
     found = [
         _python(handle, what),

@@ -31,7 +31,9 @@ from harness.agent import contract
 from harness.deploy import DeviceHandle, files
 from harness.errors import HarnessError
 from harness.measure.jobs import Group, Inputs, inputs_files, job, push_job
+from harness.measure.space import written
 from harness.model import Address, Device, Fit, Samples
+from harness.ports import Wanted
 from harness.results.agreement import Outputs, Reference
 
 #: The host as a device. Its runtimes are those of `address = "local:"`.
@@ -83,28 +85,28 @@ class Library:
             found = {sha: kept for sha, key in keys.items() if (kept := _kept(self._folder / f"{key}.npz")) is not None}
             if absent := [sha for sha in keys if sha not in found]:
                 say(f"host reference of {len(absent)} models with {group.runtime}")
-                found |= self._made(group, absent, inputs)
+                found |= self._made(group, absent, inputs, samples)
                 for sha in absent:
                     # Outputs on patients' images stay nowhere but in the store.
                     if found[sha].outputs is not None and not group.suite.confidential:
                         _keep(self._folder / f"{keys[sha]}.npz", found[sha])
         return found
 
-    def _made(self, group: Group, wanted: Sequence[str], inputs: Inputs) -> dict[str, Reference]:
+    def _made(self, group: Group, wanted: Sequence[str], inputs: Inputs, samples: Samples) -> dict[str, Reference]:
         reason = "interrupted" if self._stopped else self._refused.get(group.runtime, "")
         if not reason:
             try:
-                return self._run(group, wanted, inputs)
+                return self._run(group, wanted, inputs, samples)
             except HarnessError as error:
                 reason = "interrupted" if self._stopped else str(error.reason)
                 self._refused[group.runtime] = reason
         return {sha: Reference(absent=f"no reference on this host: {reason}") for sha in wanted}
 
-    def _run(self, group: Group, wanted: Sequence[str], inputs: Inputs) -> dict[str, Reference]:
+    def _run(self, group: Group, wanted: Sequence[str], inputs: Inputs, samples: Samples) -> dict[str, Reference]:
         with DeviceHandle(replace(HOST, runtimes=(group.runtime,))) as handle:
             self._handle = handle
             try:
-                deploy.prepare(handle)
+                deploy.prepare(handle, Wanted((group.runtime,), (written(group, samples, handle.root),)))
                 runtime = deploy.runtime(handle, group.runtime)
                 where = {case.variant.sha256: str(case.variant.path.absolute()) for case in group.cases}
                 where |= {digest: str(path) for digest, path in inputs.files.items()}

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from harness.agent import contract
-from harness.deploy import checked
+from harness.deploy import checked, space
 from harness.errors import MeasurementError
 from harness.ports import Handle
 from harness.results import events
 
 #: Longest silence between two events; a launch of many slow models is the longest that an agent keeps; s.
 SILENCE_S: Final = 900.0
+#: With less than that left a disk is full; bytes.
+_FULL_BYTES: Final = 64 * 1024
 #: What goes before the command of a job that yields to whatever else the device does.
 _LOW_PRIORITY: Final = ("nice", "-n", "19")
 #: Kills a job's process group, if the number still is that job's, and waits: what still runs may still write.
@@ -80,11 +82,12 @@ def _why_it_ended(handle: Handle, job: str) -> MeasurementError:
     """Return why an agent that did not finish may have ended."""
     device = handle.device.id
     log = handle.run(["tail", "-n", "1", posixpath.join(job, contract.LOG_FILE)]).text.strip()
-    full = handle.run(["df", "-Pk", job]).text.splitlines()[-1:]
-    free_kib = int(full[0].split()[3]) if full and len(full[0].split()) > 3 else -1
-    if 0 <= free_kib < 64 or "No space left" in log:
+    left = space.left_under(handle, job)
+    full = left.size_bytes is not None and left.size_bytes < _FULL_BYTES
+    if full or "No space left" in log:
         remedy = "free some space or set workdir to another disk"
-        return MeasurementError(f"the disk under {job} is full", remedy=remedy, where=device)
+        inodes = " (it has bytes left, its inodes are used up)" if left.files == 0 and left.size_bytes else ""
+        return MeasurementError(f"the disk under {job} is full{inodes}", remedy=remedy, where=device)
     why = f"its last words: {log}" if log else "it was killed, perhaps for lack of memory"
     text = f"the agent ended before it was done ({why}); nothing of this case was taken"
     return MeasurementError(text, remedy="measure again", where=device)

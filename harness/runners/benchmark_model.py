@@ -23,8 +23,8 @@ from typing import Any, Final
 
 from harness import registry
 from harness.agent import contract
-from harness.deploy import checked
-from harness.errors import MissingTool, Unsupported
+from harness.deploy import answer, checked
+from harness.errors import DeviceError, MissingTool, Unsupported
 from harness.ports import Handle, Workspace
 from harness.runners import _detached, native
 from harness.runners._detached import stop
@@ -39,7 +39,7 @@ OUTPUTS = False
 TURNS = False
 #: What runs on the device: the native runner speaks for this script, which starts the tool again and again.
 _DRIVE: Final = """\
-job={job} tool={tool} guard=
+job={job} tool={tool} zone={zone} guard=
 # started twice when the answer to the first start is lost with the link
 mkdir "$job/claim" || exit 0
 device() {{ {command} "$@" 9>&-; }}
@@ -67,9 +67,9 @@ turn() {{
   device say "$job" tool "$fields, \\"code\\": $code" "$said" || exit 74
 }}
 device say "$job" start '' || exit 74
-device say "$job" conditions ', "when": "before"' || exit 74
+device say "$job" conditions ', "when": "before"' '' "$zone" || exit 74
 {turns}
-device say "$job" conditions ', "when": "after"' || exit 74
+device say "$job" conditions ', "when": "after"' '' "$zone" || exit 74
 device say "$job" done ', "spent": {{}}' || exit 74
 """
 _DETACH: Final = 'setsid sh "$1/drive.sh" "$1" < /dev/null > "$1/agent.log" 2>&1 &'
@@ -93,7 +93,8 @@ def install(handle: Handle) -> Workspace:
     Raises:
         MissingTool: the tool is not there or does not run.
     """
-    place = native.install(handle)
+    # The tool has its runtime built in.
+    place = native.install_for(handle, ())
     _tool(handle)
     return place
 
@@ -120,15 +121,28 @@ def start(handle: Handle, job: str, *, low_priority: bool = False) -> None:
         low_priority: without effect: the tool runs at the priority of its session.
     """
     del low_priority
-    text = checked(handle.run(["cat", f"{job}/{contract.JOB_FILE}"]), handle.device, f"{job} has no job").text
+    wanted = _job(handle, job)
     tool, counts = _tool(handle)
     digest = handle.run(["sh", "-c", _DIGEST, "sh", tool]).text.partition(" ")[0]
     with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
-        file.write(_script(contract.job(json.loads(text)), handle, job, _ToolFacts(tool, counts, digest)))
+        file.write(_script(wanted, handle, job, _ToolFacts(tool, counts, digest)))
         file.flush()
         handle.push(Path(file.name), f"{job}/drive.sh")
     done = handle.run([*handle.workspace.bound, "sh", "-c", _DETACH, "sh", job])
     checked(done, handle.device, "the tool's script did not start")
+
+
+def _job(handle: Handle, job: str) -> contract.Job:
+    """Return the job that lies in its folder; raises DeviceError if what the device prints of it is none."""
+    file = f"{job}/{contract.JOB_FILE}"
+    said = answer(handle.run(["cat", file]), handle.device, f"{job} has no job")
+    try:
+        return contract.job(said)
+    except (ValueError, TypeError, AttributeError) as error:
+        text = f"{file} did not come back as it was written ({error})"
+        raise DeviceError(
+            text, remedy="look at the device's disk, then measure again", device=handle.device.id
+        ) from error
 
 
 def follow(handle: Handle, job: str, *, offset: int) -> Iterator[tuple[int, contract.Event]]:
@@ -191,6 +205,7 @@ def _script(job: contract.Job, handle: Handle, folder: str, tool: _ToolFacts) ->
     return _DRIVE.format(
         job=shlex.quote(folder),
         tool=shlex.quote(tool.path),
+        zone=shlex.quote(job.thermal_zone),
         command=shlex.join(handle.workspace.command),
         deadline=int(plan.deadline_s),
         beat=shlex.quote(job.beat),

@@ -13,18 +13,18 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from harness import cache_dir, registry
 from harness.agent.contract import LITERT_MAJOR, LITERT_MINOR, VERSION_FILE
-from harness.deploy import answered, checked, files
+from harness.deploy import answered, checked, files, space
 from harness.deploy.wheels import Bundle, bundle
 from harness.errors import DeviceError, MissingTool, OutOfSpace, Unsupported
 from harness.native import build
-from harness.ports import Handle, Target, Workspace
+from harness.ports import Handle, Step, Target, Workspace
 from harness.runners._detached import follow, start, stop
 
 __all__ = ["METERS", "OUTPUTS", "SCENARIOS", "TURNS", "follow", "install", "runtime", "start", "stop"]
@@ -64,14 +64,23 @@ def install(handle: Handle) -> Workspace:
     Raises:
         Unsupported: there is no runner for this processor.
         MissingTool: this host has no compiler for it, or the device does not let it run.
+        OutOfSpace: there is no room for all that the device shall be given.
     """
+    return install_for(handle, handle.wanted.runtimes)
+
+
+def install_for(handle: Handle, runtimes: Sequence[str]) -> Workspace:
+    """Do what `install` does, for these of the runtimes that are wanted; raises as it does."""
     device = handle.device
     machine = checked(handle.run(["uname", "-m"]), device, "the device does not say what processor it has").text
     kit = build.kit(build.abi_of(machine, device=device.id), device=device.id)
     folder = posixpath.join(handle.root, "agent", kit.digest[:16])
     command = (f"{folder}/{build.LOADER}", "--library-path", folder, f"{folder}/{build.PROGRAM}")
     place = Workspace(handle.root, command, Target(_PYTHON, machine, kit.glibc), _untar, folder)
-    if not _whole(handle, place, kit):
+    sizes = [(kit.folder / name).stat().st_size for name in kit.files]
+    steps = [Step((space.folder_part("the runner", folder, sizes),)), *_libraries(handle, place, runtimes)]
+    # A runner that is missing or damaged may not even say so.
+    if space.ask(handle, place, _wanted(kit, folder), steps) != []:
         _bring(handle, kit, folder)
         _check(handle, place, kit)
     return place
@@ -83,6 +92,28 @@ def runtime(handle: Handle, requirement: str) -> str:
     Raises:
         Unsupported: the runner cannot use this runtime, or its wheel holds no library for C that is known here.
     """
+    folder, sources, wanted = _brought(handle, handle.workspace, requirement)
+    for path in files.missing(handle, wanted):
+        files.bring(handle, sources[posixpath.basename(path)], path)
+        if path in files.missing(handle, wanted):
+            raise OutOfSpace(f"{requirement} did not arrive whole", remedy="free some space", device=handle.device.id)
+    return folder
+
+
+def _libraries(handle: Handle, place: Workspace, runtimes: Sequence[str]) -> Iterator[Step]:
+    """Yield the room that each runtime's library takes; one that cannot be brought takes none."""
+    for requirement in runtimes:
+        try:
+            _, sources, wanted = _brought(handle, place, requirement)
+        except (Unsupported, MissingTool):
+            continue  # said when it is brought
+        for path in wanted:
+            size = sources[posixpath.basename(path)].stat().st_size
+            yield Step((space.file_part(requirement, path, size),))
+
+
+def _brought(handle: Handle, place: Workspace, requirement: str) -> tuple[str, Mapping[str, Path], Mapping[str, str]]:
+    """Return a runtime's folder on the device, name -> file here of what is in it, and path there -> sha256."""
     device = handle.device
     library = _LIBRARIES.get(registry.runtime_name(requirement))
     if library is None:
@@ -92,16 +123,10 @@ def runtime(handle: Handle, requirement: str) -> str:
             remedy='take it out of runtimes, or set runner = "python" if the device has Python',
             device=device.id,
         )
-    made = bundle(requirement, (), handle.workspace.target, device=device.id)
-    sources = _sources(made, library, requirement, device.id)
+    sources = _sources(bundle(requirement, (), place.target, device=device.id), library, requirement, device.id)
     digests = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sources.items()}
     folder = posixpath.join(handle.root, "runtimes", _folder(digests))
-    wanted = {posixpath.join(folder, name): digest for name, digest in digests.items()}
-    for path in files.missing(handle, wanted):
-        files.bring(handle, sources[posixpath.basename(path)], path)
-        if path in files.missing(handle, wanted):
-            raise OutOfSpace(f"{requirement} did not arrive whole", remedy="free some space", device=device.id)
-    return folder
+    return folder, sources, {posixpath.join(folder, name): digest for name, digest in digests.items()}
 
 
 def _folder(digests: Mapping[str, str]) -> str:
@@ -178,16 +203,6 @@ def _wanted(kit: build.Kit, folder: str) -> Mapping[str, str]:
     return {posixpath.join(folder, name): digest for name, digest in kit.files.items()}
 
 
-def _whole(handle: Handle, place: Workspace, kit: build.Kit) -> bool:
-    """Return whether every file is there and whole; a runner that is missing or damaged may not even say so."""
-    try:
-        return not files.missing(handle, _wanted(kit, place.folder), place)
-    except (DeviceError, ValueError) as error:
-        if isinstance(error, DeviceError) and not answered(error):
-            raise
-        return False
-
-
 def _bring(handle: Handle, kit: build.Kit, folder: str) -> None:
     """Push the files one by one, each verified, into a folder that then appears as a whole."""
     part = f"{folder}.part"
@@ -210,7 +225,7 @@ def _check(handle: Handle, place: Workspace, kit: build.Kit) -> None:
         if not answered(error):
             raise
         raise MissingTool(
-            f"the native runner does not start in {place.folder} ({error})",
+            f"the native runner does not start in {place.folder} ({error.text})",
             remedy="if that disk is mounted noexec, set workdir to another one",
             device=device,
         ) from error

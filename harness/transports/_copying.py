@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import re
+import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from harness.errors import DeviceError, MissingTool, OutOfSpace, Stable, Transient
+from harness.transports._disk import SPACE, Free, free
 from harness.units import human
 
 #: Exit codes of the scripts below; the shell's own stay under 90 and above 125.
@@ -42,14 +42,15 @@ print(h.hexdigest())' < "$1"
 }
 """
 
-#: sh -c PUSH sh PART TARGET SHA256 < content; on failure the free kilobytes of the folder are on standard output.
+#: sh -c PUSH sh PART TARGET SHA256 < content; on failure the space that the folder has is on standard output.
 PUSH: Final = (
     _DIGEST
+    + SPACE
     + """
 trap '' HUP  # adbd hangs up on what runs over a lost link, which has yet to clear away
 part=$1 target=$2 wanted=$3
 folder=${target%/*}; folder=${folder:-/}
-give_up() { rm -f "$part"; df -Pk "$folder" 2>/dev/null; exit "$1"; }
+give_up() { rm -f "$part"; space "$folder"; exit "$1"; }
 mkdir -p "$folder" || give_up 91
 if [ -d "$target" ]; then echo "$target: Is a directory" >&2; exit 91; fi
 cat > "$part" || give_up 91
@@ -91,7 +92,7 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def failure(device: str, code: int, what: str, detail: str, *, needs: int = 0, df: str = "") -> DeviceError:
+def failure(device: str, code: int, what: str, detail: str, *, needs: int = 0, space: Free | str = "") -> DeviceError:
     """Return the error for a copy that ended with `code`.
 
     Args:
@@ -100,18 +101,11 @@ def failure(device: str, code: int, what: str, detail: str, *, needs: int = 0, d
         what: the action as people read it, with its folder: "write model.onnx to /data/x".
         detail: what the device's tools said on standard error.
         needs: bytes that were to be written, 0 if unknown.
-        df: the output of `df -Pk` for the folder.
+        space: what the folder's file system has left, or what the script printed of it.
     """
     said = detail.strip().splitlines()[-1].strip() if detail.strip() else f"exit code {code}"
     if "No space left" in detail or "quota exceeded" in detail:
-        found = re.search(r"(\d+)\s+\d+%", df)
-        free = human(int(found.group(1)) * 1024.0, "B") if found else "an unknown amount"
-        wanted = f"needs {human(float(needs), 'B')}, " if needs else ""
-        return OutOfSpace(
-            f"cannot {what}: the disk is full, {wanted}{free} free",
-            remedy="free some there, or use another folder (`workdir` in the device's file)",
-            device=device,
-        )
+        return _full(device, what, needs, free(space) if isinstance(space, str) else space)
     if code == NO_DIGEST:
         return MissingTool(
             f"cannot {what}: no tool there makes a SHA-256",
@@ -125,6 +119,23 @@ def failure(device: str, code: int, what: str, detail: str, *, needs: int = 0, d
             device=device,
         )
     return Stable(f"cannot {what}: {said}", remedy="check the path and its permissions", device=device)
+
+
+def _full(device: str, what: str, needs: int, space: Free) -> OutOfSpace:
+    """Return the error for a disk that takes no more bytes, or no more files while there are bytes left."""
+    if space.files == 0 and (space.size_bytes or 0) >= needs:
+        return OutOfSpace(
+            f"cannot {what}: the disk takes no more files (its inodes are used up)",
+            remedy="remove some there, or use another folder (`workdir` in the device's file)",
+            device=device,
+        )
+    left = "an unknown amount" if space.size_bytes is None else human(float(space.size_bytes), "B")
+    wanted = f"needs {human(float(needs), 'B')}, " if needs else ""
+    return OutOfSpace(
+        f"cannot {what}: the disk is full, {wanted}{left} free",
+        remedy="free some there, or use another folder (`workdir` in the device's file)",
+        device=device,
+    )
 
 
 @contextmanager
@@ -143,12 +154,23 @@ def landing(device: str, target: Path, what: str, *, needs: int = 0) -> Iterator
     except OSError as error:
         part.unlink(missing_ok=True)
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        df = f"{shutil.disk_usage(target.parent).free // 1024} 0%" if full else ""
         said = "No space left" if full else f"{error.strerror or error}"
-        raise failure(device, UNWRITABLE, what, said, needs=needs, df=df) from error
+        raise failure(device, UNWRITABLE, what, said, needs=needs, space=_left(target.parent)) from error
     finally:
         if part.parent.is_dir():
             part.unlink(missing_ok=True)
+
+
+def _left(folder: Path) -> Free:
+    """Return what the file system of a folder on this host has left; one that is not there yet will be in its parent's.
+
+    Nothing is known of one that cannot be looked at.
+    """
+    try:
+        found = os.statvfs(next(place for place in (folder, *folder.parents) if place.is_dir()))
+    except OSError:
+        return Free()
+    return Free(str(folder), found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
 
 
 def lines(tail: bytearray, chunk: bytes) -> list[bytes]:

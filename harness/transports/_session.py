@@ -186,8 +186,8 @@ class Session(ABC):
         except OSError as error:
             raise failure(self._device, 1, f"read {source}", error.strerror or str(error)) from error
         if done.code:
-            said, df = done.err.decode("utf-8", "replace"), done.out.decode("utf-8", "replace")
-            raise failure(self._device, done.code, _writing(target), said, needs=size, df=df)
+            said, space = done.err.decode("utf-8", "replace"), done.out.decode("utf-8", "replace")
+            raise failure(self._device, done.code, _writing(target), said, needs=size, space=space)
 
     def _copied(self, source: Path, target: str, size: int, *, zipped: bool) -> Completed:
         """Return how the device's script ended, after all of a file was sent to it, compressed or as it is."""

@@ -13,12 +13,13 @@ import pytest
 
 from harness import deploy, lab
 from harness.deploy import DeviceHandle
-from harness.errors import LabError, MissingTool, Unsupported
+from harness.errors import DeviceError, LabError, MissingTool, Unsupported
 from harness.lab.devices import read_device
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Address, Device, Run, Validity
 from harness.page.publish import publish
 from harness.runners import benchmark_model
+from harness.runners.benchmark_model import _job
 from harness.store import Store
 from tests import small_models as small
 
@@ -201,3 +202,15 @@ def test_the_output_of_the_tool_in_cpp_is_read() -> None:
     }
     assert benchmark_model.figures_of("INFO: STARTING!\nERROR: Could not open model") == {}
     assert benchmark_model.figures_of(IN_CPP.partition("INFO: Inference")[0]) == {}
+
+
+@pytest.mark.parametrize("written", ["", "Welcome!\n", '{"seed": 1}', '{"models": 3, "input": [], "plan": null}'])
+def test_a_job_that_does_not_come_back_as_it_was_written_is_an_error_of_the_device(
+    written: str, tmp_path: Path
+) -> None:
+    (tmp_path / "job.json").write_text(written)
+    with (
+        DeviceHandle(Device("here", "workstation", Address("local"))) as handle,
+        pytest.raises(DeviceError, match=r"here: .*job.*; \w+"),
+    ):
+        _job(handle, str(tmp_path))

@@ -14,6 +14,9 @@ from typing import Any
 import pytest
 
 from devices.virtual.requirements import require
+from harness.agent import contract
+from harness.measure.reference import ONLY_OUTPUTS
+from harness.runners.benchmark_model import _script, _ToolFacts
 from tests.devices.job_bench import Bench
 
 Tree = Mapping[str, Mapping[str, object]]
@@ -192,6 +195,11 @@ RAILS: dict[str, tuple[dict[str, Any], float | tuple[str, ...]]] = {
     "of two the address": (
         {"channel": "in1_input * curr1_input"}, ("in1_input and curr1_input: 1-0040, 1-0041", "set chip"),
     ),
+    "a number that changes": (
+        {"chip": "/sys/class/hwmon/hwmon3", "labels": ["VDD_IN"]}, ("another chip's after", 'write chip = "1-0040"'),
+    ),
+    "a number without an address": ({"chip": "/sys/class/hwmon/hwmon5/"}, ("another chip's", 'write chip = "ina226"')),
+    "a number further in": ({"chip": "/sys/class/hwmon/hwmon4/device"}, ("another chip's", 'write chip = "1-0041"')),
     "both": ({"labels": ["VDD_IN"], "channel": "power1_input"}, ("channel and labels", "leave one")),
     "one of two is none": ({"channel": "power1_input + temp1_input"}, ("temp1_input", "no channel of power")),
 }  # fmt: skip
@@ -272,3 +280,57 @@ def test_the_list_of_devices_reads_the_temperature_that_a_campaign_reads(tmp_pat
     command = [*enter, sys.executable, "-c", PROBE, zone, str(tmp_path / "work")]
     answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert answer == {"reachable": True, "temperature_c": wanted.get("temperature_c")}
+
+
+#: Waits until this machine is fit for a campaign by the runner and the workdir that are named; prints the refusal.
+FIT = """
+import sys
+from harness import deploy
+from harness.deploy import DeviceHandle
+from harness.errors import Refused
+from harness.measure import preflight
+from harness.model import Address, Device, Limits
+from pathlib import Path
+runner, workdir = sys.argv[1:]
+device = Device(
+    "dut", "sbc", Address("local"), runner=runner, workdir=workdir, limits=Limits(thermal_zone="nope"),
+    file=Path("devices/dut.toml"),
+)
+with DeviceHandle(device) as handle:
+    deploy.prepare(handle)
+    try:
+        preflight.wait_until_fit(handle)
+    except Refused as refused:
+        print(refused)
+    print([finding.needed for finding in preflight.survey(handle) if finding.topic == "limits" and not finding.ok])
+"""
+
+
+@pytest.mark.parametrize("runner", ["python", "native"])
+def test_a_thermal_zone_that_is_not_there_is_refused_with_those_that_are(
+    bench: Bench, tmp_path: Path, runner: str
+) -> None:
+    enter = made(tmp_path / "class", zones(pmic=125_000, cpu_thermal=45_000))
+    command = [*enter, sys.executable, "-c", FIT, runner, bench.handle.root]
+    refused, needed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert refused == (
+        "dut: the device has no thermal zone of the type 'nope'; there is: cpu-thermal, pmic; "
+        "correct thermal_zone under [limits] in dut.toml"
+    )
+    assert needed == "[True]", "`edgeward check` says so, and exits with 1"
+
+
+def test_a_vendors_tool_is_driven_with_the_temperature_of_the_zone_that_is_meant(bench: Bench, tmp_path: Path) -> None:
+    enter, job = made(tmp_path / "class", zones(pmic=125_000, cpu_thermal=45_000)), tmp_path / "job"
+    job.mkdir()
+    (job / contract.JOB_FILE).write_text("{}")
+    wanted = contract.Job(
+        seed=1, models=[], threads=1, input=contract.Input("", "NCHW", 1.0, [0.0], [1.0]), plan=ONLY_OUTPUTS,
+        thermal_zone="cpu-thermal",
+    )  # fmt: skip
+    script = _script(wanted, bench.handle, str(job), _ToolFacts("/bin/true", True, ""))
+    command = [*enter, "sh", "-c", script]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    events = [json.loads(line) for line in (job / contract.EVENTS_FILE).read_text().splitlines()]
+    read = [event["temperature_c"] for event in events if event["event"] == "conditions"]
+    assert read == [45.0, 45.0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from harness.deploy import answer
+from harness.deploy import answer, checked
 from harness.errors import DeviceError
 from harness.model import Address, Device
 from harness.ports import Completed
@@ -28,3 +30,20 @@ def test_whatever_else_came_is_a_device_error_that_shows_it(printed: bytes) -> N
     shown = printed.decode().strip() or "nothing"
     assert f"the agent does not run (it printed {shown} where an answer in JSON is due)" in str(caught.value)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "remedy"),
+    [
+        (1, b"mkdir: can't create directory '/x': Permission denied\n", "set workdir in dut.toml to a folder where"),
+        (1, b"tar: /x: Read-only file system\n", "set workdir in dut.toml to a folder where"),
+        (137, b"", "look there why it was ended (signal 9)"),
+        (2, b"tar: short read\n", "run `edgeward clean dut --all`"),
+    ],
+    ids=["no right", "read-only", "killed", "damaged"],
+)
+def test_a_command_that_failed_has_the_remedy_that_its_words_call_for(code: int, said: bytes, remedy: str) -> None:
+    dut = Device("dut", "sbc", Address("local"), file=Path("devices/dut.toml"))
+    with pytest.raises(DeviceError) as caught:
+        checked(Completed(code, b"", said), dut, "it could not be unpacked")
+    assert caught.value.remedy.startswith(remedy)

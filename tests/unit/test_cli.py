@@ -193,6 +193,16 @@ def test_a_device_that_never_answers_holds_up_neither_the_others_nor_the_command
     assert found["mute"].reason == "no answer within 2 s", "it was waited for longer than the deadline"
 
 
+def test_a_device_may_take_as_long_to_let_us_in_as_its_file_allows(tmp_path: Path) -> None:
+    make_key(tmp_path / "key")
+    key = " ".join((tmp_path / "key.pub").read_text().split()[:2])
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = Address("ssh", host="127.0.0.1", user="x", port=silent.getsockname()[1])
+        mute = Device("mute", "sbc", place, options={"host_key": key, "connect_timeout_s": 0.5})
+        found = probe_all([mute])["mute"]
+    assert "did not answer within 0.5 s" in found.reason
+
+
 def test_a_fault_that_nobody_foresaw_is_the_line_of_its_own_device() -> None:
     broken = Device("broken", "sbc", Address("local"), lease_options={"place": "/tmp/\0"})
     found = probe(broken)

@@ -2,11 +2,12 @@
 kind = "hwmon"
 channel = "power1_input"                    # or volts times amperes: "in1_input * curr1_input"; "+" adds up several
 labels = ["VDD_IN"]                         # instead: channels by what their label files say, of any chips, added up
-chip = "ina226"                             # its name, its address on the bus ("1-0040"), its label, or its folder
+chip = "ina226"                             # its name, its address on the bus ("1-0040"), or its label
 
 Reads a power sensor of the kernel (INA219, INA226, INA3221 ...): power in µW, or mV x mA, as watts. Without `chip` it
 is the only one with these channels; without `channel` and `labels`, the chip's only channel of power. The number in
-/sys/class/hwmon/hwmon3 may be another after a start of the device; name, address and label stay.
+/sys/class/hwmon/hwmon3 may be another after a start of the device, so that it is refused where the chip has a name or
+an address of its own: they stay.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ ROOT = Path("/sys/class/hwmon")
 #: Most that a file may hold, either way: a megawatt in µW.
 _MOST = 1e12
 
+#: A place in sysfs whose number is given out anew at each start of the device.
+_NUMBERED = re.compile(r"(/sys/.*/hwmon\d+)(/.*)?")
 _POWER = re.compile(r"power\d+_(input|average)")
 _PRODUCT = re.compile(r"(in\d+_input) *\* *(curr\d+_input)|(curr\d+_input) *\* *(in\d+_input)")
 
@@ -99,6 +102,12 @@ def _terms(options: Options) -> list[list[Path]]:
 def _folders(options: Options) -> list[Path]:
     """Return the folders with the channels of the chips that are meant; raises OSError where none is called so."""
     wanted = options.chip
+    numbered = _NUMBERED.fullmatch(wanted)
+    lasting = _lasting(Path(numbered[1])) if numbered else ""
+    if lasting:
+        raise FileNotFoundError(
+            f'the number in {wanted} may be another chip\'s after a start of the device; write chip = "{lasting}"'
+        )
     places = [Path(wanted)] if "/" in wanted else sorted(ROOT.glob("*"))
     if wanted and "/" not in wanted:
         seen = ", ".join(sorted({word(place / "name") for place in places} - {""})) or "none"
@@ -131,6 +140,13 @@ def _alone(folder: Path) -> None:
             f"{_address(folder) or folder} has several channels of power: {shown}",
             f'name the one, channel = "{inputs[0]}", or add up, channel = "{" + ".join(inputs)}", under [meter]',
         )
+
+
+def _lasting(place: Path) -> str:
+    """Return what a chip is called after every start: its address, else its name if no other has it; "" if nothing."""
+    name = word(place / "name")
+    alike = [one for one in ROOT.glob("*") if word(one / "name") == name]
+    return _address(place) or (name if len(alike) == 1 else "")
 
 
 def _names(place: Path) -> set[str]:

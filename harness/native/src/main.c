@@ -22,7 +22,7 @@ int main(int count, char **words)
     if (strcmp(verb, "follow") == 0 && count > 3)
         return follow_main(words[2], words[3]);
     if (strcmp(verb, "say") == 0 && count > 4)
-        return say_main(words[2], words[3], words[4], count > 5 ? words[5] : NULL);
+        return say_main(words[2], words[3], words[4], count > 5 ? words[5] : "", count > 6 ? words[6] : "");
     if (strcmp(verb, "survey") == 0)
         return survey_main(count > 2 ? words[2] : "/", count > 3 ? words[3] : "");
     if (strcmp(verb, "clock") == 0 && count > 2)

@@ -7,83 +7,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hwmon_chips.h"
 #include "hwmon_terms.h"
 #include "meter_kind.h"
 
-#define ROOT "/sys/class/hwmon"
 /* Most that a file may hold, either way: a megawatt in µW. */
 #define MOST 1e12
-
-/* Folders with channels, each a string of its own. */
-struct folders {
-    char **folder;
-    size_t count;
-};
-
-static void add_folder(struct folders *folders, char *folder)
-{
-    folders->folder = need_again(folders->folder, (folders->count + 1) * sizeof *folders->folder);
-    folders->folder[folders->count++] = folder;
-}
-
-static void free_folders(struct folders *folders)
-{
-    for (size_t i = 0; i < folders->count; i++)
-        free(folders->folder[i]);
-    free(folders->folder);
-}
-
-/* The address on its bus of the chip with a folder, a new string; "" where it has none. */
-static char *address_of(const char *folder)
-{
-    struct stat facts;
-    size_t length = strlen(folder);
-    int below = length > 7 && strcmp(folder + length - 7, "/device") == 0;
-    char *device = below ? copy_of(folder) : formatted("%s/device", folder);
-    char *real = lstat(device, &facts) == 0 && S_ISLNK(facts.st_mode) ? realpath(device, NULL) : NULL;
-    char *address = copy_of(real ? strrchr(real, '/') + 1 : "");
-    free(device), free(real);
-    return address;
-}
-
-static char *name_of(const char *place)
-{
-    char *path = formatted("%s/name", place), *name = file_word(path);
-    free(path);
-    return name;
-}
-
-static int by_name(const void *left, const void *right)
-{
-    return strcmp(*(char *const *)left, *(char *const *)right);
-}
-
-/* Says which chips there are, as none is called what is wanted. */
-static int no_such_chip(const char *wanted, const glob_t *places, struct fault *fault)
-{
-    struct text seen = {0};
-    char **names = need(places->gl_pathc * sizeof *names);
-    for (size_t i = 0; i < places->gl_pathc; i++)
-        names[i] = name_of(places->gl_pathv[i]);
-    qsort(names, places->gl_pathc, sizeof *names, by_name);
-    for (size_t i = 0; i < places->gl_pathc; i++)
-        if (*names[i] && (i == 0 || strcmp(names[i], names[i - 1]) != 0))
-            text_add(&seen, "%s%s", seen.size ? ", " : "", names[i]);
-    for (size_t i = 0; i < places->gl_pathc; i++)
-        free(names[i]);
-    free(names);
-    fail(fault, FAULT_METER, "no chip under " ROOT " is called \"%s\"; there is: %s", wanted,
-         seen.size ? seen.data : "none");
-    text_free(&seen);
-    return 0;
-}
 
 /* Says why there is not exactly one folder with what is meant. */
 static int not_one(const char *wanted, const char *what, const struct folders *found, struct fault *fault)
 {
     struct text several = {0};
     for (size_t i = 0; i < found->count; i++) {
-        char *address = address_of(found->folder[i]);
+        char *address = hwmon_address(found->folder[i]);
         text_add(&several, "%s%s", i ? ", " : "", *address ? address : found->folder[i]);
         free(address);
     }
@@ -91,43 +27,9 @@ static int not_one(const char *wanted, const char *what, const struct folders *f
         fail(fault, FAULT_METER, "several chips have %s: %s; set chip to one of these", what, several.data);
     else
         fail(fault, FAULT_METER, "%s has no %s; set chip and channel under [meter]",
-             *wanted ? wanted : "any chip under " ROOT, what);
+             *wanted ? wanted : "any chip under " HWMON, what);
     text_free(&several);
     return 0;
-}
-
-/* Adds the place, and the folder one further down where drivers written before 2013 keep their channels. */
-static void add_place(const char *place, struct folders *folders)
-{
-    add_folder(folders, copy_of(place));
-    add_folder(folders, formatted("%s/device", place));
-}
-
-/* Whether a chip is called so: by its driver's name, its address on the bus or its label. */
-static int is_called(const char *place, const char *wanted)
-{
-    char *path = formatted("%s/label", place), *label = file_word(path), *name = name_of(place);
-    char *address = address_of(place);
-    int called = strcmp(name, wanted) == 0 || strcmp(address, wanted) == 0 || strcmp(label, wanted) == 0;
-    free(path), free(label), free(name), free(address);
-    return called;
-}
-
-/* The folders of the chips that are meant; 0 with `fault` where none is called so. */
-static int look(const char *wanted, struct folders *folders, struct fault *fault)
-{
-    glob_t places = {0};
-    if (strchr(wanted, '/')) {
-        add_place(wanted, folders);
-        return 1;
-    }
-    glob(ROOT "/*", 0, NULL, &places);
-    for (size_t i = 0; i < places.gl_pathc; i++)
-        if (*wanted == 0 || is_called(places.gl_pathv[i], wanted))
-            add_place(places.gl_pathv[i], folders);
-    int good = *wanted == 0 || folders->count || no_such_chip(wanted, &places, fault);
-    globfree(&places);
-    return good;
 }
 
 static int has_all(const char *folder, const struct sensor *sensor)
@@ -158,7 +60,7 @@ static int is_alone(const char *folder, struct fault *fault)
         free(name), free(path);
     }
     if (inputs > 1) {
-        char *address = address_of(folder);
+        char *address = hwmon_address(folder);
         fail(fault, FAULT_METER, "%s has several channels of power: %s", *address ? address : folder, shown.data);
         advise(fault, "name the one, channel = \"power%d_input\", or add up, channel = \"%s\", under [meter]", first,
                sum.data);
@@ -175,7 +77,7 @@ static int by_channels(const struct meter_spec *spec, const struct folders *fold
     struct folders having = {0};
     for (size_t i = 0; i < folders->count; i++)
         if (has_all(folders->folder[i], sensor))
-            add_folder(&having, copy_of(folders->folder[i]));
+            hwmon_add_folder(&having, copy_of(folders->folder[i]));
     struct text what = {0};
     for (size_t i = 0; i < sensor->terms; i++)
         for (size_t file = 0; file < sensor->term[i].files; file++)
@@ -185,7 +87,7 @@ static int by_channels(const struct meter_spec *spec, const struct folders *fold
     for (size_t i = 0; good && i < sensor->terms; i++)
         sensor->term[i].folder = copy_of(having.folder[0]);
     text_free(&what);
-    free_folders(&having);
+    hwmon_free_folders(&having);
     return good;
 }
 
@@ -196,7 +98,7 @@ static int by_label(const char *chip, const char *label, const struct folders *f
     struct folders having = {0};
     for (size_t i = 0; i < folders->count; i++)
         if (hwmon_labelled(folders->folder[i], label).files)
-            add_folder(&having, copy_of(folders->folder[i]));
+            hwmon_add_folder(&having, copy_of(folders->folder[i]));
     char *what = formatted("channel with the label \"%s\"", label);
     int good = having.count == 1 || not_one(chip, what, &having, fault);
     if (good) {
@@ -205,7 +107,7 @@ static int by_label(const char *chip, const char *label, const struct folders *f
         hwmon_add_term(sensor, term);
     }
     free(what);
-    free_folders(&having);
+    hwmon_free_folders(&having);
     return good;
 }
 
@@ -219,12 +121,12 @@ static int open_sensor(struct meter *meter, const struct meter_spec *spec, struc
         return fail(fault, FAULT_METER, "channel and labels say the same twice; leave one");
     if (*spec->labels == NULL && !hwmon_terms_of(spec->channel, sensor, fault))
         return 0;
-    int good = look(spec->chip, &folders, fault);
+    int good = hwmon_chips(spec->chip, &folders, fault);
     for (size_t i = 0; good && spec->labels[i]; i++)
         good = by_label(spec->chip, spec->labels[i], &folders, sensor, fault);
     if (good && *spec->labels == NULL)
         good = by_channels(spec, &folders, sensor, fault);
-    free_folders(&folders);
+    hwmon_free_folders(&folders);
     return good;
 }
 

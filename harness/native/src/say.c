@@ -17,7 +17,7 @@ static int is_event(const char *name)
     return 0;
 }
 
-int say_main(const char *folder, const char *name, const char *fields, const char *file)
+int say_main(const char *folder, const char *name, const char *fields, const char *file, const char *zone)
 {
     struct events events;
     if (!is_event(name)) {
@@ -32,9 +32,9 @@ int say_main(const char *folder, const char *name, const char *fields, const cha
         survey_fingerprint(event);
     } else if (strcmp(name, EVENT_CONDITIONS) == 0) {
         text_add(event, ", ");
-        survey_conditions(event, folder, "");
+        survey_conditions(event, folder, zone);
     }
-    if (file) {
+    if (*file) {
         char *said = file_word(file);
         text_add(event, ", \"said\": ");
         text_string(event, said);
