@@ -104,6 +104,10 @@ class Held:
         """Make sure that the lease is still held, after the device was out of reach; raises Busy as `take` does."""
         self.take()
 
+    def keep(self) -> None:
+        """Do that while something of this campaign is under way: raise Busy at once if somebody else measures now."""
+        self._lease.take(self._handle, self.owner)
+
     def free(self) -> None:
         """Free the device, also over a connection that died with the last case or was closed by `interrupt`."""
         for _ in range(TRIES - 1):
@@ -149,12 +153,14 @@ def leased(handle: DeviceHandle, *, wait: bool = True) -> Iterator[Held]:
         except DeviceError:
             # It may have been got before the connection was lost, or before an orphan could not be ended.
             with suppress(DeviceError):
-                lease_of(handle.device).free(handle, held.owner)
+                held.free()
             raise
         try:
             with _beating(handle):
+                handle.renew = held.keep
                 yield held
         finally:
+            handle.renew = lambda: None
             held.free()
 
 
@@ -170,8 +176,9 @@ def _beating(handle: DeviceHandle) -> Iterator[None]:
             try:
                 handle.beside(["sh", "-c", _BEAT, "sh", handle.beat])
             except DeviceError:
-                # The one who works with the device meets the lost connection as well, and makes it again.
-                continue
+                # The one who works with the device makes the connection again, but may be busy here for minutes.
+                with suppress(DeviceError), DeviceHandle(handle.device) as other:
+                    other.beside(["sh", "-c", _BEAT, "sh", handle.beat])
 
     thread = threading.Thread(target=beat, name=f"beat {handle.device.id}", daemon=True)
     thread.start()

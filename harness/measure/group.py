@@ -22,7 +22,7 @@ import numpy as np
 from harness import compare, deploy, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
-from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unforeseen, Unsupported
+from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unforeseen, Unsupported
 from harness.measure import host_meter, preflight
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
 from harness.model import Case, Omission, Run, Samples, Verdict
@@ -233,15 +233,16 @@ def _follow(
                     handle.say(text)
                 yield event
             return
+        except Stopped:
+            raise
         except Transient as error:
             losses += 1
-            if handle.interrupted:
-                text = "interrupted"
-                raise MeasurementError(text, remedy="--resume does what is left", where=group.device.id) from error
             if losses > _LOSSES:
                 raise
             handle.say(f"connection lost ({error}); the job goes on, connecting again")
             handle.reconnect()
+            handle.unless_interrupted(error)
+            handle.renew()
             _check_boot(handle, before)
         except MeasurementError as error:
             _check_boot(handle, before)
