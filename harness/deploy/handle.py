@@ -6,6 +6,7 @@ import posixpath
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import IO, Concatenate, Final, ParamSpec, Self, TypeVar
@@ -64,6 +65,7 @@ class DeviceHandle:
         self._workspace: Workspace | None = None
         self._root = ""
         self._in_step = False
+        self._cleaning = False
         self._gave_up = False
         self._interrupted = threading.Event()
         self._streams = 0
@@ -186,13 +188,15 @@ class DeviceHandle:
             except Busy:
                 raise
             except Transient as error:
-                self.unless_interrupted(error)
+                if not self._cleaning:
+                    self.unless_interrupted(error)
                 lost += 1
                 if lost == TRIES:
                     raise
                 self.say(f"connection lost ({error}); connecting again")
                 self.reconnect()
-                self.unless_interrupted(error)
+                if not self._cleaning:
+                    self.unless_interrupted(error)
 
     def reconnect(self) -> None:
         """Open the connection again, trying for a while, but only once if that failed before.
@@ -228,16 +232,22 @@ class DeviceHandle:
         except Transient:
             self.reconnect()
 
+    @contextmanager
+    def cleaning(self) -> Iterator[None]:
+        """Repeat lost steps meanwhile, interrupted or not: they remove what must not stay."""
+        before, self._cleaning = self._cleaning, True
+        try:
+            yield
+        finally:
+            self._cleaning = before
+
     def interrupt(self) -> None:
         """End whatever waits for the device just now, from another thread; the device is still cleaned up."""
         self._interrupted.set()
         self._connection.close()
 
     def unless_interrupted(self, error: Transient) -> None:
-        """Raise Stopped if the handle was.
-
-        Then that is why a connection was lost, whose cable is whole, or one that was made meanwhile is for cleaning up.
-        """
+        """Raise Stopped if the handle was: that is why the connection was lost, and a new one is for cleaning up."""
         if self.interrupted:
             raise Stopped("interrupted", remedy="--resume does what is left", device=self.device.id) from error
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from harness import registry
 from harness.deploy import keeper
-from harness.deploy.handle import TRIES, DeviceHandle
+from harness.deploy.handle import DeviceHandle
 from harness.deploy.owner import is_gone, is_this_process, this_process
 from harness.deploy.workspace import runner
 from harness.errors import Busy, DeviceError, HarnessError, Transient
@@ -110,14 +110,8 @@ class Held:
 
     def free(self) -> None:
         """Free the device, also over a connection that died with the last case or was closed by `interrupt`."""
-        for _ in range(TRIES - 1):
-            try:
-                self._lease.free(self._handle, self.owner)
-            except Transient:
-                self._handle.reconnect()
-            else:
-                return
-        self._lease.free(self._handle, self.owner)
+        with self._handle.cleaning():
+            self._lease.free(self._handle, self.owner)
 
     def _end_orphans(self, before: Owner | None) -> None:
         """End and remove jobs of earlier holders: two jobs at a time would falsify both."""

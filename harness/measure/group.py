@@ -189,16 +189,18 @@ def _job_folder(
         _clean_up(handle, folder, secret, error)
         raise
     else:
-        files.remove(handle, [folder, *secret])
+        with handle.cleaning():
+            files.remove(handle, [folder, *secret])
 
 
 def _clean_up(handle: DeviceHandle, folder: str, secret: list[str], error: BaseException) -> None:
     """End a job that failed and remove it; if that fails too, the error says besides what may be left on the device."""
     try:
-        handle.ensure_connected()
-        if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:
-            deploy.runner(handle.device).stop(handle, folder)
-        files.remove(handle, [folder, *secret])
+        with handle.cleaning():
+            handle.ensure_connected()
+            if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:
+                deploy.runner(handle.device).stop(handle, folder)
+            files.remove(handle, [folder, *secret])
     except DeviceError as failed:
         device = handle.device.id
         said = error.reason if isinstance(error, HarnessError) else error

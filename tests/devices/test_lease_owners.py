@@ -141,6 +141,5 @@ def test_an_interrupted_step_blames_no_cable(own_server: Server) -> None:
             far.run(["true"])
         with pytest.raises(Stopped):
             list(far.stream(["true"], silence_s=10))
-        # What cleans up connects again.
-        far.ensure_connected()
-        assert far.run(["true"]).code == 0
+        with far.cleaning():
+            assert far.run(["true"]).code == 0

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from devices.virtual.openssh import Server
+from devices.virtual.phone import Phone
 from devices.virtual.waiting import soon
 from harness import lab
-from harness.deploy import DeviceHandle
+from harness.deploy import DeviceHandle, files
 from harness.leases import file as lease
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.store import Store
@@ -49,3 +51,21 @@ def test_a_campaign_that_is_ended_before_its_job_runs_says_only_that(
     assert not any("pass" in line for line in said), "nothing was measured any more"
     with DeviceHandle(devices[0]) as handle:
         assert lease.holder(handle) is None
+
+
+#: sh -c LATE sh FOLDER: what was sent before its connection was closed, and comes after the folder was removed.
+LATE = 'while [ -e "$1" ]; do :; done; mkdir -p "$1" && echo {} > "$1/job.json"'
+
+
+@pytest.mark.parametrize("kind", ["ssh", "adb"])
+def test_a_command_that_comes_late_does_not_make_the_folder_of_an_ended_job_again(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    server: Server | Phone = request.getfixturevalue("openssh_server" if kind == "ssh" else "android")
+    with DeviceHandle(server.device()) as handle:
+        folder = f"{handle.root}/jobs/0123456789ab"
+        handle.run(["mkdir", "-p", folder])
+        handle.run(["sh", "-c", 'sh -c "$0" sh "$1" < /dev/null > /dev/null 2>&1 &', LATE, folder])
+        with handle.cleaning():
+            files.remove(handle, [folder])
+        assert handle.run(["test", "-e", folder]).code == 1
