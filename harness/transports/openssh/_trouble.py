@@ -49,6 +49,18 @@ _KINDS: Final = (
         "run `BY_HAND` once, compare the fingerprint it shows with the machine's own, and answer yes",
     ),
     _kind("Too many authentication failures", Refused, "set IdentitiesOnly and IdentityFile for it in ~/.ssh/config"),
+    # said before `Permission denied`, which is only what follows
+    _kind(
+        r"signing failed for (?:ED25519|ECDSA)-SK .*: device not found",
+        Refused,
+        "plug in the FIDO key that it belongs to, or name what speaks to it: SecurityKeyProvider in ~/.ssh/config",
+    ),
+    _kind(
+        r"signing failed for ",
+        Refused,
+        "the key was asked for and did not sign: see that `BY_HAND true` works without a question (a FIDO key made with"
+        " -O no-touch-required, SecurityKeyProvider in ~/.ssh/config, an agent that does not ask)",
+    ),
     _kind(
         "Permission denied",
         Refused,
