@@ -181,8 +181,9 @@ def falsehoods(store: Store) -> list[str]:
 
 def command(bed: Bed, store: Store) -> list[str]:
     """Return what measures, or goes on with the newest campaign if that is not complete."""
-    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", "--device", "dut", "--quick"]
-    words += ["--store", f"sqlite:///{bed.folder}/results.sqlite"]
+    # A shell gives what it starts in the background signals that are ignored, which is inherited.
+    words = ["env", "--default-signal=INT,TERM,HUP", sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    words += ["suites", "--device", "dut", "--quick", "--store", f"sqlite:///{bed.folder}/results.sqlite"]
     newest = store.campaigns()[:1]
     return [*words, "--resume"] if newest and len(done(store, newest[0].id)) < 2 else words
 
