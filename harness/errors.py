@@ -78,6 +78,10 @@ class TimedOut(Transient):
     """A deadline of ours passed."""
 
 
+class Stopped(Transient):
+    """The user ended what was under way: nothing is wrong with the device, and what is left can be done later."""
+
+
 class Busy(Transient):
     """Somebody else is measuring on the device."""
 

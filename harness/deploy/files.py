@@ -41,10 +41,18 @@ mv -f "$folder.whole" "$target" && rm -rf "$folder"
 """
 #: sh -c TOUCH sh FOLDER < entries
 _TOUCH: Final = 'mkdir -p "$1" || exit; while IFS= read -r entry; do touch -c "$entry" || exit; done'
-#: sh -c REMOVE < paths: prints those that are still there.
-_REMOVE: Final = """
+#: sh -c REMOVE < paths: prints those that are still there. A command that was on its way into a job's folder when its
+#: connection was closed may make it again: it names the folder, and is waited for.
+_REMOVE: Final = r"""
 while IFS= read -r path; do
   rm -rf "$path"
+  case $path in */jobs/????????????)
+    for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+      cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -q "[/]${path##*/}" || break
+      sleep 0.1 2>/dev/null || sleep 1
+    done
+    rm -rf "$path";;
+  esac
   if [ -e "$path" ] || [ -L "$path" ]; then echo "$path"; fi
 done
 """

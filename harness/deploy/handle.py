@@ -6,12 +6,13 @@ import posixpath
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import IO, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from harness import registry
-from harness.errors import DeviceError, OutOfSpace, Stable, Transient
+from harness.errors import Busy, DeviceError, OutOfSpace, Stable, Stopped, Transient
 from harness.model import Device
 from harness.ports import NOTHING, Completed, Connection, Transport, Wanted, Workspace
 
@@ -64,6 +65,7 @@ class DeviceHandle:
         self._workspace: Workspace | None = None
         self._root = ""
         self._in_step = False
+        self._cleaning = False
         self._gave_up = False
         self._interrupted = threading.Event()
         self._streams = 0
@@ -71,6 +73,8 @@ class DeviceHandle:
         self.beat = ""
         #: What the device is about to be given.
         self.wanted: Wanted = NOTHING
+        #: Makes sure of the lease, which may have passed on while the device was out of reach; nothing without a lease.
+        self.renew: Callable[[], object] = lambda: None
 
     def __enter__(self) -> Self:
         return self
@@ -139,10 +143,14 @@ class DeviceHandle:
 
         Raises:
             Transient: the connection is lost; the reader knows from where to go on, after `reconnect`.
+            Stopped: the handle was.
         """
         self._streams += 1
         try:
             yield from self._connection.stream(argv, silence_s=silence_s)
+        except Transient as error:
+            self.unless_interrupted(error)
+            raise
         finally:
             self._streams -= 1
 
@@ -160,29 +168,44 @@ class DeviceHandle:
         A step within a step is not repeated by itself: the outer one is.
 
         Raises:
-            Transient: the connection was lost `TRIES` times, or the handle was interrupted.
+            Transient: the connection was lost `TRIES` times.
+            Busy: meanwhile somebody else has begun to measure on the device.
+            Stopped: the handle was.
         """
         if self._in_step:
             return step()
         self._in_step = True
         try:
-            for last in (*[False] * (TRIES - 1), True):
-                try:
-                    return step()
-                except Transient as error:
-                    if last or self.interrupted:
-                        raise
-                    self.say(f"connection lost ({error}); connecting again")
-                    self.reconnect()
+            return self._tried(step)
         finally:
             self._in_step = False
-        raise AssertionError("unreachable: the last try returns or raises")
+
+    def _tried(self, step: Callable[[], T]) -> T:
+        lost = 0
+        while True:
+            try:
+                if lost:
+                    self.renew()
+                return step()
+            except Busy:
+                raise
+            except Transient as error:
+                if not self._cleaning:
+                    self.unless_interrupted(error)
+                lost += 1
+                if lost == TRIES:
+                    raise
+                self.say(f"connection lost ({error}); connecting again")
+                self.reconnect()
+                if not self._cleaning:
+                    self.unless_interrupted(error)
 
     def reconnect(self) -> None:
         """Open the connection again, trying for a while, but only once if that failed before.
 
         Raises:
             Transient: what the last try raised.
+            Stopped: the handle was, and the one try that is made then failed.
             Stable: the device is there and does not let us in any more; that is not tried again.
         """
         self._connection.close()
@@ -190,8 +213,9 @@ class DeviceHandle:
         while True:
             try:
                 self._connection = self._transport.connect(self.device, timeout_s=self._timeout_s)
-            except Transient:
-                if self.interrupted or time.monotonic() >= ends_at:
+            except Transient as error:
+                self.unless_interrupted(error)
+                if time.monotonic() >= ends_at:
                     self._gave_up = True
                     raise
                 self._interrupted.wait(_RECONNECT_S)
@@ -210,10 +234,24 @@ class DeviceHandle:
         except Transient:
             self.reconnect()
 
+    @contextmanager
+    def cleaning(self) -> Iterator[None]:
+        """Repeat lost steps meanwhile, interrupted or not: they remove what must not stay."""
+        before, self._cleaning = self._cleaning, True
+        try:
+            yield
+        finally:
+            self._cleaning = before
+
     def interrupt(self) -> None:
         """End whatever waits for the device just now, from another thread; the device is still cleaned up."""
         self._interrupted.set()
         self._connection.close()
+
+    def unless_interrupted(self, error: Transient) -> None:
+        """Raise Stopped if the handle was: that is why the connection was lost, and a new one is for cleaning up."""
+        if self.interrupted:
+            raise Stopped("interrupted", remedy="--resume does what is left", device=self.device.id) from error
 
     def close(self) -> None:
         """Close the connection."""

@@ -18,7 +18,7 @@ from typing import Final
 
 from harness import registry
 from harness.deploy import keeper
-from harness.deploy.handle import TRIES, DeviceHandle
+from harness.deploy.handle import DeviceHandle
 from harness.deploy.owner import is_gone, is_this_process, this_process
 from harness.deploy.workspace import runner
 from harness.errors import Busy, DeviceError, HarnessError, Transient
@@ -104,16 +104,14 @@ class Held:
         """Make sure that the lease is still held, after the device was out of reach; raises Busy as `take` does."""
         self.take()
 
+    def keep(self) -> None:
+        """Do that while something of this campaign is under way: raise Busy at once if somebody else measures now."""
+        self._lease.take(self._handle, self.owner)
+
     def free(self) -> None:
         """Free the device, also over a connection that died with the last case or was closed by `interrupt`."""
-        for _ in range(TRIES - 1):
-            try:
-                self._lease.free(self._handle, self.owner)
-            except Transient:
-                self._handle.reconnect()
-            else:
-                return
-        self._lease.free(self._handle, self.owner)
+        with self._handle.cleaning():
+            self._lease.free(self._handle, self.owner)
 
     def _end_orphans(self, before: Owner | None) -> None:
         """End and remove jobs of earlier holders: two jobs at a time would falsify both."""
@@ -149,12 +147,14 @@ def leased(handle: DeviceHandle, *, wait: bool = True) -> Iterator[Held]:
         except DeviceError:
             # It may have been got before the connection was lost, or before an orphan could not be ended.
             with suppress(DeviceError):
-                lease_of(handle.device).free(handle, held.owner)
+                held.free()
             raise
         try:
             with _beating(handle):
+                handle.renew = held.keep
                 yield held
         finally:
+            handle.renew = lambda: None
             held.free()
 
 
@@ -170,8 +170,9 @@ def _beating(handle: DeviceHandle) -> Iterator[None]:
             try:
                 handle.beside(["sh", "-c", _BEAT, "sh", handle.beat])
             except DeviceError:
-                # The one who works with the device meets the lost connection as well, and makes it again.
-                continue
+                # The one who works with the device makes the connection again, but may be busy here for minutes.
+                with suppress(DeviceError), DeviceHandle(handle.device) as other:
+                    other.beside(["sh", "-c", _BEAT, "sh", handle.beat])
 
     thread = threading.Thread(target=beat, name=f"beat {handle.device.id}", daemon=True)
     thread.start()

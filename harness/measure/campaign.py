@@ -20,7 +20,7 @@ from typing import Any
 import harness
 from harness import compare, deploy, lab
 from harness.deploy import DeviceHandle
-from harness.errors import HarnessError, LabError, MeasurementError, OutOfSpace, Transient, Unforeseen, Unsupported
+from harness.errors import HarnessError, LabError, OutOfSpace, Stopped, Transient, Unforeseen, Unsupported
 from harness.measure import reference, remarks, space
 from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
@@ -194,8 +194,7 @@ class CampaignRunner:
             short: dict[int, OutOfSpace] = {}
             for place, group in enumerate(todo):
                 try:
-                    if self._stopping.is_set():
-                        raise MeasurementError("interrupted", remedy="--resume does what is left", where=device.id)
+                    self._unless_stopping(device)
                     samples = self._samples(group.suite)
                     # Both or neither: a campaign that did not get the lease must not measure the next group either.
                     if handle is None or lease is None:
@@ -205,6 +204,7 @@ class CampaignRunner:
                         raise short[place]
                     if lost:
                         handle.reconnect()
+                        self._unless_stopping(device)
                         # Somebody else may have taken what gave no sign of life for so long.
                         lease.renew()
                     self._group(group, handle, samples)
@@ -224,8 +224,14 @@ class CampaignRunner:
         ) as handle:
             with self._lock:
                 self._handles.add(handle)
+            # `stop` interrupts those that are there already: it may have looked while this one was being connected.
+            self._unless_stopping(device)
             with deploy.leased(handle) as lease:
                 yield handle, lease
+
+    def _unless_stopping(self, device: Device) -> None:
+        if self._stopping.is_set():
+            raise Stopped("interrupted", remedy="--resume does what is left", device=device.id)
 
     def _group(self, group: Group, handle: DeviceHandle, samples: Samples) -> None:
         """Measure a group; each case is concluded as soon as it is known, and completed when its job has ended."""

@@ -22,7 +22,7 @@ import numpy as np
 from harness import compare, deploy, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
-from harness.errors import DeviceError, HarnessError, MeasurementError, Transient, Unforeseen, Unsupported
+from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unforeseen, Unsupported
 from harness.measure import host_meter, preflight, space
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
 from harness.model import Case, Omission, Run, Samples, Verdict
@@ -191,16 +191,18 @@ def _job_folder(
         _clean_up(handle, folder, secret, error)
         raise
     else:
-        files.remove(handle, [folder, *secret])
+        with handle.cleaning():
+            files.remove(handle, [folder, *secret])
 
 
 def _clean_up(handle: DeviceHandle, folder: str, secret: list[str], error: BaseException) -> None:
     """End a job that failed and remove it; if that fails too, the error says besides what may be left on the device."""
     try:
-        handle.ensure_connected()
-        if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:
-            deploy.runner(handle.device).stop(handle, folder)
-        files.remove(handle, [folder, *secret])
+        with handle.cleaning():
+            handle.ensure_connected()
+            if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:
+                deploy.runner(handle.device).stop(handle, folder)
+            files.remove(handle, [folder, *secret])
     except DeviceError as failed:
         device = handle.device.id
         said = error.reason if isinstance(error, HarnessError) else error
@@ -235,15 +237,16 @@ def _follow(
                     handle.say(text)
                 yield event
             return
+        except Stopped:
+            raise
         except Transient as error:
             losses += 1
-            if handle.interrupted:
-                text = "interrupted"
-                raise MeasurementError(text, remedy="--resume does what is left", where=group.device.id) from error
             if losses > _LOSSES:
                 raise
             handle.say(f"connection lost ({error}); the job goes on, connecting again")
             handle.reconnect()
+            handle.unless_interrupted(error)
+            handle.renew()
             _check_boot(handle, before)
         except MeasurementError as error:
             _check_boot(handle, before)

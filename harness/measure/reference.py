@@ -105,6 +105,8 @@ class Library:
     def _run(self, group: Group, wanted: Sequence[str], inputs: Inputs, samples: Samples) -> dict[str, Reference]:
         with DeviceHandle(replace(HOST, runtimes=(group.runtime,))) as handle:
             self._handle = handle
+            if self._stopped:
+                handle.interrupt()  # `stop` came while this one was being opened
             try:
                 deploy.prepare(handle, Wanted((group.runtime,), (written(group, samples, handle.root),)))
                 runtime = deploy.runtime(handle, group.runtime)

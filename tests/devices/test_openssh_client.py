@@ -235,3 +235,33 @@ def test_a_process_that_is_killed_leaves_no_client_behind(openssh_server: Server
         assert len(clients(sockets)) > 1
         process.kill()
     assert soon(lambda: not clients(sockets))
+
+
+#: Made by OpenSSH's own stand-in for a FIDO key (regress/misc/sk-dummy): the file holds a handle, the key would sign.
+FIDO_HANDLE = """\
+-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAASgAAABpzay1zc2
+gtZWQyNTUxOUBvcGVuc3NoLmNvbQAAACCD/crvX56ooYkgXEyiWu4vcBRzT2Ce2nTOgXvw
+2YWnUgAAAARzc2g6AAAAqO2T+iztk/osAAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY2
+9tAAAAIIP9yu9fnqihiSBcTKJa7i9wFHNPYJ7adM6Be/DZhadSAAAABHNzaDoBAAAAQDeQ
+UavKuQzDH+tdJNsU5xneF4Y4mFsCGKsfH7McWbRWg/3K71+eqKGJIFxMolruL3AUc09gnt
+p0zoF78NmFp1IAAAAAAAAAB3Jvb3RAdm0BAg==
+-----END OPENSSH PRIVATE KEY-----
+"""
+FIDO_KEY = (
+    "sk-ssh-ed25519@openssh.com "
+    "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIIP9yu9fnqihiSBcTKJa7i9wFHNPYJ7adM6Be/DZhadSAAAABHNzaDo="
+)
+
+
+def test_a_fido_key_that_is_not_plugged_in_is_called_that(tmp_path: Path) -> None:
+    handle = tmp_path / "handle"
+    handle.write_text(FIDO_HANDLE)
+    handle.chmod(0o600)
+    with openssh(tmp_path / "server") as server:
+        (server.folder / "authorized_keys").write_text(FIDO_KEY + "\n")
+        said = refusal(server.by_openssh(f"IdentityFile {handle}", "IdentitiesOnly yes"), Refused)
+        assert said.startswith("board: openssh://board: sign_and_send_pubkey: signing failed for ED25519-SK ")
+        assert "device not found; plug in the FIDO key that it belongs to" in said
+        other = server.by_openssh("SecurityKeyProvider /nowhere.so", f"IdentityFile {handle}", "IdentitiesOnly yes")
+        assert "invalid format; the key was asked for and did not sign: " in refusal(other, Refused)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 from click.testing import CliRunner
 from onnx import numpy_helper
 
 from devices.virtual.openssh import Server
+from devices.virtual.waiting import soon
 from harness import lab
 from harness.cli import cli
 from harness.cli.settings import Settings as CommandSettings
-from harness.deploy import DeviceHandle
+from harness.deploy import DeviceHandle, leased
 from harness.errors import RecipeError, Unsupported
 from harness.measure import reference
 from harness.measure.campaign import CampaignRunner, Settings, groups
@@ -116,6 +120,36 @@ def test_an_interrupted_campaign_waits_for_no_reference(
     library.stop()
     found, _ = asked(group_of(cases(tmp_path, device_workdir)), library)
     assert found["good"].absent == "no reference on this host: interrupted"
+
+
+def test_a_campaign_that_takes_this_machine_leaves_the_reference_of_another_alone(
+    tmp_path: Path, device_workdir: Path, library: reference.Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = group_of(cases(tmp_path, device_workdir))
+    monkeypatch.setattr(reference, "HOST", replace(reference.HOST, workdir=str(device_workdir)))
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(asked, group, library)
+        assert soon(lambda: conductors(device_workdir) or answer.done(), within_s=120)
+        (conductor,) = conductors(device_workdir)
+        # It cannot end by itself while the machine is taken.
+        conductor.suspend()
+        try:
+            with DeviceHandle(group.device) as handle, leased(handle):
+                pass
+            assert conductor.is_running()
+        finally:
+            conductor.resume()
+        assert answer.result()[0]["good"].outputs is not None
+
+
+def conductors(workdir: Path) -> list[psutil.Process]:
+    """Return the processes that compute a reference under a workdir."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "run" in words and any(word.startswith(f"{workdir}/reference/") for word in words):
+            found.append(process)
+    return [one for one in found if os.getpgid(one.pid) == one.pid]
 
 
 def test_every_run_says_how_far_it_is_from_the_host(

@@ -1,4 +1,4 @@
-"""The host is killed between two cases of one group: what was known is stored whole, and the rest is measured later."""
+"""The host is killed: what was known is stored whole, the rest is measured later, and the device is cleaned up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from devices.virtual.openssh import Server
 from devices.virtual.waiting import soon
+from harness import lab
+from harness.deploy import DeviceHandle, leased
+from harness.deploy.owner import is_gone
+from harness.leases import file as lease
 from harness.model import Outcome
 from harness.store import Store
 from tests import small_models as small
@@ -61,3 +66,50 @@ def test_a_host_killed_between_two_cases_of_a_group_loses_neither(suite: Path, t
     assert {outcome.case: outcome.run for outcome in known}.items() <= {k: v.run for k, v in after.items()}.items()
     assert {outcome.run for outcome in after.values()} <= {run.id for run in store.runs()}
     store.close()
+
+
+def test_a_device_whose_host_was_killed_with_what_cleans_up_ends_its_job_and_is_cleaned_by_the_next(
+    tmp_path: Path, device_workdir: Path
+) -> None:
+    small.write_suite(tmp_path, "small", ("base", small.good), {"slower": small.slower})
+    small.write_device(tmp_path, "dut", workdir=device_workdir)
+    words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", "--device", "dut"]
+    with subprocess.Popen(words, cwd=tmp_path, start_new_session=True) as process:
+        try:
+            assert soon(lambda: followed(device_workdir) or process.poll() is not None, within_s=300)
+            beside = psutil.Process(process.pid).children()
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+        for one in beside:
+            one.kill()
+    assert agents(device_workdir), "the job had not begun: the test is void"
+    job = device_workdir / "jobs" / "0123456789ab"
+    # What was killed as well, before it could remove itself.
+    job.mkdir()
+    (job / "pid").write_text("999999999\n")
+    (job / "secret").write_text(f"{tmp_path}/image\n")
+    (tmp_path / "image").write_text("a patient's")
+    assert soon(lambda: not agents(device_workdir), within_s=120), "nobody follows it any more"
+    assert soon(lambda: list((device_workdir / "jobs").iterdir()) == [job], within_s=30)
+    with DeviceHandle(lab.select(tmp_path, ["dut"])[0]) as handle:
+        holder = lease.holder(handle)
+        assert holder is None or is_gone(holder)
+        with leased(handle, wait=False):
+            assert not job.exists()
+        assert not (tmp_path / "image").exists()
+
+
+def agents(workdir: Path) -> list[psutil.Process]:
+    """Return what runs for a job under a workdir."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        of_a_job = any(word.startswith(f"{workdir}/jobs/") for word in process.info["cmdline"] or [])
+        if of_a_job and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def followed(workdir: Path) -> bool:
+    """Return whether a job runs under a workdir and is followed."""
+    verbs = [word for process in agents(workdir) for word in process.info["cmdline"]]
+    return "run" in verbs and "follow" in verbs

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -157,7 +158,8 @@ class Master:
                 chunk = os.read(self._process.stdout.fileno(), 1 << 12)
                 if not chunk:
                     self._process.wait()
-                    raise trouble(device, self.said, by_hand=by_hand)
+                    in_full = partial(_of_ticket, device, options, timeout_s)
+                    raise trouble(device, self.said, by_hand=by_hand, in_full=in_full)
                 heard += chunk
 
     def _clients(self) -> Iterator[str]:
@@ -261,6 +263,22 @@ def _settings(options: Options) -> list[str]:
         settings["ServerAliveInterval"] = str(max(1, round(options.keepalive_s)))
         settings["ServerAliveCountMax"] = str(_UNANSWERED)
     return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+
+
+def _of_ticket(device: Device, options: Options, timeout_s: float) -> str:
+    """Return what the client says when it tries a Kerberos ticket and tells all, as far as it comes in time."""
+    settings = ["LogLevel=DEBUG1", "PreferredAuthentications=gssapi-with-mic", "ControlPath=none"]
+    words = [_program(device), *(word for one in settings for word in ("-o", one)), *_target_words(device, options)]
+    words += [*_settings(options), "-T", "--", device.address.host, "true"]
+    with tempfile.TemporaryFile() as log:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            nothing = subprocess.DEVNULL
+            environment = {**os.environ, **_ENGLISH}
+            subprocess.run(
+                words, stdin=nothing, stdout=nothing, stderr=log, env=environment, timeout=timeout_s, check=False
+            )
+        log.seek(0)
+        return log.read().decode("utf-8", "replace").replace("\r", "")
 
 
 def _short_folder() -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from harness.errors import DeviceError, HarnessError, HostKeyMismatch, LabError, Refused, TimedOut, Unreachable
 from harness.model import Device
+from harness.transports.openssh import _kerberos
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,18 @@ _KINDS: Final = (
         "run `BY_HAND` once, compare the fingerprint it shows with the machine's own, and answer yes",
     ),
     _kind("Too many authentication failures", Refused, "set IdentitiesOnly and IdentityFile for it in ~/.ssh/config"),
+    # said before `Permission denied`, which is only what follows
+    _kind(
+        r"signing failed for (?:ED25519|ECDSA)-SK .*: device not found",
+        Refused,
+        "plug in the FIDO key that it belongs to, or name what speaks to it: SecurityKeyProvider in ~/.ssh/config",
+    ),
+    _kind(
+        r"signing failed for ",
+        Refused,
+        "the key was asked for and did not sign: see that `BY_HAND true` works without a question (a FIDO key made with"
+        " -O no-touch-required, SecurityKeyProvider in ~/.ssh/config, an agent that does not ask)",
+    ),
     _kind(
         "Permission denied",
         Refused,
@@ -82,13 +96,14 @@ _PROXIED: Final = re.compile(r"UNKNOWN port 65535|kex_exchange_identification|ba
 _SHOWN: Final = 300
 
 
-def trouble(device: Device, said: str, *, by_hand: str) -> HarnessError:
+def trouble(device: Device, said: str, *, by_hand: str, in_full: Callable[[], str]) -> HarnessError:
     """Return the error for a connection that was not made.
 
     Args:
         device: the device.
         said: the client's standard error.
         by_hand: the command with which a user would try the same.
+        in_full: gives what the client says of a Kerberos ticket, when it is asked for all.
     """
     said = said.replace("\r", "")
     for kind in _KINDS:
@@ -96,7 +111,11 @@ def trouble(device: Device, said: str, *, by_hand: str) -> HarnessError:
         if found:
             remedy = kind.remedy.replace("BY_HAND", by_hand).replace("FILE", str(device.file))
             # the client of a jump host says it, and then ours that it has no way on
-            whose = "a host on the way to it" if _PROXIED.search(said) else str(device.address)
+            proxied = _PROXIED.search(said) is not None
+            whose = "a host on the way to it" if proxied else str(device.address)
+            ticket = None if proxied else _kerberos.why(found[0], in_full)
+            if ticket:
+                return kind.error(f"{whose}: {ticket.text}", remedy=ticket.remedy, device=device.id)
             return kind.error(f"{whose}: {found[0].strip(' @')[:_SHOWN]}", remedy=remedy, device=device.id)
     found = _CONFIGURATION.search(said)
     if found:
