@@ -35,7 +35,7 @@ class Graph:
             kind: its type, as the schema calls it.
         """
         tensor = self.schema.TensorT()
-        tensor.name, tensor.buffer = name, 0
+        tensor.name, tensor.buffer, tensor.hasRank = name, 0, True
         tensor.shape = [max(size, 1) for size in shape]
         tensor.shapeSignature = list(shape) if -1 in shape else None
         whole = data is not None and data.dtype == np.int32

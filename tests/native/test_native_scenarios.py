@@ -1,4 +1,4 @@
-"""The native runner's phases and scenarios beside the agent's: the same job, the same events, the same arrays."""
+"""The native runner's phases and scenarios beside the agent's: the same job, events and arrays, with either runtime."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, V
 from harness.results import accelerators
 from harness.results import events as reading
 from tests import small_models as small
+from tests import small_tflite
 from tests.devices.job_bench import Bench, of
 from tests.native.native_bench import change_job, checked_bench, shape_of, small_folder
 
@@ -47,7 +48,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = small_folder(tmp_path_factory.mktemp("models"))
     free_batch(made / "free.onnx")
     small.truncated(made / "truncated.onnx")
+    small_tflite.segmenter(made / "segmenter.tflite")
     return made
+
+
+@pytest.fixture(params=[small.ONNXRUNTIME, small.LITERT], scope="module")
+def both(request: pytest.FixtureRequest, bench: Bench, agent: Bench) -> tuple[Bench, Bench]:
+    """Give runner and agent with one runtime after the other."""
+    return bench.with_runtime(request.param), agent.with_runtime(request.param)
 
 
 def run(bench: Bench, *models: str, plan: Mapping[str, Any] = QUICK, **changes: Any) -> tuple[Path, list[Any]]:
@@ -78,7 +86,7 @@ def placement_of(event: Mapping[str, Any]) -> contract.Placement:
 
 
 JOBS: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
-    "single_stream": (("good", "truncated"), {**QUICK, **PARTS}, {"accelerator": "CPUExecutionProvider"}),
+    "single_stream": (("good", "truncated"), {**QUICK, **PARTS}, {}),
     "reloaded": (("good",), {**QUICK, "hold": False, "evicted_starts": 1},
                  {"meter": {"kind": "powercap", "path": "/nowhere"}}),
     "stream": (("good",), {**QUICK, **STREAM}, {}),
@@ -88,12 +96,22 @@ JOBS: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
     "fixed batch": (("good",), QUICK, {"batch": 4}),
     "host's meter": (("good",), {**QUICK, "max_launches": 0}, {"meter": {"kind": "host", "lead_s": 0.01}}),
 }  # fmt: skip
+#: What is otherwise with a runtime: LiteRT runs one image at a time.
+OTHERWISE: dict[tuple[str, str], tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
+    ("onnxruntime", "single_stream"): (*JOBS["single_stream"][:2], {"accelerator": "CPUExecutionProvider"}),
+    ("litert", "single_stream"): (*JOBS["single_stream"][:2], {"accelerator": "xnnpack"}),
+    ("litert", "offline"): (("segmenter",), JOBS["offline"][1], {"task": "segmentation"}),
+}
+
+
+def job_of(bench: Bench, name: str) -> tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]:
+    return OTHERWISE.get((bench.kind, name), JOBS[name])
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_leaves_the_events_and_the_arrays_that_the_agent_leaves(bench: Bench, agent: Bench, name: str) -> None:
-    models, plan, changes = JOBS[name]
-    (own_job, ours), (other_job, theirs) = (run(one, *models, plan=plan, **changes) for one in (bench, agent))
+def test_a_job_leaves_the_events_and_the_arrays_that_the_agent_leaves(both: tuple[Bench, Bench], name: str) -> None:
+    models, plan, changes = job_of(both[0], name)
+    (own_job, ours), (other_job, theirs) = (run(one, *models, plan=plan, **changes) for one in both)
     assert shapes(ours) == shapes(theirs)
     assert [event["event"] for event in ours if event["event"] != "error"] == [
         event["event"] for event in theirs if event["event"] != "error"
@@ -112,13 +130,14 @@ def test_a_job_leaves_the_events_and_the_arrays_that_the_agent_leaves(bench: Ben
 
 
 def test_the_whole_of_every_scenario_runs_clean_under_checks(
-    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+    both: tuple[Bench, Bench], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    checked = checked_bench(bench, tmp_path_factory)
+    checked = checked_bench(both[0], tmp_path_factory)
     with ThreadPoolExecutor(4) as pool:
         made = {
             name: pool.submit(run, checked, *models, plan=plan, **changes)
-            for name, (models, plan, changes) in JOBS.items()
+            for name in JOBS
+            for models, plan, changes in [job_of(checked, name)]
         }
     for name, done in made.items():
         job, events = done.result()
