@@ -189,14 +189,22 @@ def test_a_model_slower_than_the_frames_drops_what_time_does_not_allow(bench: Be
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "says"),
+    ("requirement", "accelerator", "says"),
     [
-        ("CPUExecutionProvider", ""),
+        (small.ONNXRUNTIME, "CPUExecutionProvider", ""),
+        (small.LITERT, "xnnpack", ""),
         (
+            small.LITERT,
+            "nnapi",
+            r"nnapi was asked for and ai-edge-litert==2\.3\.0 on this device offers xnnpack: the model ran on xnnpack",
+        ),
+        (
+            small.ONNXRUNTIME,
             "AzureExecutionProvider",
             r"AzureExecutionProvider was asked for and took none of \d nodes: they ran on CPUExecutionProvider",
         ),
         (
+            small.ONNXRUNTIME,
             "CUDAExecutionProvider",
             r"CUDAExecutionProvider was asked for and onnxruntime==1\.31\.1 on this device offers "
             r"AzureExecutionProvider, CPUExecutionProvider: the model ran on CPUExecutionProvider",
@@ -204,10 +212,12 @@ def test_a_model_slower_than_the_frames_drops_what_time_does_not_allow(bench: Be
     ],
 )
 def test_what_ran_the_nodes_is_known_before_anything_is_timed_and_judged_as_the_agents_is(
-    bench: Bench, agent: Bench, accelerator: str, says: str
+    bench: Bench, agent: Bench, requirement: str, accelerator: str, says: str
 ) -> None:
     quick = {**QUICK, "memory_starts": 0, "max_launches": 0, "accuracy": False}
-    (job, ours), (_, theirs) = (run(one, "good", plan=quick, accelerator=accelerator) for one in (bench, agent))
+    (job, ours), (_, theirs) = (
+        run(one.with_runtime(requirement), "good", plan=quick, accelerator=accelerator) for one in (bench, agent)
+    )
     kinds = [event["event"] for event in ours]
     assert kinds.index("placement") < kinds.index("cold")
     (own,), (other,) = of(ours, "placement"), of(theirs, "placement")
@@ -216,7 +226,7 @@ def test_what_ran_the_nodes_is_known_before_anything_is_timed_and_judged_as_the_
     }
     suite = Suite("s", "", {}, InputSpec(), Task("classification"), Load(accelerator=accelerator), "b", (), ())
     device = Device("unit", "ultrasound", Address("local"), runner="native")
-    case = Case(suite, Variant("b", "onnx", Path("b.onnx"), "", 0), device, small.ONNXRUNTIME, "id")
+    case = Case(suite, Variant("b", "onnx", Path("b.onnx"), "", 0), device, requirement, "id")
     seen, others = (placement_of(event) for event in (own, other))
     shortfall = accelerators.shortfall(case, seen)
     assert shortfall == accelerators.shortfall(case, others)
@@ -225,11 +235,12 @@ def test_what_ran_the_nodes_is_known_before_anything_is_timed_and_judged_as_the_
 
 
 def test_a_model_that_does_not_load_with_an_accelerator_is_an_error_of_the_agents_kind(
-    bench: Bench, agent: Bench
+    both: tuple[Bench, Bench],
 ) -> None:
     errors = []
-    for one in (bench, agent):
-        _, events = run(one, "truncated", "good", accelerator="AzureExecutionProvider")
+    for one in both:
+        accelerator = "AzureExecutionProvider" if one.kind == "onnxruntime" else "xnnpack"
+        _, events = run(one, "truncated", "good", accelerator=accelerator)
         (error,) = of(events, "error")
         errors.append((error["model"], error["phase"], error["kind"]))
         assert events[-1]["alive"] == [1]
