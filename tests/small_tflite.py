@@ -26,16 +26,17 @@ def good(path: Path) -> Path:
     return of_shape(path, SHAPE)
 
 
-def of_shape(path: Path, shape: tuple[int, ...], kind: str = "FLOAT32") -> Path:
+def of_shape(path: Path, shape: tuple[int, ...], kind: str = "FLOAT32", sizes: tuple[int, ...] | None = None) -> Path:
     """Write the good model for an input of another shape or type.
 
     Args:
         path: of the file.
         shape: of the input; -1 for a size that is known only when the model runs.
         kind: type of the input, as the schema calls it.
+        sizes: what an input with open sizes runs at; 1 in place of each without.
     """
     graph = Graph()
-    first = last = graph.tensor("x", shape, kind=kind)
+    first = last = graph.tensor("x", shape, kind=kind, sizes=sizes)
     if kind != "FLOAT32":
         last = graph.operator("CAST", [first], graph.tensor("f", shape), "CastOptions")
     last = graph.linear("logits", last, _halves(), _NO_BIAS)

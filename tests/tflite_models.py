@@ -24,7 +24,12 @@ class Graph:
         self._codes: dict[tuple[str, int], int] = beside._codes if beside else {}
 
     def tensor(
-        self, name: str, shape: tuple[int, ...], data: npt.NDArray[Any] | None = None, kind: str = "FLOAT32"
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        data: npt.NDArray[Any] | None = None,
+        kind: str = "FLOAT32",
+        sizes: tuple[int, ...] | None = None,
     ) -> int:
         """Add a tensor and return its number.
 
@@ -33,10 +38,11 @@ class Graph:
             shape: its sizes; -1 for one that is known only when the model runs.
             data: its values, if it is a constant; int32 ones keep their type.
             kind: its type, as the schema calls it.
+            sizes: what it runs at, where that is known and not 1 in place of every -1.
         """
         tensor = self.schema.TensorT()
         tensor.name, tensor.buffer, tensor.hasRank = name, 0, True
-        tensor.shape = [max(size, 1) for size in shape]
+        tensor.shape = list(sizes or [max(size, 1) for size in shape])
         tensor.shapeSignature = list(shape) if -1 in shape else None
         whole = data is not None and data.dtype == np.int32
         tensor.type = getattr(self.schema.TensorType, "INT32" if whole else kind)

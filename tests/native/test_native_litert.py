@@ -234,6 +234,8 @@ def test_a_model_of_any_number_of_images_or_of_several_signatures_runs_as_it_is_
     litert: Bench, theirs: Bench, samples: Path
 ) -> None:
     models = {"free": small_tflite.of_shape(samples.with_name("free.tflite"), (-1, 1, 16, 16))}
+    open_ = small_tflite.of_shape(samples.with_name("open.tflite"), (-1, 1, -1, -1), sizes=small_tflite.SHAPE)
+    models["open, with sizes"] = open_
     for i, signatures in enumerate(MEANT):
         models[f"s{i}"] = small_tflite.of_signatures(samples.with_name(f"s{i}.tflite"), signatures)
     ours, events = run(litert, models, samples)
