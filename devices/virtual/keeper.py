@@ -51,7 +51,7 @@ def _unit(folder: Path) -> Iterator[str]:
 def _vm(folder: Path) -> Iterator[str]:
     # Its emulated processor takes ten seconds to start Python with numpy, and a case starts a process twenty times.
     with vm.vm(folder, boot_s=_BOOT_S) as running:
-        yield running.device_toml(runtimes=_RUNTIMES, meter=True, runner="native")
+        yield running.device_toml(runtimes=(*_RUNTIMES, "ai-edge-litert==2.3.0"), meter=True, runner="native")
 
 
 @contextlib.contextmanager

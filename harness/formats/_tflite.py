@@ -82,8 +82,11 @@ class _Graph:
 
     def _tensor(self, index: int) -> Tensor:
         tensor = self._graph.Tensors(index)
-        signature = _list(tensor.ShapeSignatureAsNumpy()) or _list(tensor.ShapeAsNumpy())
-        shape = tuple(size if size > 0 else None for size in signature)
+        sizes = _list(tensor.ShapeAsNumpy())
+        signature = _list(tensor.ShapeSignatureAsNumpy()) or sizes
+        # Converters write 1 for a size that they do not know; one that stands there is what interpreters run at.
+        known = {i: size for i, size in enumerate(sizes) if size > 1 and i > 0}
+        shape = tuple(size if size > 0 else known.get(i) for i, size in enumerate(signature))
         held = tensor.Quantization()
         scales = _floats(held.ScaleAsNumpy()) if held is not None else []
         zeros = _list(held.ZeroPointAsNumpy()) if held is not None else []

@@ -30,6 +30,12 @@ class Feeding(Held):
             raise self.refusal(
                 f"takes {tensor}, which no image can be made", remedy="export it with a float32 input", key="model"
             )
+        if file.format == "tflite" and tensor.shape is not None and None in tensor.shape[1:]:
+            raise self.refusal(
+                f"takes {tensor}: its sizes are open, and LiteRT is run at fixed ones",
+                remedy="export it with fixed sizes",
+                key="model",
+            )
         spec = self._laid_out(tensor, spec)
         if tensor.type in INTEGERS and tensor.scale == 0:
             self._pixels(tensor, spec)

@@ -27,7 +27,7 @@ from harness.deploy import DeviceHandle
 from harness.model import Address, Device, Estimate
 from tests import small_models as small
 from tests import tflite_models
-from tests.benchmarks.test_native_speed import SUITE_MODEL, Worker, convolutions
+from tests.benchmarks.test_native_speed import FIRST, SUITE_MODEL, Worker, convolutions
 from tests.devices.job_bench import Bench
 
 ROOT = Path(__file__).parents[2]
@@ -43,27 +43,21 @@ LAYERS, FEATURES = 8, 32
 #: Rounds of a launch, short ones so that both instruments meet the same moments, and inferences of each.
 ROUNDS, INFERENCES = 10, 11
 LOW, HIGH = 0.98, 1.02
-#: Both instruments go before what else this machine does, where they may, and neither before the other. `nice` would
-#: not do: where sessions are grouped it counts within a session only.
-FIRST = ("chrt", "--rr", "1") if subprocess.run(["sh", "-c", "chrt --rr 1 true 2>/dev/null"]).returncode == 0 else ()
 #: Inferences of one start of litert-benchmark and before them, and how long it or the agent runs at a stretch.
 RUNS, WARM_UP, TURN_S = 100, 10, 0.05
 
 
 @dataclass(frozen=True)
 class OfModel(Bench):
-    """A bench for one model, whatever its format and layout."""
+    """A bench for one model, whatever its file is called."""
 
-    model: str
-    kind: str = "onnxruntime"
-    layout: str = "NCHW"
+    model: str = ""
 
     def job(self, *models: str, hold: bool | str = "auto", **plan: Any) -> Path:
         """Write a job directory for the bench's own model; it is not started."""
         job = super().job(*models, hold=hold, **plan)
         what = json.loads((job / "job.json").read_text())
         what["models"] = [{"id": "m", "path": self.model, "runtime": self.kind, "runtime_path": self.runtime}]
-        what["input"]["layout"] = self.layout
         (job / "job.json").write_text(json.dumps(what))
         return job
 
@@ -85,7 +79,7 @@ def bench_of(requirement: str, model: Path, workdir: Path, folder: Path, **kind:
     deploy.prepare(handle)
     runtime = deploy.runtime(handle, requirement)
     handle.workspace = replace(handle.workspace, command=(*FIRST, *handle.workspace.command))
-    return OfModel(handle, runtime, folder, str(model), **kind)
+    return OfModel(handle, runtime, folder, model=str(model), **kind)
 
 
 class LoadGen:

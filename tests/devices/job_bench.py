@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 
 from devices.virtual.waiting import soon
-from harness import deploy
+from harness import deploy, registry
 from harness.agent import contract
 from harness.deploy import DeviceHandle
 from harness.model import Address, Device
@@ -28,20 +28,45 @@ PLAN: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Bench:
-    """This machine with the agent and onnxruntime brought there, and small models to run."""
+    """This machine with a device side and a runtime brought there, and small models to run.
+
+    Attributes:
+        runtime: its folder.
+        folder: of models and images.
+        kind: the runtime's name.
+        layout: of the models' input.
+    """
 
     handle: DeviceHandle
     runtime: str
     folder: Path
+    kind: str = "onnxruntime"
+    layout: str = "NCHW"
+
+    @property
+    def ending(self) -> str:
+        """The suffix of the files that the runtime takes."""
+        return "onnx" if self.kind == "onnxruntime" else "tflite"
+
+    def with_runtime(self, requirement: str) -> Bench:
+        """Return the same device side with another runtime."""
+        kind = registry.runtime_name(requirement)
+        return replace(self, runtime=deploy.runtime(self.handle, requirement), kind=kind)
 
     def job(self, *models: str, hold: bool | str = "auto", **plan: Any) -> Path:
         """Write a job directory; it is not started."""
         job = Path(self.handle.root) / "jobs" / uuid.uuid4().hex[:12]
         job.mkdir(parents=True)
-        files = {name: str(self.folder / f"{name}.onnx") for name in models}
-        runtime = {"runtime": "onnxruntime", "runtime_path": self.runtime}
+        files = {name: str(self.folder / f"{name}.{self.ending}") for name in models}
+        runtime = {"runtime": self.kind, "runtime_path": self.runtime}
         listed = [{"id": name, "path": path, **runtime} for name, path in files.items()]
-        spec = {"path": str(self.folder / "images.npy"), "layout": "NCHW", "scale": 1 / 255, "mean": [0], "std": [1]}
+        spec = {
+            "path": str(self.folder / "images.npy"),
+            "layout": self.layout,
+            "scale": 1 / 255,
+            "mean": [0],
+            "std": [1],
+        }
         plan = {**PLAN, "hold": hold, **plan}
         what = {"schema": 1, "seed": 3, "models": listed, "threads": 1, "input": spec, "meter": None, "plan": plan}
         (job / "job.json").write_text(json.dumps(what))

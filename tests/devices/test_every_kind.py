@@ -33,18 +33,23 @@ KINDS = {
 #: Those whose job is done by the C program: without Python, or with a processor that takes its time to start it.
 NATIVE = {"unit", "phone", "asking", "vm"}
 VARIANTS = ("smallnet-fp32", "smallnet-int8")
-TFLITE, ONNX = "tflite-runtime==2.14.0", "onnxruntime==1.31.1"
+TFLITE, ONNX, LITERT = "tflite-runtime==2.14.0", "onnxruntime==1.31.1", "ai-edge-litert==2.3.0"
+#: What each of them runs models with, if not with onnxruntime alone.
+RUNTIMES = {"armhf": (TFLITE,), "vm": (ONNX, LITERT)}
+CASES = [
+    (device, runtime, variant) for device in KINDS for runtime in RUNTIMES.get(device, (ONNX,)) for variant in VARIANTS
+]
 
 pytestmark = pytest.mark.slow_device
 
 
 @dataclass(frozen=True)
 class Night:
-    """What one campaign on all of them gave: its words, its runs by device and variant, and its report."""
+    """What one campaign on all of them gave: its words, its runs by device, runtime and variant, and its report."""
 
     code: int
     said: str
-    runs: dict[tuple[str, str], Run]
+    runs: dict[tuple[str, str, str], Run]
     campaigns: int
     report: str
 
@@ -77,7 +82,7 @@ def command(*words: str, lab: Path) -> None:
 
 def gathered(lab: Path, done: subprocess.CompletedProcess[str]) -> Night:
     store = Store(f"sqlite:///{lab}/reports/results.sqlite")
-    runs = {(run.case.device, run.case.variant): run for run in store.runs()}
+    runs = {(run.case.device, run.case.runtime, run.case.variant): run for run in store.runs()}
     campaigns = len(store.campaigns())
     store.close()
     pages = [page.read_text() for page in (lab / "reports" / "html").glob("*.html")]
@@ -87,36 +92,36 @@ def gathered(lab: Path, done: subprocess.CompletedProcess[str]) -> Night:
 
 def test_one_campaign_has_a_run_of_every_variant_on_every_kind_and_no_error(night: Night) -> None:
     assert night.code == 0, night.said
-    assert f"{len(KINDS) * len(VARIANTS)} passed" in night.said
-    assert set(night.runs) == {(device, variant) for device in KINDS for variant in VARIANTS}
+    assert f"{len(CASES)} passed" in night.said
+    assert set(night.runs) == set(CASES)
     assert night.campaigns == 1
     assert all(run.validity.value in ("valid", "degraded") for run in night.runs.values())
     assert set(keeper.DEVICES) == set(KINDS), "a new kind of device belongs into this campaign"
 
 
 def test_each_run_names_its_own_processor_runner_and_runtime(night: Night) -> None:
-    for (device, _), run in night.runs.items():
+    for (device, runtime, _), run in night.runs.items():
         found = run.fingerprint
         assert found["architecture"] == KINDS[device]
         assert found["runner"] == ("native" if device in NATIVE else "python")
-        assert f"{found['runtime']}=={found['runtime_version']}" == (TFLITE if device == "armhf" else ONNX)
-    assert night.runs["armhf", "smallnet-fp32"].fingerprint["numpy"] == "1.24.2 (the device's own)"
+        assert f"{found['runtime']}=={found['runtime_version']}" == runtime
+    assert night.runs["armhf", TFLITE, "smallnet-fp32"].fingerprint["numpy"] == "1.24.2 (the device's own)"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_devices_with_one_processor_and_runtime_give_the_same_outputs_bit_for_bit(night: Night, variant: str) -> None:
-    outputs = {device: night.runs[device, variant].outputs for device, abi in KINDS.items() if abi == "x86_64"}
+    outputs = {device: night.runs[device, ONNX, variant].outputs for device, abi in KINDS.items() if abi == "x86_64"}
     for device, found in outputs.items():
         np.testing.assert_array_equal(found, outputs["h1"], err_msg=device)
 
 
-@pytest.mark.parametrize("device", ["vm", "armhf"])
+@pytest.mark.parametrize(("device", "runtime"), [("vm", ONNX), ("vm", LITERT), ("armhf", TFLITE)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_another_processor_predicts_what_this_host_does_with_the_same_file(
-    night: Night, device: str, variant: str
+    night: Night, device: str, runtime: str, variant: str
 ) -> None:
     """`notes["reference"]` is the same file and runtime on this host; the emulated arithmetic rounds otherwise."""
-    run, host = night.runs[device, variant], night.runs["h1", variant]
+    run, host = night.runs[device, runtime, variant], night.runs["h1", ONNX, variant]
     reference = run.notes["reference"]
     assert reference["samples"] == len(run.labels if run.labels is not None else ()) == 48
     assert reference["labels_differ"] == 0
@@ -125,7 +130,7 @@ def test_another_processor_predicts_what_this_host_does_with_the_same_file(
     step = np.diff(np.unique(run.outputs)).min() if reference["quantised"] else 0
     assert reference["max_difference"] <= max(1.01 * step, 0.001 * reference["spread"])
     # Two runtimes quantise in two ways, so only the float model must be worth the same in both.
-    if device == "vm" or variant == "smallnet-fp32":
+    if runtime == ONNX or variant == "smallnet-fp32":
         assert host.outputs is not None
         np.testing.assert_allclose(run.outputs, host.outputs, atol=0.02 * reference["spread"])
         assert run.accuracy["accuracy"].point == host.accuracy["accuracy"].point

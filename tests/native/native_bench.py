@@ -16,6 +16,7 @@ from harness.deploy import DeviceHandle
 from harness.model import Address, Device
 from harness.native import build
 from tests import small_models as small
+from tests import small_tflite
 from tests.devices import job_bench
 from tests.devices.job_bench import Bench
 
@@ -49,9 +50,11 @@ def checked_bench(bench: Bench, factory: pytest.TempPathFactory) -> Bench:
 
 
 def small_folder(made: Path) -> Path:
-    """Write the small models and the images."""
+    """Write the small models in both formats, and the images."""
     for make in (small.good, small.slower, small.not_a_number):
         make(made / f"{make.__name__}.onnx")
+    for make in (small_tflite.good, small_tflite.truncated):
+        make(made / f"{make.__name__}.tflite")
     np.save(made / "images.npy", small.samples()[0])
     return made
 

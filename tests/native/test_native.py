@@ -146,7 +146,7 @@ def test_what_is_wrong_with_a_model_is_of_the_kind_that_the_agent_gives_and_dist
     assert blamed(events) == blamed(others)
     assert blamed(events) == {
         "truncated": ("cold", "model"), "random": ("cold", "model"), "missing": ("cold", "model"),
-        "two_inputs": ("cold", "model"), "three_channels": ("cold", "input"), "int8": ("cold", "input"),
+        "two_inputs": ("cold", "input"), "three_channels": ("cold", "input"), "int8": ("cold", "input"),
         "huge": ("cold", "memory"),
     }  # fmt: skip
     assert events[-1]["alive"] == others[-1]["alive"] == [names.index(name) for name in ("good", "uint8", "nan")]

@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,11 @@ from harness.runners import native
 from harness.store import Store
 from harness.transports import ssh
 from tests import small_models as small
+from tests import small_tflite
 from tests.devices.job_bench import Bench
 from tests.native.native_bench import bench_of, change_job, outputs_of
+
+BOTH = (small.ONNXRUNTIME, small.LITERT)
 
 
 def test_a_damaged_runner_is_brought_anew(bench: Bench, tmp_path: Path) -> None:
@@ -84,18 +87,24 @@ def bare_server(tmp_path: Path) -> Iterator[Server]:
 
 
 def run_campaign(folder: Path, device: Device, say: Callable[[str, str], None]) -> list[Run]:
-    """Measure two models on a device and return their runs, which must be whole."""
-    suite = small.write_suite(folder, "bare", ("good", small.good), {"slower": small.slower})
-    cases = lab.cases(lab.read_suite(suite), [device])
+    """Measure two models, and one with LiteRT where a device has it; return their runs, which must be whole."""
+    suites = [small.write_suite(folder, "bare", ("good", small.good), {"slower": small.slower})]
+    if small.LITERT in device.runtimes:
+        suites.append(small.write_suite(folder, "lite", ("good", small_tflite.good), ending="tflite"))
+    cases = [case for suite in suites for case in lab.cases(lab.read_suite(suite), [device])]
     store = Store(f"sqlite:///{folder}/results.sqlite")
     campaign = CampaignRunner(cases, store, Settings(command="pytest", say=say, quick=True))
     results = [campaign.future(case).result(180) for case in cases]
     campaign.stop()
     store.close()
-    assert [(result.outcome.status, result.outcome.message) for result in results] == [("passed", "")] * 2
+    assert [(result.outcome.status, result.outcome.message) for result in results] == [("passed", "")] * len(cases)
     runs = [result.run for result in results if result.run is not None]
-    for run in runs:
+    for case, run in zip(cases, runs, strict=True):
         assert run.fingerprint["runner"] == "native"
+        assert f"{run.fingerprint['runtime']}=={run.fingerprint['runtime_version']}" == case.runtime
+        # What the agent gives on this host with the same file and runtime: they have one processor.
+        reference = run.notes["reference"]
+        assert (reference["samples"], reference["max_difference"]) == (60, 0.0)
         assert run.fingerprint["libc"] == ".".join(map(str, build.kit("x86_64-linux-gnu").glibc))
         assert "python" not in run.fingerprint
         assert run.accuracy["accuracy"].point == 1.0
@@ -132,7 +141,7 @@ def test_a_campaign_on_a_device_without_python_survives_a_cut_link(bare_server: 
 def test_a_closed_unit_with_dropbear_and_busybox_is_measured(tmp_path: Path) -> None:
     require(*closed_unit.NEEDS)
     with closed_unit.unit(tmp_path / "unit") as unit:
-        unit.write_device(tmp_path, runtimes=[small.ONNXRUNTIME])
+        unit.write_device(tmp_path, runtimes=BOTH)
         (device,) = lab.select(tmp_path, ["unit"])
         assert has_no_python(device)
         runs = run_campaign(tmp_path, device, lambda *_: None)
@@ -140,10 +149,10 @@ def test_a_closed_unit_with_dropbear_and_busybox_is_measured(tmp_path: Path) -> 
 
 
 def test_a_phone_is_measured_over_adb(android: Phone, tmp_path: Path) -> None:
-    android.write_device(tmp_path, id="phone", runtimes=[small.ONNXRUNTIME])
+    android.write_device(tmp_path, id="phone", runtimes=BOTH)
     (device,) = lab.select(tmp_path, ["phone"])
     runs = run_campaign(tmp_path, device, lambda *_: None)
-    assert runs[0].case.device == "phone"
+    assert [(run.case.device, run.case.runtime) for run in runs] == [("phone", BOTH[0])] * 2 + [("phone", BOTH[1])]
 
 
 def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> None:
@@ -168,25 +177,54 @@ def test_a_root_with_nothing_in_it_is_enough(bench: Bench, tmp_path: Path) -> No
     assert not any((root / name).exists() for name in ("bin", "lib", "lib64", "usr"))
 
 
-def test_the_runner_for_aarch64_answers_rightly_under_emulation(bench: Bench, tmp_path: Path) -> None:
+#: What LiteRT wants to know of an ARM processor, without which it computes nothing: where it is read, and one core.
+PROCESSOR = {
+    "sys/devices/system/cpu/possible": "0\n",
+    "sys/devices/system/cpu/present": "0\n",
+    "proc/cpuinfo": "processor : 0\nCPU implementer : 0x41\nCPU architecture: 8\nCPU part : 0xd08\n",
+}
+
+
+def root_of(folder: Path, kit: build.Kit, files: Iterable[Path], job: Path) -> Path:
+    """Make a root with the runner, other files and one job, whose model and runtime are found there.
+
+    Args:
+        folder: of the root.
+        kit: the runner.
+        files: what else lies at the top.
+        job: of one model; its paths are those of `files`, the runtime's is /runtime.
+    """
+    shutil.copytree(kit.folder, folder / "run")
+    for name, text in PROCESSOR.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for path in files:
+        shutil.copy(path, folder / path.name)
+    what = json.loads((job / "job.json").read_text())
+    (model,) = what["models"]
+    model |= {"path": f"/{Path(model['path']).name}", "runtime_path": "/runtime"}
+    (folder / "job").mkdir()
+    (folder / "job" / "job.json").write_text(json.dumps(what))
+    return folder
+
+
+@pytest.mark.parametrize("requirement", BOTH)
+def test_the_runner_for_aarch64_answers_rightly_under_emulation(bench: Bench, tmp_path: Path, requirement: str) -> None:
     require(
         "root", "package:qemu-user-static=qemu-aarch64-static", "package:gcc-aarch64-linux-gnu=aarch64-linux-gnu-gcc"
     )
     kit, emulator = build.kit("aarch64-linux-gnu"), program("qemu-aarch64-static")
     assert emulator is not None
-    # Not `run`: a worker that starts others would need this host's kernel to know the emulator. And no /proc or
-    # /sys in there: this host's would mislead the library.
-    made = bundle(small.ONNXRUNTIME, (), Target((3, 11), "aarch64", kit.glibc), device="emulated")
-    root, job = tmp_path / "root", change_job(bench.job("good"), input={"path": "/images.npy"})
-    shutil.copytree(kit.folder, root / "run")
-    (root / "runtime").mkdir()
-    shutil.copy(native.taken_out(made), root / "runtime" / "libonnxruntime.so")
-    for path in (bench.folder / "good.onnx", bench.folder / "images.npy", Path(emulator)):
-        shutil.copy(path, root / path.name)
-    what = json.loads((job / "job.json").read_text())
-    what["models"][0] |= {"path": "/good.onnx", "runtime_path": "/runtime"}
-    (root / "job").mkdir()
-    (root / "job" / "job.json").write_text(json.dumps(what))
+    # Not `run`: a worker that starts others would need this host's kernel to know the emulator. And this host's /proc
+    # and /sys would mislead the library.
+    made = bundle(requirement, (), Target((3, 11), "aarch64", kit.glibc), device="emulated")
+    here = bench.with_runtime(requirement)
+    model = bench.folder / f"good.{here.ending}"
+    job = change_job(here.job("good"), input={"path": "/images.npy"})
+    root = root_of(tmp_path / "root", kit, [model, bench.folder / "images.npy", Path(emulator)], job)
+    shutil.copytree(here.runtime, root / "runtime")
+    (library,) = (root / "runtime").glob("*.so")
+    shutil.copy(native.taken_out(made), library)
     asked = "".join(json.dumps({"do": verb}) + "\n" for verb in ("load", "first", "accuracy", "quit"))
     start = ["chroot", str(root), f"/{Path(emulator).name}", "/run/ld.so", "--library-path", "/run"]
     done = subprocess.run(
@@ -195,5 +233,5 @@ def test_the_runner_for_aarch64_answers_rightly_under_emulation(bench: Bench, tm
     assert json.loads(done.stdout.splitlines()[-1])["samples"] == 60
     outputs = np.load(root / "job" / "m0.outputs.npy")
     np.testing.assert_array_equal(outputs.argmax(axis=1), small.samples()[1])
-    (here,), _ = outputs_of(bench, {"good": bench.folder / "good.onnx"})
-    np.testing.assert_allclose(outputs, here, rtol=1e-4, atol=1e-5)
+    (own,), _ = outputs_of(here, {"good": model})
+    np.testing.assert_allclose(outputs, own, rtol=1e-4, atol=1e-5)

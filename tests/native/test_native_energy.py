@@ -16,6 +16,7 @@ import pytest
 from harness.agent import contract, energy
 from harness.results import energy as joules
 from harness.results.events import parse
+from tests import small_models as small
 from tests.devices.job_bench import Bench, of
 from tests.native.moving_meters import WATTS, Moving, tables
 from tests.native.native_bench import change_job, checked_bench, shape_of
@@ -91,17 +92,23 @@ def doubts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("doubts")
 
 
+#: The meters that say WATTS throughout, and one of them under a load of LiteRT's.
+METERS = [name for name in tables(Path()) if name != "command, once"]
+OF_LITERT = "hwmon, LiteRT"
+
+
 @pytest.fixture(scope="module")
 def measured(brief: Bench, moving: Moving, doubts: Path) -> Mapping[str, Mapping[str, Any]]:
     """Measure energy with every meter, good and doubtful, several at the same time."""
-    wanted = {name: table for name, table in tables(moving.folder).items() if name != "command, once"}
+    known, lite = tables(moving.folder), brief.with_runtime(small.LITERT)
     with ThreadPoolExecutor(4) as pool:
-        made = {name: pool.submit(energy_of, brief, table, energy_s=WINDOW_S) for name, table in wanted.items()}
+        made = {name: pool.submit(energy_of, brief, known[name], energy_s=WINDOW_S) for name in METERS}
+        made[OF_LITERT] = pool.submit(energy_of, lite, known["hwmon"], energy_s=WINDOW_S)
         made |= {name: pool.submit(doubted, brief, doubts / name, name) for name in DOUBTFUL}
         return {name: event.result() for name, event in made.items()}
 
 
-@pytest.mark.parametrize("name", [name for name in tables(Path()) if name != "command, once"])
+@pytest.mark.parametrize("name", [*METERS, OF_LITERT])
 def test_the_energy_pass_finds_the_joules_of_a_known_power(
     measured: Mapping[str, Mapping[str, Any]], moving: Moving, name: str
 ) -> None:

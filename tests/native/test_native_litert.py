@@ -6,32 +6,31 @@ import dataclasses
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness import deploy
 from harness.errors import Unsupported
 from harness.runners import native
 from tests import small_models as small
-from tests import tflite_models
+from tests import small_tflite, tflite_models
 from tests.devices.job_bench import Bench, of
-from tests.native.native_bench import OUTPUTS_ONLY, assert_same_bits
+from tests.native.native_bench import OUTPUTS_ONLY, assert_same_bits, checked_bench
 
 MODELS = Path(__file__).parents[2] / "suites" / "models"
 
 
 @pytest.fixture(scope="module")
 def litert(bench: Bench) -> Bench:
-    return dataclasses.replace(bench, runtime=deploy.runtime(bench.handle, small.LITERT))
+    return bench.with_runtime(small.LITERT)
 
 
 @pytest.fixture(scope="module")
 def theirs(agent: Bench) -> Bench:
-    return dataclasses.replace(agent, runtime=deploy.runtime(agent.handle, small.LITERT))
+    return agent.with_runtime(small.LITERT)
 
 
 def run(bench: Bench, models: Mapping[str, Path], images: Path, **changes: Any) -> tuple[list[Any], list[Any]]:
@@ -40,7 +39,7 @@ def run(bench: Bench, models: Mapping[str, Path], images: Path, **changes: Any) 
     job = bench.job(*models, **{**OUTPUTS_ONLY, **changes.pop("plan", {})})
     what = json.loads((job / "job.json").read_text())
     for model in what["models"]:
-        model |= {"path": str(models[model["id"]]), "runtime": "litert"}
+        model["path"] = str(models[model["id"]])
     what["input"] |= {"path": str(images), "layout": layout}
     (job / "job.json").write_text(json.dumps(what | changes))
     events = bench.run(job)
@@ -137,6 +136,114 @@ def test_a_damaged_model_is_refused_as_the_agent_refuses_it_and_disturbs_no_othe
         blamed.append({e["model"]: (e["phase"], e["kind"]) for e in of(events, "error")})
     assert blamed[0] == blamed[1]
     assert set(blamed[0].values()) == {("cold", "model")}
+
+
+OPEN = "signatures ({}) do not say that it is meant; export it with the one that is meant alone"
+#: Models that neither side measures -> how to write each, the kind of error, and what both say.
+REFUSED: dict[str, tuple[Callable[[Path], Path], str, str]] = {
+    "two inputs": (small_tflite.two_inputs, "input", "the model has 2 inputs; "),
+    "open sizes": (
+        lambda path: small_tflite.of_shape(path, (-1, 1, -1, -1)), "input",
+        "the model's input leaves sizes open, (any, 1, any, any); export it with fixed sizes",
+    ),
+    "four images": (
+        lambda path: small_tflite.of_shape(path, (4, 1, 16, 16)), "input",
+        "the model takes (4, 1, 16, 16) but the data gives (1, 1, 16, 16); ",
+    ),
+    "another signature": (
+        lambda path: small_tflite.of_signatures(path, [("train", 1)]), "input", OPEN.format("train"),
+    ),
+    "another default": (
+        lambda path: small_tflite.of_signatures(path, [("serving_default", 1), ("train", 0)]), "input",
+        OPEN.format("serving_default, train"),
+    ),
+    "no default": (
+        lambda path: small_tflite.of_signatures(path, [("infer", 0), ("train", 1)]), "input",
+        OPEN.format("infer, train"),
+    ),
+    "Edge TPU": (
+        lambda path: small_tflite.of_operator(path, "edgetpu-custom-op"), "model",
+        "Encountered unresolved custom op: edgetpu-custom-op",
+    ),
+    "Flex": (
+        lambda path: small_tflite.of_operator(path, "FlexErf"), "model", "Select TensorFlow op(s)",
+    ),
+}  # fmt: skip
+#: Types of inputs of which the native runner makes none, and what it calls them.
+UNMADE = {"INT32": "int32", "INT64": "int64", "FLOAT64": "float64", "BOOL": "bool", "STRING": "text",
+          "COMPLEX64": "complex64", "UINT32": "uint32"}  # fmt: skip
+#: Signatures that say what is meant: the default of several, several of one subgraph, none.
+MEANT: tuple[Sequence[tuple[str, int]], ...] = ((("serving_default", 0), ("train", 1)), (("a", 0), ("b", 0)), ())
+
+
+@pytest.fixture(scope="module")
+def checked_litert(litert: Bench, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Give the runner that is compiled with checks: what is refused goes ways that nothing else goes."""
+    return checked_bench(litert, tmp_path_factory)
+
+
+def refused(bench: Bench, models: Mapping[str, Path], images: Path, **changes: Any) -> dict[str, tuple[str, str, str]]:
+    """Return model -> phase, kind and message of its error; every model but "good" must have one, and that one none."""
+    _, events = run(bench, {"good": small_tflite.good(images.with_name("good.tflite")), **models}, images, **changes)
+    assert events[-1]["alive"] == [0]
+    names = ["good", *models]
+    assert len(of(events, "error")) == len(models)
+    return {names[e["model"]]: (e["phase"], e["kind"], e["message"]) for e in of(events, "error")}
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> Path:
+    np.save(tmp_path / "images.npy", small.samples()[0])
+    return tmp_path / "images.npy"
+
+
+def test_what_litert_or_the_runner_cannot_run_is_refused_by_name_as_the_agent_refuses_it(
+    checked_litert: Bench, theirs: Bench, samples: Path
+) -> None:
+    models = {name: make(samples.with_name(f"{name}.tflite")) for name, (make, _, _) in REFUSED.items()}
+    for bench in (checked_litert, theirs):
+        found = refused(bench, models, samples)
+        for name, (_, kind, said) in REFUSED.items():
+            assert found[name][:2] == ("cold", kind), name
+            assert said in found[name][2], name
+
+
+def test_an_input_of_which_the_runner_makes_none_is_refused_by_its_type(checked_litert: Bench, samples: Path) -> None:
+    shape = small_tflite.SHAPE
+    models = {kind: small_tflite.of_shape(samples.with_name(f"{kind}.tflite"), shape, kind) for kind in UNMADE}
+    found = refused(checked_litert, models, samples)
+    for kind, name in UNMADE.items():
+        assert found[kind][:2] == ("cold", "input")
+        assert found[kind][2].startswith(f"the model's input is {name}, and the native runner makes float32, ")
+        assert found[kind][2].endswith("; export it with a float32 input")
+
+
+def test_several_images_at_once_are_refused_with_what_runs_them(litert: Bench, theirs: Bench, samples: Path) -> None:
+    models = {"free": small_tflite.of_shape(samples.with_name("free.tflite"), (-1, 1, 16, 16))}
+    for bench in (litert, theirs):
+        _, events = run(bench, models, samples, batch=4)
+        (error,) = of(events, "error")
+        assert error["kind"] == "input"
+        assert error["message"].endswith(
+            "batch = 4 is asked for and LiteRT is given one image at a time; "
+            "take batch out of [load], or measure an .onnx file with a free batch dimension"
+        )
+
+
+def test_a_model_of_any_number_of_images_or_of_several_signatures_runs_as_it_is_meant(
+    litert: Bench, theirs: Bench, samples: Path
+) -> None:
+    models = {"free": small_tflite.of_shape(samples.with_name("free.tflite"), (-1, 1, 16, 16))}
+    open_ = small_tflite.of_shape(samples.with_name("open.tflite"), (-1, 1, -1, -1), sizes=small_tflite.SHAPE)
+    models["open, with sizes"] = open_
+    for i, signatures in enumerate(MEANT):
+        models[f"s{i}"] = small_tflite.of_signatures(samples.with_name(f"s{i}.tflite"), signatures)
+    ours, events = run(litert, models, samples)
+    others, _ = run(theirs, models, samples)
+    assert not of(events, "error")
+    for own, other in zip(ours, others, strict=True):
+        np.testing.assert_array_equal(own.argmax(axis=1), small.samples()[1])
+        assert_same_bits(own, other)
 
 
 @pytest.mark.parametrize(

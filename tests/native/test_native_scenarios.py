@@ -1,4 +1,4 @@
-"""The native runner's phases and scenarios beside the agent's: the same job, the same events, the same arrays."""
+"""The native runner's phases and scenarios beside the agent's: the same job, events and arrays, with either runtime."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, V
 from harness.results import accelerators
 from harness.results import events as reading
 from tests import small_models as small
+from tests import small_tflite
 from tests.devices.job_bench import Bench, of
 from tests.native.native_bench import change_job, checked_bench, shape_of, small_folder
 
@@ -47,7 +48,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = small_folder(tmp_path_factory.mktemp("models"))
     free_batch(made / "free.onnx")
     small.truncated(made / "truncated.onnx")
+    small_tflite.segmenter(made / "segmenter.tflite")
     return made
+
+
+@pytest.fixture(params=[small.ONNXRUNTIME, small.LITERT], scope="module")
+def both(request: pytest.FixtureRequest, bench: Bench, agent: Bench) -> tuple[Bench, Bench]:
+    """Give runner and agent with one runtime after the other."""
+    return bench.with_runtime(request.param), agent.with_runtime(request.param)
 
 
 def run(bench: Bench, *models: str, plan: Mapping[str, Any] = QUICK, **changes: Any) -> tuple[Path, list[Any]]:
@@ -78,7 +86,7 @@ def placement_of(event: Mapping[str, Any]) -> contract.Placement:
 
 
 JOBS: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
-    "single_stream": (("good", "truncated"), {**QUICK, **PARTS}, {"accelerator": "CPUExecutionProvider"}),
+    "single_stream": (("good", "truncated"), {**QUICK, **PARTS}, {}),
     "reloaded": (("good",), {**QUICK, "hold": False, "evicted_starts": 1},
                  {"meter": {"kind": "powercap", "path": "/nowhere"}}),
     "stream": (("good",), {**QUICK, **STREAM}, {}),
@@ -88,12 +96,22 @@ JOBS: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
     "fixed batch": (("good",), QUICK, {"batch": 4}),
     "host's meter": (("good",), {**QUICK, "max_launches": 0}, {"meter": {"kind": "host", "lead_s": 0.01}}),
 }  # fmt: skip
+#: What is otherwise with a runtime: LiteRT runs one image at a time.
+OTHERWISE: dict[tuple[str, str], tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
+    ("onnxruntime", "single_stream"): (*JOBS["single_stream"][:2], {"accelerator": "CPUExecutionProvider"}),
+    ("litert", "single_stream"): (*JOBS["single_stream"][:2], {"accelerator": "xnnpack"}),
+    ("litert", "offline"): (("segmenter",), JOBS["offline"][1], {"task": "segmentation"}),
+}
+
+
+def job_of(bench: Bench, name: str) -> tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]:
+    return OTHERWISE.get((bench.kind, name), JOBS[name])
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_a_job_leaves_the_events_and_the_arrays_that_the_agent_leaves(bench: Bench, agent: Bench, name: str) -> None:
-    models, plan, changes = JOBS[name]
-    (own_job, ours), (other_job, theirs) = (run(one, *models, plan=plan, **changes) for one in (bench, agent))
+def test_a_job_leaves_the_events_and_the_arrays_that_the_agent_leaves(both: tuple[Bench, Bench], name: str) -> None:
+    models, plan, changes = job_of(both[0], name)
+    (own_job, ours), (other_job, theirs) = (run(one, *models, plan=plan, **changes) for one in both)
     assert shapes(ours) == shapes(theirs)
     assert [event["event"] for event in ours if event["event"] != "error"] == [
         event["event"] for event in theirs if event["event"] != "error"
@@ -112,13 +130,14 @@ def test_a_job_leaves_the_events_and_the_arrays_that_the_agent_leaves(bench: Ben
 
 
 def test_the_whole_of_every_scenario_runs_clean_under_checks(
-    bench: Bench, tmp_path_factory: pytest.TempPathFactory
+    both: tuple[Bench, Bench], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    checked = checked_bench(bench, tmp_path_factory)
+    checked = checked_bench(both[0], tmp_path_factory)
     with ThreadPoolExecutor(4) as pool:
         made = {
             name: pool.submit(run, checked, *models, plan=plan, **changes)
-            for name, (models, plan, changes) in JOBS.items()
+            for name in JOBS
+            for models, plan, changes in [job_of(checked, name)]
         }
     for name, done in made.items():
         job, events = done.result()
@@ -170,14 +189,22 @@ def test_a_model_slower_than_the_frames_drops_what_time_does_not_allow(bench: Be
 
 
 @pytest.mark.parametrize(
-    ("accelerator", "says"),
+    ("requirement", "accelerator", "says"),
     [
-        ("CPUExecutionProvider", ""),
+        (small.ONNXRUNTIME, "CPUExecutionProvider", ""),
+        (small.LITERT, "xnnpack", ""),
         (
+            small.LITERT,
+            "nnapi",
+            r"nnapi was asked for and ai-edge-litert==2\.3\.0 on this device offers xnnpack: the model ran on xnnpack",
+        ),
+        (
+            small.ONNXRUNTIME,
             "AzureExecutionProvider",
             r"AzureExecutionProvider was asked for and took none of \d nodes: they ran on CPUExecutionProvider",
         ),
         (
+            small.ONNXRUNTIME,
             "CUDAExecutionProvider",
             r"CUDAExecutionProvider was asked for and onnxruntime==1\.31\.1 on this device offers "
             r"AzureExecutionProvider, CPUExecutionProvider: the model ran on CPUExecutionProvider",
@@ -185,10 +212,12 @@ def test_a_model_slower_than_the_frames_drops_what_time_does_not_allow(bench: Be
     ],
 )
 def test_what_ran_the_nodes_is_known_before_anything_is_timed_and_judged_as_the_agents_is(
-    bench: Bench, agent: Bench, accelerator: str, says: str
+    bench: Bench, agent: Bench, requirement: str, accelerator: str, says: str
 ) -> None:
     quick = {**QUICK, "memory_starts": 0, "max_launches": 0, "accuracy": False}
-    (job, ours), (_, theirs) = (run(one, "good", plan=quick, accelerator=accelerator) for one in (bench, agent))
+    (job, ours), (_, theirs) = (
+        run(one.with_runtime(requirement), "good", plan=quick, accelerator=accelerator) for one in (bench, agent)
+    )
     kinds = [event["event"] for event in ours]
     assert kinds.index("placement") < kinds.index("cold")
     (own,), (other,) = of(ours, "placement"), of(theirs, "placement")
@@ -197,7 +226,7 @@ def test_what_ran_the_nodes_is_known_before_anything_is_timed_and_judged_as_the_
     }
     suite = Suite("s", "", {}, InputSpec(), Task("classification"), Load(accelerator=accelerator), "b", (), ())
     device = Device("unit", "ultrasound", Address("local"), runner="native")
-    case = Case(suite, Variant("b", "onnx", Path("b.onnx"), "", 0), device, small.ONNXRUNTIME, "id")
+    case = Case(suite, Variant("b", "onnx", Path("b.onnx"), "", 0), device, requirement, "id")
     seen, others = (placement_of(event) for event in (own, other))
     shortfall = accelerators.shortfall(case, seen)
     assert shortfall == accelerators.shortfall(case, others)
@@ -206,11 +235,12 @@ def test_what_ran_the_nodes_is_known_before_anything_is_timed_and_judged_as_the_
 
 
 def test_a_model_that_does_not_load_with_an_accelerator_is_an_error_of_the_agents_kind(
-    bench: Bench, agent: Bench
+    both: tuple[Bench, Bench],
 ) -> None:
     errors = []
-    for one in (bench, agent):
-        _, events = run(one, "truncated", "good", accelerator="AzureExecutionProvider")
+    for one in both:
+        accelerator = "AzureExecutionProvider" if one.kind == "onnxruntime" else "xnnpack"
+        _, events = run(one, "truncated", "good", accelerator=accelerator)
         (error,) = of(events, "error")
         errors.append((error["model"], error["phase"], error["kind"]))
         assert events[-1]["alive"] == [1]

@@ -13,6 +13,7 @@ from onnx import TensorProto
 from harness import lab
 from harness.errors import LabError
 from harness.model import Fit, InputSpec, Load, Samples, Suite, Task, Variant
+from tests import small_tflite
 from tests.answering_models import CLASSES, IMAGES, LABELS, SIZE, model, node
 
 FLOAT = TensorProto.FLOAT
@@ -145,6 +146,18 @@ def test_what_is_declared_of_a_meaning_is_taken_and_said(tmp_path: Path) -> None
         "m.onnx: y is read as probabilities, as declared, though its last operations make sigmoid of it",
     )
     assert "cannot have a threshold: the data has 3 classes" in refused(path, output={"threshold": 0.4})
+
+
+def test_sizes_that_a_tflite_file_leaves_open_are_refused_but_for_the_number_of_images(tmp_path: Path) -> None:
+    said = refused(small_tflite.of_shape(tmp_path / "open.tflite", (-1, 1, -1, -1)))
+    assert (
+        "open.tflite takes x (float32 [any, 1, any, any]): its sizes are open, and LiteRT is run at fixed ones" in said
+    )
+    assert "export it with fixed sizes" in said
+    assert fit(small_tflite.of_shape(tmp_path / "free.tflite", (-1, 1, SIZE, SIZE)), output={"kind": "logits"})
+    # What is open, and yet has a size in the file, is run at that size.
+    fixed = small_tflite.of_shape(tmp_path / "fixed.tflite", (-1, 1, -1, -1), sizes=(1, 1, SIZE, SIZE))
+    assert fit(fixed, output={"kind": "logits"})
 
 
 def test_inputs_that_no_image_fits_are_refused_by_what_they_are(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from harness.agent.images import Misfit
+
 REQUIREMENT = "ai-edge-litert"
 CONSTRAINTS: tuple[str, ...] = ()
 FORMATS = ("tflite",)
@@ -17,6 +19,8 @@ ACCELERATORS = ("gpu", "nnapi", "xnnpack")
 
 _BUILTIN = "builtin kernels (CPU)"
 _DELEGATE = "DELEGATE"
+#: The signature that is meant where nobody names one, as TensorFlow calls it.
+_DEFAULT = "serving_default"
 
 
 class Session:
@@ -24,6 +28,9 @@ class Session:
 
     `accelerator` is the delegate asked for that the interpreter really uses, "" if none.
     """
+
+    #: Its input keeps the size that it was loaded with.
+    one_at_a_time = True
 
     def __init__(
         self,
@@ -35,14 +42,17 @@ class Session:
     ) -> None:
         del trace  # what runs a node is known here without tracing
         self._interpreter = self.interpreter()(model_path=path, num_threads=threads)
-        self._interpreter.allocate_tensors()
-        self.accelerator = accelerator if accelerator in offers() and self._delegates() else ""
+        self._refuse_another_signature()
         every = self._interpreter.get_input_details()
         inputs = [one for one in every if one["name"] not in constants]
         if len(inputs) != 1:
-            raise ValueError(
-                f"the model has {len(inputs)} inputs; one takes the images, and the others need a constant"
+            raise Misfit(
+                f"the model has {len(inputs)} inputs; one takes the images, and the others need a constant each: "
+                "write them into `inputs`, or export it with the image as its only input"
             )
+        _refuse_open_sizes(inputs[0])
+        self._interpreter.allocate_tensors()
+        self.accelerator = accelerator if accelerator in offers() and self._delegates() else ""
         for one in every:
             if one["name"] in constants:
                 self._interpreter.set_tensor(one["index"], _full(one, constants[one["name"]]))
@@ -106,8 +116,28 @@ class Session:
         counts = {"xnnpack": len(taken), _BUILTIN: len(own) - len(taken)}
         return {name: count for name, count in counts.items() if count}
 
+    def _refuse_another_signature(self) -> None:
+        """Refuse a file whose signatures do not say that the first subgraph, which is what runs, is meant."""
+        keys = list(self._interpreter.get_signature_list())
+        meant = [_DEFAULT] if _DEFAULT in keys else keys
+        wrapped = self._interpreter._interpreter
+        if any(wrapped.GetSubgraphIndexFromSignature(key) for key in meant):
+            raise Misfit(
+                f"the model's first subgraph is what runs, and its signatures ({', '.join(sorted(keys))}) do not say "
+                "that it is meant; export it with the one that is meant alone"
+            )
+
     def _delegates(self) -> list[Any]:
         return [node for node in self._interpreter._get_ops_details() if node["op_name"] == _DELEGATE]
+
+
+def _refuse_open_sizes(given: Any) -> None:
+    """Refuse an input whose sizes, but for the number of images, are known only when it runs."""
+    sizes = [int(size) for size in given["shape_signature"]]
+    # Converters write 1 where they do not know a size; one that stands there is what it runs at.
+    if any(size < 0 and i > 0 and given["shape"][i] <= 1 for i, size in enumerate(sizes)):
+        shape = ", ".join("any" if size < 0 else str(size) for size in sizes)
+        raise Misfit(f"the model's input leaves sizes open, ({shape}); export it with fixed sizes")
 
 
 def _full(given: Any, value: float) -> Any:

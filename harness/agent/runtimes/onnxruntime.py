@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from harness.agent.images import Misfit
+
 REQUIREMENT = "onnxruntime"
 CONSTRAINTS: tuple[str, ...] = ()
 FORMATS = ("onnx",)
@@ -68,12 +70,13 @@ class Session:
         every = self._session.get_inputs()
         inputs = [one for one in every if one.name not in constants]
         if len(inputs) != 1:
-            raise ValueError(
-                f"the model has {len(inputs)} inputs; one takes the images, and the others need a constant"
+            raise Misfit(
+                f"the model has {len(inputs)} inputs; one takes the images, and the others need a constant each: "
+                "write them into `inputs`, or export it with the image as its only input"
             )
         self._constants = [(one, constants[one.name]) for one in every if one.name in constants]
         if inputs[0].type not in _TYPES:
-            raise ValueError(f"the model's input is {inputs[0].type}; tensors of numbers are supported")
+            raise Misfit(f"the model's input is {inputs[0].type}; export it with a float32 input")
         self._name, self._path = inputs[0].name, path
         self._outputs = [one.name for one in self._session.get_outputs()]
         self.shape = list(inputs[0].shape)

@@ -32,15 +32,26 @@ static int range_of(enum element type, float *low, float *high)
     return type == INT8 || type == UINT8 || type == INT16 || type == UINT16;
 }
 
-int images_make(enum element type)
+const char *element_name(enum element type)
 {
-    float low, high;
-    return type == FLOAT32 || type == FLOAT16 || range_of(type, &low, &high);
+    static const char *const names[] = {
+        [FLOAT32] = "float32", [UINT8] = "uint8",     [INT8] = "int8",         [UINT16] = "uint16",
+        [INT16] = "int16",     [INT32] = "int32",     [INT64] = "int64",       [TEXT] = "text",
+        [BOOL] = "bool",       [FLOAT16] = "float16", [FLOAT64] = "float64",   [UINT32] = "uint32",
+        [UINT64] = "uint64",   [COMPLEX64] = "complex64", [COMPLEX128] = "complex128", [BFLOAT16] = "bfloat16",
+    };
+    const char *name = (size_t)type < sizeof names / sizeof *names ? names[type] : NULL;
+    return name ? name : "an unknown type";
 }
 
-static const char *name_of(enum element type)
+int images_make(enum element type, struct fault *fault)
 {
-    return type == INT8 ? "int8" : type == UINT8 ? "uint8" : type == INT16 ? "int16" : "uint16";
+    float low, high;
+    return type == FLOAT32 || type == FLOAT16 || range_of(type, &low, &high) ||
+           fail(fault, ERROR_INPUT,
+                "the model's input is %s, and the native runner makes float32, float16, uint8, int8, uint16 and int16 "
+                "of images; export it with a float32 input",
+                element_name(type));
 }
 
 int images_suit(const struct images *images, enum element type, struct fault *fault)
@@ -51,7 +62,7 @@ int images_suit(const struct images *images, enum element type, struct fault *fa
     return fail(fault, ERROR_INPUT,
                 "the model takes %s without saying what it stands for, and the images are %s; "
                 "export it with quantisation parameters, or with a float32 input",
-                name_of(type), images->is_float ? "float32" : "uint8");
+                element_name(type), images->is_float ? "float32" : "uint8");
 }
 
 static int leads_with_channels(const struct input_spec *spec)

@@ -8,14 +8,17 @@
 #include "npy.h"
 #include "text.h"
 
-/* The types of numbers; theirs are ONNX's (TensorProto.DataType), for every runtime. */
+/* Types of elements; theirs are ONNX's (TensorProto.DataType), for every runtime. */
 enum element {
-    FLOAT32 = 1, UINT8 = 2, INT8 = 3, UINT16 = 4, INT16 = 5, INT32 = 6, INT64 = 7, BOOL = 9, FLOAT16 = 10, FLOAT64 = 11
+    FLOAT32 = 1, UINT8, INT8, UINT16, INT16, INT32, INT64, TEXT, BOOL, FLOAT16, FLOAT64, UINT32, UINT64, COMPLEX64,
+    COMPLEX128, BFLOAT16
 };
 
-/* Whether an input of this type can be made of images, and which can, for a message. */
-int images_make(enum element type);
-#define IMAGES_MAKE "float32, float16, uint8, int8, uint16 and int16"
+/* What a type is called; "an unknown type" for one that is not above. */
+const char *element_name(enum element type);
+
+/* Whether an input of this type can be made of images; otherwise `fault` says which can. */
+int images_make(enum element type, struct fault *fault);
 
 /* A split of images, (N, H, W, C), uint8 or float32, mapped from its file. */
 struct images {

@@ -66,6 +66,7 @@ _Static_assert(sizeof(void *) != 8 || sizeof(struct litert_event) == 104, "Profi
     FUNCTION(GetModelSubgraph, (void *model, size_t index, void **out))                                                \
     FUNCTION(GetNumModelSignatures, (void *model, size_t *out))                                                        \
     FUNCTION(GetModelSignature, (void *model, size_t index, void **out))                                               \
+    FUNCTION(GetSignatureKey, (void *signature, const char **out))                                                     \
     FUNCTION(GetSignatureSubgraph, (void *signature, void **out))                                                      \
     FUNCTION(GetNumSubgraphInputs, (void *subgraph, size_t *out))                                                      \
     FUNCTION(GetSubgraphInput, (void *subgraph, size_t index, void **out))                                             \

@@ -104,7 +104,7 @@ int litert_open(struct runtime *runtime, const char *folder, struct fault *fault
 #define FIND(name, arguments) find(library, path, "LiteRt" #name, &api->name, fault) &&
     int good = LITERT_FUNCTIONS(FIND, FIND) 1;
     free(path);
-    /* It would look for accelerators in libraries that no wheel for the device brought. */
+    /* It would look for accelerators in other libraries of the wheel, of which this one alone is brought. */
     const struct litert_option cpu = {LITERT_OPTION_ACCELERATORS, {LITERT_ANY_INT, LITERT_CPU}};
     int64_t log = litert_log_end();
     return good && litert_good(api->CreateEnvironment(1, &cpu, &made->environment), ERROR_RUNTIME,

@@ -11,26 +11,27 @@
 
 #define GOOD(call, name) litert_good(api->call, ERROR_MODEL, name, log, fault)
 
-/* LiteRT's types in ONNX's numbers; 0 for one that is no number here. */
+/* LiteRT's types in ONNX's numbers; 0 for one that has none there. */
 static enum element element_of(int type)
 {
-    static const struct {
-        int litert;
-        enum element element;
-    } known[] = {{1, FLOAT32}, {2, INT32}, {3, UINT8},   {4, INT64},    {6, BOOL},
-                 {7, INT16},   {9, INT8},  {10, FLOAT16}, {11, FLOAT64}, {17, UINT16}};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (known[i].litert == type)
-            return known[i].element;
-    return 0;
+    static const enum element known[] = {
+        [1] = FLOAT32, [2] = INT32,   [3] = UINT8,   [4] = INT64,       [5] = TEXT,    [6] = BOOL,    [7] = INT16,
+        [8] = COMPLEX64, [9] = INT8, [10] = FLOAT16, [11] = FLOAT64, [12] = COMPLEX128, [13] = UINT64, [16] = UINT32,
+        [17] = UINT16, [19] = BFLOAT16,
+    };
+    return type >= 0 && (size_t)type < sizeof known / sizeof *known ? known[type] : 0;
 }
 
+/* Bytes of an element; 0 for a type that is no number here. */
 static size_t bytes_of(enum element type)
 {
-    return type == UINT8 || type == INT8 || type == BOOL                ? 1
-           : type == FLOAT16 || type == UINT16 || type == INT16         ? 2
-           : type == FLOAT64 || type == INT64                           ? 8
-                                                                        : 4;
+    switch (type) {
+    case UINT8: case INT8: case BOOL: return 1;
+    case FLOAT16: case UINT16: case INT16: return 2;
+    case FLOAT32: case INT32: return 4;
+    case FLOAT64: case INT64: return 8;
+    default: return 0;
+    }
 }
 
 /* Adds options that are a text under a name of the runtime's. */
@@ -82,28 +83,49 @@ static int compile(struct litert_model *model, const struct loading *how, struct
     return made;
 }
 
-/* Finds the signature of the first subgraph, which is the one that the interpreter of the agent runs. */
+/* Reads a signature's name, and whether it is the one of the first subgraph. */
+static int read_signature(const struct litert_model *model, size_t index, const char **key, int *first,
+                          struct fault *fault)
+{
+    const struct litert_api *api = &model->library->api;
+    int64_t log = litert_log_end();
+    void *signature = NULL, *subgraph = NULL;
+    int good = GOOD(GetModelSignature(model->file, index, &signature), "GetModelSignature") &&
+               GOOD(GetSignatureKey(signature, key), "GetSignatureKey") &&
+               GOOD(GetSignatureSubgraph(signature, &subgraph), "GetSignatureSubgraph");
+    *first = good && subgraph == model->subgraph;
+    return good;
+}
+
+/* Finds the signature of the first subgraph, which is the one that the interpreter of the agent runs. It must be the
+ * one that is meant: TensorFlow's default, or any where none is called so. */
 static int find_signature(struct litert_model *model, struct fault *fault)
 {
     const struct litert_api *api = &model->library->api;
     int64_t log = litert_log_end();
-    size_t main = 0, count = 0;
+    size_t main = 0, count = 0, of_first = 0;
     if (!GOOD(GetMainModelSubgraphIndex(model->file, &main), "GetMainModelSubgraphIndex") ||
         !GOOD(GetModelSubgraph(model->file, main, &model->subgraph), "GetModelSubgraph") ||
         !GOOD(GetNumModelSignatures(model->file, &count), "GetNumModelSignatures"))
         return 0;
-    for (size_t i = 0; i < count; i++) {
-        void *signature = NULL, *subgraph = NULL;
-        if (!GOOD(GetModelSignature(model->file, i, &signature), "GetModelSignature") ||
-            !GOOD(GetSignatureSubgraph(signature, &subgraph), "GetSignatureSubgraph"))
-            return 0;
-        if (subgraph == model->subgraph) {
+    struct text keys = {0};
+    int good = 1, meant = 0;
+    for (size_t i = 0; good && i < count; i++) {
+        const char *key = NULL;
+        int first = 0;
+        good = read_signature(model, i, &key, &first, fault);
+        text_add(&keys, "%s%s", i ? ", " : "", good ? key : "");
+        if (first)
             model->signature = i;
-            return 1;
-        }
+        of_first += (size_t)first;
+        meant |= good && first && strcmp(key, "serving_default") == 0;
     }
-    return fail(fault, ERROR_MODEL, "none of the model's %zu signatures is of its first subgraph; export it with one",
-                count);
+    if (good && !meant && (of_first == 0 || of_first < count))
+        good = fail(fault, ERROR_INPUT,
+                    "the model's first subgraph is what runs, and its signatures (%s) do not say that it is meant; "
+                    "export it with the one that is meant alone", keys.data ? keys.data : "");
+    text_free(&keys);
+    return good;
 }
 
 /* Makes a buffer for a tensor whose sizes are all known. */
@@ -113,12 +135,13 @@ static int make_buffer(const struct litert_model *model, struct litert_type *typ
     const struct litert_api *api = &model->library->api;
     int64_t log = litert_log_end();
     enum element element = element_of(type->element);
-    if (element == 0)
-        return fail(fault, ERROR_MODEL, "%s holds LiteRT's type %d, which is no number here", name, type->element);
     *bytes = bytes_of(element);
+    if (*bytes == 0)
+        return fail(fault, ERROR_INPUT, "%s is %s, which is no number here; export it as float32", name,
+                    element_name(element));
     for (size_t i = 0; i < type->layout.rank; i++) {
         if (type->layout.dimensions[i] <= 0)
-            return fail(fault, ERROR_MODEL,
+            return fail(fault, ERROR_INPUT,
                         "%s has a size that is only known when the model runs; export it with fixed sizes", name);
         *bytes *= (size_t)type->layout.dimensions[i];
     }
@@ -126,6 +149,26 @@ static int make_buffer(const struct litert_model *model, struct litert_type *typ
     return GOOD(CreateManagedTensorBuffer(model->library->environment, LITERT_HOST_MEMORY, type, *bytes, buffer),
                 "CreateManagedTensorBuffer") &&
            GOOD(GetTensorBufferHostMemory(*buffer, memory), "GetTensorBufferHostMemory");
+}
+
+/* Refuses an input whose sizes, but for the number of images, are known only when it runs. The library gives -1 for
+ * such a size, and in `fixed`, if it is not 1, what the file has it run at. */
+static int refuse_open_sizes(const struct litert_layout *open, const struct litert_layout *fixed, struct fault *fault)
+{
+    int fits = 1;
+    struct text shape = {0};
+    for (size_t i = 0; i < open->rank; i++) {
+        fits = fits && (i == 0 || open->dimensions[i] >= 0 || fixed->dimensions[i] > 1);
+        text_add(&shape, i ? ", " : "");
+        if (open->dimensions[i] < 0)
+            text_add(&shape, "any");
+        else
+            text_add(&shape, "%d", open->dimensions[i]);
+    }
+    if (!fits)
+        fail(fault, ERROR_INPUT, "the model's input leaves sizes open, (%s); export it with fixed sizes", shape.data);
+    text_free(&shape);
+    return fits;
 }
 
 static int describe_input(struct session *session, struct litert_model *model, struct fault *fault)
@@ -138,16 +181,17 @@ static int describe_input(struct session *session, struct litert_model *model, s
     if (!GOOD(GetNumSubgraphInputs(model->subgraph, &inputs), "GetNumSubgraphInputs"))
         return 0;
     if (inputs != 1)
-        return fail(fault, ERROR_MODEL, "the model has %zu inputs; models with one input are supported", inputs);
+        return fail(fault, ERROR_INPUT, "the model has %zu inputs; export it with the image as its only input", inputs);
     if (!GOOD(GetSubgraphInput(model->subgraph, 0, &tensor), "GetSubgraphInput") ||
-        !GOOD(GetRankedTensorType(tensor, &type), "GetRankedTensorType") ||
-        !GOOD(GetCompiledModelInputTensorLayout(model->compiled, model->signature, 0, &type.layout),
-              "GetCompiledModelInputTensorLayout"))
+        !GOOD(GetRankedTensorType(tensor, &type), "GetRankedTensorType"))
         return 0;
+    struct litert_layout open = type.layout;
     session->type = element_of(type.element);
-    if (!images_make(session->type))
-        return fail(fault, ERROR_MODEL, "the model's input is LiteRT's type %d; supported are " IMAGES_MAKE,
-                    type.element);
+    if (!images_make(session->type, fault) ||
+        !GOOD(GetCompiledModelInputTensorLayout(model->compiled, model->signature, 0, &type.layout),
+              "GetCompiledModelInputTensorLayout") ||
+        !refuse_open_sizes(&open, &type.layout, fault))
+        return 0;
     session->axes = type.layout.rank;
     for (size_t i = 0; i < session->axes; i++)
         session->shape[i] = type.layout.dimensions[i];

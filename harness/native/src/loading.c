@@ -9,6 +9,11 @@ static int batches(const struct worker *worker, struct fault *fault)
 {
     const struct session *session = &worker->session;
     int batch = (int)worker->job.batch;
+    if (batch > 1 && session->runtime->kind->one_at_a_time)
+        return fail(fault, ERROR_INPUT,
+                    "batch = %d is asked for and LiteRT is given one image at a time; "
+                    "take batch out of [load], or measure an .onnx file with a free batch dimension",
+                    batch);
     if (batch == 1 || session->axes == 0 || session->shape[0] <= 0)
         return 1;
     return fail(fault, ERROR_INPUT,

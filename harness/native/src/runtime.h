@@ -55,6 +55,7 @@ struct tensor {
 /* Functions that can fail return 1, or set `fault` and return 0. */
 struct runtime_kind {
     const char *name;
+    int one_at_a_time; /* whether it takes one image at a time, whatever the file says */
     int (*open)(struct runtime *runtime, const char *folder, struct fault *fault);
     /* Adds name, version and what runs a model without an accelerator, without braces. */
     void (*facts)(const struct runtime *runtime, struct text *target);

@@ -150,7 +150,8 @@ static int quantised(const struct session *session)
 }
 
 const struct runtime_kind RUNTIME_LITERT = {
-    .name = "litert", .open = litert_open, .facts = facts, .offers = offers, .load = litert_load, .holds = holds,
+    .name = "litert", .one_at_a_time = 1, .open = litert_open, .facts = facts, .offers = offers, .load = litert_load,
+    .holds = holds,
     .nodes = nodes, .quantised = quantised, .bind = bind, .unbind = unbind, .call = call, .release = release,
     .read = read_output,
 };

@@ -51,9 +51,7 @@ static int read_input_type(struct session *session, const struct held *held, str
     if (info)
         api->ReleaseTypeInfo(info);
     session->type = (enum element)type;
-    if (known && !images_make(session->type))
-        return fail(fault, ERROR_MODEL, "the model's input is ONNX type %d; supported are " IMAGES_MAKE, type);
-    return known;
+    return known && images_make(session->type, fault);
 }
 
 static int read_names(struct session *session, struct held *held, struct fault *fault)
@@ -66,7 +64,7 @@ static int read_names(struct session *session, struct held *held, struct fault *
         !onnxruntime_good(api, api->SessionGetOutputCount(held->handle, &session->outputs), ERROR_MODEL, fault))
         return 0;
     if (inputs != 1)
-        return fail(fault, ERROR_MODEL, "the model has %zu inputs; models with one input are supported", inputs);
+        return fail(fault, ERROR_INPUT, "the model has %zu inputs; export it with the image as its only input", inputs);
     if (session->outputs == 0 || session->outputs > MAX_OUTPUTS)
         return fail(fault, ERROR_MODEL, "the model has %zu outputs; 1 to %d are supported", session->outputs,
                     MAX_OUTPUTS);

@@ -92,6 +92,6 @@ float *session_result(const struct session *session, const struct outputs *outpu
         return made;
     }
     free(made);
-    fail(fault, ERROR_INFERENCE, "the model's output is ONNX type %d, which is no number", (int)seen.type);
+    fail(fault, ERROR_INFERENCE, "the model's output is %s, of which no float32 is made", element_name(seen.type));
     return NULL;
 }
