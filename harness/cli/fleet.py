@@ -6,22 +6,26 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import click
 from rich.markup import escape
 
 from harness import lab
 from harness.agent import survey
 from harness.cli.settings import Settings
 from harness.cli.tables import empty, show
-from harness.deploy import DeviceHandle
+from harness.deploy import DeviceHandle, leased
 from harness.deploy.lease import lease_of
 from harness.errors import HarnessError, LabError, StoreError
 from harness.model import Device
 from harness.units import ABSENT
+
+if TYPE_CHECKING:
+    from harness.measure.preflight import Finding
 
 #: A device that has not answered by then is shown as not reached; the connection's own deadline is a little shorter.
 DEADLINE_S: Final = 12.0
@@ -60,9 +64,9 @@ class Probe:
         return f"free {warmth}".strip() if self.reachable else ABSENT
 
 
-def connect(device: Device) -> DeviceHandle:
+def connect(device: Device, say: Callable[[str], None] = lambda _: None) -> DeviceHandle:
     """Return an open handle, which tries a lost connection once more; raises DeviceError."""
-    return DeviceHandle(device, timeout_s=CONNECT_S, patience_s=0.0)
+    return DeviceHandle(device, say, timeout_s=CONNECT_S, patience_s=0.0)
 
 
 def probe(device: Device) -> Probe:
@@ -153,6 +157,26 @@ def examine(settings: Settings, selector: str) -> None:
     device = one_device(settings, selector)
     with connect(device) as handle:
         findings = preflight.survey(handle)
+    _show(device, findings)
+
+
+def calibrate(settings: Settings, selector: str) -> None:
+    """Print what one device's meter makes of a known load, and exit with 1 if it cannot be believed.
+
+    Raises:
+        Busy: somebody measures there.
+        DeviceError: it is out of reach, or plays no load.
+    """
+    from harness.measure import calibration
+
+    device = one_device(settings, selector)
+    with connect(device, lambda line: click.echo(line, err=True)) as handle, leased(handle, wait=False):
+        findings = calibration.findings(handle)
+    _show(device, findings)
+
+
+def _show(device: Device, findings: Sequence[Finding]) -> None:
+    """Print findings, and exit with 1 if one of them keeps the device from being measured."""
     table = empty(device.id, "", "found", "what to do")
     for one in findings:
         mark = "[green]yes[/]" if one.ok else "[red]no[/]"

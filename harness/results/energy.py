@@ -152,7 +152,7 @@ class _Level:
             )
         if at[0] > cuts[0] or at[-1] < cuts[-1]:
             raise MeasurementError("the meter was not read over the whole pass", remedy="measure again")
-        joules = _counted(at, readings, cuts) if quantity == "joules" else _integrated(at, readings, cuts)
+        joules = joules_at(cuts, at, readings, quantity)
         blocks = np.diff(joules) / np.diff(cuts)
         gap_s = float(at[-1] - at[0]) / (len(at) - 1)
         watts = float((joules[-1] - joules[0]) / seconds)
@@ -162,6 +162,18 @@ class _Level:
         else:
             unknown = _averaged_away(readings, step)
         return cls(watts, blocks, _variation(blocks), unknown, seconds, gap_s)
+
+
+def joules_at(cuts: FloatArray, at: FloatArray, readings: FloatArray, quantity: str) -> FloatArray:
+    """Return (C,) joules at the cuts, counted from any fixed moment.
+
+    Args:
+        cuts: (C,) moments within those of the readings, s.
+        at: (N,) moments of the readings, s.
+        readings: (N,) J or W.
+        quantity: "joules" or "watts".
+    """
+    return _counted(at, readings, cuts) if quantity == "joules" else _integrated(at, readings, cuts)
 
 
 def _counted(at: FloatArray, readings: FloatArray, cuts: FloatArray) -> FloatArray:
@@ -205,11 +217,19 @@ def _windows(event: EnergyPass) -> Mapping[str, EnergyWindow]:
 
 
 def _resolution(event: EnergyPass) -> float:
-    """Return the step of the meter, J or W: what it claims, or the smallest step that it was seen to take."""
     readings = np.concatenate([np.array(window.readings, np.float64) for window in _windows(event).values()])
+    return step_of(readings, event.resolution or 0.0)
+
+
+def step_of(readings: FloatArray, claimed: float) -> float:
+    """Return the step of a meter, J or W: what it claims, or the smallest step that it was seen to take.
+
+    Args:
+        readings: (N,) J or W.
+        claimed: what the meter says of itself.
+    """
     steps = np.diff(np.unique(readings))
-    seen = float(steps.min()) if len(steps) else 0.0
-    return max(event.resolution or 0.0, seen)
+    return max(claimed, float(steps.min()) if len(steps) else 0.0)
 
 
 def _estimate(watts: float, parts: list[_Part], each_s: float) -> Estimate:
