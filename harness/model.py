@@ -76,12 +76,25 @@ def core_numbers(text: str) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
+class Duty:
+    """How often a model is used in practice, for the hours that a battery lasts.
+
+    Attributes:
+        images_per_s: inferences a second, on the long run.
+        words: the same as people read it: 30 frames a second.
+    """
+
+    images_per_s: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One device file.
 
     `cores` names the processor cores on which jobs run, "" for all; `python` the interpreter there, "" for the one on
     its PATH; `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`),
-    `lease_options` the lease's, `meter` the `[meter]` table.
+    `lease_options` the lease's, `meter` the `[meter]` table; `battery_wh` is what its battery holds, None if not said.
     """
 
     id: str
@@ -101,6 +114,7 @@ class Device:
     file: Path = Path()
     settings: Mapping[str, Any] = field(default_factory=dict)
     lease_options: Mapping[str, Any] = field(default_factory=dict)
+    battery_wh: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +310,7 @@ class Suite:
     split: str = "test"
     overlap: Literal["refuse", "leave_out"] = "refuse"
     file: Path = Path()
+    duty: Duty | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ class MetricInfo:
     Attributes:
         name: what is typed in `[accept]` and stands in exports.
         title: what people read.
-        unit: SI unit as `harness.units.human` takes it; "" for a ratio or index, "%" for a share 0..1, "px" for pixels.
+        unit: SI unit as `harness.units.human` takes it; "" for a ratio or index, "%" for a share 0..1, "px" for pixels,
+            "h" for hours of use.
         kind: "cost" (of one run), "share" (of one run's frames, compared as a difference), "ratio" (of a cost, run over
             baseline) or "accuracy" (of predictions).
         lower_is_better: the direction of improvement.
@@ -59,8 +60,8 @@ def _share(name: str, title: str) -> MetricInfo:
     return MetricInfo(name, title, "%", "share", True, name, "mean")
 
 
-def _ratio(name: str, title: str, measurement: str) -> MetricInfo:
-    return MetricInfo(name, title, "", "ratio", True, measurement)
+def _ratio(name: str, title: str, measurement: str, *, lower: bool = True) -> MetricInfo:
+    return MetricInfo(name, title, "", "ratio", lower, measurement)
 
 
 def _accuracy(name: str, title: str, unit: str = "%", *, lower: bool = False) -> MetricInfo:
@@ -84,11 +85,13 @@ _TABLE: Final = (
     _cost("peak_memory_bytes", "Peak memory", "B", "peak_memory_bytes", "max"),
     _cost("peak_pss_bytes", "Peak proportional memory", "B", "peak_pss_bytes", "max"),
     _cost("energy_j", "Energy per inference", "J", "energy_j", "median"),
+    _cost("use_h", "Hours of use", "h", "use_h", "median", lower=False),
     _cost("size_bytes", "Model size", "B", "", ""),
     _ratio("latency_ratio", "Latency", "latency_s"),
     _ratio("memory_ratio", "Peak memory", "peak_memory_bytes"),
     _ratio("size_ratio", "Model size", ""),
     _ratio("energy_ratio", "Energy per inference", "energy_j"),
+    _ratio("use_ratio", "Hours of use", "use_h", lower=False),
     _ratio("load_ratio", "Model load", "load_s"),
     _ratio("first_inference_ratio", "First inference", "first_inference_s"),
     _accuracy("accuracy", "Accuracy"),

@@ -21,6 +21,8 @@ def main() -> int:
         from harness.agent.survey import main as run
     elif command == "meter":
         from harness.agent.trial import meter as run
+    elif command == "calibrate":
+        from harness.agent.calibration import main as run
     elif command == "runtime":
         from harness.agent.trial import runtime as run
     elif command == "clock":

@@ -31,6 +31,10 @@ class Refused(Exception):
         self.text, self.remedy = text, remedy
         super().__init__(f"{text}; {remedy}" if remedy else text)
 
+    def answer(self) -> dict[str, Any]:
+        """Return it as a command answers; where nothing better is known, the host names the file to be corrected."""
+        return {"refused": self.text, **({} if self.remedy == LOOK else {"remedy": self.remedy})}
+
 
 class Clock:
     """The monotonic clock and what passes by it; a test may let time pass faster."""
@@ -131,15 +135,14 @@ def watched(
         infer: runs inferences for that long and returns count and ns.
         clock: by which time passes.
     """
-    if reader.charging():
-        raise Refused("the battery is charging, which hides what the device draws", "unplug it")
+    refuse_charging(reader)
     answer: dict[str, Any] = {}
     during: tuple[Callable[[], Any], ...] = (
         lambda: clock.sleep(window_s),
         lambda: answer.update(infer(window_s)),
         lambda: clock.sleep(window_s),
     )
-    windows = {name: _window(reader, quantity, one, clock) for name, one in zip(WINDOWS, during)}
+    windows = {name: window(reader, quantity, one, clock) for name, one in zip(WINDOWS, during)}
     judge(windows)
     return {
         "quantity": quantity, "resolution": reader.resolution, "inferences": answer["count"], "windows": windows,
@@ -172,8 +175,24 @@ def _unread(window_s: float, infer: Callable[[float], dict[str, Any]]) -> dict[s
     return {"inferences": count, "windows": windows}
 
 
-def _window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock) -> EnergyWindow:
-    """Sample the meter while `during` runs; return its edges, the samples and what they come to."""
+def refuse_charging(reader: Any) -> None:
+    """Raise Refused if the battery is being charged."""
+    if reader.charging():
+        raise Refused("the battery is charging, which hides what the device draws", "unplug it")
+
+
+def window(reader: Any, quantity: str, during: Callable[[], Any], clock: Clock) -> EnergyWindow:
+    """Sample the meter while `during` runs; return its edges, the samples and what they come to.
+
+    Args:
+        reader: the open meter.
+        quantity: "joules" or "watts".
+        during: what runs meanwhile.
+        clock: by which time passes.
+
+    Raises:
+        Refused: the battery began to charge.
+    """
     at_ns: list[int] = []
     readings: list[float] = []
     edges: list[int] = []

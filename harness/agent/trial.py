@@ -23,10 +23,7 @@ def meter(arguments: list[str]) -> int:
         with energy.opened(json.load(sys.stdin)) as (reader, quantity):
             answer = tried(reader, quantity)
     except energy.Refused as refused:
-        answer = {"refused": refused.text}
-        if refused.remedy != energy.LOOK:
-            # Else the host names the file that is to be corrected.
-            answer["remedy"] = refused.remedy
+        answer = refused.answer()
     json.dump(answer, sys.stdout)
     return 0
 

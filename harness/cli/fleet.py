@@ -6,22 +6,26 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import click
 from rich.markup import escape
 
 from harness import lab
 from harness.agent import survey
 from harness.cli.settings import Settings
 from harness.cli.tables import empty, show
-from harness.deploy import DeviceHandle
+from harness.deploy import DeviceHandle, leased
 from harness.deploy.lease import lease_of
 from harness.errors import HarnessError, LabError, StoreError
 from harness.model import Device
 from harness.units import ABSENT
+
+if TYPE_CHECKING:
+    from harness.measure.preflight import Finding
 
 #: How long a device whose file does not say it may take to let us in, and how much longer until it has answered; s.
 _CONNECT_S: Final = 10.0
@@ -59,9 +63,9 @@ class Probe:
         return f"free {warmth}".strip() if self.reachable else ABSENT
 
 
-def connect(device: Device) -> DeviceHandle:
+def connect(device: Device, say: Callable[[str], None] = lambda _: None) -> DeviceHandle:
     """Return an open handle, which tries a lost connection once more; raises DeviceError."""
-    return DeviceHandle(device, timeout_s=_connect_s(device), patience_s=0.0)
+    return DeviceHandle(device, say, timeout_s=_connect_s(device), patience_s=0.0)
 
 
 def _connect_s(device: Device) -> float:
@@ -164,6 +168,26 @@ def examine(settings: Settings, selector: str) -> None:
     device = one_device(settings, selector)
     with connect(device) as handle:
         findings = preflight.survey(handle)
+    _show(device, findings)
+
+
+def calibrate(settings: Settings, selector: str) -> None:
+    """Print what one device's meter makes of a known load, and exit with 1 if it cannot be believed.
+
+    Raises:
+        Busy: somebody measures there.
+        DeviceError: it is out of reach, or plays no load.
+    """
+    from harness.measure import calibration
+
+    device = one_device(settings, selector)
+    with connect(device, lambda line: click.echo(line, err=True)) as handle, leased(handle, wait=False):
+        findings = calibration.findings(handle)
+    _show(device, findings)
+
+
+def _show(device: Device, findings: Sequence[Finding]) -> None:
+    """Print findings, and exit with 1 if one of them keeps the device from being measured."""
     table = empty(device.id, "", "found", "what to do")
     for one in findings:
         mark = "[green]yes[/]" if one.ok else "[red]no[/]"

@@ -55,13 +55,14 @@ def devices(settings: Settings) -> None:
 
 @click.command()
 @click.argument("device")
+@click.option("--energy", is_flag=True, help="Play a known load for 21 s and say what the meter makes of it.")
 @with_settings
 @click.pass_obj
-def check(settings: Settings, device: str) -> None:
+def check(settings: Settings, device: str, energy: bool) -> None:
     """Say what can be measured on DEVICE, what cannot, and what to do about it."""
-    from harness.cli.fleet import examine
+    from harness.cli.fleet import calibrate, examine
 
-    examine(settings, device)
+    (calibrate if energy else examine)(settings, device)
 
 
 @click.command()

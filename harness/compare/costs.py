@@ -56,8 +56,11 @@ def cost_change(info: MetricInfo, baseline: Run, run: Run, roles: tuple[str, str
             ]
         found.append(measurement)
     remarks = [Reason("estimated by a model, not measured")] if any(m.estimated for m in found) else []
-    if info.name == "energy_ratio" and all(one.estimate for one in found):
-        return _energies(baseline, run, *(one.estimate for one in found if one.estimate))
+    base, own = (one.estimate for one in found)
+    if info.name in ("energy_ratio", "use_ratio") and base is not None and own is not None:
+        # Hours follow mean power, which is at least idle power.
+        drift = _idle_drift(baseline, run, "busy_w" if info.name == "energy_ratio" else "idle_w")
+        return _energies(base, own, drift)
     if info.name == "latency_ratio":
         change, more = _latency(baseline, run, *found)
     else:
@@ -85,8 +88,8 @@ def _repeated(info: MetricInfo, base: Measurement, own: Measurement) -> Change:
     return change, []
 
 
-def _energies(baseline: Run, run: Run, base: Estimate, own: Estimate) -> Change:
-    """Return the ratio of two energies whose errors are apart: each has windows of its own.
+def _energies(base: Estimate, own: Estimate, idle_drift: float) -> Change:
+    """Return the ratio of two energies, or of hours, whose errors are apart: each has windows of its own.
 
     The interval is the logarithmic one recovered from both (MOVER: Donner and Zou, "Closed-form confidence intervals
     for functions of the normal mean and standard deviation", Statistical Methods in Medical Research 21, 2012). What a
@@ -95,12 +98,17 @@ def _energies(baseline: Run, run: Run, base: Estimate, own: Estimate) -> Change:
     Idle power belongs to the device, not to the model: by how much it differed between the two passes something else
     drew more in one of them, and perhaps in its busy window alone. That much may be missing on either side (JCGM
     100:2008, 4.3.7), in the busy power of the one that drew less.
+
+    Args:
+        base: of the baseline.
+        own: of the run.
+        idle_drift: by how much idle power differed, as a share of the power concerned.
     """
     if base.low <= 0 or own.low <= 0:
         return None, [
             Reason("the energy of one inference cannot be distinguished from nothing", "measure with a finer meter")
         ]
-    drift = 1.96 / math.sqrt(3) * _idle_drift(baseline, run)
+    drift = 1.96 / math.sqrt(3) * idle_drift
     below = math.hypot(math.log(own.point / own.low), math.log(base.high / base.point), drift)
     above = math.hypot(math.log(own.high / own.point), math.log(base.point / base.low), drift)
     ratio = own.point / base.point
@@ -109,13 +117,19 @@ def _energies(baseline: Run, run: Run, base: Estimate, own: Estimate) -> Change:
     return Estimate(ratio, low, high, own.confidence, method, Omission.LAUNCHES), []
 
 
-def _idle_drift(baseline: Run, run: Run) -> float:
-    """Return by how much idle power differed between two passes, as a share of the smaller busy power."""
+def _idle_drift(baseline: Run, run: Run, against: str) -> float:
+    """Return by how much idle power differed between two passes, as a share of the smaller power.
+
+    Args:
+        baseline: the run of the baseline.
+        run: the run that is compared with it.
+        against: of which power, a key of the notes on energy.
+    """
     notes = [one.notes["energy"] for one in (baseline, run) if "energy" in one.notes]
     if len(notes) < 2:
         return 0.0
     idle = [float(np.mean(one["idle_w"])) for one in notes]
-    return abs(idle[0] - idle[1]) / min(float(one["busy_w"]) for one in notes)
+    return abs(idle[0] - idle[1]) / min(float(np.mean(one[against])) for one in notes)
 
 
 def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Change:

@@ -45,7 +45,10 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
         suite: plain values as in `Campaign.suites`: task (kind, positive), load (margin), accept.
     """
     reason = obstacle(baseline, run)
+    either = {*baseline.measurements, *run.measurements}
     names = [name for name, info in METRICS.items() if info.kind == "ratio"]
+    # A suite without a duty does not ask for hours of use.
+    names = [name for name in names if name != "use_ratio" or METRICS[name].measurement in either]
     names += [name for name, info in METRICS.items() if info.kind == "share" and name in run.measurements]
     names += [name for name, info in METRICS.items() if info.paired and {name} & {*baseline.accuracy, *run.accuracy}]
     if reason:

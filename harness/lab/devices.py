@@ -88,6 +88,7 @@ def read_device(path: Path) -> Device:
         settings=settings,
         lease=table.lease,
         lease_options=lease_options,
+        battery_wh=table.battery.watt_hours if table.battery else None,
     )
 
 

@@ -61,6 +61,7 @@ def read_suite(path: Path) -> Suite:
         split=table.data.split,
         overlap=table.data.overlap,
         file=path,
+        duty=table.duty.noun() if table.duty else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.model import BIG_CORES, FRAME_RATE_HZ, Address, Device, InputSpec, Limits, Load, core_numbers
+from harness.model import BIG_CORES, FRAME_RATE_HZ, Address, Device, Duty, InputSpec, Limits, Load, core_numbers
 from harness.registry import suggestion
 
 #: Ids become parts of pytest ids, file names and URLs, so nothing that quotes, separates or hides may stand in them.
@@ -85,6 +85,30 @@ class LimitsTable(Table):
     cooldown_s: float = Field(default=_LIMITS.cooldown_s, ge=0, description="How long to wait for cooling, in seconds.")
 
 
+class BatteryTable(Table):
+    """`[battery]`: what the device's own battery holds when it is full."""
+
+    capacity_wh: float | None = Field(default=None, gt=0, le=10_000, description="Its capacity, in watt-hours.")
+    capacity_mah: float | None = Field(
+        default=None, gt=0, le=10_000_000, description="Its capacity in milliampere-hours; needs `voltage_v`."
+    )
+    voltage_v: float | None = Field(default=None, gt=0, le=1000, description="Its nominal voltage, in volts.")
+
+    @model_validator(mode="after")
+    def _one_capacity(self) -> BatteryTable:
+        by_charge = (self.capacity_mah is not None, self.voltage_v is not None)
+        if (self.capacity_wh is not None) == any(by_charge) or any(by_charge) != all(by_charge):
+            raise wrong(
+                "one capacity is needed", remedy="write capacity_wh, or capacity_mah and voltage_v, as its label says"
+            )
+        return self
+
+    @property
+    def watt_hours(self) -> float:
+        """Its capacity, W h."""
+        return self.capacity_wh or (self.capacity_mah or 0.0) * (self.voltage_v or 0.0) / 1000
+
+
 class DeviceTable(Table):
     """devices/NAME.toml: one device; the file's name is its id."""
 
@@ -108,6 +132,7 @@ class DeviceTable(Table):
     )
     meter: MeterTable | None = Field(default=None, description="Where energy is read; without it energy is absent.")
     limits: LimitsTable = Field(default=LimitsTable(), description="When the device may be measured.")
+    battery: BatteryTable | None = Field(default=None, description="What its battery holds, for hours of use.")
 
 
 class InputTable(Table):
@@ -274,6 +299,28 @@ class AcceptTable(Table):
     )
 
 
+class DutyTable(Table):
+    """`[duty]`: how often the model is used in practice, for the hours that a battery lasts."""
+
+    frames_per_second: float | None = Field(default=None, gt=0, le=10_000, description="Inferences a second, always.")
+    exam_every_min: float | None = Field(default=None, gt=0, le=10_080, description="Minutes from exam to exam.")
+    exam_frames: int | None = Field(default=None, ge=1, description="Inferences of an exam.")
+
+    @model_validator(mode="after")
+    def _one_duty(self) -> DutyTable:
+        exam = (self.exam_every_min is not None, self.exam_frames is not None)
+        if (self.frames_per_second is not None) == any(exam) or any(exam) != all(exam):
+            raise wrong("one duty is needed", remedy="write frames_per_second, or exam_every_min and exam_frames")
+        return self
+
+    def noun(self) -> Duty:
+        """Return it as inferences a second, with its words."""
+        if self.frames_per_second is not None:
+            return Duty(self.frames_per_second, f"{self.frames_per_second:g} frames a second")
+        every, frames = self.exam_every_min or 1.0, self.exam_frames or 0
+        return Duty(frames / (every * 60), f"an exam of {frames} frames every {every:g} min")
+
+
 class SuiteTable(Table):
     """suites/NAME.toml: data, task, baseline, variants, load and what makes a case pass."""
 
@@ -287,3 +334,4 @@ class SuiteTable(Table):
     baseline: BaselineTable = Field(description="The model that every variant is compared with.")
     variant: list[VariantTable] = Field(default=[], description="The optimised models.")
     accept: dict[str, AcceptTable] = Field(default={}, description="What makes a case pass: one assertion a line.")
+    duty: DutyTable | None = Field(default=None, description="How often the model is used, for hours of use.")

@@ -151,13 +151,20 @@ class Readings:
             return contract.EnergyPass(event.event, event.t_ns, event.model, event.turn, event.of, absent=str(error))
 
     def _with_readings(self, event: contract.EnergyPass) -> contract.EnergyPass:
-        edges = event.windows or {}
+        windows, clock_s = self.within(event.windows or {})
+        energy.judge(windows)
+        return replace(event, **self.facts, clock_s=clock_s, windows=windows)
+
+    def within(self, edges: Mapping[str, contract.EnergyWindow]) -> tuple[dict[str, contract.EnergyWindow], float]:
+        """Return windows of the device's clock with what was read in them, and how uncertain that clock is, s.
+
+        Raises:
+            MeasurementError: the meter was not read over all of them, or the clocks were not compared.
+        """
         if self.fault or not self.at_ns:
             raise MeasurementError(self.fault or "the host's meter was not read: connection lost before the pass")
         at, clock_s = on_device(np.array(self.at_ns, np.int64), edges, self.offsets)
-        windows = {name: self._window(window, at) for name, window in edges.items()}
-        energy.judge(windows)
-        return replace(event, **self.facts, clock_s=clock_s, windows=windows)
+        return {name: self._window(window, at) for name, window in edges.items()}, clock_s
 
     def _window(self, window: contract.EnergyWindow, at: IntArray) -> contract.EnergyWindow:
         first = int(np.searchsorted(at, window.begin_ns, side="right")) - 1
@@ -179,7 +186,7 @@ class Recorder:
     def __init__(self, handle: DeviceHandle) -> None:
         self._handle, self._device = handle, handle.device
         device = handle.device
-        self._readings = Readings()
+        self.readings = Readings()
         self._opened, self._begun, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         if is_read_here(device) and not device.address.here:
@@ -187,8 +194,11 @@ class Recorder:
 
     def hear(self, event: contract.Event) -> None:
         """Take note of an event; raises Transient if the connection is lost while the clocks are compared."""
-        if not is_read_here(self._device) or not isinstance(event, contract.EnergyStart):
-            return
+        if is_read_here(self._device) and isinstance(event, contract.EnergyStart):
+            self.begin()
+
+    def begin(self) -> None:
+        """Read from now on, and compare the clocks; raises Transient if the connection is lost meanwhile."""
         if self._thread is None:
             self._open()
         self._begun.set()
@@ -196,14 +206,14 @@ class Recorder:
 
     def compare(self) -> None:
         """Compare the clocks, if the meter is being read."""
-        if not self._begun.is_set() or self._readings.fault:
+        if not self._begun.is_set() or self.readings.fault:
             return
         try:
-            self._readings.offsets.append(compare(self._handle))
+            self.readings.offsets.append(compare(self._handle))
         except Transient:
             raise
         except HarnessError as error:
-            self._readings.fault = str(error)
+            self.readings.fault = str(error)
 
     def _open(self) -> None:
         self._thread = threading.Thread(target=self._record, daemon=True)
@@ -219,29 +229,29 @@ class Recorder:
 
     def joined(self, event: contract.Event) -> contract.Event:
         """Return an event as `Readings.joined` does, with what was read until now."""
-        return self._readings.joined(event)
+        return self.readings.joined(event)
 
     def _record(self) -> None:
         chance, clock = random.Random(), energy.Clock()
         try:
             with opened(self._device) as (reader, facts):
-                self._readings.facts = facts
+                self.readings.facts = facts
                 self._opened.set()
                 self._begun.wait()
 
                 def sample() -> None:
                     asked = clock.now_ns()
                     # The reading first: a reader that counts the moments finds one for each.
-                    self._readings.values.append(reader.read())
-                    self._readings.at_ns.append((asked + clock.now_ns()) // 2)
+                    self.readings.values.append(reader.read())
+                    self.readings.at_ns.append((asked + clock.now_ns()) // 2)
                     # It may follow what the instrument answers.
-                    self._readings.facts["resolution"] = reader.resolution
+                    self.readings.facts["resolution"] = reader.resolution
                     if reader.charging():
                         raise energy.Refused("the battery began to charge during the pass", remedy="unplug it")
 
                 clock.beside(self._ended.wait, sample, lambda: PERIOD_S * chance.uniform(*contract.GAPS))
         except energy.Refused as refused:
-            self._readings.fault = str(refused)
+            self.readings.fault = str(refused)
         finally:
             self._opened.set()
 

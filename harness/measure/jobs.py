@@ -32,6 +32,8 @@ MIN_LAUNCHES = stats.MIN_LAUNCHES
 CONTROL_SHARE = 0.2
 #: Frames in a block of a stream, at least.
 MIN_FRAMES = 5
+#: Length of each window of the energy pass.
+ENERGY_S = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> 
         max_launches=MIN_LAUNCHES if quick else 40,
         max_timed_s=timed_s,
         pause_budget_s=timed_s / 10,
-        energy_s=12.0 * share,
+        energy_s=ENERGY_S * share,
         deadline_s=300.0,
         parts_s=1.0 * share,
         parts_min=20,

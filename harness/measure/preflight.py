@@ -23,7 +23,8 @@ _LOOK_S = 5.0
 #: meter that makes the energy pass's 50 updates in 10 s.
 _CLOCK_S = 1e-6
 _SPACE_BYTES = 500_000_000
-_CHANGES_HZ = 5.0
+CHANGES_HZ = 5.0
+TOO_SLOW = f"{CHANGES_HZ:.0f} changes a second are needed: shorten the meter's update interval"
 #: How long a trial on the device may take.
 _TRIAL_S = 60.0
 
@@ -201,7 +202,7 @@ def _runtime(handle: DeviceHandle, requirement: str) -> Finding:
     remedy = f"name another version under runtimes in {device.file.name}"
     try:
         folder = deploy.runtime(handle, requirement)
-        tried = _tried(handle, ["runtime", registry.runtime_name(requirement), folder])
+        tried = asked(handle, ["runtime", registry.runtime_name(requirement), folder])
     except DeviceError as error:
         return _failed(requirement, error, remedy)
     if tried is None:
@@ -213,19 +214,27 @@ def _runtime(handle: DeviceHandle, requirement: str) -> Finding:
     return Finding(requirement, True, f"starts{beside}; accelerators: {', '.join(tried['offers']) or 'none'}")
 
 
+def no_meter(device: Device) -> Finding | None:
+    """Return why no energy can be measured on a device, whatever its meter shows; None where it can."""
+    if device.meter is None:
+        return Finding("energy", False, "no meter configured", f"add [meter] to {device.file.name}")
+    if deploy.runner(device).METERS:
+        return None
+    says = f"the {device.runner} runner has no energy pass"
+    return Finding("energy", False, says, 'set runner = "native", or "python" if the device has it')
+
+
 def meter(handle: DeviceHandle) -> Finding:
     """Read the meter at rest and under load, and say whether it moves as a meter must."""
     device, file = handle.device, handle.device.file.name
-    if device.meter is None:
-        return Finding("energy", False, "no meter configured", f"add [meter] to {file}")
-    if not deploy.runner(device).METERS:
-        says = f"the {device.runner} runner has no energy pass"
-        return Finding("energy", False, says, 'set runner = "native", or "python" if the device has it')
-    kind, table = device.meter["kind"], json.dumps(dict(device.meter)).encode()
+    if lacking := no_meter(device):
+        return lacking
+    table = dict(device.meter or {})
+    kind = table["kind"]
     if host_meter.is_read_here(device):
         return Finding("energy", *_verdict(kind, host_meter.tried(device), file))
     try:
-        tried = _tried(handle, ["meter"], stdin=table)
+        tried = asked(handle, ["meter"], stdin=json.dumps(table).encode())
     except DeviceError as error:
         return _failed("energy", error, f"correct [meter] in {file}")
     if tried is None:
@@ -250,16 +259,24 @@ def _verdict(kind: str, tried: Mapping[str, Any], file: str) -> tuple[bool, str,
     says = f"meter {kind}: {rate:.0f} changes a second, {watts}"
     if min(tried["rest_w"], tried["load_w"]) < 0:
         return False, says, "it counts backwards: turn its shunt round"
-    return (
-        rate >= _CHANGES_HZ,
-        says,
-        f"{_CHANGES_HZ:.0f} changes a second are needed: shorten the meter's update interval",
-    )
+    return rate >= CHANGES_HZ, says, TOO_SLOW
 
 
-def _tried(handle: DeviceHandle, command: Sequence[str], stdin: bytes = b"") -> Mapping[str, Any] | None:
-    """Return what a command of the device side answers, None from a runner that has no such command."""
-    done = handle.run([*handle.workspace.command, *command], stdin=stdin, timeout_s=_TRIAL_S)
+def asked(
+    handle: DeviceHandle, command: Sequence[str], stdin: bytes = b"", *, timeout_s: float = _TRIAL_S
+) -> Mapping[str, Any] | None:
+    """Return what a command of the device side answers, None from a runner that has no such command.
+
+    Args:
+        handle: of the device, which is prepared.
+        command: with its arguments.
+        stdin: what it reads.
+        timeout_s: longest time that it may take, s.
+
+    Raises:
+        DeviceError: it gives no answer.
+    """
+    done = handle.run([*handle.workspace.command, *command], stdin=stdin, timeout_s=timeout_s)
     if done.code == contract.NO_SUCH_COMMAND:
         return None
     meaning = f"{command[0]} could not be tried on the device"

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,12 +41,40 @@ _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
+class _Part:
+    """One standard uncertainty, with the degrees of freedom of its estimate."""
+
+    name: str
+    size: float
+    freedom: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Busy and idle power of an energy pass, W, each with what it is uncertain by, and the time of one inference."""
+
+    busy_w: float
+    idle_w: float
+    busy_parts: Sequence[_Part]
+    idle_parts: Sequence[_Part]
+    each_s: float
+
+    def mean(self, busy: float) -> Estimate:
+        """Return the mean power of a device that is busy for a share of the time, 0..1, and idle otherwise."""
+        watts = busy * self.busy_w + (1 - busy) * self.idle_w
+        parts = [replace(part, size=busy * part.size) for part in self.busy_parts]
+        parts += [replace(part, size=(1 - busy) * part.size) for part in self.idle_parts]
+        return _estimate(watts, parts, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Energy:
     """What one energy pass gave.
 
     Attributes:
         gross, net: joules of one inference, with idle power and without.
         blocks: (10,) gross joules of one inference in each tenth of the busy window.
+        power: of both states.
         notes: plain values for the report: meter, quantity, resolution, update_s, clock_s, window_s, inferences,
             busy_w, idle_w (before, after), and `budget`, the standard uncertainties of `gross` by their names, J.
     """
@@ -54,16 +82,8 @@ class Energy:
     gross: Estimate
     net: Estimate
     blocks: FloatArray
+    power: Power
     notes: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One standard uncertainty, with the degrees of freedom of its estimate."""
-
-    name: str
-    size: float
-    freedom: float = math.inf
 
 
 def per_inference(event: EnergyPass) -> Energy:
@@ -104,7 +124,7 @@ def per_inference(event: EnergyPass) -> Energy:
     }  # fmt: skip
     return Energy(
         _estimate(busy.watts, gross, each_s), _estimate(busy.watts - idle_w, [*gross, *idle], each_s),
-        busy.blocks * each_s, notes,
+        busy.blocks * each_s, Power(busy.watts, idle_w, gross, idle, each_s), notes,
     )  # fmt: skip
 
 
@@ -152,7 +172,7 @@ class _Level:
             )
         if at[0] > cuts[0] or at[-1] < cuts[-1]:
             raise MeasurementError("the meter was not read over the whole pass", remedy="measure again")
-        joules = _counted(at, readings, cuts) if quantity == "joules" else _integrated(at, readings, cuts)
+        joules = joules_at(cuts, at, readings, quantity)
         blocks = np.diff(joules) / np.diff(cuts)
         gap_s = float(at[-1] - at[0]) / (len(at) - 1)
         watts = float((joules[-1] - joules[0]) / seconds)
@@ -162,6 +182,18 @@ class _Level:
         else:
             unknown = _averaged_away(readings, step)
         return cls(watts, blocks, _variation(blocks), unknown, seconds, gap_s)
+
+
+def joules_at(cuts: FloatArray, at: FloatArray, readings: FloatArray, quantity: str) -> FloatArray:
+    """Return (C,) joules at the cuts, counted from any fixed moment.
+
+    Args:
+        cuts: (C,) moments within those of the readings, s.
+        at: (N,) moments of the readings, s.
+        readings: (N,) J or W.
+        quantity: "joules" or "watts".
+    """
+    return _counted(at, readings, cuts) if quantity == "joules" else _integrated(at, readings, cuts)
 
 
 def _counted(at: FloatArray, readings: FloatArray, cuts: FloatArray) -> FloatArray:
@@ -205,11 +237,19 @@ def _windows(event: EnergyPass) -> Mapping[str, EnergyWindow]:
 
 
 def _resolution(event: EnergyPass) -> float:
-    """Return the step of the meter, J or W: what it claims, or the smallest step that it was seen to take."""
     readings = np.concatenate([np.array(window.readings, np.float64) for window in _windows(event).values()])
+    return step_of(readings, event.resolution or 0.0)
+
+
+def step_of(readings: FloatArray, claimed: float) -> float:
+    """Return the step of a meter, J or W: what it claims, or the smallest step that it was seen to take.
+
+    Args:
+        readings: (N,) J or W.
+        claimed: what the meter says of itself.
+    """
     steps = np.diff(np.unique(readings))
-    seen = float(steps.min()) if len(steps) else 0.0
-    return max(event.resolution or 0.0, seen)
+    return max(claimed, float(steps.min()) if len(steps) else 0.0)
 
 
 def _estimate(watts: float, parts: list[_Part], each_s: float) -> Estimate:
@@ -227,7 +267,7 @@ def _estimate(watts: float, parts: list[_Part], each_s: float) -> Estimate:
 def measurements(events: Sequence[EnergyPass]) -> list[Measurement]:
     """Return gross and net joules per inference of a model's `energy` events, or why there are none."""
     try:
-        found = _found(events)
+        found = of_events(events)
     except MeasurementError as error:
         return [Measurement(name, "J", absent_reason=str(error)) for name in ("energy_j", "energy_net_j")]
     busy, notes = _windows(events[0])["busy"], found.notes
@@ -242,13 +282,14 @@ def measurements(events: Sequence[EnergyPass]) -> list[Measurement]:
 def notes(events: Sequence[EnergyPass]) -> dict[str, Any]:
     """Return {"energy": what the report says of the meter}, {} if there is no energy."""
     try:
-        return {"energy": dict(_found(events).notes)}
+        return {"energy": dict(of_events(events).notes)}
     except MeasurementError:
         # The measurements say why.
         return {}
 
 
-def _found(events: Sequence[EnergyPass]) -> Energy:
+def of_events(events: Sequence[EnergyPass]) -> Energy:
+    """Return the energy of a model's `energy` events; raises MeasurementError with the reason where there is none."""
     if not events:
         raise MeasurementError("no meter configured")
     if events[0].absent:

@@ -30,7 +30,7 @@ from harness.model import (
     Samples,
     Validity,
 )
-from harness.results import accelerators, energy, scenarios, startup_and_memory, vendor_tool
+from harness.results import accelerators, energy, scenarios, startup_and_memory, use, vendor_tool
 from harness.results.job_log import JobLog
 from harness.units import NS_PER_S
 from harness.vocabulary import CONTROL, CONTROL_MARKED
@@ -236,6 +236,7 @@ def _measurements(case: Case, index: int, log: JobLog, table: IntArray) -> dict[
         *startup_and_memory.starts(log.of(contract.Cold, index), log.of(contract.Evicted, index)),
         *startup_and_memory.memory(log.of(contract.Memory, index)),
         *energy.measurements(log.of(contract.EnergyPass, index)),
+        *use.measurements(log.of(contract.EnergyPass, index), case.suite.duty, case.device.battery_wh),
     ]
     return {m.metric: m for m in found}
 

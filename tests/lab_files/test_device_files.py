@@ -199,3 +199,20 @@ def test_the_lab_is_the_nearest_folder_with_devices_and_suites(folder: Path) -> 
     assert lab.find(folder / "else/devices") == folder
     with pytest.raises(LabError, match="`edgeward init DIR` makes one"):
         lab.find(Path("/"))
+
+
+@pytest.mark.parametrize(
+    ("table", "watt_hours"),
+    [("capacity_wh = 48.8", 48.8), ("capacity_mah = 4000\nvoltage_v = 3.85", 15.4)],
+)
+def test_a_battery_is_declared_in_watt_hours_or_as_its_label_has_it(
+    folder: Path, table: str, watt_hours: float
+) -> None:
+    assert device(folder, "[limits]", f"[battery]\n{table}\n[limits]").battery_wh == pytest.approx(watt_hours)
+    assert device(folder).battery_wh is None
+
+
+@pytest.mark.parametrize("table", ["", "capacity_mah = 4000", "voltage_v = 3.85", "capacity_wh = 5\nvoltage_v = 3.7"])
+def test_a_battery_of_half_a_capacity_or_of_two_is_refused(folder: Path, table: str) -> None:
+    with pytest.raises(LabError, match="battery: one capacity is needed; write capacity_wh, or capacity_mah and"):
+        device(folder, "[limits]", f"[battery]\n{table}\n[limits]")

@@ -8,7 +8,7 @@ import pytest
 
 from harness.errors import LabError
 from harness.lab import ledger
-from harness.model import Criterion
+from harness.model import Criterion, Duty
 from tests.lab_files.written import build, suite
 
 
@@ -127,3 +127,21 @@ def test_a_built_variant_is_used_as_long_as_nothing_it_was_built_from_changes(fo
     (models / "net.onnx").write_bytes(b"back")
     (models / "ledger.json").write_text("[]")
     assert "not a ledger" in suite(folder).variants[2].problem
+
+
+@pytest.mark.parametrize(
+    ("table", "duty"),
+    [
+        ("frames_per_second = 30", Duty(30, "30 frames a second")),
+        ("exam_every_min = 10\nexam_frames = 1800", Duty(3, "an exam of 1800 frames every 10 min")),
+    ],
+)
+def test_a_duty_is_so_many_inferences_a_second(folder: Path, table: str, duty: Duty) -> None:
+    assert suite(folder, "[load]", f"[duty]\n{table}\n[load]").duty == duty
+    assert suite(folder).duty is None
+
+
+@pytest.mark.parametrize("table", ["", "exam_every_min = 10", "frames_per_second = 30\nexam_frames = 9"])
+def test_a_duty_that_is_half_or_two_is_refused(folder: Path, table: str) -> None:
+    with pytest.raises(LabError, match="duty: one duty is needed; write frames_per_second, or exam_every_min and"):
+        suite(folder, "[load]", f"[duty]\n{table}\n[load]")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,7 @@ FACTS = {
 }  # fmt: skip
 
 
-@cache
-def shown(**changes: Any) -> str:
+def shown(use: Measurement | None = None, **changes: Any) -> str:
     """Return the words of the energy section of a report whose runs have joules; `changes` are of the facts."""
     facts = {key: value for key, value in {**FACTS, **changes}.items() if value is not None}
     report = stored_runs.report(runtime="ai-edge-litert")
@@ -33,6 +31,8 @@ def shown(**changes: Any) -> str:
             ("energy_net_j", 0.0071, 0.0067, 0.0075, "idle subtracted"),
         )
     }
+    if use is not None:
+        measured["use_h"] = use
     runs = tuple(
         replace(run, measurements={**run.measurements, **measured}, notes={**run.notes, "energy": facts})
         for run in report.runs
@@ -63,3 +63,22 @@ def test_what_widens_the_interval_is_named_the_largest_first() -> None:
 def test_a_meter_on_the_device_needs_no_word_about_clocks() -> None:
     words = shown(meter="hwmon", quantity="watts", clock_s=0.0, untested=None)
     assert "Meter: hwmon, steps of 1.00 µW, a new reading every 50.0 ms." in words
+
+
+def with_hours(**changes: Any) -> str:
+    """Return the words of the section where each run has hours of use, or why it has none."""
+    found = {"values": np.array([17.24]), "method": "30 frames a second, idle otherwise, a battery of 50 Wh"}
+    estimate = None if "absent_reason" in changes else Estimate(17.24, 16.8, 17.7)
+    return shown(use=Measurement("use_h", "h", estimate=estimate, **{**found, **changes}))
+
+
+def test_hours_of_use_stand_with_their_interval_and_their_duty() -> None:
+    words = with_hours()
+    assert "17.2 h 16.8–17.7 h" in words
+    assert "Hours of use: 30 frames a second, idle otherwise, a battery of 50 Wh; screen, radio and probe" in words
+    assert "Hours of use" not in shown()
+
+
+def test_hours_that_are_not_known_say_why() -> None:
+    words = with_hours(values=np.empty(0), absent_reason="the battery's capacity is not known")
+    assert "Hours of use are not said: the battery&#39;s capacity is not known." in words

@@ -5,19 +5,12 @@
 #include <string.h>
 
 #include "clock.h"
-#include "meter.h"
+#include "window.h"
 
 static const char *const NAMES[] = WINDOWS;
 static const double SHARES[] = GAPS;
 /* The windows; the model works in the middle one. */
 enum { COUNT = sizeof NAMES / sizeof *NAMES, BUSY = 1 };
-
-struct window {
-    int64_t begin_ns, end_ns, *at_ns;
-    double *reading, joules, seconds;
-    size_t count;
-    int updates;
-};
 
 /* What the three windows are taken with. */
 struct watch {
@@ -27,23 +20,6 @@ struct watch {
     double seconds;
     struct window window[COUNT];
 };
-
-static int take(struct window *window, struct meter *meter, struct fault *fault)
-{
-    double value;
-    int64_t asked = now_ns();
-    if (!meter_read(meter, &value, fault))
-        return 0;
-    window->at_ns = need_again(window->at_ns, (window->count + 1) * sizeof *window->at_ns);
-    window->reading = need_again(window->reading, (window->count + 1) * sizeof *window->reading);
-    /* A slow reading belongs to the middle of the time that it took. */
-    window->at_ns[window->count] = asked + (now_ns() - asked) / 2;
-    window->reading[window->count++] = value;
-    int charging = meter_charging(meter, fault);
-    if (charging > 0)
-        return fail(fault, FAULT_METER, "the battery began to charge during the window; unplug it");
-    return charging == 0;
-}
 
 static int ask_to_spin(struct watch *watch, struct fault *fault)
 {
@@ -70,16 +46,16 @@ static int look(struct watch *watch, int number, struct fault *fault)
 {
     struct window *window = &watch->window[number];
     int busy = number == BUSY;
-    if (!take(window, &watch->meter, fault))
+    if (!window_take(window, &watch->meter, fault))
         return 0;
     window->begin_ns = now_ns();
     int64_t over_ns = window->begin_ns + (int64_t)((busy ? watch->process->deadline_s : watch->seconds) * 1e9);
     if (busy && !ask_to_spin(watch, fault))
         return 0;
     while (!rest(watch, busy, over_ns))
-        if (!take(window, &watch->meter, fault))
+        if (!window_take(window, &watch->meter, fault))
             return 0;
-    if (!take(window, &watch->meter, fault) || (busy && !process_wait(watch->process, fault, "spin")))
+    if (!window_take(window, &watch->meter, fault) || (busy && !process_wait(watch->process, fault, "spin")))
         return 0;
     /* The window ends when its work ends, not when the last reading does, which may be a slow one. */
     window->end_ns = busy ? window->begin_ns + (int64_t)process_number(watch->process, "ns") : over_ns;
@@ -129,14 +105,10 @@ static int watch_all(struct watch *watch, struct fault *fault)
 
 static void describe(const struct window *window, struct text *fields)
 {
-    text_add(fields, "{\"begin_ns\": %lld, \"end_ns\": %lld, \"at_ns\": [", (long long)window->begin_ns,
+    text_add(fields, "{\"begin_ns\": %lld, \"end_ns\": %lld, ", (long long)window->begin_ns,
              (long long)window->end_ns);
-    for (size_t i = 0; i < window->count; i++)
-        text_add(fields, i ? ", %lld" : "%lld", (long long)window->at_ns[i]);
-    text_add(fields, "], \"readings\": [");
-    for (size_t i = 0; i < window->count; i++)
-        text_add(fields, i ? ", %.17g" : "%.17g", window->reading[i]);
-    text_add(fields, "], \"joules\": %.17g, \"seconds\": %.17g, \"updates\": %d}", window->joules, window->seconds,
+    window_describe(window, fields);
+    text_add(fields, ", \"joules\": %.17g, \"seconds\": %.17g, \"updates\": %d}", window->joules, window->seconds,
              window->updates);
 }
 
@@ -187,10 +159,8 @@ static int measure(struct watch *watch, struct text *fields, struct fault *fault
     if (good)
         describe_all(watch, fields);
     meter_close(&watch->meter);
-    for (int i = 0; i < COUNT; i++) {
-        free(watch->window[i].at_ns);
-        free(watch->window[i].reading);
-    }
+    for (int i = 0; i < COUNT; i++)
+        window_free(&watch->window[i]);
     return good;
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "calibrate.h"
 #include "clock.h"
 #include "contract.h"
 #include "follow.h"
@@ -29,11 +30,13 @@ int main(int count, char **words)
         return clock_main(words[2]);
     if (strcmp(verb, "meter") == 0)
         return trial_meter();
+    if (strcmp(verb, "calibrate") == 0)
+        return calibrate_main();
     if (strcmp(verb, "runtime") == 0 && count > 3)
         return trial_runtime(words[2], words[3]);
     if (strcmp(verb, "inventory") == 0)
         return inventory_main();
     fprintf(stderr, "edgeward-native run JOB [--detach] | follow JOB OFFSET | survey FOLDER [ZONE] | inventory | "
-                    "meter | runtime NAME FOLDER | clock TIMES\n");
+                    "meter | calibrate | runtime NAME FOLDER | clock TIMES\n");
     return NO_SUCH_COMMAND;
 }

@@ -46,3 +46,16 @@ void meter_close(struct meter *meter)
         meter->kind->close(meter);
     meter->state = NULL;
 }
+
+void meter_refusal(struct text *answer, const struct fault *fault)
+{
+    text_clear(answer);
+    text_add(answer, "{\"refused\": ");
+    text_string(answer, fault->message);
+    /* Of a meter that cannot be read the host names the file that is to be corrected. */
+    if (*fault->remedy && strcmp(fault->remedy, METER_REMEDY) != 0) {
+        text_add(answer, ", \"remedy\": ");
+        text_string(answer, fault->remedy);
+    }
+    text_add(answer, "}");
+}

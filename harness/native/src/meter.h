@@ -20,4 +20,7 @@ int meter_charging(const struct meter *meter, struct fault *fault);
 
 void meter_close(struct meter *meter);
 
+/* Makes a fault the answer of a command: {"refused": ..., "remedy": ...} alone. */
+void meter_refusal(struct text *answer, const struct fault *fault);
+
 #endif

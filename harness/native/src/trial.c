@@ -90,15 +90,7 @@ static int try(const struct meter_spec *spec, struct text *text, struct fault *f
 
 static int refused(struct text *text, const struct fault *fault)
 {
-    text_clear(text);
-    text_add(text, "{\"refused\": ");
-    text_string(text, fault->message);
-    /* Of a meter that cannot be read the host names the file that is to be corrected. */
-    if (*fault->remedy && strcmp(fault->remedy, METER_REMEDY) != 0) {
-        text_add(text, ", \"remedy\": ");
-        text_string(text, fault->remedy);
-    }
-    text_add(text, "}");
+    meter_refusal(text, fault);
     return answer(text);
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +20,14 @@ TEMPLATE = """\
 {% call parts.place(one.group) %}
 <figure>{{ one.chart }}<figcaption>Energy of one inference, idle power included.</figcaption></figure>
 <div class="scroll" tabindex="0" role="region" aria-label="Energy"><table><caption><span>Energy per inference</span></caption>
-<thead><tr><th scope="col">Variant</th><th scope="col">Energy</th><th scope="col">Idle subtracted</th><th scope="col" class="text">Meter</th><th scope="col" class="text">Standard uncertainty</th></tr></thead>
-<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td><div class="cell">{{ parts.cell(row.cell, one.notes) }}</div></td><td><div class="cell">{{ parts.cell(row.net) }}</div></td><td class="text">{{ row.method }}{% if row.estimated %} <strong>estimated</strong>{% endif %}</td><td class="text">{{ row.budget }}</td></tr>{% endfor %}</tbody></table></div>
+<thead><tr><th scope="col">Variant</th><th scope="col">Energy</th><th scope="col">Idle subtracted</th>{% if one.used %}<th scope="col">Hours of use</th>{% endif %}<th scope="col" class="text">Meter</th><th scope="col" class="text">Standard uncertainty</th></tr></thead>
+<tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td><div class="cell">{{ parts.cell(row.cell, one.notes) }}</div></td><td><div class="cell">{{ parts.cell(row.net) }}</div></td>{% if one.used %}<td><div class="cell">{{ parts.cell(row.use, one.notes) }}</div></td>{% endif %}<td class="text">{{ row.method }}{% if row.estimated %} <strong>estimated</strong>{% endif %}</td><td class="text">{{ row.budget }}</td></tr>{% endfor %}</tbody></table></div>
 {{ parts.notes(one.notes) }}
 {% for meter in one.meters if meter %}<p>Meter: {{ meter }}.</p>
+{% endfor %}
+{% for duty in one.duties %}<p>Hours of use: {{ duty }}; screen, radio and probe as they were while it was measured.</p>
+{% endfor %}
+{% for reason in one.unused %}<p>Hours of use are not said: {{ reason }}.</p>
 {% endfor %}
 {% endcall %}
 {% endfor %}
@@ -45,10 +49,11 @@ def context(report: Report) -> Mapping[str, Any] | None:
                 places.append(group.title)
         if known:
             rows = [_row(entry) for entry in known]
-            notes = wording.numbered(row["cell"] for row in rows)
+            notes = wording.numbered(row[cell] for row in rows for cell in ("cell", "use"))
             meters = list(dict.fromkeys(_meter(entry.run) for entry in known if entry.run))
             chart = _chart(known, group)
-            figures.append({"group": group, "rows": rows, "notes": notes, "chart": chart, "meters": meters})
+            found = {"group": group, "rows": rows, "notes": notes, "chart": chart, "meters": meters}
+            figures.append({**found, **_use([entry.run for entry in known if entry.run])})
     absent = [(reason, ", ".join(dict.fromkeys(places))) for reason, places in reasons.items()]
     return {"figures": figures, "absent": absent} if figures or absent else None
 
@@ -61,7 +66,7 @@ def _row(entry: Entry) -> Mapping[str, Any]:
     )  # fmt: skip
     return {
         "entry": entry, "cell": wording.changed(gross, entry.comparisons.get("energy_ratio")),
-        "net": _net(entry.run), "method": entry.run.measurements["energy_j"].method,
+        "net": _net(entry.run), "use": _hours(entry), "method": entry.run.measurements["energy_j"].method,
         "estimated": entry.run.measurements["energy_j"].estimated, "budget": _budget(entry.run),
     }  # fmt: skip
 
@@ -74,9 +79,27 @@ def _net(run: Run) -> wording.Cell:
     return replace(cell, value=units.human(found.estimate.point, "J"), interval=_interval(run, "energy_net_j"))
 
 
+def _hours(entry: Entry) -> wording.Cell:
+    assert entry.run is not None  # known entries have a run
+    hours = wording.value("use_h", wording.cost(entry.run, "use_h"))
+    cell = wording.Cell("use_h", wording.title("use_h"), hours, interval=_interval(entry.run, "use_h"))
+    return wording.changed(cell, entry.comparisons.get("use_ratio"))
+
+
+def _use(runs: Sequence[Run]) -> Mapping[str, Any]:
+    """Return whether any run has hours of use, of which duties they are, and why others have none."""
+    asked = [run.measurements["use_h"] for run in runs if "use_h" in run.measurements]
+    return {
+        "used": any(not one.absent_reason for one in asked),
+        "duties": list(dict.fromkeys(one.method for one in asked if not one.absent_reason)),
+        "unused": list(dict.fromkeys(one.absent_reason for one in asked if one.absent_reason)),
+    }
+
+
 def _interval(run: Run, metric: str) -> str:
     found = run.measurements.get(metric)
-    return wording.spread("energy_j", found.estimate) if found is not None else ""
+    unit = "use_h" if metric == "use_h" else "energy_j"
+    return wording.spread(unit, found.estimate) if found is not None else ""
 
 
 def _budget(run: Run) -> str:
