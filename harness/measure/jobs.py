@@ -159,6 +159,10 @@ def inputs_files(group: Group, samples: Samples) -> Iterator[Inputs]:
         yield Inputs(files, of, known.get(_pixels_of(InputSpec())) or _digest(samples))
 
 
+#: How the files are called that their process keeps locked; an older version beside this one locks nothing.
+_HELD = "held-"
+
+
 @contextmanager
 def _own_file(folder: Path) -> Iterator[IO[bytes]]:
     """Give a new file, after those were removed whose process was killed: the kernel keeps the locks of the living.
@@ -168,11 +172,11 @@ def _own_file(folder: Path) -> Iterator[IO[bytes]]:
     with ExitStack() as held:
         with (folder / ".lock").open("w") as gate:
             fcntl.flock(gate, fcntl.LOCK_EX)
-            for path in folder.glob("*.npy"):
+            for path in folder.glob(f"{_HELD}*.npy"):
                 with contextlib.suppress(FileNotFoundError), path.open("rb") as other:
                     if _is_forsaken(other):
                         path.unlink(missing_ok=True)
-            file = held.enter_context(tempfile.NamedTemporaryFile(dir=folder, suffix=".npy"))
+            file = held.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=_HELD, suffix=".npy"))
             fcntl.flock(file, fcntl.LOCK_EX)
         yield file
 
