@@ -51,7 +51,7 @@ def players(mark: str) -> list[int]:
 
 def assert_believed(found: Mapping[str, Finding]) -> None:
     assert [one.says for one in found.values() if one.needed and not one.ok] == []
-    assert found["busy"].says.startswith(("5.9", "6.0"))
+    assert found["busy"].says.startswith(("5.", "6."))
 
 
 def test_a_closed_unit_plays_the_load_and_reads_its_own_sensor(tmp_path: Path) -> None:
