@@ -5,9 +5,9 @@ BIN := .venv/bin
 
 # SYSTEM=no: install no Debian package; tests that need one are then skipped and say so.
 SYSTEM ?= yes
-# Most tests wait for a device, so three run side by side on two processors. Files are begun in the order of the folders,
+# Most tests wait for a device, so four run side by side on two processors. Files are begun in the order of the folders,
 # the longest ones early: the default, by the number of tests, leaves files of few and long ones for the end.
-PARALLEL := -n 3 --dist=loadfile --no-loadscope-reorder
+PARALLEL := -n 4 --dist=loadfile --no-loadscope-reorder
 # Tests that start no device, no server and no browser, but for two: test_house.py runs what `make lint` and `make type`
 # run, and those of COUNTING count errors of intervals in thousands of trials for more than a minute.
 COUNTING := tests/unit/test_noise.py tests/unit/test_non_inferiority.py
@@ -41,8 +41,8 @@ unit: .venv/.test  ## the pure tests: no device, no server, no browser
 # All of it, lint and types included (tests/unit/test_house.py). Tests that compare speeds run alone.
 test: .venv/.test  ## every test; installs the Debian packages they need, unless SYSTEM=no
 	SYSTEM=$(SYSTEM) .ci/system
-	$(BIN)/pytest tests --ignore=tests/benchmarks $(PARALLEL)
-	$(BIN)/pytest tests/benchmarks -s
+	$(BIN)/pytest tests --ignore=tests/benchmarks $(PARALLEL) --durations=30
+	$(BIN)/pytest tests/benchmarks -s --durations=15
 
 nightly: test figures  ## every test, then the figures at full counts: hours
 
