@@ -5,9 +5,9 @@ BIN := .venv/bin
 
 # SYSTEM=no: install no Debian package; tests that need one are then skipped and say so.
 SYSTEM ?= yes
-# Most tests wait for a device, so four run side by side on two processors. Files are begun in the order of the folders,
+# Most tests wait for a device, so three run side by side on two processors. Files are begun in the order of the folders,
 # the longest ones early: the default, by the number of tests, leaves files of few and long ones for the end.
-PARALLEL := -n 4 --dist=loadfile --no-loadscope-reorder
+PARALLEL := -n 3 --dist=loadfile --no-loadscope-reorder
 # Tests that start no device, no server and no browser, but for two: test_house.py runs what `make lint` and `make type`
 # run, and those of COUNTING count errors of intervals in thousands of trials for more than a minute.
 COUNTING := tests/unit/test_noise.py tests/unit/test_non_inferiority.py

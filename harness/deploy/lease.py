@@ -108,6 +108,12 @@ class Held:
         """Do that while something of this campaign is under way: raise Busy at once if somebody else measures now."""
         self._lease.take(self._handle, self.owner)
 
+    def clear(self) -> None:
+        """Remove all jobs: what was sent before its connection was closed may have come after its job was removed."""
+        with suppress(DeviceError), self._handle.cleaning():
+            self.keep()
+            self._end_orphans(None)
+
     def free(self) -> None:
         """Free the device, also over a connection that died with the last case or was closed by `interrupt`."""
         with self._handle.cleaning():
@@ -155,6 +161,8 @@ def leased(handle: DeviceHandle, *, wait: bool = True) -> Iterator[Held]:
                 yield held
         finally:
             handle.renew = lambda: None
+            if handle.interrupted:
+                held.clear()
             held.free()
 
 

@@ -10,6 +10,7 @@ import ast
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ from harness.model import Device
 from harness.ports import Completed, Handle, Target
 
 _MIN: Final = (3, 9)
+#: Held while Python parses: before 3.11.8 and 3.12.2 it counts in one number how deep all threads are, and devices are
+#: begun side by side (CPython issue 106905).
+_parsing: Final = threading.Lock()
 _MARK: Final = "edgeward-python "
 #: PYTHON -I -S -c PROBE WORKDIR MODULE...; prints a Python literal, for a pruned Python may have no json.
 _PROBE: Final = """
@@ -93,7 +97,9 @@ def modules(sources: Iterable[bytes]) -> list[str]:
     """Return what of the standard library sources import, and what unpacks them there; sorted."""
     found = {"tarfile"}
     for source in sources:
-        for node in ast.walk(ast.parse(source)):
+        with _parsing:
+            tree = ast.parse(source)
+        for node in ast.walk(tree):
             if isinstance(node, ast.Import):
                 found.update(alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
