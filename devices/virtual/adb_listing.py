@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from devices.virtual.streams import exactly, splice
+from devices.virtual.streams import accepting, exactly, splice
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +129,8 @@ def listing(*lines: Line, behind: int = 0, closes: bool = False, version: str = 
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         running = Listing(listener.getsockname()[1], list(lines), version, behind, closes)
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    threading.Thread(target=running.serve, args=(listener.accept()[0],), daemon=True).start()
-
-        accepting = threading.Thread(target=accept, name="adb-listing", daemon=True)
-        accepting.start()
-        try:
+        with accepting(listener, running.serve):
             yield running
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which closing alone does not
-            accepting.join()
 
 
 def _okay(plug: socket.socket, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 #: The first part of each message of ADB: six words, of which the fourth is the length of what follows.
@@ -75,17 +75,28 @@ def relay(upstream: tuple[str, int], *, host: str = "127.0.0.1", mute: bool = Fa
         listener.bind(place)
         listener.listen()
         running = Relay(listener.getsockname()[1], mute)
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    plug = listener.accept()[0]
-                    threading.Thread(target=running.serve, args=(plug, upstream), daemon=True).start()
-
-        accepting = threading.Thread(target=accept, name="relay", daemon=True)
-        accepting.start()
-        try:
+        with accepting(listener, lambda plug: running.serve(plug, upstream)):
             yield running
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which closing alone does not
-            accepting.join()
+
+
+@contextlib.contextmanager
+def accepting(listener: socket.socket, serve: Callable[[socket.socket], object]) -> Iterator[None]:
+    """Let each connection be served in a thread of its own until the block is left.
+
+    Args:
+        listener: where they come in.
+        serve: is given each.
+    """
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+
+    waiting = threading.Thread(target=accept, name="accepting", daemon=True)
+    waiting.start()
+    try:
+        yield
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)  # wakes `accept`, which closing alone does not
+        waiting.join()
