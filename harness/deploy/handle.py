@@ -195,7 +195,8 @@ class DeviceHandle:
                 lost += 1
                 if lost == TRIES:
                     raise
-                self.say(f"connection lost ({error}); connecting again")
+                if not self._gave_up:
+                    self.say(f"connection lost ({error}); connecting again")
                 self.reconnect()
                 if not self._cleaning:
                     self.unless_interrupted(error)
@@ -219,6 +220,9 @@ class DeviceHandle:
                     self._gave_up = True
                     raise
                 self._interrupted.wait(_RECONNECT_S)
+            except Stable:
+                self._gave_up = True
+                raise
             else:
                 self._gave_up = False
                 return
