@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from devices.virtual.requirements import require
+from harness.agent import contract
 from harness.deploy import DeviceHandle
 from harness.measure import preflight
 from tests.devices.job_bench import Bench
@@ -152,7 +153,8 @@ def test_every_meter_finds_the_watts_that_are_there(
     allowed = moving.allowed(WATTS, 1.0) if name == "powercap" else 0.02 * WATTS
     assert found["rest_w"] == pytest.approx(WATTS, abs=allowed), found
     assert found["load_w"] == pytest.approx(WATTS, abs=allowed), found
-    assert 2 <= found["seconds"] < 10
+    # More than one half was played; a last reading is begun in time, and lasts as long as the machine lets it.
+    assert found["seconds"] > contract.TRIAL_S / 2
     assert found["charging"] is False
     assert found["changes"] > 5 or name == "command, once"
 
