@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx",)
 TOOLS = ("numpy", "torch", "onnx", "onnx2torch", "torch-pruning", "onnxruntime")
+TAKES = ("float32",)
+LEAVES = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,13 @@ class Options:
     learning_rate: float = 3e-3
     augment: bool = True
 
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio < 1:
+            raise ValueError(f"ratio = {self.ratio} must lie between 0 and 1")
+
 
 def build(job: Build, options: Options) -> None:
     """Write the narrower network; raises RecipeError when a library is missing or the network cannot be pruned."""
-    if not 0 < options.ratio < 1:
-        raise RecipeError(f"prune_filters: ratio = {options.ratio} must lie between 0 and 1", remedy="correct it")
     _onnx_tools.require("train", "torch", "onnx2torch", "torch_pruning")
     samples = _training.labelled(job)
     inputs = prepare(samples.images, job.input)
