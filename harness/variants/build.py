@@ -99,6 +99,8 @@ class _Work:
         planned = {key for variant in self.wanted for key in chains.keys(variant, _parent(self.suite, variant))}
         builder = Builder(lab.shown(self.suite.file), self.cache, self.watcher, frozenset(planned))
         made, failed = [], []
+        if self.wanted:
+            builder.end([])  # shows what is planned
         for variant in self.wanted:
             try:
                 steps = builder.build(variant, self._source(variant))

@@ -25,6 +25,8 @@ from harness.ports import Build
 from harness.variants import trial
 from harness.variants.artefacts import Artefact, Cache, Data, key_of, writing
 
+#: Files of this package that decide what a recipe writes: they feed models, train, and judge.
+_SHARED: Final = ("recipes/_*.py", "agent/images.py", "metrics/*.py")
 #: What of a `Build` does not matter, or is known by what is in it.
 _KNOWN_OTHERWISE: Final = ("parent", "target", "samples")
 
@@ -57,6 +59,8 @@ class Watcher:
     count: Callable[[int, int], None] = lambda _done, _planned: None
 
 
+#: Characters of a parent's name that its child's begins with: a long chain has a name that fits into a folder, too.
+_LONGEST: Final = 120
 #: Nothing is shown.
 NOBODY: Final = Watcher()
 
@@ -137,7 +141,7 @@ class Builder:
             return dataclasses.replace(before, made=dataclasses.replace(before.made, parameters=made.parameters))
         self.watcher.say(f"{named} …")
         with self.kept.room() as room:
-            target = room / f"{parent[0].stem}+{one.step.recipe}{parent[0].suffix}"
+            target = room / f"{parent[0].stem[-_LONGEST:]}+{one.step.recipe}{parent[0].suffix}"
             samples, asked = source.data.recorded()
             job = dataclasses.replace(source.given, parent=parent[0], target=target, samples=samples)
             found, size = _run(one, job), target.stat().st_size
@@ -190,9 +194,10 @@ def _versions(tools: Sequence[str]) -> dict[str, str]:
 
 @cache
 def _code(recipe: str) -> str:
-    """Return the digest of a recipe's source: its own files, and what the recipes of this package share."""
-    shared = Path(registry.__file__).parent / "recipes"
-    files = {path.name: path.read_bytes() for path in sorted(shared.glob("_*.py"))}
+    """Return the digest of a recipe's source: its own files, and what of this package recipes share."""
+    here = Path(registry.__file__).parent
+    shared = sorted(path for pattern in _SHARED for path in here.glob(pattern))
+    files = {str(path.relative_to(here)): path.read_bytes() for path in shared}
     digest = hashlib.sha256(__version__.encode())
     for name, content in sorted({**files, **registry.sources("recipes", recipe)}.items()):
         digest.update(f"{name} {len(content)} ".encode())
