@@ -258,9 +258,18 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of how a variant is built: a recipe, and the settings that its suite gives (defaults left out)."""
+
+    recipe: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """One model file and where it came from.
 
+    `steps` build it from the baseline, each from what the one before made; a file that was brought has none.
     `parent` is the id of the baseline it was built from, "" for the baseline itself. `problem` says why the file cannot
     be used (missing, not built yet) and what to do; `sha256` is then empty. It fails this variant's cases alone.
     `input` and `output` are the keys of those tables that its suite declares for it: the task's, then its own; `inputs`
@@ -273,15 +282,19 @@ class Variant:
     path: Path
     sha256: str
     size_bytes: int
-    recipe: str | None = None
+    steps: tuple[Step, ...] = ()
     parent: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
     xfail: str = ""
     problem: str = ""
     input: Mapping[str, Any] = field(default_factory=dict)
     output: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
+
+    @property
+    def recipe(self) -> str | None:
+        """How it is built, for people: the recipes in their order; None for a file that was brought."""
+        return ", then ".join(step.recipe for step in self.steps) or None
 
 
 @dataclass(frozen=True, slots=True)

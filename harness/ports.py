@@ -369,10 +369,15 @@ class Recipe(Protocol):
         FORMATS: of the parents that it takes.
         TOOLS: the distributions that decide what it writes; the ledger keeps their versions.
         Options: the keys of `parameters`.
+        TAKES: in which types the weights of its parent may be; a chain in which they are not is refused unbuilt.
+            Without it, whatever a step before leaves is tried.
+        LEAVES: in which type the weights are that it writes, "" where they stay as they were; None: it does not say.
     """
 
     FORMATS: tuple[str, ...]
     TOOLS: tuple[str, ...]
+    TAKES: tuple[str, ...] = ()
+    LEAVES: str | None = None
     Options: type[Any]
 
     def build(self, job: Build, options: Any) -> None:

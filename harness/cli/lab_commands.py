@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import click
@@ -90,15 +89,14 @@ def clean(settings: Settings, device: str, unused_days: int, everything: bool) -
 @with_settings
 @click.pass_obj
 def build(settings: Settings, suite: Path, force: bool, only: tuple[str, ...]) -> None:
-    """Build the variants of SUITE (a file, or its name in this lab) from its baseline."""
-    from harness.cli.suites import suite_file
-    from harness.variants.build import build_suite
+    """Build the variants of SUITE (a file, or its name in this lab) from its baseline.
 
-    # Training reports its epochs to the log; minutes of silence would look like a hang.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("harness.recipes._training").setLevel(logging.INFO)
-    made = build_suite(suite_file(suite, settings), force=force, only=only, progress=click.echo)
-    click.echo(f"{len(made)} built" if made else "nothing to build: every variant is up to date")
+    What is finished is kept, however this ends: the same command goes on from there.
+    """
+    from harness.cli.building import build as build_shown
+    from harness.cli.suites import suite_file
+
+    build_shown(suite_file(suite, settings), force=force, only=only)
 
 
 @click.command()

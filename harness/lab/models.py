@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 from harness import registry
 from harness.errors import HarnessError, LabError
-from harness.lab import ledger
+from harness.lab import chaining, ledger
 from harness.lab.contents import apart, mistaken
 from harness.lab.joining import joined
 from harness.lab.reading import shown
 from harness.lab.tables import BaselineTable, VariantTable
-from harness.model import Variant
+from harness.model import Step, Variant
 
 
 @cache
@@ -68,7 +68,8 @@ class Models:
         """Return one `[[variant]]`, one noun a format.
 
         Raises:
-            LabError: not exactly one of `recipe` and `model`, an unknown recipe or option, or no baseline for it.
+            LabError: not exactly one of `recipe` and `model`, an unknown recipe or option, steps that do not fit each
+                other, or no baseline for them.
         """
         key = f"variant[{table.id}]"
         if (table.recipe is None) == (table.model is None):
@@ -83,7 +84,7 @@ class Models:
             brought = self._ready_made(table, table.model, baseline, key)
             return [replace(one, **self._declared(table)) for one in brought]
         # What is built of the baseline is fed and read as that is, where it does not say otherwise.
-        built = self._from_recipe(table, str(table.recipe), baseline, key)
+        built = self._from_steps(table, baseline)
         return [replace(one, **self._declared(table, baseline[0])) for one in built]
 
     def _declared(self, table: BaselineTable | VariantTable, of: Variant | None = None) -> dict[str, Any]:
@@ -106,23 +107,12 @@ class Models:
                 )
             yield variant
 
-    def _from_recipe(
-        self, table: VariantTable, recipe: str, baseline: Sequence[Variant], key: str
-    ) -> Iterator[Variant]:
-        module = registry.load("recipes", recipe, file=self.name, key=f"{key}.recipe")
-        registry.options(module, table.parameters, file=self.name, key=f"{key}.parameters")
-        parents = [parent for parent in baseline if parent.format in module.FORMATS]
-        if not parents:
-            takes = ", ".join(f".{one}" for one in module.FORMATS)
-            raise LabError(
-                f"{recipe!r} takes a baseline in {takes}",
-                remedy="add one to baseline.model",
-                file=self.name,
-                key=f"{key}.recipe",
-            )
-        for parent in parents:
+    def _from_steps(self, table: VariantTable, baseline: Sequence[Variant]) -> Iterator[Variant]:
+        steps = chaining.steps(table, file=self.name)
+        chain = chaining.load(table.id, steps, file=self.name)
+        for parent in chaining.parents(chain, baseline, file=self.name):
             path = self.folder / f"{table.id}.{parent.format}"
-            problem = self._staleness(path, recipe, table.parameters, parent)
+            problem = self._staleness(path, steps, parent)
             sha256, size = ("", 0) if problem else measured(path)
             yield Variant(
                 id=table.id,
@@ -130,14 +120,13 @@ class Models:
                 path=path,
                 sha256=sha256,
                 size_bytes=size,
-                recipe=recipe,
+                steps=steps,
                 parent=parent.id,
-                parameters=table.parameters,
                 xfail=table.xfail,
                 problem=problem,
             )
 
-    def _staleness(self, path: Path, recipe: str, parameters: Mapping[str, Any], parent: Variant) -> str:
+    def _staleness(self, path: Path, steps: Sequence[Step], parent: Variant) -> str:
         """Return why a built file must not be measured, or ""."""
         if parent.problem:
             return f"its baseline cannot be used: {parent.problem}"
@@ -148,7 +137,7 @@ class Models:
         built = (
             path.is_file()
             and entry is not None
-            and entry.key == ledger.key(recipe, parameters, parent.sha256)
+            and entry.key == ledger.key(steps, parent.sha256)
             and entry.sha256 == measured(path)[0]
         )
         return "" if built else f"{shown(path)} is not built for this baseline; run `edgeward build {self.name}`"

@@ -69,12 +69,7 @@ def _complete_suite(result: dict[str, Any]) -> None:
     tables = result["$defs"]
     tables["TaskTable"]["properties"]["kind"]["enum"] = registry.names("metrics")
     tables["LoadTable"]["properties"]["accelerator"]["enum"] = ["", *registry.accelerators()]
-    recipes = registry.names("recipes")
-    tables["VariantTable"]["properties"]["recipe"]["anyOf"][0]["enum"] = recipes
-    tables["VariantTable"]["allOf"] = [
-        True,  # the list may not be empty
-        *(_then({"recipe": name}, {"properties": {"parameters": _options("recipes", name)}}) for name in recipes),
-    ]
+    _complete_variant(tables["VariantTable"])
     data = tables["DataTable"]
     sources = registry.names("data")
     data["properties"]["source"]["enum"] = sources
@@ -90,6 +85,21 @@ def _complete_suite(result: dict[str, Any]) -> None:
         name: {**line, "description": _rules(name), "propertyNames": {"enum": list(METRICS[name].rules)}}
         for name in METRICS
     }
+
+
+def _complete_variant(table: dict[str, Any]) -> None:
+    """Let one recipe take its own parameters, and a chain a list of such tables."""
+    recipes = registry.names("recipes")
+    one, chain = table["properties"]["recipe"]["anyOf"][:2]
+    one["enum"], chain["items"]["enum"], chain["minItems"] = recipes, recipes, 1
+    own = {name: _options("recipes", name) for name in recipes}
+    table["properties"]["parameters"]["anyOf"][1]["items"] = {"anyOf": list(own.values())} if own else {}
+    table["allOf"] = [
+        True,  # the list may not be empty
+        *(_then({"recipe": name}, {"properties": {"parameters": own[name]}}) for name in recipes),
+    ]
+    table["if"] = {"properties": {"recipe": {"type": "array"}}, "required": ["recipe"]}
+    table["then"] = {"properties": {"parameters": {"type": "array"}}}
 
 
 def _rules(metric: str) -> str:

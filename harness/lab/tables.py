@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from harness.model import BIG_CORES, FRAME_RATE_HZ, Address, Device, Duty, InputSpec, Limits, Load, core_numbers
@@ -274,14 +274,28 @@ class BaselineTable(Table):
     source: str = Field(default="", description="Script, from this file, that makes the baseline again.")
 
 
+def _recipes(value: Any) -> Any:
+    """Return `recipe` unchanged; raises PydanticCustomError where it is neither a name nor a list of names."""
+    listed = value if isinstance(value, list) else [value]
+    if not listed or not all(isinstance(one, str) for one in listed):
+        raise wrong(
+            f"{value!r} is neither a recipe nor a chain of recipes",
+            remedy='write recipe = "NAME", or recipe = ["FIRST", "SECOND"] in the order in which they are applied',
+        )
+    return value
+
+
 class VariantTable(Table):
-    """`[[variant]]`: one optimised model, built by a recipe or brought ready-made."""
+    """`[[variant]]`: one optimised model, built by a recipe or a chain of them, or brought ready-made."""
 
     id: Id = Field(description="Its name in ids and reports.")
-    recipe: str | None = Field(
-        default=None, description="Build it from the baseline by this recipe (`edgeward build`)."
+    recipe: Annotated[str | list[str], BeforeValidator(_recipes)] | None = Field(
+        default=None,
+        description="Build it from the baseline by this recipe, or by these one after the other (`edgeward build`).",
     )
-    parameters: dict[str, Any] = Field(default={}, description="The recipe's options.")
+    parameters: dict[str, Any] | list[dict[str, Any]] = Field(
+        default={}, description="The recipe's options; of a chain a list with one table for each recipe, {} for none."
+    )
     model: Models | None = None
     input: ModelInputTable = Field(default=ModelInputTable(), description="How this model's input differs.")
     output: OutputTable = Field(default=OutputTable(), description="How this model's output is read.")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.errors import RecipeError
 from harness.ports import Build
 from harness.recipes import _onnx_tools, _training
 from harness.recipes._inputs import prepare
 
 FORMATS = ("onnx",)
 TOOLS = ("numpy", "torch", "onnx", "onnxruntime")
+TAKES = ("float32", "int8", "int4")
+LEAVES = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,13 @@ class Options:
     augment: bool = True
     seed: int = 7
 
+    def __post_init__(self) -> None:
+        if self.width <= 0:
+            raise ValueError(f"width = {self.width} must be above 0")
+
 
 def build(job: Build, options: Options) -> None:
-    """Write the trained student; raises RecipeError when torch is missing or the width is not positive."""
-    if options.width <= 0:
-        raise RecipeError(f"distill: width = {options.width} must be above 0", remedy="correct it")
+    """Write the trained student; raises RecipeError when torch is missing."""
     _onnx_tools.require("train", "torch", "onnxruntime")
     import torch
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx",)
 TOOLS = ("numpy", "torch", "onnx", "onnx2torch", "torch-pruning", "onnxruntime")
+TAKES = ("float32",)
+LEAVES = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +35,28 @@ class Options:
         epochs: passes over the train split.
         learning_rate: its highest value.
         augment: whether images are mirrored, shifted and changed in gain; no for images whose sides carry meaning.
+        seed: of the order of images.
     """
 
     ratio: float = 0.5
     epochs: int = 12
     learning_rate: float = 3e-3
     augment: bool = True
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio < 1:
+            raise ValueError(f"ratio = {self.ratio} must lie between 0 and 1")
 
 
 def build(job: Build, options: Options) -> None:
     """Write the narrower network; raises RecipeError when a library is missing or the network cannot be pruned."""
-    if not 0 < options.ratio < 1:
-        raise RecipeError(f"prune_filters: ratio = {options.ratio} must lie between 0 and 1", remedy="correct it")
     _onnx_tools.require("train", "torch", "onnx2torch", "torch_pruning")
     samples = _training.labelled(job)
     inputs = prepare(samples.images, job.input)
     network = _network(job.parent)
     _prune(network, inputs.shape[1:], len(samples.classes), options.ratio, job.parent)
-    schedule = _training.Schedule(options.epochs, options.learning_rate, augment=options.augment)
+    schedule = _training.Schedule(options.epochs, options.learning_rate, augment=options.augment, seed=options.seed)
     _normalise(network)
     teacher = _training.teacher(job.parent)
     _training.fit(network, inputs, samples.labels, schedule, teacher=teacher, layout=job.input.layout)

@@ -17,6 +17,8 @@ from harness.recipes import _onnx_tools
 
 FORMATS = ("onnx",)
 TOOLS = ("numpy", "onnx")
+TAKES = ("float32",)
+LEAVES = "float32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +27,17 @@ class Options:
 
     sparsity: float = 0.5
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.sparsity < 1:
+            raise ValueError(f"sparsity = {self.sparsity} must be at least 0 and below 1")
+
 
 def build(job: Build, options: Options) -> None:
-    """Write the parent with its smallest weights zeroed; raises RecipeError if the share is not within 0..1."""
+    """Write the parent with its smallest weights zeroed; raises RecipeError if it has none."""
     _onnx_tools.require("build", "onnx")
     import onnx
     from onnx import numpy_helper
 
-    if not 0 <= options.sparsity < 1:
-        raise RecipeError(
-            f"prune_magnitude: sparsity = {options.sparsity} must be at least 0 and below 1", remedy="correct it"
-        )
     model = _onnx_tools.read_onnx(job.parent)
     weights = [(tensor, numpy_helper.to_array(tensor)) for _, tensor in _onnx_tools.onnx_weights(model)]
     if not weights:

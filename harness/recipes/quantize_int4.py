@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("onnx", "tflite")
 TOOLS = ("numpy", "onnx", "ai-edge-quantizer")
+TAKES = ("float32",)
+LEAVES = "int4"
 
 _LARGEST: Final = 7
 #: The first operator set whose DequantizeLinear takes 4-bit integers.

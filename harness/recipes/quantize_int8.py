@@ -22,6 +22,8 @@ from harness.recipes._inputs import prepare
 
 FORMATS = ("onnx", "tflite")
 TOOLS = ("numpy", "onnx", "onnxruntime", "ai-edge-quantizer")
+TAKES = ("float32", "float16")
+LEAVES = "int8"
 
 
 @dataclass(frozen=True, slots=True)

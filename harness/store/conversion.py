@@ -31,6 +31,7 @@ from harness.model import (
     Outcome,
     Reason,
     Run,
+    Step,
     Validity,
     Variant,
     Verdict,
@@ -201,9 +202,8 @@ def _case_document(case: MeasuredCase) -> dict[str, Any]:
 
 
 def _variant_document(one: Variant) -> dict[str, Any]:
-    names = ("sha256", "size_bytes", "recipe", "format", "parent")
-    kept = {name: getattr(one, name) for name in names}
-    return {**kept, "parameters": dict(one.parameters), "file": one.path.name}
+    kept = {name: getattr(one, name) for name in ("sha256", "size_bytes", "format", "parent")}
+    return {**kept, "steps": [asdict(step) for step in one.steps], "file": one.path.name}
 
 
 def _variant(name: str, fields: Mapping[str, Any]) -> Variant:
@@ -213,9 +213,8 @@ def _variant(name: str, fields: Mapping[str, Any]) -> Variant:
         path=Path(fields.get("file") or ""),
         sha256=fields.get("sha256") or "",
         size_bytes=fields.get("size_bytes") or 0,
-        recipe=fields.get("recipe"),
+        steps=tuple(Step(**step) for step in fields["steps"]) if "steps" in fields else legacy.steps(fields),
         parent=fields.get("parent") or "",
-        parameters=fields.get("parameters") or {},
     )
 
 

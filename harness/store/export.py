@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -118,7 +119,8 @@ def _run(run: Run) -> dict[str, Any]:
         "validity": run.validity.value,
         "reasons": _reasons(run),
         "case": {name: getattr(run.case, name) for name in _CASE} | _scenario(run),
-        "variant": {name: getattr(run.variant, name) for name in _VARIANT},
+        "variant": {name: getattr(run.variant, name) for name in _VARIANT}
+        | {"steps": [_plain(asdict(step)) for step in run.variant.steps]},
         "measurements": {name: _measurement(one) for name, one in run.measurements.items()},
         "accuracy": {"n": count, **{name: _estimate(one) for name, one in run.accuracy.items()}}
         if run.accuracy

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from harness.model import Circumstance, MeasuredCase, Reason
+from harness.model import Circumstance, MeasuredCase, Reason, Step
 
 #: Where the circumstances begin in the line of a comparison.
 _CIRCUMSTANCES: Final = re.compile(r"(?:^|; )(?=quick\b|baseline degraded:|run degraded:)")
@@ -49,3 +49,9 @@ def notes(kept: Mapping[str, Any], reasons: Sequence[Reason]) -> Mapping[str, An
     if reference is None or "doubtful" in reference:
         return kept
     return {**kept, "reference": {**reference, "doubtful": any("the host," in reason.text for reason in reasons)}}
+
+
+def steps(variant: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Return how a variant was built; version 0.1 kept one recipe and its parameters."""
+    recipe = variant.get("recipe")
+    return (Step(recipe, variant.get("parameters") or {}),) if recipe else ()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +20,45 @@ from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
 from harness.model import InputSpec, IntArray, Samples, Suite, Variant
 from harness.ports import Build
-from harness.variants import trial
-
-Progress = Callable[[str], None]
+from harness.recipes._onnx_tools import whole
+from harness.variants import chains
+from harness.variants.artefacts import Artefact, Cache, Data, writing
+from harness.variants.chains import NOBODY, Builder, Source, Watcher
 
 
 def build_suite(
-    suite_file: Path, *, force: bool = False, only: Sequence[str] = (), progress: Progress = lambda _: None
+    suite_file: Path, *, force: bool = False, only: Sequence[str] = (), watcher: Watcher = NOBODY
 ) -> list[Path]:
     """Build every variant of a suite that has a recipe, and return the files that were made.
 
     A file whose ledger entry fits what the suite asks for is left alone. Missing files of the baseline are made first,
-    by the script that `[baseline] source` names.
+    by the script that `[baseline] source` names. A step that was built before, for whatever variant, is not built
+    again; a variant that cannot be built keeps none of the others from being built.
 
     Args:
         suite_file: the suite's TOML.
-        force: build also what is up to date.
+        force: build also what is up to date, and every step of it.
         only: ids of the variants to build; empty for all.
-        progress: called with one line for each step.
+        watcher: is shown each step.
 
     Raises:
         LabError: the suite is wrong, an id is unknown, or the baseline is missing and has no source.
-        RecipeError: a recipe failed; what was built before it is kept.
+        RecipeError: a variant could not be built; all that could be are.
     """
-    suite = _with_baseline(lab.read_suite(suite_file), progress)
+    suite = _with_baseline(lab.read_suite(suite_file), watcher)
     _check_only(suite, only)
-    made = []
-    for variant in suite.variants:
-        if variant.recipe is None or (only and variant.id not in only):
-            continue
+    wanted = [variant for variant in suite.variants if variant.steps and (not only or variant.id in only)]
+    work = _Work(suite, Cache(cache_dir() / "steps", anew=force), watcher)
+    for variant in wanted:
         if not variant.problem and not force:
-            progress(f"{variant.path.name}: up to date")
-            continue
-        progress(f"{variant.path.name}: {variant.recipe} …")
-        _build(suite, variant)
-        made.append(variant.path)
-        progress(f"{variant.path.name}: {variant.path.stat().st_size / 1000:.0f} kB")
-    return made
+            watcher.say(f"{variant.path.name}: up to date")
+        else:
+            work.wanted.append(variant)
+    return work.done()
 
 
 def _check_only(suite: Suite, only: Sequence[str]) -> None:
-    built = sorted({variant.id for variant in suite.variants if variant.recipe})
+    built = sorted({variant.id for variant in suite.variants if variant.steps})
     for name in only:
         if name not in built:
             hint = registry.suggestion(name, built)
@@ -69,7 +67,7 @@ def _check_only(suite: Suite, only: Sequence[str]) -> None:
             )
 
 
-def _with_baseline(suite: Suite, progress: Progress) -> Suite:
+def _with_baseline(suite: Suite, watcher: Watcher) -> Suite:
     """Return the suite with the files of its baseline in place."""
     missing = [variant for variant in suite.variants if variant.id == suite.baseline and variant.problem]
     if not missing:
@@ -79,45 +77,76 @@ def _with_baseline(suite: Suite, progress: Progress) -> Suite:
     if not source:
         raise LabError(missing[0].problem, file=file, key="baseline.model")
     script = suite.file.parent / source
-    progress(f"{', '.join(variant.path.name for variant in missing)}: {script.name} …")
+    watcher.say(f"{', '.join(variant.path.name for variant in missing)}: {script.name} …")
     if subprocess.run([sys.executable, str(script)], check=False).returncode:
         raise RecipeError(f"{lab.shown(script)} failed, see above", remedy=f"the baseline of {suite.id} is not built")
     return lab.read_suite(suite.file)
 
 
-def _build(suite: Suite, variant: Variant) -> None:
-    """Run one recipe and enter its result into the ledger."""
-    file = lab.shown(suite.file)
-    parent = _parent(suite, variant)
-    key = f"variant[{variant.id}]"
-    recipe = registry.load("recipes", str(variant.recipe), file=file, key=f"{key}.recipe")
-    options = registry.options(recipe, variant.parameters, file=file, key=f"{key}.parameters")
-    try:
-        splits = _Splits(suite, lab.input_of(suite, parent))
-        splits = replace(splits, input=_fed(suite, parent, splits))
-        recipe.build(Build(parent.path, variant.path, splits, splits.input, suite.task), options)
-        trial.run(variant.path, str(variant.recipe))
-    except HarnessError as error:
-        raise RecipeError(f"{file}: {variant.id}: {error}") from error
-    except Exception as error:
-        # The converters have no error tree of their own, and raise whatever went wrong deep inside them.
-        reason = (str(error).splitlines() or [""])[0]
-        raise RecipeError(
-            (f"{file}: {variant.id}: {variant.recipe} failed on {parent.path.name} ({type(error).__name__}: {reason})"),
-            remedy="its tool does not take this model: export it in another way, or bring this variant ready-made",
-        ) from error
-    entries = ledger.read(variant.path.parent)
-    entries[variant.path.name] = ledger.Entry(
-        recipe=str(variant.recipe),
-        parameters=dict(variant.parameters),
-        parent=parent.path.name,
-        parent_sha256=parent.sha256,
-        key=ledger.key(str(variant.recipe), variant.parameters, parent.sha256),
-        sha256=ledger.sha256(variant.path),
-        size_bytes=variant.path.stat().st_size,
-        tools=_versions(recipe.TOOLS),
-    )
-    ledger.write(variant.path.parent, entries)
+@dataclass(slots=True)
+class _Work:
+    """Builds the variants of a suite that are `wanted`, one after the other."""
+
+    suite: Suite
+    cache: Cache
+    watcher: Watcher
+    wanted: list[Variant] = field(default_factory=list)
+    _sources: dict[Path, Source] = field(default_factory=dict)
+    _read: dict[str, Samples] = field(default_factory=dict)
+
+    def done(self) -> list[Path]:
+        """Return the files that were made; raises RecipeError once all have been tried, if one could not be."""
+        planned = {key for variant in self.wanted for key in chains.keys(variant, _parent(self.suite, variant))}
+        builder = Builder(lab.shown(self.suite.file), self.cache, self.watcher, frozenset(planned))
+        made, failed = [], []
+        if self.wanted:
+            builder.end([])  # shows what is planned
+        for variant in self.wanted:
+            try:
+                steps = builder.build(variant, self._source(variant))
+                self._enter(variant, steps)
+            except RecipeError as error:
+                self.watcher.say(f"{variant.path.name}: not built, see the end")
+                failed.append(error)
+                continue
+            made.append(variant.path)
+            self.watcher.say(f"{variant.path.name}: {variant.path.stat().st_size / 1000:.0f} kB")
+            for name, value in (item for one in steps for item in one.made.found.items()):
+                self.watcher.say(f"{variant.path.name}: {name} = {json.dumps(value, ensure_ascii=False)}")
+        if len(failed) == 1:
+            raise failed[0]
+        if failed:
+            raise RecipeError("\n".join(map(str, failed)))
+        return made
+
+    def _source(self, variant: Variant) -> Source:
+        """Return what a variant is built from; its data are read once for all that are built from it."""
+        parent = _parent(self.suite, variant)
+        if parent.path not in self._sources:
+            try:
+                splits = _Splits(self.suite, lab.input_of(self.suite, parent), self._read)
+                splits = replace(splits, input=_fed(self.suite, parent, splits))
+            except HarnessError as error:
+                raise RecipeError(f"{lab.shown(self.suite.file)}: {variant.id}: {error}") from error
+            given = Build(parent.path, variant.path, splits, splits.input, self.suite.task)
+            self._sources[parent.path] = Source(parent, given, Data(splits))
+        return self._sources[parent.path]
+
+    def _enter(self, variant: Variant, steps: Sequence[Artefact]) -> None:
+        """Put a built file where the suite looks for it, and write into the ledger how it was made."""
+        parent, built = _parent(self.suite, variant), steps[-1]
+        with writing(variant.path.parent), whole(variant.path) as partial:
+            shutil.copyfile(built.path, partial)
+        entries = ledger.read(variant.path.parent)
+        entries[variant.path.name] = ledger.Entry(
+            steps=tuple(one.made for one in steps),
+            parent=parent.path.name,
+            parent_sha256=parent.sha256,
+            key=ledger.key(variant.steps, parent.sha256),
+            sha256=built.made.sha256,
+            size_bytes=built.made.size_bytes,
+        )
+        ledger.write(variant.path.parent, entries)
 
 
 def _fed(suite: Suite, parent: Variant, splits: _Splits) -> InputSpec:
@@ -131,15 +160,6 @@ def _fed(suite: Suite, parent: Variant, splits: _Splits) -> InputSpec:
     except LabError:
         return splits.input  # a recipe that learns from data says what is wrong with it; others need none
     return lab.fit(suite, parent, samples).input
-
-
-def _versions(tools: Sequence[str]) -> dict[str, str]:
-    """Return distribution -> version of those of a recipe's tools that are installed: one format may need fewer."""
-    found = {}
-    for name in tools:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def _parent(suite: Suite, variant: Variant) -> Variant:

@@ -192,8 +192,9 @@ def test_editors_are_offered_each_of_them(measured: Measured) -> None:
 def test_the_recipe_built_the_variant_and_the_ledger_says_with_what(measured: Measured) -> None:
     models = measured.lab / "suites/models"
     entry = ledger.read(models)["rounded.tiny"]
-    assert (entry.recipe, entry.parameters) == (plugin("recipes"), {"digits": 2})
-    assert entry.tools == {"numpy": np.__version__, "clinic": "1.0"}
+    (step,) = entry.steps
+    assert (step.recipe, step.parameters, step.settings) == (plugin("recipes"), {"digits": 2}, {"digits": 2})
+    assert step.tools == {"numpy": np.__version__, "clinic": "1.0"}
     with np.load(models / "rounded.tiny") as model:
         np.testing.assert_array_equal(model["weights"], model["weights"].round(2))
 

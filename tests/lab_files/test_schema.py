@@ -50,5 +50,9 @@ def test_each_recipe_and_each_data_source_has_its_own_keys() -> None:
     assert set(sources) == set(registry.names("data"))
     for name, then in recipes.items():
         assert set(then["properties"]["parameters"]["properties"]) == options("recipes", name)
+    chain = tables["VariantTable"]["properties"]
+    assert chain["recipe"]["anyOf"][1]["items"]["enum"] == registry.names("recipes")
+    each = chain["parameters"]["anyOf"][1]["items"]["anyOf"]
+    assert [set(one["properties"]) for one in each] == [options("recipes", name) for name in recipes]
     for name, then in sources.items():
         assert set(then["properties"]) == {"source", "split", "overlap", "input", *options("data", name)}

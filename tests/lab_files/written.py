@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import lab
 from harness.lab import ledger
-from harness.model import Case, Device, Suite
+from harness.model import Case, Device, Step, Suite
 from tests import labs
 
 DEVICE = """
@@ -69,6 +69,7 @@ def build(folder: Path) -> None:
     built = models / "net-int8.onnx"
     built.write_bytes(b"built")
     parent = ledger.sha256(models / "net.onnx")
-    key = ledger.key("quantize_int8", {}, parent)
-    entry = ledger.Entry("quantize_int8", {}, "net.onnx", parent, key, ledger.sha256(built), 5)
+    made = ledger.Made("quantize_int8", {})
+    key = ledger.key([Step("quantize_int8")], parent)
+    entry = ledger.Entry((made,), "net.onnx", parent, key, ledger.sha256(built), 5)
     ledger.write(models, {"net-int8.onnx": entry})

@@ -29,6 +29,7 @@ from harness.model import (
     Reason,
     Run,
     Samples,
+    Step,
     Task,
     Validity,
     Variant,
@@ -149,7 +150,7 @@ def run_of(recipe: Recipe, runtime: str, format_: str, base_s: float, seed: int)
         ),
         variant=Variant(
             recipe.variant, format_, Path(), hashlib.sha256(f"{name}{recipe.variant}".encode()).hexdigest(),
-            recipe.size_bytes, recipe.recipe, "" if baseline else "resnet18-fp32",
+            recipe.size_bytes, () if baseline else (Step(str(recipe.recipe)),), "" if baseline else "resnet18-fp32",
         ),
         measurements=measurements(rng, base_s, recipe),
         accuracy=judged.estimates,

@@ -17,6 +17,7 @@ from harness.errors import LabError, RecipeError
 from harness.lab import ledger
 from harness.variants import trial
 from harness.variants.build import build_suite
+from harness.variants.chains import Watcher
 from tests import labs
 from tests.phantoms import drawn
 
@@ -41,8 +42,9 @@ latency_ratio = { max = 2.0 }
 
 
 @pytest.fixture
-def little(tmp_path: Path) -> Path:
-    """Give a suite whose baseline's files are made by a script."""
+def little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a suite whose baseline's files are made by a script, and a cache in which nothing is built yet."""
+    monkeypatch.setenv("EDGEWARD_CACHE", str(tmp_path / "cache"))
     (tmp_path / "suites").mkdir()
     file = tmp_path / "suites" / "little.toml"
     file.write_text(LITTLE)
@@ -54,18 +56,16 @@ def little(tmp_path: Path) -> Path:
 def test_build_makes_a_missing_baseline_by_its_source_then_each_variant_once(little: Path) -> None:
     models = little.parent / "models"
     lines: list[str] = []
-    assert build_suite(little, progress=lines.append) == [models / "sparse.onnx", models / "small.onnx"]
+    assert build_suite(little, watcher=Watcher(lines.append)) == [models / "sparse.onnx", models / "small.onnx"]
     assert lines[0] == "base.onnx: make.py …"
     assert build_suite(little) == []
     assert build_suite(little, force=True, only=["small"]) == [models / "small.onnx"]
     assert all(not variant.problem for variant in lab.read_suite(little).variants)
     entry = ledger.read(models)["small.onnx"]
-    assert (entry.recipe, entry.parent, entry.sha256) == (
-        "quantize_int4",
-        "base.onnx",
-        ledger.sha256(models / "small.onnx"),
-    )
-    assert entry.tools["onnx"] == onnx.__version__
+    (step,) = entry.steps
+    assert (entry.parent, entry.sha256) == ("base.onnx", ledger.sha256(models / "small.onnx"))
+    assert (step.recipe, step.settings, step.data) == ("quantize_int4", {"min_weights": 2048}, {})
+    assert step.tools["onnx"] == onnx.__version__
 
 
 def test_build_makes_again_what_was_changed_behind_its_back(little: Path) -> None:

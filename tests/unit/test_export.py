@@ -23,6 +23,7 @@ from harness.model import (
     Measurement,
     Reason,
     Run,
+    Step,
     Validity,
     Variant,
     Verdict,
@@ -86,7 +87,13 @@ FORMAT = exactly(
             validity={"enum": ["valid", "degraded", "invalid"]},
             reasons={"type": "array", "items": TEXT},
             case=exactly(suite=TEXT, variant=TEXT, device=TEXT, runtime=TEXT, scenario=TEXT, threads=WHOLE),
-            variant=exactly(sha256=TEXT, size_bytes=WHOLE, recipe={"type": ["string", "null"]}, format=TEXT),
+            variant=exactly(
+                sha256=TEXT,
+                size_bytes=WHOLE,
+                recipe={"type": ["string", "null"]},
+                format=TEXT,
+                steps={"type": "array", "items": exactly(recipe=TEXT, parameters={"type": "object"})},
+            ),
             measurements={"type": "object", "additionalProperties": MEASUREMENT},
             accuracy={
                 "type": "object",
@@ -117,7 +124,7 @@ RUN = Run(
     campaign="c1",
     started_at=datetime(2026, 11, 21, 21, 0, tzinfo=timezone(timedelta(hours=1))),
     case=MeasuredCase("suites/lesions.toml::int8@pi5", "lesions", "int8", "pi5", "onnxruntime==1.31.1"),
-    variant=Variant("int8", "onnx", Path(), "0" * 64, 4096, "quantize_int8", "fp32"),
+    variant=Variant("int8", "onnx", Path(), "0" * 64, 4096, (Step("quantize_int8"),), "fp32"),
     measurements={
         "latency_s": Measurement("latency_s", "s", np.linspace(0.01, 0.02, 101), method="CLOCK_MONOTONIC"),
         "load_s": Measurement("load_s", "s", np.array([0.2, 0.1, 0.3]), method="CLOCK_MONOTONIC"),

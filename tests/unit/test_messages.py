@@ -56,7 +56,9 @@ SAID_ELSEWHERE = {
     "variants/build.py": {
         "missing[0].problem": "the problem ends with the command that builds the file",
         "{variant.id}: {error}": "the recipe's own error, with what to do",
+        "map(str, failed)": "each of the errors ends with what to do",
     },
+    "variants/chains.py": {"{where}{error}": "the recipe's own error, with what to do"},
 }
 
 

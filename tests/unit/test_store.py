@@ -19,7 +19,7 @@ import pytest
 
 from devices.virtual.openssh import small_disk
 from harness.errors import StoreError
-from harness.model import Comparison, Estimate, Measurement, Outcome, Reason, Run, Verdict
+from harness.model import Comparison, Estimate, Measurement, Outcome, Reason, Run, Step, Verdict
 from harness.page.report import Report
 from harness.store import VERSION, Store, shown
 from tests.pages import stored_runs
@@ -61,12 +61,14 @@ def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: 
         outputs=np.random.default_rng(1).standard_normal((900, 3)).astype(np.float32),
         reasons=(Reason("hot", "wait until it is cool"), Reason("noisy")),
         quick=True,
+        variant=replace(report().runs[1].variant, steps=(Step("distill", {"width": 0.5}), Step("quantize_int8"))),
         notes={**report().runs[1].notes, "groups": (np.arange(900) // 3).tolist()},
     )
     store.add_case(report().campaign.id, run, ())
     store.close()
     (found,) = Store(url).runs(campaign=run.campaign)
-    assert same(found, run)
+    assert same(replace(found, variant=run.variant), run)
+    assert found.variant.steps == run.variant.steps
     assert found.groups is not None
     assert found.groups.tolist() == (np.arange(900) // 3).tolist()
     assert found.outputs is not None
