@@ -33,6 +33,7 @@ class Entry:
         sha256: digest of the built file.
         size_bytes: its length in bytes.
         tools: name -> version of what built it.
+        found: what the recipe decided while it built (which nodes stayed float), as it says it; empty for most.
     """
 
     recipe: str
@@ -43,6 +44,7 @@ class Entry:
     sha256: str
     size_bytes: int
     tools: Mapping[str, str] = field(default_factory=dict)
+    found: Mapping[str, Any] = field(default_factory=dict)
 
 
 def key(recipe: str, parameters: Mapping[str, Any], parent_sha256: str) -> str:
@@ -82,7 +84,9 @@ def read(models_dir: Path) -> dict[str, Entry]:
 
 def write(models_dir: Path, entries: Mapping[str, Entry]) -> None:
     """Write the ledger whole or not at all."""
-    text = json.dumps({name: dataclasses.asdict(entries[name]) for name in sorted(entries)}, indent=2) + "\n"
+    rows = {name: dataclasses.asdict(entries[name]) for name in sorted(entries)}
+    rows = {name: {key: value for key, value in row.items() if key != "found" or value} for name, row in rows.items()}
+    text = json.dumps(rows, indent=2) + "\n"
     partial = models_dir / f".{FILE_NAME}.{os.getpid()}"
     partial.write_text(text, "utf-8")
     partial.replace(models_dir / FILE_NAME)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -18,7 +19,7 @@ from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab import ledger
 from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
-from harness.model import InputSpec, IntArray, Samples, Suite, Variant
+from harness.model import Fit, InputSpec, IntArray, Samples, Suite, Variant
 from harness.ports import Build
 from harness.variants import trial
 
@@ -53,9 +54,11 @@ def build_suite(
             progress(f"{variant.path.name}: up to date")
             continue
         progress(f"{variant.path.name}: {variant.recipe} …")
-        _build(suite, variant)
+        found = _build(suite, variant)
         made.append(variant.path)
         progress(f"{variant.path.name}: {variant.path.stat().st_size / 1000:.0f} kB")
+        for name, value in found.items():
+            progress(f"{variant.path.name}: {name} = {json.dumps(value, ensure_ascii=False)}")
     return made
 
 
@@ -85,8 +88,8 @@ def _with_baseline(suite: Suite, progress: Progress) -> Suite:
     return lab.read_suite(suite.file)
 
 
-def _build(suite: Suite, variant: Variant) -> None:
-    """Run one recipe and enter its result into the ledger."""
+def _build(suite: Suite, variant: Variant) -> Mapping[str, Any]:
+    """Run one recipe, enter its result into the ledger, and return what the recipe decided."""
     file = lab.shown(suite.file)
     parent = _parent(suite, variant)
     key = f"variant[{variant.id}]"
@@ -94,8 +97,10 @@ def _build(suite: Suite, variant: Variant) -> None:
     options = registry.options(recipe, variant.parameters, file=file, key=f"{key}.parameters")
     try:
         splits = _Splits(suite, lab.input_of(suite, parent))
-        splits = replace(splits, input=_fed(suite, parent, splits))
-        recipe.build(Build(parent.path, variant.path, splits, splits.input, suite.task), options)
+        fit = _fit(suite, parent, splits)
+        splits = replace(splits, input=fit.input)
+        job = Build(parent.path, variant.path, splits, fit.input, suite.task, fit.reading)
+        found = dict(recipe.build(job, options) or {})
         trial.run(variant.path, str(variant.recipe))
     except HarnessError as error:
         raise RecipeError(f"{file}: {variant.id}: {error}") from error
@@ -116,12 +121,14 @@ def _build(suite: Suite, variant: Variant) -> None:
         sha256=ledger.sha256(variant.path),
         size_bytes=variant.path.stat().st_size,
         tools=_versions(recipe.TOOLS),
+        found=found,
     )
     ledger.write(variant.path.parent, entries)
+    return found
 
 
-def _fed(suite: Suite, parent: Variant, splits: _Splits) -> InputSpec:
-    """Return how images become the parent's input, by its file where that says it.
+def _fit(suite: Suite, parent: Variant, splits: _Splits) -> Fit:
+    """Return how images become the parent's input and how it is read, by its file where that says it.
 
     Raises:
         LabError: its file does not fit the data.
@@ -129,8 +136,8 @@ def _fed(suite: Suite, parent: Variant, splits: _Splits) -> InputSpec:
     try:
         samples = splits.measured()
     except LabError:
-        return splits.input  # a recipe that learns from data says what is wrong with it; others need none
-    return lab.fit(suite, parent, samples).input
+        return Fit(splits.input)  # a recipe that learns from data says what is wrong with it; others need none
+    return lab.fit(suite, parent, samples)
 
 
 def _versions(tools: Sequence[str]) -> dict[str, str]:
