@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 #: Images whose every activation is held in memory at once, where a histogram of all is made.
 _AT_ONCE: Final = 8
+_METHODS: Final = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+#: Of a histogram. By default onnxruntime's entropy has no more bins than it keeps, so that nothing could ever be
+#: clipped; its time grows with their square.
+_BINS: Final = {"entropy": 512, "percentile": 2048}
 
 
 class Int8:
@@ -52,13 +56,13 @@ class Int8:
 
         model = _onnx_tools.modern(_onnx_tools.read_onnx(parent), parent)
         self._name, self._inputs = _onnx_tools.fed(model, parent, inputs)
-        _named(model.graph.node)
+        _onnx_tools.name_nodes(model.graph.node)
         self._parent, self._prepared, self._ranges = parent, folder / "prepared.onnx", folder / "ranges.json"
         self._method, self._percentile, self._per_channel = calibration_method, percentile, per_channel
         onnx.save(model, self._prepared)
         quant_pre_process(str(self._prepared), str(self._prepared), skip_symbolic_shape=True)
         prepared = onnx.load(self._prepared)
-        if _named(prepared.graph.node):
+        if _onnx_tools.name_nodes(prepared.graph.node):
             onnx.save(prepared, self._prepared)
         self._nodes = {node.name: node for node in prepared.graph.node}
         self._excluded = [_found(name, model.graph, self._nodes, parent) for name in exclude]
@@ -93,21 +97,20 @@ class Int8:
         import onnx
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-        kinds = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
-        histogram = {"CalibStridedMinMax": 1, "CalibPercentile": self._percentile}
         with _onnx_tools.quiet():
+            if self._method != "minmax" and not self._ranges.exists():
+                self._calibrate()
             quantize_static(
                 str(self._prepared),
                 str(target),
-                _Calibration(self._name, self._inputs, 1 if self._method == "minmax" else _AT_ONCE),
+                _Calibration(self._name, self._inputs),
                 quant_format=QuantFormat.QDQ,
                 per_channel=self._per_channel,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_quantize=[only] if only else None,
                 nodes_to_exclude=[*self._excluded, *floats],
-                calibrate_method=CalibrationMethod[kinds[self._method]],
-                extra_options={} if self._method == "minmax" else histogram,
+                calibrate_method=CalibrationMethod[_METHODS[self._method]],
                 calibration_cache_path=self._ranges,
             )
         if not only and not any(node.op_type == "QuantizeLinear" for node in onnx.load(target).graph.node):
@@ -117,35 +120,34 @@ class Int8:
                 remedy="leave fewer of them out, or leave this variant out",
             )
 
+    def _calibrate(self) -> None:
+        """Find ranges by histograms, a few images at a time: the tool would hold every activation of all in memory."""
+        from onnxruntime.quantization import CalibrationMethod
+        from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
+        from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+        tool = create_calibrator(
+            self._prepared,
+            list({*QLinearOpsRegistry, *QDQRegistry}),
+            augmented_model_path=str(self._prepared.with_name("augmented.onnx")),
+            calibrate_method=CalibrationMethod[_METHODS[self._method]],
+            extra_options={"num_bins": _BINS[self._method], "percentile": self._percentile},
+        )
+        parts = -(-len(self._inputs) // _AT_ONCE)
+        for part in range(parts):  # each spans all images: bins are as wide as the first part needs
+            tool.collect_data(_Calibration(self._name, self._inputs[part::parts]))
+        save_tensors_data(tool.compute_data(), self._ranges)
+
 
 class _Calibration:
-    """Feeds one image at a time, as onnxruntime's quantizer asks for them; its ranges are of parts of `at_once`."""
+    """Feeds one image at a time, as onnxruntime's quantizer asks for them."""
 
-    def __init__(self, name: str, inputs: npt.NDArray[Any], at_once: int) -> None:
-        self._name, self._inputs, self._at_once = name, inputs, at_once
-        self._feeds: Iterator[dict[str, Any]] = self._of(inputs)
-
-    def __len__(self) -> int:
-        return -(-len(self._inputs) // self._at_once)
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Feed some parts from now on; the names are the tool's."""
-        self._feeds = self._of(self._inputs[start_index * self._at_once : end_index * self._at_once])
+    def __init__(self, name: str, inputs: npt.NDArray[Any]) -> None:
+        self._feeds = ({name: image[None]} for image in inputs)
 
     def get_next(self) -> dict[str, Any] | None:
         """Return the next feed, None at the end."""
         return next(self._feeds, None)
-
-    def _of(self, images: npt.NDArray[Any]) -> Iterator[dict[str, Any]]:
-        return ({self._name: image[None]} for image in images)
-
-
-def _named(nodes: Iterable[onnx.NodeProto]) -> bool:
-    """Call each node without a name by its first output, and return whether there were any."""
-    nameless = [node for node in nodes if not node.name]
-    for node in nameless:
-        node.name = node.output[0]
-    return bool(nameless)
 
 
 def _found(name: str, graph: onnx.GraphProto, prepared: dict[str, onnx.NodeProto], parent: Path) -> str:

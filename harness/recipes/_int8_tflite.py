@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import RecipeError
 from harness.recipes import _onnx_tools, _tflite_tools
 
 
@@ -55,7 +53,7 @@ class Int8:
         return {
             name: one.kind in _tflite_tools.WEIGHTED
             for name, one in self._operators.items()
-            if _tflite_tools.chosen(rules, one)
+            if _tflite_tools.chosen(rules, one) and name not in self._excluded
         }
 
     def write(self, target: Path, *, floats: Collection[str] = (), only: str = "") -> None:
@@ -69,42 +67,24 @@ class Int8:
         Raises:
             RecipeError: none of its operators would become 8 bits.
         """
-        from ai_edge_quantizer import quantizer
+        _tflite_tools.write(
+            self._parent, target, self._rules(only), exclude=[*self._excluded, *floats], ranges=self._ranges
+        )
 
-        rules = self._rules(floats, only)
-        if not any(_tflite_tools.chosen(rules, one) for one in self._operators.values()):
-            kinds = sorted({one.kind for one in self._operators.values()})
-            raise RecipeError(
-                f"none of the operators of {self._parent.name} would become 8 bits (it has {', '.join(kinds)})",
-                remedy="leave fewer of them out, or leave this variant out",
-            )
-        with _onnx_tools.quiet():
-            target.unlink(missing_ok=True)  # the tool overwrites nothing
-            tool = quantizer.Quantizer(str(self._parent), rules.get_quantization_recipe())
-            tool.quantize(self._ranges).export_model(str(target))
-
-    def _rules(self, floats: Collection[str] = (), only: str = "") -> Any:
+    def _rules(self, only: str = "") -> Any:
         """Return which operators become 8 bits; a later rule holds before an earlier one."""
         from ai_edge_quantizer.algorithm_manager import AlgorithmName
         from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
         from ai_edge_quantizer.recipe_manager import RecipeManager
 
-        rules, every = RecipeManager(), TFLOperationName.ALL_SUPPORTED
-        grain = QuantGranularity.CHANNELWISE if self._per_channel else QuantGranularity.TENSORWISE
+        rules = RecipeManager()
         rules.add_static_config(
-            regex=_exactly(self._operators[only].scope) if only else ".*",
-            operation_name=every,
+            regex=_tflite_tools.exactly(self._operators[only]) if only else ".*",
+            operation_name=TFLOperationName.ALL_SUPPORTED,
             activation_num_bits=8,
             weight_num_bits=8,
-            weight_granularity=grain,
+            weight_granularity=QuantGranularity.CHANNELWISE if self._per_channel else QuantGranularity.TENSORWISE,
         )
         for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
             rules.add_quantization_config(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
-        for name in (*self._excluded, *floats):
-            scope = _exactly(self._operators[name].scope)
-            rules.add_quantization_config(scope, every, algorithm_key=AlgorithmName.NO_QUANTIZE)
         return rules
-
-
-def _exactly(scope: str) -> str:
-    return f"^{re.escape(scope)}$"

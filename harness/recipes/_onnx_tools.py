@@ -126,6 +126,32 @@ def unknown_node(name: str, known: Iterable[str], file: Path) -> RecipeError:
     return RecipeError(f"{file.name} has no node {name!r}", remedy=f"did you mean {close!r}?" if close else some)
 
 
+def name_nodes(nodes: Iterable[onnx.NodeProto]) -> bool:
+    """Call each node without a name by its first output, and return whether there were any."""
+    nameless = [node for node in nodes if not node.name]
+    for node in nameless:
+        node.name = node.output[0]
+    return bool(nameless)
+
+
+def known_nodes(names: Iterable[str], model: onnx.ModelProto, file: Path) -> list[str]:
+    """Return names that nodes of a model have.
+
+    Args:
+        names: what was asked for.
+        model: whose nodes all have names.
+        file: it was read from.
+
+    Raises:
+        RecipeError: no node has one of them.
+    """
+    known, asked = [node.name for node in model.graph.node], list(names)
+    for name in asked:
+        if name not in known:
+            raise unknown_node(name, known, file)
+    return asked
+
+
 #: Quantised tensors of one scale a channel came with this operator set.
 _QUANTISABLE: Final = 13
 

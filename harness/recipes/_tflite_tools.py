@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -84,6 +85,44 @@ def chosen(rules: Any, operator: Operator) -> bool:
         return False
     algorithm, _ = rules.get_quantization_configs(TFLOperationName(operator.kind), operator.scope)
     return bool(algorithm != AlgorithmName.NO_QUANTIZE)
+
+
+def exactly(operator: Operator) -> str:
+    """Return the expression that matches one operator alone."""
+    return f"^{re.escape(operator.scope)}$"
+
+
+def write(parent: Path, target: Path, rules: Any, *, exclude: Sequence[str] = (), ranges: Any = None) -> None:
+    """Write what ai-edge-quantizer's rules make of a file.
+
+    Args:
+        parent: the file.
+        target: of the new one.
+        rules: which operators become what.
+        exclude: names of operators that stay as they are.
+        ranges: of activations, for rules that need them.
+
+    Raises:
+        RecipeError: an operator is not in the file, or the rules change none of them.
+    """
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+    from ai_edge_quantizer.qtyping import TFLOperationName
+
+    all_of_it = {one.name: one for one in operators(parent)}
+    for name in exclude:
+        scope = exactly(all_of_it[known(name, all_of_it, parent)])
+        rules.add_quantization_config(scope, TFLOperationName.ALL_SUPPORTED, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if not any(chosen(rules, one) for one in all_of_it.values()):
+        kinds = sorted({one.kind or "unknown operators" for one in all_of_it.values()})
+        raise RecipeError(
+            f"none of the operators of {parent.name} would change (it has {', '.join(kinds)})",
+            remedy="leave fewer of them out, or leave this variant out",
+        )
+    with _onnx_tools.quiet():
+        target.unlink(missing_ok=True)  # the tool overwrites nothing
+        tool = quantizer.Quantizer(str(parent), rules.get_quantization_recipe())
+        tool.quantize(ranges).export_model(str(target))
 
 
 def fed(file: Path) -> tuple[str, list[str]]:

@@ -115,7 +115,7 @@ def test_percentile_and_entropy_clip_what_is_rare_and_minmax_does_not(tmp_path: 
     def samples(split: str) -> Any:
         made = halves.samples(split)
         made.images[:] //= 4
-        made.images[3, 0, 0] = 255  # one bright pixel of 10,240
+        made.images[0, 0, 0] = 255  # one bright pixel of 10,240
         return made
 
     scales = {}
