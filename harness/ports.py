@@ -9,13 +9,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Final, Protocol
 
 from harness.agent.contract import Event
-from harness.model import Address, Answers, Device, Estimate, Evaluation, InputSpec, Samples, Task, Truth, core_numbers
+from harness.model import (
+    Address,
+    Answers,
+    Device,
+    Estimate,
+    Evaluation,
+    InputSpec,
+    Reading,
+    Samples,
+    Task,
+    Truth,
+    core_numbers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +372,7 @@ class Build:
     samples: Callable[[str], Samples]
     input: InputSpec
     task: Task
+    reading: Reading = field(default_factory=Reading)
 
 
 class Recipe(Protocol):
@@ -380,8 +393,12 @@ class Recipe(Protocol):
     LEAVES: str | None = None
     Options: type[Any]
 
-    def build(self, job: Build, options: Any) -> None:
-        """Write the variant to `job.target`; raises RecipeError naming the extra to install when a tool is missing."""
+    def build(self, job: Build, options: Any) -> Mapping[str, Any] | None:
+        """Write the variant to `job.target`, and return what was decided meanwhile, for the ledger, or None.
+
+        Raises:
+            RecipeError: naming the extra to install when a tool is missing, or why this model cannot be made into it.
+        """
 
 
 class Metric(Protocol):

@@ -18,7 +18,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from harness import ports
 from harness.errors import LabError
@@ -226,6 +226,7 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
             raise LabError("unknown key", remedy=suggestion(name, [*known, *beside]), file=file, key=f"{key}.{name}")
     if kind is None:
         return None
+    _refuse_unknown(kind, table, file=file, key=key)
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -241,6 +242,18 @@ def options(module: ModuleType, table: Mapping[str, Any], *, file: str, key: str
         raise blame(error, table, file=file, key=key) from error
     except ValueError as error:  # what the plug-in's own __post_init__ says
         raise LabError(str(error), file=file, key=key) from error
+
+
+def _refuse_unknown(kind: type[Any], table: Mapping[str, Any], *, file: str, key: str) -> None:
+    """Raise LabError for an unknown key in a table within the table of a plug-in, as for one in that itself."""
+    for name, hint in get_type_hints(kind).items():
+        inner = table.get(name)
+        tables = [one for one in (hint, *get_args(hint)) if dataclasses.is_dataclass(one)]
+        if not isinstance(inner, dict) or len(tables) != 1:
+            continue
+        known = [field.name for field in dataclasses.fields(tables[0])]
+        for wrong in (one for one in inner if one not in known):
+            raise LabError("unknown key", remedy=suggestion(wrong, known), file=file, key=f"{key}.{name}.{wrong}")
 
 
 def blame(error: ValidationError, table: Mapping[str, Any], *, file: str, key: str = "") -> LabError:

@@ -6,18 +6,21 @@ import importlib
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy.typing as npt
+
+from harness import registry
 from harness.errors import RecipeError
 
 if TYPE_CHECKING:
     import onnx
 
 #: Operators whose second input holds what was learnt.
-_WEIGHTED: Final = ("Conv", "Gemm", "MatMul", "ConvTranspose")
+WEIGHTED: Final = ("Conv", "Gemm", "MatMul", "ConvTranspose")
 
 
 def require(extra: str, *modules: str) -> None:
@@ -75,6 +78,78 @@ def read_onnx(file: Path) -> onnx.ModelProto:
     _plain(model.graph)
     _unshare(model.graph)
     return model
+
+
+def fed(model: onnx.ModelProto, file: Path, inputs: npt.NDArray[Any]) -> tuple[str, npt.NDArray[Any]]:
+    """Return the name of a model's only input, and images in its type.
+
+    Args:
+        model: as `read_onnx` returns it.
+        file: it was read from.
+        inputs: (N, ...) images as `prepare` makes them.
+
+    Raises:
+        RecipeError: it has several inputs, or takes no floats.
+    """
+    import onnx
+
+    if len(model.graph.input) != 1:
+        raise RecipeError(
+            f"{file.name} has {len(model.graph.input)} inputs",
+            remedy="export it with the image as its only input, or bring this variant ready-made",
+        )
+    entrance = model.graph.input[0]
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(entrance.type.tensor_type.elem_type)
+    if dtype.kind != "f":
+        raise RecipeError(
+            f"{file.name} takes {dtype}: it is quantised already",
+            remedy="give a baseline with a float input, or bring this variant ready-made",
+        )
+    return entrance.name, inputs.astype(dtype, copy=False)
+
+
+#: Names in a message; a model may have hundreds.
+_SHOWN: Final = 12
+
+
+def unknown_node(name: str, known: Iterable[str], file: Path) -> RecipeError:
+    """Return the error of a name that no node of a file has, with the nearest that one has.
+
+    Args:
+        name: what was asked for.
+        known: the names of its nodes, in their order.
+        file: the model.
+    """
+    names = [one for one in known if one]
+    close = registry.nearest(name, names)
+    some = f"its nodes are {', '.join(names[:_SHOWN])}{' …' if len(names) > _SHOWN else ''}"
+    return RecipeError(f"{file.name} has no node {name!r}", remedy=f"did you mean {close!r}?" if close else some)
+
+
+def name_nodes(nodes: Iterable[onnx.NodeProto]) -> bool:
+    """Call each node without a name by its first output, and return whether there were any."""
+    nameless = [node for node in nodes if not node.name]
+    for node in nameless:
+        node.name = node.output[0]
+    return bool(nameless)
+
+
+def known_nodes(names: Iterable[str], model: onnx.ModelProto, file: Path) -> list[str]:
+    """Return names that nodes of a model have.
+
+    Args:
+        names: what was asked for.
+        model: whose nodes all have names.
+        file: it was read from.
+
+    Raises:
+        RecipeError: no node has one of them.
+    """
+    known, asked = [node.name for node in model.graph.node], list(names)
+    for name in asked:
+        if name not in known:
+            raise unknown_node(name, known, file)
+    return asked
 
 
 #: Quantised tensors of one scale a channel came with this operator set.
@@ -135,7 +210,7 @@ def onnx_weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.
 
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type in _WEIGHTED and node.input[1] in constants:
+        if node.op_type in WEIGHTED and node.input[1] in constants:
             tensor = constants.pop(node.input[1])
             if tensor.data_type == onnx.TensorProto.FLOAT:
                 yield node, tensor

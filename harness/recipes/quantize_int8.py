@@ -1,5 +1,10 @@
 """`recipe = "quantize_int8"`, `parameters = { calibration = 300 }`: 8-bit weights and activations, no training.
 
+`parameters = { bound = { metric = "sensitivity", margin = 0.01 } }` keeps what it costs within a margin: nodes are
+given back to float, most sensitive first, until the loss of the metric on the split `validation` is within it, or the
+build fails and says what was the best. The loss is that of the point estimates, by this host's runtime: whether the
+variant is not inferior is for the measurement to say. The ledger keeps which nodes stayed float.
+
 ONNX: static QDQ with unsigned activations and signed weights, one scale per channel. The signs matter: on x86 with VNNI
 the other combinations run at half the speed or less. TFLite: static, signed, one scale per channel, inputs and outputs
 stay float32. Ranges are calibrated on evenly spaced images of the train split, and span all that was seen: the tool's
@@ -8,120 +13,130 @@ own moving average forgets the images that came first, and clips the outputs of 
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from harness import registry
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _onnx_tools
+from harness.recipes import _bounded, _host, _onnx_tools
 from harness.recipes._inputs import prepare
+from harness.vocabulary import METRICS
 
 FORMATS = ("onnx", "tflite")
 TOOLS = ("numpy", "onnx", "onnxruntime", "ai-edge-quantizer")
 TAKES = ("float32", "float16")
 LEAVES = "int8"
 
+#: Images by which nodes are ranked, each run once a node.
+_RANKED_ON: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What the variant may lose, on images that are not measured.
+
+    Attributes:
+        margin: the largest loss of the metric: 0.01 is one point.
+        metric: an accuracy of `[accept]`, such as "sensitivity"; "" for accuracy, of masks dice.
+        split: "validation" or "train"; calibration images are of "train", so that one flatters.
+        float_layers: how many nodes may stay float at most; as many as it takes, if not given.
+    """
+
+    margin: float
+    metric: str = ""
+    split: Literal["validation", "train"] = "validation"
+    float_layers: int | None = None
+
+    def __post_init__(self) -> None:
+        accuracies = [name for name, one in METRICS.items() if one.paired]
+        if not 0 <= self.margin < float("inf"):
+            raise ValueError(f"margin = {self.margin} must be 0 or more")
+        if self.metric and self.metric not in accuracies:
+            raise ValueError(f"metric = {self.metric!r} is no accuracy; {registry.suggestion(self.metric, accuracies)}")
+        if self.float_layers is not None and self.float_layers < 1:
+            raise ValueError(f"float_layers = {self.float_layers} must be 1 or more")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`calibration`: how many images of the train split the ranges are taken from."""
+    """How ranges are found, and what stays float.
+
+    Attributes:
+        calibration: how many images of the train split the ranges are taken from.
+        calibration_method: "minmax" (all that was seen), "entropy" or "percentile" (what is rare is clipped).
+        percentile: of "percentile", in percent: the share of values that a range must hold.
+        per_channel: whether weights have one scale a channel, or one a tensor.
+        exclude: nodes that stay float, by their names; in .tflite, by that of their output tensor.
+        bound: what the variant may lose; None lets it cost what it costs.
+    """
 
     calibration: int = 300
+    calibration_method: Literal["minmax", "entropy", "percentile"] = "minmax"
+    percentile: float = 99.99
+    per_channel: bool = True
+    exclude: tuple[str, ...] = ()
+    bound: Bound | None = None
+
+    def __post_init__(self) -> None:
+        if self.calibration < 1:
+            raise ValueError(f"calibration = {self.calibration} must be 1 image or more")
+        if not 50 < self.percentile <= 100:
+            raise ValueError(f"percentile = {self.percentile} must be above 50 and at most 100")
 
 
-def build(job: Build, options: Options) -> None:
-    """Write the parent in 8 bits; raises RecipeError when onnxruntime or ai-edge-quantizer is missing."""
+def build(job: Build, options: Options) -> Mapping[str, Any] | None:
+    """Write the parent in 8 bits, and return what was given back to float where there is a bound.
+
+    Raises:
+        RecipeError: onnxruntime or ai-edge-quantizer is missing, the model cannot be quantised, a node to exclude is
+            not in it, or the bound cannot be met.
+    """
     samples = job.samples("train")
     rows = np.linspace(0, len(samples.images) - 1, min(options.calibration, len(samples.images))).astype(int)
     inputs = prepare(samples.images[rows], job.input)
-    with _onnx_tools.whole(job.target) as partial:
-        (_onnx if job.parent.suffix == ".onnx" else _tflite)(job.parent, partial, inputs)
+    with tempfile.TemporaryDirectory() as folder, _onnx_tools.whole(job.target) as partial:
+        quantiser = _quantiser(job.parent, inputs, Path(folder), options)
+        if options.bound is not None:
+            return _bounded_by(options.bound, job, quantiser, partial, inputs)
+        quantiser.write(partial)
+    return None
 
 
-class _Calibration:
-    """Feeds one image at a time, as onnxruntime's quantizer asks for them."""
+def _quantiser(parent: Path, inputs: npt.NDArray[np.float32], folder: Path, options: Options) -> _bounded.Quantiser:
+    if parent.suffix == ".onnx":
+        from harness.recipes import _int8_onnx
 
-    def __init__(self, name: str, inputs: npt.NDArray[np.float32]) -> None:
-        self._batches = ({name: image[None]} for image in inputs)
-
-    def get_next(self) -> dict[str, Any] | None:
-        """Return the next feed, None at the end."""
-        return next(self._batches, None)
-
-
-def _onnx(parent: Path, target: Path, inputs: npt.NDArray[np.float32]) -> None:
-    _onnx_tools.require("build", "onnx", "onnxruntime")
-    import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    model = _onnx_tools.modern(_onnx_tools.read_onnx(parent), parent)
-    if len(model.graph.input) != 1:
+        return _int8_onnx.Int8(
+            parent,
+            inputs,
+            folder,
+            calibration_method=options.calibration_method,
+            percentile=options.percentile,
+            per_channel=options.per_channel,
+            exclude=options.exclude,
+        )
+    if options.calibration_method != "minmax":
         raise RecipeError(
-            f"{parent.name} has {len(model.graph.input)} inputs",
-            remedy="export it with the image as its only input, or bring this variant ready-made",
+            f"{parent.name}: ai-edge-quantizer, which writes .tflite, has no {options.calibration_method} calibration",
+            remedy='write calibration_method = "minmax", or build this variant as .onnx',
         )
-    entrance = model.graph.input[0]
-    name, prepared = entrance.name, target.with_name(f"{target.stem}-prepared.onnx")
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(entrance.type.tensor_type.elem_type)
-    if dtype.kind != "f":
-        raise RecipeError(
-            f"{parent.name} takes {dtype}: it is quantised already",
-            remedy="give a baseline with a float input, or bring this variant ready-made",
-        )
-    inputs = inputs.astype(dtype)
-    try:
-        onnx.save(model, prepared)
-        quant_pre_process(str(prepared), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
-            str(prepared),
-            str(target),
-            _Calibration(name, inputs),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-    finally:
-        prepared.unlink(missing_ok=True)
+    from harness.recipes import _int8_tflite
+
+    return _int8_tflite.Int8(parent, inputs, per_channel=options.per_channel, exclude=options.exclude)
 
 
-def _tflite(parent: Path, target: Path, inputs: npt.NDArray[np.float32]) -> None:
-    _onnx_tools.require("build", "ai_edge_quantizer")
-    from ai_edge_quantizer import quantizer, recipe
-    from ai_edge_quantizer.algorithm_manager import AlgorithmName
-    from ai_edge_quantizer.calibrator import CalibrationMode, Calibrator
-    from ai_edge_quantizer.qtyping import TFLOperationName
-    from ai_edge_quantizer.recipe_manager import RecipeManager
-    from ai_edge_quantizer.utils.qsv_utils import min_max_update
-
-    with _onnx_tools.quiet():
-        tool = quantizer.Quantizer(str(parent), recipe.static_wi8_ai8())
-        for end in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
-            tool.update_quantization_recipe(".*", end, algorithm_key=AlgorithmName.NO_QUANTIZE)
-        signature, names = _signature(parent)
-        feeds = {signature: [{names[0]: image[None]} for image in inputs]}
-        rules = RecipeManager()
-        rules.load_quantization_recipe(tool.get_quantization_recipe())
-        mode = CalibrationMode.CALIBRATION_PRESERVE_ALL_TENSORS
-        seen = Calibrator(str(parent), mode=mode, qsv_update_func=min_max_update)
-        seen.calibrate(feeds, rules)
-        tool.quantize(seen.get_model_qsvs()).export_model(str(target))
-
-
-def _signature(file: Path) -> tuple[str, list[str]]:
-    """Return the name of the file's first signature and those of its inputs."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    signatures = Interpreter(model_path=str(file)).get_signature_list()
-    if not signatures:
-        raise RecipeError(
-            f"{file.name} has no signature, by which ai-edge-quantizer feeds a model",
-            remedy="convert it again with a signature, or bring this variant ready-made",
-        )
-    name = next(iter(signatures))
-    return name, list(signatures[name]["inputs"])
+def _bounded_by(
+    bound: Bound, job: Build, quantiser: _bounded.Quantiser, target: Path, inputs: npt.NDArray[np.float32]
+) -> dict[str, Any]:
+    metric = bound.metric or ("dice" if job.task.kind == "segmentation" else "accuracy")
+    limit = _bounded.Limit(_host.Judge(job, metric, bound.split), job.parent, metric=metric, margin=bound.margin)
+    ranked_on = inputs[np.linspace(0, len(inputs) - 1, min(_RANKED_ON, len(inputs))).astype(int)]
+    most = bound.float_layers if bound.float_layers is not None else len(quantiser.layers())
+    return _bounded.held(quantiser, limit, job.parent, target, inputs=ranked_on, most=most)

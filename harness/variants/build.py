@@ -18,7 +18,7 @@ from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab import ledger
 from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
-from harness.model import InputSpec, IntArray, Samples, Suite, Variant
+from harness.model import Fit, InputSpec, IntArray, Samples, Suite, Variant
 from harness.ports import Build
 from harness.recipes._onnx_tools import whole
 from harness.variants import chains
@@ -125,10 +125,11 @@ class _Work:
         if parent.path not in self._sources:
             try:
                 splits = _Splits(self.suite, lab.input_of(self.suite, parent), self._read)
-                splits = replace(splits, input=_fed(self.suite, parent, splits))
+                fit = _fit(self.suite, parent, splits)
+                splits = replace(splits, input=fit.input)
             except HarnessError as error:
                 raise RecipeError(f"{lab.shown(self.suite.file)}: {variant.id}: {error}") from error
-            given = Build(parent.path, variant.path, splits, splits.input, self.suite.task)
+            given = Build(parent.path, variant.path, splits, fit.input, self.suite.task, fit.reading)
             self._sources[parent.path] = Source(parent, given, Data(splits))
         return self._sources[parent.path]
 
@@ -149,8 +150,8 @@ class _Work:
         ledger.write(variant.path.parent, entries)
 
 
-def _fed(suite: Suite, parent: Variant, splits: _Splits) -> InputSpec:
-    """Return how images become the parent's input, by its file where that says it.
+def _fit(suite: Suite, parent: Variant, splits: _Splits) -> Fit:
+    """Return how images become the parent's input and how it is read, by its file where that says it.
 
     Raises:
         LabError: its file does not fit the data.
@@ -158,8 +159,8 @@ def _fed(suite: Suite, parent: Variant, splits: _Splits) -> InputSpec:
     try:
         samples = splits.measured()
     except LabError:
-        return splits.input  # a recipe that learns from data says what is wrong with it; others need none
-    return lab.fit(suite, parent, samples).input
+        return Fit(splits.input)  # a recipe that learns from data says what is wrong with it; others need none
+    return lab.fit(suite, parent, samples)
 
 
 def _parent(suite: Suite, variant: Variant) -> Variant:

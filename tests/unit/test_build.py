@@ -231,3 +231,16 @@ def test_a_baseline_script_that_fails_is_named(little: Path) -> None:
     (little.parent / "make.py").write_text("raise SystemExit(3)\n")
     with pytest.raises(RecipeError, match=r"make\.py failed"):
         build_suite(little)
+
+
+def test_what_a_recipe_decided_stands_in_the_ledger(little: Path) -> None:
+    parameters = "parameters = { calibration = 10, bound = { margin = 0.5, split = 'train' } }"
+    little.write_text(with_int8('source = "phantom"\ntrain = 30\ntest = 9') + parameters)
+    lines: list[str] = []
+    build_suite(little, progress=lines.append)
+    entry = ledger.read(little.parent / "models")["int8.onnx"]
+    assert entry.parameters["bound"] == {"margin": 0.5, "split": "train"}
+    assert entry.found["float_layers"] == []
+    assert 0 <= entry.found["parent"] - entry.found["reached"] <= 0.5
+    assert "int8.onnx: float_layers = []" in lines
+    assert build_suite(little) == []
