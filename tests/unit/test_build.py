@@ -237,10 +237,11 @@ def test_what_a_recipe_decided_stands_in_the_ledger(little: Path) -> None:
     parameters = "parameters = { calibration = 10, bound = { margin = 0.5, split = 'train' } }"
     little.write_text(with_int8('source = "phantom"\ntrain = 30\ntest = 9') + parameters)
     lines: list[str] = []
-    build_suite(little, progress=lines.append)
+    build_suite(little, watcher=Watcher(lines.append))
     entry = ledger.read(little.parent / "models")["int8.onnx"]
-    assert entry.parameters["bound"] == {"margin": 0.5, "split": "train"}
-    assert entry.found["float_layers"] == []
-    assert 0 <= entry.found["parent"] - entry.found["reached"] <= 0.5
+    (step,) = entry.steps
+    assert step.parameters["bound"] == {"margin": 0.5, "split": "train"}
+    assert step.found["float_layers"] == []
+    assert 0 <= step.found["parent"] - step.found["reached"] <= 0.5
     assert "int8.onnx: float_layers = []" in lines
     assert build_suite(little) == []
