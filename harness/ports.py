@@ -375,6 +375,10 @@ class Build:
     reading: Reading = field(default_factory=Reading)
 
 
+#: Types of the weights in a model, by which steps of a chain fit each other.
+WEIGHTS: Final = ("float32", "float16", "int8", "int4")
+
+
 class Recipe(Protocol):
     """harness/recipes/NAME.py: how a variant is built from its baseline.
 
@@ -382,9 +386,9 @@ class Recipe(Protocol):
         FORMATS: of the parents that it takes.
         TOOLS: the distributions that decide what it writes; the ledger keeps their versions.
         Options: the keys of `parameters`.
-        TAKES: in which types the weights of its parent may be; a chain in which they are not is refused unbuilt.
+        TAKES: which of WEIGHTS the weights of its parent may be; a chain in which they are not is refused unbuilt.
             Without it, whatever a step before leaves is tried.
-        LEAVES: in which type the weights are that it writes, "" where they stay as they were; None: it does not say.
+        LEAVES: which of WEIGHTS it writes, "" where they stay as they were; None: it does not say.
     """
 
     FORMATS: tuple[str, ...]

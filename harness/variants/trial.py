@@ -29,7 +29,7 @@ def run(path: Path, recipe: str) -> None:
         return  # the extra that brings the runtime is not installed: the device will say it
     except Exception as error:
         path.unlink(missing_ok=True)
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).replace(str(path), path.name).split())[:300]
         raise RecipeError(
             f"{recipe} wrote a file that does not run ({type(error).__name__}: {reason})",
             remedy="export the baseline with a newer opset or converter, or bring this variant ready-made",

@@ -209,6 +209,17 @@ def test_a_recipe_says_which_formats_it_takes(name: str) -> None:
     assert set(formats) <= known
 
 
+@pytest.mark.parametrize("name", registry.names("recipes"))
+def test_a_recipe_of_this_package_says_which_weights_it_takes_and_leaves(name: str) -> None:
+    recipe = plugin("recipes", name)
+    if not recipe.__name__.startswith("harness."):
+        return  # a recipe of others need not say it: what a step before leaves to it is then tried
+    said = getattr(recipe, "TAKES", ()), getattr(recipe, "LEAVES", None)
+    assert said[0], "without TAKES and LEAVES, that a chain cannot be built is only seen when it is half built"
+    assert set(said[0]) <= set(ports.WEIGHTS)
+    assert said[1] in ("", *ports.WEIGHTS)
+
+
 def test_sections_have_places_of_their_own() -> None:
     names = registry.names("page.sections")
     places = [plugin("page.sections", name).ORDER for name in names]
