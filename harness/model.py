@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -233,10 +233,20 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the model is for; `positive` is the class that sensitivity speaks of."""
+    """What the model is for; `positive` is the class that sensitivity speaks of.
+
+    Attributes:
+        ordinal: whether the classes are in order, as grades of a disease are.
+    """
 
     kind: str
     positive: str = ""
+    ordinal: bool = False
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """Return the task that plain values describe; what an older store does not say is as if it were not set."""
+        return cls(**{one.name: kept[one.name] for one in fields(cls) if one.name in kept})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ def read_suite(path: Path) -> Suite:
     _check_ids(table, file=file)
     # Every table is read before the models: a wrong key is reported before gigabytes are hashed.
     data, task, load = _data(table, file=file), _task(table, file=file), _load(table.load, file=file)
-    spec, accept = _input(table, file=file), _accept(table.accept, file=file)
+    spec, accept = _input(table, file=file), _accept(table.accept, task, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
         raise LabError("there is no such file", remedy="correct or remove it", file=file, key="baseline.source")
     models = Models(path, declared(table.task.output))
@@ -112,7 +112,12 @@ def _task(table: SuiteTable, *, file: str) -> Task:
             file=file,
             key="task.kind",
         )
-    return Task(kind=table.task.kind, positive=table.task.positive)
+    task = Task(kind=table.task.kind, positive=table.task.positive, ordinal=table.task.ordinal)
+    taken = getattr(registry.load("metrics", task.kind, file=file, key="task.kind"), "TASK_KEYS", ())
+    for one in fields(Task):
+        if one.name not in ("kind", "positive", *taken) and getattr(task, one.name) != one.default:
+            raise LabError(f"has no part in {task.kind}", remedy="remove it", file=file, key=f"task.{one.name}")
+    return task
 
 
 def _load(table: LoadTable, *, file: str) -> Load:
@@ -133,12 +138,17 @@ def _load(table: LoadTable, *, file: str) -> Load:
     return load
 
 
-def _accept(lines: Mapping[str, AcceptTable], *, file: str) -> tuple[Criterion, ...]:
+def _accept(lines: Mapping[str, AcceptTable], task: Task, *, file: str) -> tuple[Criterion, ...]:
     criteria = []
     for metric, table in lines.items():
         key = f"accept.{metric}"
         if metric not in METRICS:
             raise LabError("unknown metric", remedy=registry.suggestion(metric, METRICS), file=file, key=key)
+        needed = METRICS[metric].needs
+        if needed and not getattr(task, needed):
+            raise LabError(
+                f"there is none without {needed}", remedy=f"declare {needed} under [task]", file=file, key=key
+            )
         rules = {rule: bound for rule, bound in table.model_dump().items() if bound is not None}
         allowed = METRICS[metric].rules
         if not rules:

@@ -222,6 +222,7 @@ class TaskTable(Table):
 
     kind: str = Field(description="Decides which accuracy metrics are computed.")
     positive: str = Field(default="", description="The class that sensitivity and specificity speak of.")
+    ordinal: bool = Field(default=False, description="Whether the classes are in order, as grades are.")
     output: OutputTable = Field(default=OutputTable(), description="How the outputs of all models are read.")
 
 

@@ -45,6 +45,12 @@ def test_a_suite_file_becomes_a_suite(folder: Path) -> None:
         ("std = [0.25]", "std = [1, 1, 1]\nmeen = [1]", r"data\.input\.meen: unknown key; did you mean 'mean'"),
         ("mean = [0.5]\nstd = [0.25]", "mean = [1, 2]\nstd = [1, 1, 1]", r"data\.input: mean and std must have"),
         ('"classification"', '"clasification"', r"task\.kind: 'clasification' is not supported; did you mean 'classif"),
+        ("sensitivity =", "quadratic_kappa =", r"accept\.quadratic_kappa: there is none without ordinal; declare ord"),
+        (
+            '"classification"',
+            '"segmentation"\nordinal = true',
+            r"task\.ordinal: has no part in segmentation; rem",
+        ),
         ("threads = 2", "threads = 0", r"load\.threads: .*greater than or equal to 1"),
         ("threads = 2", "treads = 2", r"load\.treads: unknown key; did you mean 'threads'"),
         ("threads = 2", "precision = nan", r"load\.precision: .*finite"),
