@@ -112,12 +112,36 @@ def _task(table: SuiteTable, *, file: str) -> Task:
             file=file,
             key="task.kind",
         )
-    task = Task(kind=table.task.kind, positive=table.task.positive, ordinal=table.task.ordinal)
+    point = table.task.operating_point
+    task = Task(table.task.kind, table.task.positive, table.task.ordinal, point.noun() if point else None)
     taken = getattr(registry.load("metrics", task.kind, file=file, key="task.kind"), "TASK_KEYS", ())
     for one in fields(Task):
         if one.name not in ("kind", "positive", *taken) and getattr(task, one.name) != one.default:
             raise LabError(f"has no part in {task.kind}", remedy="remove it", file=file, key=f"task.{one.name}")
+    if point:
+        _check_thresholds(table, file=file)
     return task
+
+
+def _check_thresholds(table: SuiteTable, *, file: str) -> None:
+    """Refuse what an operating point leaves no room for: a declared threshold, and a split that is measured."""
+    outputs = {"task": table.task.output, "baseline": table.baseline.output}
+    outputs |= {f"variant[{one.id}]": one.output for one in table.variant}
+    for owner, output in outputs.items():
+        if output.threshold is not None:
+            raise LabError(
+                "the operating point fixes the threshold of every model",
+                remedy="remove it, or operating_point from [task]",
+                file=file,
+                key=f"{owner}.output.threshold",
+            )
+    if table.data.split in ("validation", "val", "valid"):
+        raise LabError(
+            "is fixed on the validation split, which is measured here",
+            remedy='write split = "test" under [data]',
+            file=file,
+            key="task.operating_point",
+        )
 
 
 def _load(table: LoadTable, *, file: str) -> Load:

@@ -20,14 +20,14 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
-from harness.metrics import _calibration, _ordinal, _tables
+from harness.metrics import _calibration, _operating, _ordinal, _tables
 from harness.metrics._answers import Read, labels_of, read, scores
-from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Samples, Task, Truth
+from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task, Truth
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
 #: Keys of `[task]` that have a part in it, beside `kind` and `positive`.
-TASK_KEYS = ("ordinal",)
+TASK_KEYS = ("ordinal", "operating_point")
 
 Outputs = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -153,6 +153,31 @@ def agreement(baseline: Answers, run: Answers) -> Estimate:
     if share is None:
         raise MeasurementError("there are no outputs to compare", remedy="check that the data's split is not empty")
     return share
+
+
+def threshold(answers: Answers, samples: Samples, task: Task) -> tuple[float, str]:
+    """Return the threshold that the task's operating point asks for, and in words what it reaches.
+
+    Args:
+        answers: of the baseline for the validation split.
+        samples: that split.
+        task: says what must be reached.
+
+    Raises:
+        MeasurementError: no threshold can decide between two classes.
+    """
+    positive = _positive(samples.classes, task)
+    if positive is None or len(samples.classes) != 2:
+        raise MeasurementError(
+            f"an operating point is of two classes, and the data has {len(samples.classes)}",
+            remedy="remove operating_point from [task]",
+        )
+    return _operating.threshold(answers, samples, task, positive)
+
+
+def no_threshold(reading: Reading) -> str:
+    """Return why a threshold cannot decide the answers of a model, "" if it can."""
+    return _operating.unable(reading.classes, reading.kind)
 
 
 def _positive(classes: Sequence[str], task: Task) -> int | None:

@@ -51,6 +51,17 @@ def test_a_suite_file_becomes_a_suite(folder: Path) -> None:
             '"segmentation"\nordinal = true',
             r"task\.ordinal: has no part in segmentation; rem",
         ),
+        ('positive = "solid"', "operating_point = {}", r"task\.operating_point: one rate is needed; write { sensit"),
+        (
+            'positive = "solid"',
+            "operating_point = { sensitivity = 1.5 }",
+            r".*_point\.sensitivity: .*less than 1",
+        ),
+        (
+            'positive = "solid"',
+            "operating_point = { sensitivity = 0.9 }\noutput = { threshold = 0.4 }",
+            r"task\.output\.threshold: the operating point fixes the threshold of every model; remove it",
+        ),
         ("threads = 2", "threads = 0", r"load\.threads: .*greater than or equal to 1"),
         ("threads = 2", "treads = 2", r"load\.treads: unknown key; did you mean 'threads'"),
         ("threads = 2", "precision = nan", r"load\.precision: .*finite"),
