@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -206,6 +206,18 @@ class Samples:
     groups: IntArray | None = None
     group_names: tuple[str, ...] = ()
 
+    def without(self, left_out: IntArray) -> Samples:
+        """Return the split without the images at some indices."""
+        keep = np.delete(np.arange(len(self.images)), left_out)
+        return replace(
+            self,
+            images=self.images[keep],
+            labels=self.labels[keep] if len(self.labels) else self.labels,
+            masks=self.masks[keep] if self.masks is not None else None,
+            groups=self.groups[keep] if self.groups is not None else None,
+            description=f"{self.description}, {len(left_out)} left out",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -232,11 +244,36 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """What a threshold must reach on the validation split: `rate` is "sensitivity" or "specificity"."""
+
+    rate: str
+    at_least: float
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """What the model is for; `positive` is the class that sensitivity speaks of."""
+    """What the model is for; `positive` is the class that sensitivity speaks of.
+
+    Attributes:
+        ordinal: whether the classes are in order, as grades of a disease are.
+        operating_point: by which rule the threshold is fixed; None where it is one half, or declared.
+        surface_tolerance: how far outlines may lie apart and count as the same, in pixels; None where nobody says it.
+    """
 
     kind: str
     positive: str = ""
+    ordinal: bool = False
+    operating_point: OperatingPoint | None = None
+    surface_tolerance: float | None = None
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """Return the task that plain values describe; what an older store does not say is as if it were not set."""
+        known = {one.name: kept[one.name] for one in fields(cls) if one.name in kept}
+        if point := known.get("operating_point"):
+            known["operating_point"] = OperatingPoint(**point)
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -412,7 +412,9 @@ class Metric(Protocol):
     shape of answers to this task: True, False, or None where the file does not say. Without it, which of several
     outputs is judged must be declared. `needs_kind(output)` says whether answers depend on what the numbers of an
     output stand for; without it they do not. `compact(answers)` may give the same answers in fewer bytes, for the
-    store.
+    store. `TASK_KEYS` names the keys of `[task]` that have a part in it beside `kind` and `positive`; a suite that sets
+    another is refused. A kind with operating points has `threshold(answers, samples, task)`, which returns the
+    threshold and in words what it reaches, and `no_threshold(reading)`: why none can decide a model's answers, or "".
 
     Attributes:
         PATIENTS: whether its intervals are of patients where the samples, or the truth, have groups: images of one

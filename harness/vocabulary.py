@@ -30,6 +30,7 @@ class MetricInfo:
         lower_is_better: the direction of improvement.
         measurement: for costs and ratios, the key in `Run.measurements` it is computed from ("" if it has none).
         reduce: for costs, how the raw values become one number: "p50", "p90", "p99", "median", "mean" or "max".
+        needs: for accuracies, the key of `[task]` without which there is none, "" for most.
     """
 
     name: str
@@ -39,6 +40,7 @@ class MetricInfo:
     lower_is_better: bool
     measurement: str = ""
     reduce: str = ""
+    needs: str = ""
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -64,8 +66,8 @@ def _ratio(name: str, title: str, measurement: str, *, lower: bool = True) -> Me
     return MetricInfo(name, title, "", "ratio", lower, measurement)
 
 
-def _accuracy(name: str, title: str, unit: str = "%", *, lower: bool = False) -> MetricInfo:
-    return MetricInfo(name, title, unit, "accuracy", lower)
+def _accuracy(name: str, title: str, unit: str = "%", *, lower: bool = False, needs: str = "") -> MetricInfo:
+    return MetricInfo(name, title, unit, "accuracy", lower, needs=needs)
 
 
 _TABLE: Final = (
@@ -101,6 +103,7 @@ _TABLE: Final = (
     _accuracy("f1", "F1"),
     _accuracy("macro_f1", "F1, macro"),
     _accuracy("balanced_accuracy", "Balanced accuracy"),
+    _accuracy("quadratic_kappa", "Quadratically weighted kappa", "", needs="ordinal"),
     _accuracy("auroc", "AUROC", ""),
     _accuracy("brier", "Brier score", "", lower=True),
     _accuracy("calibration_error", "Calibration error", "", lower=True),
@@ -109,6 +112,8 @@ _TABLE: Final = (
     _accuracy("dice", "Dice"),
     _accuracy("iou", "IoU"),
     _accuracy("hausdorff", "Hausdorff distance", "px", lower=True),
+    _accuracy("hausdorff_95", "Hausdorff distance, 95 %", "px", lower=True),
+    _accuracy("nsd", "Normalised surface distance", needs="surface_tolerance"),
 )
 
 #: Name -> MetricInfo, in the order in which reports show them.

@@ -152,7 +152,7 @@ def accuracy_change(
             return None, [Reason(f"the {role} has no stored outputs to pair with")]
     if not np.array_equal(np.asarray(baseline.labels), np.asarray(run.labels)):
         return None, [Reason("the two were not measured on the same images")]
-    task = Task(suite["task"]["kind"], suite["task"].get("positive", ""))
+    task = Task.of(suite["task"])
     metrics = registry.load("metrics", task.kind, file=run.case.suite, key="task.kind")
     known = [one.groups for one in (baseline, run) if one.groups is not None]
     if len(known) == 2 and not np.array_equal(known[0], known[1]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,7 +41,7 @@ def read_suite(path: Path) -> Suite:
     _check_ids(table, file=file)
     # Every table is read before the models: a wrong key is reported before gigabytes are hashed.
     data, task, load = _data(table, file=file), _task(table, file=file), _load(table.load, file=file)
-    spec, accept = _input(table, file=file), _accept(table.accept, file=file)
+    spec, accept = _input(table, file=file), _accept(table.accept, task, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
         raise LabError("there is no such file", remedy="correct or remove it", file=file, key="baseline.source")
     models = Models(path, declared(table.task.output))
@@ -112,7 +112,42 @@ def _task(table: SuiteTable, *, file: str) -> Task:
             file=file,
             key="task.kind",
         )
-    return Task(kind=table.task.kind, positive=table.task.positive)
+    point = table.task.operating_point
+    task = Task(
+        table.task.kind,
+        table.task.positive,
+        table.task.ordinal,
+        point.noun() if point else None,
+        table.task.surface_tolerance,
+    )
+    taken = getattr(registry.load("metrics", task.kind, file=file, key="task.kind"), "TASK_KEYS", ())
+    for one in fields(Task):
+        if one.name not in ("kind", "positive", *taken) and getattr(task, one.name) != one.default:
+            raise LabError(f"has no part in {task.kind}", remedy="remove it", file=file, key=f"task.{one.name}")
+    if point:
+        _check_thresholds(table, file=file)
+    return task
+
+
+def _check_thresholds(table: SuiteTable, *, file: str) -> None:
+    """Refuse what an operating point leaves no room for: a declared threshold, and a split that is measured."""
+    outputs = {"task": table.task.output, "baseline": table.baseline.output}
+    outputs |= {f"variant[{one.id}]": one.output for one in table.variant}
+    for owner, output in outputs.items():
+        if output.threshold is not None:
+            raise LabError(
+                "the operating point fixes the threshold of every model",
+                remedy="remove it, or operating_point from [task]",
+                file=file,
+                key=f"{owner}.output.threshold",
+            )
+    if table.data.split in ("validation", "val", "valid"):
+        raise LabError(
+            "is fixed on the validation split, which is measured here",
+            remedy='write split = "test" under [data]',
+            file=file,
+            key="task.operating_point",
+        )
 
 
 def _load(table: LoadTable, *, file: str) -> Load:
@@ -133,12 +168,17 @@ def _load(table: LoadTable, *, file: str) -> Load:
     return load
 
 
-def _accept(lines: Mapping[str, AcceptTable], *, file: str) -> tuple[Criterion, ...]:
+def _accept(lines: Mapping[str, AcceptTable], task: Task, *, file: str) -> tuple[Criterion, ...]:
     criteria = []
     for metric, table in lines.items():
         key = f"accept.{metric}"
         if metric not in METRICS:
             raise LabError("unknown metric", remedy=registry.suggestion(metric, METRICS), file=file, key=key)
+        needed = METRICS[metric].needs
+        if needed and getattr(task, needed) in (None, False):
+            raise LabError(
+                f"there is none without {needed}", remedy=f"declare {needed} under [task]", file=file, key=key
+            )
         rules = {rule: bound for rule, bound in table.model_dump().items() if bound is not None}
         allowed = METRICS[metric].rules
         if not rules:

@@ -8,7 +8,18 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from harness.model import BIG_CORES, FRAME_RATE_HZ, Address, Device, Duty, InputSpec, Limits, Load, core_numbers
+from harness.model import (
+    BIG_CORES,
+    FRAME_RATE_HZ,
+    Address,
+    Device,
+    Duty,
+    InputSpec,
+    Limits,
+    Load,
+    OperatingPoint,
+    core_numbers,
+)
 from harness.registry import suggestion
 
 #: Ids become parts of pytest ids, file names and URLs, so nothing that quotes, separates or hides may stand in them.
@@ -217,11 +228,38 @@ class DataTable(Table):
     input: InputTable = Field(description="How an image becomes the model's input.")
 
 
+class OperatingPointTable(Table):
+    """`operating_point`: what the threshold must reach on the validation split; one of the two."""
+
+    sensitivity: float | None = Field(default=None, gt=0, lt=1, description="At least this share of the positive ones.")
+    specificity: float | None = Field(default=None, gt=0, lt=1, description="At least this share of all others.")
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> OperatingPointTable:
+        if (self.sensitivity is None) == (self.specificity is None):
+            raise wrong("one rate is needed", remedy="write { sensitivity = NUMBER } or { specificity = NUMBER }")
+        return self
+
+    def noun(self) -> OperatingPoint:
+        """Return it as the rate and the share that it must reach."""
+        if self.sensitivity is not None:
+            return OperatingPoint("sensitivity", self.sensitivity)
+        return OperatingPoint("specificity", self.specificity or 0.0)
+
+
 class TaskTable(Table):
     """`[task]`: what the model is for."""
 
     kind: str = Field(description="Decides which accuracy metrics are computed.")
     positive: str = Field(default="", description="The class that sensitivity and specificity speak of.")
+    ordinal: bool = Field(default=False, description="Whether the classes are in order, as grades are.")
+    operating_point: OperatingPointTable | None = Field(
+        default=None,
+        description="Rule by which the baseline fixes all models' threshold on the validation split.",
+    )
+    surface_tolerance: float | None = Field(
+        default=None, ge=0, le=1000, description="Pixels by which outlines may differ and still count as the same."
+    )
     output: OutputTable = Field(default=OutputTable(), description="How the outputs of all models are read.")
 
 

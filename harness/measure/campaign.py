@@ -21,7 +21,7 @@ import harness
 from harness import compare, deploy, lab
 from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, LabError, OutOfSpace, Stopped, Transient, Unforeseen, Unsupported
-from harness.measure import reference, remarks, space
+from harness.measure import operating, reference, remarks, space
 from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
@@ -183,7 +183,29 @@ class CampaignRunner:
         for remark in dict.fromkeys(remark for case in own for remark in fits[case.id].remarks):
             self._settings.say(group.device.id, f"remark: {remark}")
         wanted = [case for case in own if case.id in self._futures]
-        return replace(group, cases=own, fits=fits) if wanted else None
+        return self._at_operating_point(replace(group, cases=own, fits=fits), samples) if wanted else None
+
+    def _at_operating_point(self, group: Group, samples: Samples) -> Group | None:
+        """Return a group whose models are read at the suite's operating point, if it has one; None if none can be."""
+        if group.suite.task.operating_point is None:
+            return group
+        say = partial(self._settings.say, group.device.id)
+        try:
+            value, remark = operating.threshold(group, self._library, samples, say)
+        except HarnessError as error:
+            self._fail(group.cases, error)
+            return None
+        say(f"remark: {remark}")
+        fits: dict[str, Fit] = {}
+        for case in group.cases:
+            try:
+                fits[case.id] = found = operating.at(case, group.fit(case), value)
+                if case.is_baseline:
+                    fits[case.id] = replace(found, remarks=(*found.remarks, remark))
+            except HarnessError as error:
+                self._fail([case], error)
+        own = tuple(case for case in group.cases if case.id in fits)
+        return replace(group, cases=own, fits=fits) if own else None
 
     def _groups(self, device: Device, todo: Sequence[Group]) -> None:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""

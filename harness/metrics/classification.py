@@ -4,7 +4,9 @@ Outputs are (N, K), one column a class, or with two classes (N, 1) or (N,), whic
 of one are no matter. What the numbers stand for is said by the model's reading: logits become probabilities by softmax,
 probabilities are made to sum to one (quantised ones nearly do), a sigmoid's stay each on its own, labels are the answer
 and have no probability. The label is the largest, or with two classes what the threshold decides. `brier` and `auroc`
-are those of the positive class; `calibration_error` is that of the chosen label in 15 equal bins.
+are those of the positive class; `calibration_error` is that of the chosen label in 15 equal bins. With
+`ordinal = true` the classes are in order, and `quadratic_kappa` counts how far off an answer is; a model that knows
+more classes than the data has none, since these have no place in the order.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
-from harness.metrics import _calibration, _tables
+from harness.metrics import _calibration, _operating, _ordinal, _tables
 from harness.metrics._answers import Read, labels_of, read, scores
-from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Samples, Task, Truth
+from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task, Truth
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
+#: Keys of `[task]` that have a part in it, beside `kind` and `positive`.
+TASK_KEYS = ("ordinal", "operating_point")
 
 Outputs = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -72,6 +76,8 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     positive = _positive(samples.classes, task)
     table = _tables.table(one.columns, samples.labels, one.labels)
     found = {**_proportions(one, samples, positive), **_of_tables(one, samples, table.sum(axis=1), positive)}
+    if task.ordinal:
+        found["quadratic_kappa"] = _kappa((one,), samples.labels, samples.classes, samples.groups)
     if one.shares is not None:
         found |= _of_probabilities(one, samples, positive)
     kept = {name: estimate for name, estimate in found.items() if estimate is not None}
@@ -88,8 +94,8 @@ def compare(
     """Return run minus baseline in one metric with its 95 % interval, paired on the same images.
 
     Sensitivity is compared on the positives, specificity on the negatives, accuracy on all (Tango's score interval);
-    AUROC by Newcombe's intervals with DeLong's correlation; Brier score and what is of the paired table by the Bayesian
-    bootstrap with pseudo-images. Where patients have several images, all of them by that bootstrap of patients.
+    AUROC by Newcombe's intervals with DeLong's correlation; Brier score, kappa and what is of the paired table by the
+    Bayesian bootstrap with pseudo-images. Where patients have several images, all of them by that one of patients.
 
     Args:
         baseline: what the baseline gave.
@@ -111,6 +117,8 @@ def compare(
         return _proportion_difference(before.labels, after.labels, truth, positive, metric)
     if metric in _tables.STATISTICS:
         return _table_difference(before, after, truth, positive, metric)
+    if metric == "quadratic_kappa":
+        return _kappa((before, after), labels, truth.classes, groups) if task.ordinal else None
     if before.shares is None or after.shares is None or (positive is None and metric in ("auroc", "brier")):
         return None
     if metric == "auroc" and positive is not None:
@@ -145,6 +153,31 @@ def agreement(baseline: Answers, run: Answers) -> Estimate:
     if share is None:
         raise MeasurementError("there are no outputs to compare", remedy="check that the data's split is not empty")
     return share
+
+
+def threshold(answers: Answers, samples: Samples, task: Task) -> tuple[float, str]:
+    """Return the threshold that the task's operating point asks for, and in words what it reaches.
+
+    Args:
+        answers: of the baseline for the validation split.
+        samples: that split.
+        task: says what must be reached.
+
+    Raises:
+        MeasurementError: no threshold can decide between two classes.
+    """
+    positive = _positive(samples.classes, task)
+    if positive is None or len(samples.classes) != 2:
+        raise MeasurementError(
+            f"an operating point is of two classes, and the data has {len(samples.classes)}",
+            remedy="remove operating_point from [task]",
+        )
+    return _operating.threshold(answers, samples, task, positive)
+
+
+def no_threshold(reading: Reading) -> str:
+    """Return why a threshold cannot decide the answers of a model, "" if it can."""
+    return _operating.unable(reading.classes, reading.kind)
 
 
 def _positive(classes: Sequence[str], task: Task) -> int | None:
@@ -199,6 +232,14 @@ def _table_difference(before: Read, after: Read, truth: Truth, positive: int | N
         return None
     answers = before.labels, after.labels
     return _tables.interval(k, truth.labels, answers, positive, metric, groups=truth.groups)
+
+
+def _kappa(
+    models: Sequence[Read], labels: npt.NDArray[Any], classes: Sequence[str], groups: IntArray | None
+) -> Estimate | None:
+    if any(one.columns > len(classes) for one in models):
+        return None
+    return _ordinal.interval(len(classes), labels, [one.labels for one in models], groups=groups)
 
 
 def _proportion_difference(

@@ -18,7 +18,7 @@ from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab import ledger
 from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
-from harness.model import Fit, InputSpec, IntArray, Samples, Suite, Variant
+from harness.model import Fit, InputSpec, Samples, Suite, Variant
 from harness.ports import Build
 from harness.recipes._onnx_tools import whole
 from harness.variants import chains
@@ -212,7 +212,7 @@ class _Splits:
                 ),
                 remedy='remove them, or write overlap = "leave_out" under [data]: the recipe then does not see them',
             )
-        return self._converted(_without(samples, left_out))
+        return self._converted(samples.without(left_out))
 
     def measured(self) -> Samples:
         """Return the split that is measured, as it is."""
@@ -231,16 +231,3 @@ class _Splits:
         samples: Samples = source.load(options, split=split, base=self.suite.file.parent, cache=cache_dir() / "data")
         self.read[split] = samples
         return samples
-
-
-def _without(samples: Samples, left_out: IntArray) -> Samples:
-    """Return a split without the images at some indices."""
-    keep = np.delete(np.arange(len(samples.images)), left_out)
-    return replace(
-        samples,
-        images=samples.images[keep],
-        labels=samples.labels[keep] if len(samples.labels) else samples.labels,
-        masks=samples.masks[keep] if samples.masks is not None else None,
-        groups=samples.groups[keep] if samples.groups is not None else None,
-        description=f"{samples.description}, {len(left_out)} left out",
-    )
