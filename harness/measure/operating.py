@@ -13,8 +13,8 @@ import numpy as np
 from harness import registry, stats, units
 from harness.errors import LabError, MeasurementError
 from harness.lab import fit as fit_of
-from harness.lab import shown
-from harness.measure.jobs import Group, read_split
+from harness.lab import read_split, shown
+from harness.measure.jobs import Group
 from harness.measure.reference import Library
 from harness.model import Answers, Case, Fit, Samples, Suite
 

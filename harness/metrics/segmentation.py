@@ -11,9 +11,9 @@ normal images cost something; where only one of truth and prediction is empty, t
 Distances are in pixels. `hausdorff` is of all pixels; `hausdorff_95` is of outlines, the pixels of the class that have
 a neighbour (of four) of another class or lie at the image's edge: the larger of both 95 % quantiles of the distances
 from one outline to the other. With `surface_tolerance = 2.0`, `nsd` is the normalised surface distance (Nikolov et al.
-2018, "Deep learning to achieve clinically applicable segmentation of head and neck anatomy for radiotherapy"): the share
-of both outlines that is no farther from the other one than that; 1 where both are empty, 0 where one is. Pixels that
-count for nothing (`ignore_index`) are of no class.
+2018, "Deep learning to achieve clinically applicable segmentation of head and neck anatomy for radiotherapy"): the
+share of both outlines that is no farther from the other one than that; 1 where both are empty, 0 where one is. Pixels
+that count for nothing (`ignore_index`) are of no class.
 """
 
 from __future__ import annotations
