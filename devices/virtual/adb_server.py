@@ -57,7 +57,7 @@ def adb_server(folder: Path, *, port: int = 0) -> Iterator[int]:
 
 def state(port: int, serial: str) -> str:
     """Return what the server on `port` says of a device: `device`, `unauthorized`, `offline`, ... or nothing."""
-    said = subprocess.run(["adb", "-P", str(port), "devices"], capture_output=True, text=True, check=True, timeout=10)
+    said = subprocess.run(["adb", "-P", str(port), "devices"], capture_output=True, text=True, check=True, timeout=60)
     found = [line.split("\t", 1) for line in said.stdout.splitlines()]
     return next((line[1] for line in found if len(line) == 2 and line[0] == serial), "")
 

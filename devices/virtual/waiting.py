@@ -15,7 +15,7 @@ import psutil
 _LISTEN: Final = "0A"
 
 
-def soon(condition: Callable[[], object], *, within_s: float = 10.0) -> bool:
+def soon(condition: Callable[[], object], *, within_s: float = 30.0) -> bool:
     """Return whether `condition` becomes true within so many seconds; looks often."""
     ends_at = time.monotonic() + within_s
     while not condition():
@@ -60,7 +60,7 @@ def accepts(address: tuple[str, int] | Path) -> bool:
     return False
 
 
-def ssh_answers(host: str, port: int, *, within_s: float = 10.0) -> bool:
+def ssh_answers(host: str, port: int, *, within_s: float = 30.0) -> bool:
     """Return whether an SSH server greets at an address within so many seconds."""
     patience_s = 1.0
 

@@ -1,7 +1,8 @@
-"""The commands about results: report, compare, history, export. None needs a device."""
+"""The commands about results: report, compare, history, table, export. None needs a device."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,15 +84,58 @@ def certify(settings: Settings, device: str, as_json: bool) -> None:
 def history(settings: Settings, suite: str) -> None:
     """List every run of SUITE, the oldest first."""
     from harness.cli.tables import history_table, show
-    from harness.registry import suggestion
 
     store = settings.open_store()
     name = Path(suite).name.removesuffix(".toml")
     runs = store.runs(suite=name)
     if not runs:
-        known = {name for campaign in store.campaigns() for name in campaign.suites}
-        raise StoreError(f"no run of a suite {name!r}", remedy=suggestion(name, known))
+        _check_suites([name], store.campaigns())
+        raise StoreError(f"no case of {name!r} gave a run", remedy="`edgeward report` says what went wrong")
     show(history_table(runs))
+
+
+@click.command()
+@click.argument("suites", metavar="[SUITE]...", nargs=-1)
+@click.option("--format", "kind", type=click.Choice(["markdown", "html"]), default="markdown", help="What to write.")
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Where to [default: standard output].")
+@with_settings
+@click.pass_obj
+def table(settings: Settings, suites: tuple[str, ...], kind: str, out: Path | None) -> None:
+    """Write models x techniques x accuracies and costs: the newest result of each case of SUITE, or of all suites.
+
+    Each change is against the baseline of the same campaign, with its interval.
+    """
+    from harness.page import technique_table
+    from harness.page.publish import stored
+
+    store = settings.open_store()
+    known = store.campaigns()
+    names = {Path(suite).name.removesuffix(".toml") for suite in suites}
+    _check_suites(names, known)
+    newest = store.newest()
+    wanted = [one for one in known if one.id in newest.values() and (not names or names & set(one.suites))]
+    found = technique_table.tables((stored(store, one) for one in reversed(wanted)), newest, names)
+    if not found:
+        raise StoreError("nothing has been measured yet", remedy="run `pytest suites --device ID` first")
+    lab = settings.folder_if_any()
+    overrides = lab / "reports/templates" if lab and (lab / "reports/templates").is_dir() else None
+    content = (
+        technique_table.html(found, overrides=overrides) if kind == "html" else technique_table.markdown(found).encode()
+    )
+    if out is None:
+        click.echo(content.decode(), nl=False)
+    else:
+        _write(out, content)
+
+
+def _check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
+    """Refuse the name of a suite of which there is no campaign."""
+    from harness.registry import suggestion
+
+    known = {name for campaign in campaigns for name in campaign.suites}
+    for name in names:
+        if name not in known:
+            raise StoreError(f"no run of a suite {name!r}", remedy=suggestion(name, known))
 
 
 @click.command()

@@ -22,13 +22,7 @@ def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path) 
     Raises:
         StoreError: the folder cannot be written.
     """
-    outcomes = store.outcomes(campaign.id)
-    named = {outcome.run for outcome in outcomes}
-    judged = {outcome.case for outcome in outcomes if outcome.run}
-    # A baseline that was measured again for what --resume found left is a second run of a case: the judged one counts.
-    runs = [run for run in store.runs(campaign=campaign.id) if run.id in named or run.case.id not in judged]
-    report = page.Report(campaign, tuple(runs), tuple(store.comparisons(campaign.id)), tuple(outcomes))
-    html = page.render(report, overrides=overrides if overrides.is_dir() else None)
+    html = page.render(stored(store, campaign), overrides=overrides if overrides.is_dir() else None)
     target = folder / f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}.html"
     part = target.with_suffix(".part")
     try:
@@ -40,3 +34,13 @@ def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path) 
             f"the report cannot be written to {folder}: {error.strerror}", remedy="choose another --report"
         ) from error
     return target
+
+
+def stored(store: Store, campaign: Campaign) -> page.Report:
+    """Return what the store holds of a campaign."""
+    outcomes = store.outcomes(campaign.id)
+    named = {outcome.run for outcome in outcomes}
+    judged = {outcome.case for outcome in outcomes if outcome.run}
+    # A baseline that was measured again for what --resume found left is a second run of a case: the judged one counts.
+    runs = [run for run in store.runs(campaign=campaign.id) if run.id in named or run.case.id not in judged]
+    return page.Report(campaign, tuple(runs), tuple(store.comparisons(campaign.id)), tuple(outcomes))

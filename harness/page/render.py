@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -33,17 +34,17 @@ def render(report: Report, *, overrides: Path | None = None) -> bytes:
         LabError: a section cannot be imported.
     """
     found = sections()
-    environment = _environment(found, overrides)
-    css = environment.get_template("page.css").render()
+    known = environment(found, overrides)
+    css = known.get_template("page.css").render()
     parts = []
     places = {"several": several(report), "folded": len(report.groups()) > _OPEN_PLACES}
     for name, section in found:
         context = section.context(report)
         if context is not None:
-            html = environment.get_template(f"{name}.html").render(**places, report=report, **context)
+            html = known.get_template(f"{name}.html").render(**places, report=report, **context)
             # The template escaped what it was given; escaping its markup once more would show tags.
             parts.append({"name": name, "title": section.TITLE, "html": Markup(html)})
-    page = environment.get_template("page.html")
+    page = known.get_template("page.html")
     text = page.render(report=report, css=Markup(css), policy=policy(css), parts=parts, titles=titles(report))
     return text.encode()
 
@@ -76,7 +77,7 @@ def _moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _environment(found: list[tuple[str, ModuleType]], overrides: Path | None) -> Environment:
+def environment(found: Sequence[tuple[str, ModuleType]], overrides: Path | None) -> Environment:
     """Return where templates come from: the lab's own first, then each section's, then the page's."""
     loaders: list[BaseLoader] = [] if overrides is None else [FileSystemLoader(overrides)]
     loaders.append(DictLoader({f"{name}.html": section.TEMPLATE for name, section in found}))

@@ -91,12 +91,23 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
     return (category, "", category.upper()) if report.when == "call" or report.failed else ("", "", "")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the campaign, also after an interruption, and write the report."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """End the campaign, also after an interruption, and write the report, before other plug-ins sum up.
+
+    No signal interrupts any of them: whatever comes now, everything has been measured.
+    """
     state = session.config.stash.get(_STATE, None)
-    if state is not None:
-        state.finish()
+    if state is None:
+        yield
+        return
+    with state.uninterrupted():
+        try:
+            state.finish()
+        except HarnessError:
+            yield
+            raise
+        yield
 
 
 @pytest.hookimpl(trylast=True)

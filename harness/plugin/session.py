@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -102,20 +103,20 @@ class Session:
         self.progress.line(f"{case.name} {headline(result)}")
         return result
 
+    def uninterrupted(self) -> AbstractContextManager[None]:
+        """Let no signal interrupt what is done meanwhile."""
+        return self._signals.deferred()
+
     def finish(self) -> None:
         """End what is under way and write the report of what there is."""
         if self.campaign is None or self.progress is None:
             return
-        with self._signals.deferred():
-            self._finish(self.campaign, self.progress)
-
-    def _finish(self, campaign: CampaignRunner, progress: Progress) -> None:
-        progress.close()
-        campaign.stop()
+        self.progress.close()
+        self.campaign.stop()
         from harness.page.publish import publish
 
         folder = self.config.invocation_params.dir / (self.config.getoption("report") or self.lab / "reports" / "html")
-        self.report = publish(self.store, campaign.campaign, folder, overrides=self.lab / "reports" / "templates")
+        self.report = publish(self.store, self.campaign.campaign, folder, overrides=self.lab / "reports" / "templates")
         self.store.close()
 
     def print_report_path(self) -> None:

@@ -155,6 +155,16 @@ class Store:
         rows = self._all(sa.select(OutcomeRow).where(OutcomeRow.campaign == campaign).order_by(OutcomeRow.case))
         return [outcome_of(row) for row in rows]
 
+    def newest(self) -> dict[str, str]:
+        """Return id of a case -> id of the newest campaign that says how it ended."""
+        query = (
+            sa.select(OutcomeRow.case, OutcomeRow.campaign)
+            .join(CampaignRow, CampaignRow.id == OutcomeRow.campaign)
+            .order_by(CampaignRow.started_at, CampaignRow.id)
+        )
+        with self._reading() as session:
+            return {str(case): str(campaign) for case, campaign in session.execute(query)}
+
     @contextmanager
     def _writing(self) -> Iterator[orm.Session]:
         try:

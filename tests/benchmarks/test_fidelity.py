@@ -108,7 +108,7 @@ class LoadGen:
 
     def medians(self) -> list[float]:
         """End the process and return the median of each round, in ns, as LoadGen tells it."""
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
         return self._medians
 
 

@@ -101,7 +101,7 @@ class Worker:
 
     def medians(self) -> list[float]:
         """End the process and return the median of each round, in ns."""
-        self.process.communicate('{"do": "quit"}\n', timeout=10)
+        self.process.communicate('{"do": "quit"}\n', timeout=60)
         samples = np.fromfile(self._job / "m0.latency.raw", np.int64)
         return [float(np.median(part)) for part in np.split(samples, np.cumsum(self._counts)[:-1])]
 

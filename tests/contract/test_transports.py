@@ -111,12 +111,12 @@ def test_input_that_cannot_be_read_to_its_end_is_not_taken_for_whole(connection:
 
 
 def test_a_program_that_does_not_read_its_input_ends_all_the_same(connection: Connection) -> None:
-    assert connection.run(["true"], stdin=io.BytesIO(bytes(20 * MEGABYTE)), timeout_s=10).code == 0
+    assert connection.run(["true"], stdin=io.BytesIO(bytes(20 * MEGABYTE)), timeout_s=60).code == 0
 
 
 def test_much_output_on_both_streams_does_not_deadlock(connection: Connection) -> None:
     script = "head -c 8000000 /dev/zero >&2; head -c 8000000 /dev/zero; head -c 8000000 /dev/zero >&2"
-    done = connection.run(["sh", "-c", script], timeout_s=30)
+    done = connection.run(["sh", "-c", script], timeout_s=60)
     assert (len(done.out), len(done.err)) == (8_000_000, 16_000_000)
 
 
@@ -132,7 +132,7 @@ def test_a_stream_yields_each_line_as_it_comes(connection: Connection, tmp_path:
     # Each line is written only when the one before has been seen: lines that are kept back would never come.
     script = 'for i in 1 2 3; do echo line $i; until [ -e "$1/$i" ]; do sleep 0.05; done; done; printf end'
     arrived = []
-    for line in connection.stream(["sh", "-c", script, "sh", str(tmp_path)], silence_s=10):
+    for line in connection.stream(["sh", "-c", script, "sh", str(tmp_path)], silence_s=30):
         arrived.append(line)
         (tmp_path / str(len(arrived))).touch()
     assert arrived == [b"line 1", b"line 2", b"line 3", b"end"]
@@ -140,7 +140,7 @@ def test_a_stream_yields_each_line_as_it_comes(connection: Connection, tmp_path:
 
 def test_a_long_stream_loses_no_line_while_its_reader_is_slow(connection: Connection) -> None:
     count = 0
-    for count, line in enumerate(connection.stream(["seq", "1", "200000"], silence_s=10), start=1):
+    for count, line in enumerate(connection.stream(["seq", "1", "200000"], silence_s=30), start=1):
         assert line == b"%d" % count
         if count % 50_000 == 0:
             time.sleep(0.1)  # the slow reader, who is the question
@@ -149,23 +149,23 @@ def test_a_long_stream_loses_no_line_while_its_reader_is_slow(connection: Connec
 
 def test_a_silent_stream_ends_with_its_program_killed(connection: Connection) -> None:
     nap = unique_nap()
-    lines = connection.stream(["sh", "-c", f"echo first; sleep {nap}"], silence_s=0.5)
+    lines = connection.stream(["sh", "-c", f"echo first; sleep {nap}"], silence_s=3)
     assert next(lines) == b"first"
-    with pytest.raises(TimedOut, match=r"\w+: `sh` was silent for 0\.5 s"):
+    with pytest.raises(TimedOut, match=r"\w+: `sh` was silent for 3 s"):
         next(lines)
     assert soon(lambda: not processes_with(nap))
 
 
 def test_leaving_a_stream_early_kills_its_program(connection: Connection) -> None:
     script = f"while :; do echo tick; sleep 0.1; done # {unique_nap()}"
-    lines = connection.stream(["sh", "-c", script], silence_s=5)
+    lines = connection.stream(["sh", "-c", script], silence_s=30)
     assert next(lines) == b"tick"
     lines.close()  # type: ignore[attr-defined]
     assert soon(lambda: not processes_with(script))
 
 
 def test_a_stream_that_fails_says_so_after_its_last_line(connection: Connection) -> None:
-    lines = connection.stream(["sh", "-c", "echo one; echo broken >&2; exit 3"], silence_s=5)
+    lines = connection.stream(["sh", "-c", "echo one; echo broken >&2; exit 3"], silence_s=30)
     assert next(lines) == b"one"
     with pytest.raises(DeviceError, match=r"\w+: `sh` ended with code 3: broken"):
         next(lines)

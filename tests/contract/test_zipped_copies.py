@@ -76,7 +76,7 @@ def test_a_link_cut_during_a_compressed_copy_leaves_nothing_half(own_server: Ser
         assert soon(lambda: [one for one in own_server.workdir.glob(".*.part") if one.stat().st_size])
         own_server.signal_sessions(signal.SIGKILL)
         with pytest.raises(Unreachable, match=r"openssh: the connection to .* was lost"):
-            pushing.result(timeout=10)
+            pushing.result(timeout=60)
     assert soon(lambda: not list(own_server.workdir.iterdir())), "the device did not clear the part away"
 
 

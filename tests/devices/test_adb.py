@@ -40,7 +40,7 @@ def interfaces() -> set[str]:
 
 def emulator_serial(port: int, adb_port: int) -> str:
     """Tell the adb server what an emulator tells it when it starts, and return the serial number it is given then."""
-    with socket.create_connection(("127.0.0.1", adb_port), timeout=5) as plug:
+    with socket.create_connection(("127.0.0.1", adb_port), timeout=60) as plug:
         text = f"host:emulator:{port}"
         plug.sendall(f"{len(text):04x}{text}".encode())
         plug.recv(4)
@@ -194,7 +194,7 @@ def test_the_adb_server_is_started_where_none_runs(
         assert greeting(android.device()) == "hello"
         assert greeting(android.device()) == "hello"
     finally:
-        subprocess.run(["adb", "-P", port, "kill-server"], check=True, timeout=10)
+        subprocess.run(["adb", "-P", port, "kill-server"], check=True, timeout=60)
 
 
 def test_a_host_without_adb_is_told_what_to_install(

@@ -90,7 +90,7 @@ def test_the_servers_place_is_what_adb_takes_for_it(
         monkeypatch.setenv(name, value.format(port=users))
     assert hello(android.device()) == "hello"
     assert servers(home) == []
-    listed = subprocess.run(["adb", "devices"], capture_output=True, text=True, check=True, timeout=10).stdout
+    listed = subprocess.run(["adb", "devices"], capture_output=True, text=True, check=True, timeout=60).stdout
     assert f"{android.serial}\tdevice" in listed
     assert servers(home) == [], "adb itself takes another place: the test is void"
 
@@ -105,12 +105,12 @@ def test_a_server_is_started_where_adb_would_start_it_and_then_used_by_adb_too(
         assert hello(android.device()) == "hello"
         started = servers(home)
         assert len(started) == 1
-        listed = subprocess.run(["adb", "devices"], capture_output=True, text=True, check=True, timeout=10).stdout
+        listed = subprocess.run(["adb", "devices"], capture_output=True, text=True, check=True, timeout=60).stdout
         assert f"{android.serial}\tdevice" in listed
         assert servers(home) == started
         assert psutil.Process(started[0]).ppid() != os.getpid(), "it would end, or be a zombie, with this program"
     finally:
-        subprocess.run(["adb", "kill-server"], check=True, timeout=10)
+        subprocess.run(["adb", "kill-server"], check=True, timeout=60)
     assert soon(lambda: servers(home) == [])
 
 
@@ -246,4 +246,4 @@ def test_several_devices_at_once_start_one_server(android: Phone, home: Path, mo
         assert said == ["hello"] * 4
         assert soon(lambda: len(servers(home)) == 1)
     finally:
-        subprocess.run(["adb", "kill-server"], check=True, timeout=10)
+        subprocess.run(["adb", "kill-server"], check=True, timeout=60)

@@ -165,7 +165,7 @@ def test_a_follower_costs_no_processor_time_while_it_waits(bench: Bench) -> None
     assert worked(1.5)
     after = process.cpu_times()
     bench.stop(job)
-    following.join(20)
+    following.join(60)
     assert (after.user + after.system) - (before.user + before.system) == 0
 
 
@@ -310,7 +310,7 @@ def test_a_follower_that_nobody_reads_any_more_ends_at_once(bench: Bench) -> Non
         assert following.stdout is not None
         following.stdout.readline()
         following.stdout.close()
-        assert following.wait(20) is not None
+        assert following.wait(60) is not None
     assert processes_of(job, "run") != []
     bench.stop(job)
 

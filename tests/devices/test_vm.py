@@ -129,7 +129,7 @@ def test_a_reset_ends_what_runs_and_keeps_what_was_synced(machine: Vm) -> None:
 
     def another_boot() -> bool:
         try:
-            opened = ssh.connect(machine.device(), timeout_s=5)
+            opened = ssh.connect(machine.device(), timeout_s=20)
         except Transient:
             return False
         try:
@@ -137,7 +137,7 @@ def test_a_reset_ends_what_runs_and_keeps_what_was_synced(machine: Vm) -> None:
         finally:
             opened.close()
 
-    assert soon(lambda: ssh_answers(machine.host, machine.port) and another_boot(), within_s=60)
+    assert soon(lambda: ssh_answers(machine.host, machine.port) and another_boot(), within_s=180)
     assert machine.run("cat ~/kept") == "kept\n"
 
 

@@ -88,7 +88,7 @@ def test_a_name_that_does_not_resolve_is_unreachable(android: Phone) -> None:
 def test_an_emulator_that_hangs_is_offline(adb_port: int) -> None:
     with socket.create_server(("127.0.0.1", adb_server.free_port() | 1)) as silent:
         port = silent.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", adb_port), timeout=5) as plug:
+        with socket.create_connection(("127.0.0.1", adb_port), timeout=60) as plug:
             text = f"host:emulator:{port}"
             plug.sendall(f"{len(text):04x}{text}".encode())
             plug.recv(4)
@@ -149,7 +149,7 @@ def test_adbd_killed_during_a_push_is_unreachable_and_leaves_no_half_file(own_ph
         assert soon(lambda: list(own_phone.workdir.glob(".*.part")))
         own_phone.signal_adbd(signal.SIGKILL)
         with pytest.raises(Unreachable, match=r"phone: the connection to .* was lost during `write .*check power and"):
-            pushing.result(timeout=10)
+            pushing.result(timeout=60)
     assert soon(lambda: not list(own_phone.workdir.iterdir())), "the phone did not clear the part away"
     with pytest.raises(Unreachable, match=r"was lost during .*; connect again"):
         connection.run(["true"])
@@ -169,7 +169,7 @@ def test_adbd_killed_during_a_pull_leaves_no_half_file(own_phone: Phone, big_fil
         assert soon(lambda: list(back.glob(".*.part")))
         own_phone.signal_adbd(signal.SIGKILL)
         with pytest.raises(Unreachable, match="phone: "):
-            pulling.result(timeout=10)
+            pulling.result(timeout=60)
     assert list(back.iterdir()) == []
 
 
@@ -203,7 +203,7 @@ def silent(
         assert soon(begun)
         phone.signal_adbd(signal.SIGSTOP)
         with pytest.raises(TimedOut) as caught:
-            using.result(timeout=15)
+            using.result(timeout=60)
     with pytest.raises(Unreachable, match="connect again"):  # given up for good: the next user need not wait as well
         connection.run(["true"], timeout_s=3600)
     connection.close()
@@ -214,9 +214,9 @@ def test_a_link_that_falls_silent_during_a_push_is_given_up_in_time(own_phone: P
     def arriving() -> list[Path]:
         return list(own_phone.workdir.glob(".*.part"))
 
-    error = silent(own_phone, lambda c: c.push(big_file, target(own_phone)), begun=arriving, stall_s=0.5)
+    error = silent(own_phone, lambda c: c.push(big_file, target(own_phone)), begun=arriving, stall_s=3)
     assert "phone: cannot write model.onnx to" in str(error)
-    assert "no byte moved for 0.5 s; check the link, or raise stall_s in [adb]" in str(error)
+    assert "no byte moved for 3 s; check the link, or raise stall_s in [adb]" in str(error)
     assert not (own_phone.workdir / "model.onnx").exists()
     own_phone.signal_adbd(signal.SIGCONT)
     assert soon(lambda: not list(own_phone.workdir.iterdir())), "the phone did not clear the part away"
@@ -228,41 +228,41 @@ def test_a_link_that_falls_silent_during_a_run_is_given_up_in_time(own_phone: Ph
     def begun() -> bool:
         return runs("sleep", "65.6", among=own_phone.machine.processes())
 
-    error = silent(own_phone, lambda c: c.run(late, timeout_s=0.5), begun=begun, stall_s=0.5)
-    assert "phone: `sh` did not end within 0.5 s" in str(error)
+    error = silent(own_phone, lambda c: c.run(late, timeout_s=3), begun=begun, stall_s=3)
+    assert "phone: `sh` did not end within 3 s" in str(error)
 
 
 def test_a_link_that_falls_silent_during_a_stream_is_given_up_in_time(own_phone: Phone) -> None:
     ticks = []
 
     def listen(connection: Connection) -> None:
-        for tick in connection.stream(TICKING, silence_s=0.5):
+        for tick in connection.stream(TICKING, silence_s=3):
             ticks.append(tick)
 
-    error = silent(own_phone, listen, begun=lambda: ticks, stall_s=0.5)
-    assert "phone: `sh` was silent for 0.5 s" in str(error)
+    error = silent(own_phone, listen, begun=lambda: ticks, stall_s=3)
+    assert "phone: `sh` was silent for 3 s" in str(error)
 
 
 def test_a_cable_that_is_cut_during_a_run_is_given_up_in_time(own_phone: Phone, adb_port: int) -> None:
-    connection = adb.connect(own_phone.device(stall_s=0.5))
+    connection = adb.connect(own_phone.device(stall_s=3))
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(connection.run, ["sleep", "65.3"], timeout_s=1)
+        running = pool.submit(connection.run, ["sleep", "65.3"], timeout_s=3)
         assert soon(lambda: runs("sleep", "65.3", among=own_phone.machine.processes()))
         own_phone.machine.cable.cut()
-        with pytest.raises(TimedOut, match=r"phone: `sleep` did not end within 1 s and was given up"):
+        with pytest.raises(TimedOut, match=r"phone: `sleep` did not end within 3 s and was given up"):
             running.result()
     assert adb_server.state(adb_port, own_phone.serial) == "device", "adb noticed: the test is void"
 
 
 def test_a_command_on_a_silent_link_does_not_wait_for_ever_to_begin(own_phone: Phone) -> None:
-    connection = adb.connect(own_phone.device(stall_s=0.5))
+    connection = adb.connect(own_phone.device(stall_s=3))
     own_phone.signal_adbd(signal.SIGSTOP)
-    with pytest.raises(TimedOut, match=r"phone: `true` did not end within 0\.5 s"):
-        connection.run(["true"], timeout_s=0.5)
+    with pytest.raises(TimedOut, match=r"phone: `true` did not end within 3 s"):
+        connection.run(["true"], timeout_s=3)
 
 
 def test_one_phone_that_froze_does_not_hold_up_the_other(own_phone: Phone, android: Phone) -> None:
-    frozen, well = adb.connect(own_phone.device(id="frozen", stall_s=0.5)), adb.connect(android.device(id="well"))
+    frozen, well = adb.connect(own_phone.device(id="frozen", stall_s=3)), adb.connect(android.device(id="well"))
     own_phone.signal_adbd(signal.SIGSTOP)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(frozen.run, ["echo", "thawed"], timeout_s=3600)
@@ -297,7 +297,7 @@ def test_an_adb_server_killed_during_a_run_is_started_again(
             with ThreadPoolExecutor(1) as pool:
                 running = pool.submit(connection.run, ["sleep", "65.1"], timeout_s=3600)
                 assert soon(lambda: runs("sleep", "65.1", among=android.machine.processes()))
-                subprocess.run(kill, check=True, timeout=10)
+                subprocess.run(kill, check=True, timeout=60)
                 with pytest.raises(
                     Unreachable, match=r"together with the adb server at tcp:.*; run again, which starts"
                 ):
@@ -306,7 +306,7 @@ def test_an_adb_server_killed_during_a_run_is_started_again(
             assert again.run(["echo", "hello"]).text == "hello"
             again.close()
         finally:
-            subprocess.run(kill, check=True, timeout=10)
+            subprocess.run(kill, check=True, timeout=60)
 
 
 def test_a_port_where_something_else_listens_than_an_adb_server_is_timed_out(
@@ -314,7 +314,7 @@ def test_a_port_where_something_else_listens_than_an_adb_server_is_timed_out(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent_port:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(silent_port.getsockname()[1]))
-        message = refusal(android.device(), TimedOut, timeout_s=0.5)
+        message = refusal(android.device(), TimedOut, timeout_s=3)
     assert "which ANDROID_ADB_SERVER_PORT names does not answer; see what listens there (`ss -lntxp`)" in message
 
 

@@ -41,7 +41,7 @@ def test_a_server_killed_during_a_push_is_unreachable_and_leaves_no_half_file(
         assert soon(lambda: list(own_server.workdir.glob(".*.part")))
         own_server.signal_sessions(signal.SIGKILL)
         with pytest.raises(Unreachable, match=r"openssh: the connection to .* was lost .*check power and link"):
-            pushing.result(timeout=10)
+            pushing.result(timeout=60)
     assert soon(lambda: not list(own_server.workdir.iterdir())), "the device did not clear the part away"
     with pytest.raises(Unreachable):
         connection.run(["true"])
@@ -60,7 +60,7 @@ def test_a_server_killed_during_a_pull_leaves_no_half_file(own_server: Server, b
         assert soon(lambda: list(back.glob(".*.part")))
         own_server.signal_sessions(signal.SIGKILL)
         with pytest.raises(Unreachable, match="openssh: "):
-            pulling.result(timeout=10)
+            pulling.result(timeout=60)
     assert list(back.iterdir()) == []
 
 
@@ -95,9 +95,9 @@ def silent(
         assert soon(begun)
         server.signal_sessions(signal.SIGSTOP)
         with pytest.raises(TimedOut) as caught:
-            using.result(timeout=15)
+            using.result(timeout=60)
     with pytest.raises(Unreachable, match="was lost"):  # given up for good: the next user need not wait as well
-        connection.run(["true"], timeout_s=5)
+        connection.run(["true"], timeout_s=30)
     connection.close()
     return caught.value
 
@@ -108,9 +108,9 @@ def test_a_link_that_falls_silent_during_a_push_is_given_up_in_time(own_server: 
     def begun() -> bool:
         return any(own_server.workdir.glob(".*.part"))
 
-    error = silent(own_server, lambda c: c.push(big_file, str(target)), begun, stall_s=0.5)
+    error = silent(own_server, lambda c: c.push(big_file, str(target)), begun, stall_s=3)
     assert "openssh: cannot write model.onnx to" in str(error)
-    assert "no byte moved for 0.5 s; check the link, or raise stall_s in [ssh]" in str(error)
+    assert "no byte moved for 3 s; check the link, or raise stall_s in [ssh]" in str(error)
     assert not target.exists()
     own_server.signal_sessions(signal.SIGCONT)
     assert soon(lambda: not list(own_server.workdir.iterdir())), "the device did not clear the part away"
@@ -118,26 +118,26 @@ def test_a_link_that_falls_silent_during_a_push_is_given_up_in_time(own_server: 
 
 def test_a_link_that_falls_silent_during_a_run_is_given_up_in_time(own_server: Server) -> None:
     late = ["sh", "-c", "sleep 64.6; echo late"]
-    error = silent(own_server, lambda c: c.run(late, timeout_s=0.5), lambda: runs("sleep", "64.6"), stall_s=0.5)
-    assert "openssh: `sh` did not end within 0.5 s" in str(error)
+    error = silent(own_server, lambda c: c.run(late, timeout_s=3), lambda: runs("sleep", "64.6"), stall_s=3)
+    assert "openssh: `sh` did not end within 3 s" in str(error)
 
 
 def test_a_link_that_falls_silent_during_a_stream_is_given_up_in_time(own_server: Server) -> None:
     ticks = []
 
     def listen(connection: Connection) -> None:
-        for tick in connection.stream(["sh", "-c", "while sleep 0.05; do echo tick; done"], silence_s=0.5):
+        for tick in connection.stream(["sh", "-c", "while sleep 0.05; do echo tick; done"], silence_s=3):
             ticks.append(tick)
 
-    error = silent(own_server, listen, lambda: ticks, stall_s=0.5)
-    assert "openssh: `sh` was silent for 0.5 s" in str(error)
+    error = silent(own_server, listen, lambda: ticks, stall_s=3)
+    assert "openssh: `sh` was silent for 3 s" in str(error)
 
 
 def test_a_command_on_a_silent_link_does_not_wait_for_ever_to_begin(own_server: Server) -> None:
-    connection = ssh.connect(own_server.device(stall_s=0.5))
+    connection = ssh.connect(own_server.device(stall_s=3))
     own_server.signal_sessions(signal.SIGSTOP)
-    with pytest.raises(TimedOut, match=r"openssh: `true` did not end within 0\.5 s"):
-        connection.run(["true"], timeout_s=0.5)
+    with pytest.raises(TimedOut, match=r"openssh: `true` did not end within 3 s"):
+        connection.run(["true"], timeout_s=3)
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def slow_uplink(server: Server, *, bytes_per_s: float) -> Iterator[tuple[int, li
 
 def test_a_slow_link_is_not_taken_for_a_dead_one(openssh_server: Server, tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(os.urandom(1_000_000))
-    known = openssh_server.device(stall_s=0.4)
+    known = openssh_server.device(stall_s=1.5)
     with slow_uplink(openssh_server, bytes_per_s=400_000) as (port, pauses):
         address = Address("ssh", host="127.0.0.1", port=port, user=openssh_server.user)
         connection = ssh.connect(Device("far", "ultrasound", address, options=known.options))

@@ -96,7 +96,7 @@ def test_a_board_that_is_reset_while_a_file_arrives_never_shows_a_part_of_it(tmp
 
         def pushed_again() -> bool:
             try:
-                again = ssh.connect(board.device(), timeout_s=8)
+                again = ssh.connect(board.device(), timeout_s=20)
             except DeviceError:
                 return False
             found = again.run(["test", "-e", target]).code
@@ -107,7 +107,7 @@ def test_a_board_that_is_reset_while_a_file_arrives_never_shows_a_part_of_it(tmp
             assert whole == hashlib.sha256((tmp_path / "model").read_bytes()).hexdigest()
             return True
 
-        assert soon(lambda: ssh_answers(board.host, board.port) and pushed_again(), within_s=60)
+        assert soon(lambda: ssh_answers(board.host, board.port) and pushed_again(), within_s=180)
 
 
 @pytest.mark.slow_device

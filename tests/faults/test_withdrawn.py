@@ -91,7 +91,7 @@ def allow(phone: Phone) -> None:
     """Let this computer in, as the phone's user does."""
     assert phone.gate is not None
     try:
-        adb.connect(phone.device(), timeout_s=5).close()
+        adb.connect(phone.device(), timeout_s=30).close()
     except Refused:
         phone.gate.authorise()
     assert soon(lambda: connects(phone))
@@ -99,7 +99,7 @@ def allow(phone: Phone) -> None:
 
 def connects(phone: Phone) -> bool:
     try:
-        adb.connect(phone.device(), timeout_s=5).close()
+        adb.connect(phone.device(), timeout_s=30).close()
     except Refused:
         return False
     return True

@@ -150,6 +150,17 @@ def test_a_suite_that_cannot_be_read_stops_no_other(night: tuple[Path, Any]) -> 
     assert "max_duration_s" in done.stdout
 
 
+def test_a_signal_while_plug_ins_sum_up_changes_nothing(tmp_path: Path) -> None:
+    lab = make(tmp_path)
+    numbers = ", ".join(str(int(one)) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    hook = f"def pytest_sessionfinish():\n    for one in ({numbers}):\n        os.kill(os.getpid(), one)\n"
+    (lab / "conftest.py").write_text(f"import os\n\n{hook}")
+    done = run_pytest(lab, "suites", "--device", "here", "--quick")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+    assert "report: " in done.stdout.splitlines()[-1]
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
 def test_an_interrupted_campaign_is_cleaned_up_reported_and_resumed(tmp_path: Path, signum: signal.Signals) -> None:
     lab = make(tmp_path, more=variant("int8"))

@@ -29,6 +29,7 @@ from harness.model import (
     Estimate,
     MeasuredCase,
     Measurement,
+    Outcome,
     Run,
     Validity,
     Variant,
@@ -37,7 +38,7 @@ from harness.store import Store
 
 Command = Callable[..., Result]
 COMMANDS = ["init", "devices", "check", "clean", "build", "build-runner", "layers"]
-COMMANDS += ["report", "compare", "history", "export", "schema"]
+COMMANDS += ["report", "compare", "history", "table", "export", "schema"]
 
 
 @pytest.fixture
@@ -328,6 +329,23 @@ def test_report_renders_again_without_a_device(edgeward: Command, folder: Path, 
     assert "My model" in file.read_text()
     elsewhere = edgeward("report", "--out", tmp_path / "html", "--store", f"sqlite:///{folder}/reports/results.sqlite")
     assert (tmp_path / "html" / file.name).exists(), elsewhere.output
+
+
+def test_table_shows_models_and_techniques_of_the_suites_that_are_named(
+    edgeward: Command, folder: Path, measured: Store
+) -> None:
+    for run in measured.runs():
+        measured.add_outcome(run.campaign, Outcome(run.case.variant, "passed", run.id))
+    shown = edgeward("table", "mymodel")
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.startswith("## My model\n")
+    assert [line.split(" | ")[2] for line in shown.output.splitlines() if line.startswith("| baseline")] == [
+        "baseline",
+        "int8",
+    ]
+    assert edgeward("table", "--format", "html", "--out", folder / "out/table.html").exit_code == 0
+    assert "My model" in (folder / "out/table.html").read_text()
+    assert "no run of a suite 'mymodle'; did you mean 'mymodel'?" in message_of(edgeward("table", "mymodle"))
 
 
 @pytest.mark.usefixtures("measured")

@@ -1,0 +1,230 @@
+"""Models x techniques x what each costs and how well it answers, from stored runs: as Markdown and as one HTML file.
+
+A row is the newest result of a case. Its changes are against the baseline of its own campaign, with which it took
+turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from markupsafe import Markup
+
+from harness import units
+from harness.page import wording
+from harness.page.render import environment, policy
+from harness.page.report import Entry, Group, Report
+
+#: Accuracies that have a column where any row has them; recall is another name of sensitivity.
+ACCURACIES: Final = (
+    "accuracy",
+    "sensitivity",
+    "specificity",
+    "precision",
+    "f1",
+    "macro_f1",
+    "auroc",
+    "dice",
+    "iou",
+    "hausdorff",
+)
+#: Costs, each with its ratio to the baseline's.
+COSTS: Final = (
+    ("latency_p50_s", "latency_ratio"),
+    ("peak_memory_bytes", "memory_ratio"),
+    ("energy_j", "energy_ratio"),
+    ("size_bytes", "size_ratio"),
+)
+_LEGEND: Final = ", ".join(
+    f"{wording.GLYPHS[word]} {word}" for word in ("improved", "regressed", "equivalent", "inconclusive", "incomparable")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One case.
+
+    Attributes:
+        model: the baseline that its variant was made from.
+        technique: the recipe, "baseline", or "brought ready-made".
+        place: device and runtime.
+        measured: the day.
+        remark: what must be known of all its numbers, "" if nothing.
+        cells: metric -> what stands there; none where its numbers may not be read, which `remark` explains.
+    """
+
+    model: str
+    technique: str
+    variant: str
+    place: str
+    measured: str
+    remark: str
+    cells: Mapping[str, wording.Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of one suite.
+
+    Attributes:
+        titles: metric -> title of its column; metrics that no row has are left out.
+        absent: title and reason of each cost that no row has.
+        notes: what must be known of a change -> its number.
+    """
+
+    title: str
+    synthetic: bool
+    titles: Mapping[str, str]
+    rows: tuple[Row, ...]
+    absent: tuple[tuple[str, str], ...]
+    notes: Mapping[str, int]
+
+
+def tables(reports: Iterable[Report], newest: Mapping[str, str], suites: Container[str] = ()) -> tuple[Table, ...]:
+    """Return one table a suite.
+
+    Args:
+        reports: of the campaigns, in the order in which their rows shall come.
+        newest: id of a case -> id of the campaign that its row is of; of others nothing is shown.
+        suites: ids of those that are wanted, all where it is empty.
+    """
+    found: dict[str, list[tuple[Group, Row]]] = {}
+    for report in reports:
+        for group in report.groups():
+            if suites and group.suite not in suites:
+                continue
+            for entry in group.entries:
+                case = _case(entry)
+                if newest.get(case, report.campaign.id) == report.campaign.id:
+                    found.setdefault(group.suite, []).append((group, _row(report, group, entry)))
+    return tuple(_table(pairs) for pairs in found.values())
+
+
+def markdown(found: Sequence[Table]) -> str:
+    """Return the tables as GitHub's Markdown."""
+    parts = []
+    for table in found:
+        synthetic = "Synthetic data: the accuracies say nothing about clinical use.\n\n" if table.synthetic else ""
+        head = ["Model", "Technique", "Variant", "Device", *table.titles.values(), "Measured"]
+        lines = [_line(head), _line(["---"] * len(head)), *(_line(_texts(table, row)) for row in table.rows)]
+        notes = [f"{number}. {_plain(note)}" for note, number in table.notes.items()]
+        notes += ["", *(f"{title}: {_plain(reason)}." for title, reason in table.absent)]
+        parts.append("\n".join([f"## {_plain(table.title)}\n\n{synthetic}{lines[0]}", *lines[1:], "", *notes]).rstrip())
+    return "\n\n".join([*parts, f"Changes are against the baseline, with their intervals: {_LEGEND}."]) + "\n"
+
+
+def html(found: Sequence[Table], *, overrides: Path | None = None) -> bytes:
+    """Return the tables as one UTF-8 file that needs no network and runs no script.
+
+    Args:
+        found: what `tables` returned.
+        overrides: a folder whose templates (and page.css) stand in for those of the same name.
+    """
+    known = environment([], overrides)
+    css = known.get_template("page.css").render()
+    text = known.get_template("table.html").render(
+        tables=found, css=Markup(css), policy=policy(css), legend=_LEGEND, absent=units.ABSENT
+    )
+    return text.encode()
+
+
+def _case(entry: Entry) -> str:
+    if entry.outcome is not None:
+        return entry.outcome.case
+    return entry.run.case.id if entry.run else ""
+
+
+def _row(report: Report, group: Group, entry: Entry) -> Row:
+    head = group.baseline
+    return Row(
+        model=head.variant if head else units.ABSENT,
+        technique=_technique(entry),
+        variant=entry.variant,
+        place=group.title,
+        measured=f"{report.campaign.started_at:%Y-%m-%d}",
+        remark=_remark(report, entry),
+        cells=_cells(entry, group) if entry.usable else {},
+    )
+
+
+def _technique(entry: Entry) -> str:
+    if entry.is_baseline:
+        return "baseline"
+    if entry.run is None:
+        return units.ABSENT
+    return entry.run.variant.recipe or "brought ready-made"
+
+
+def _remark(report: Report, entry: Entry) -> str:
+    run = entry.run
+    if run is None:
+        return f"no result: {entry.outcome.message}" if entry.outcome else "no result"
+    if not entry.usable:
+        return f"invalid: {'; '.join(map(str, run.reasons)) or 'no reason was recorded'}"
+    words = ["quick"] if run.quick or report.campaign.quick else []
+    words += [str(run.validity)] if run.validity != "valid" else []
+    return ", ".join(words)
+
+
+def _cells(entry: Entry, group: Group) -> dict[str, wording.Cell]:
+    assert entry.run is not None
+    run, found = entry.run, {}
+    for metric in ACCURACIES:
+        estimate = run.accuracy.get(metric)
+        if estimate is not None:
+            title = wording.title(metric, group.positive)
+            shown = wording.value(metric, estimate.point)
+            cell = wording.Cell(metric, title, shown, wording.spread(metric, estimate))
+            found[metric] = wording.changed(cell, entry.comparisons.get(metric))
+    for metric, ratio in COSTS:
+        shown, why = wording.value(metric, wording.cost(run, metric)), wording.absence(run, metric)
+        cell = wording.Cell(metric, wording.title(metric), shown, reason=why)
+        found[metric] = cell if why else wording.changed(cell, entry.comparisons.get(ratio))
+    return found
+
+
+def _table(pairs: Sequence[tuple[Group, Row]]) -> Table:
+    group, rows = pairs[0][0], [row for _, row in pairs]
+    titles: dict[str, str] = {}
+    absent = []
+    for metric in (*ACCURACIES, *(name for name, _ in COSTS)):
+        cells = [row.cells[metric] for row in rows if metric in row.cells]
+        reasons = list(dict.fromkeys(cell.reason for cell in cells if cell.reason))
+        if cells and not all(cell.reason for cell in cells):
+            titles[metric] = cells[0].title
+        elif cells:
+            absent.append((cells[0].title, "; ".join(reasons)))
+    named = str(group.settings.get("title") or group.suite)
+    kept = tuple(replace(row, cells={name: row.cells[name] for name in titles if name in row.cells}) for row in rows)
+    notes = wording.numbered(cell for row in kept for cell in row.cells.values())
+    return Table(named, group.synthetic, titles, kept, tuple(absent), notes)
+
+
+def _texts(table: Table, row: Row) -> list[str]:
+    measured = f"{row.measured}, {row.remark}" if row.remark else row.measured
+    cells = [_text(row.cells.get(name), table.notes) for name in table.titles]
+    return [*map(_plain, (row.model, row.technique, row.variant, row.place)), *cells, _plain(measured)]
+
+
+def _text(cell: wording.Cell | None, notes: Mapping[str, int]) -> str:
+    if cell is None:
+        return units.ABSENT
+    value = f"{cell.value} ({cell.interval})" if cell.interval else cell.value
+    if not cell.change:
+        return _plain(value)
+    within = f" ({cell.change_interval})" if cell.change_interval else ""
+    note = f"<sup>{notes[cell.note]}</sup>" if cell.note in notes else ""
+    return f"{_plain(value)}<br>{_plain(cell.change + within)} {wording.GLYPHS[cell.verdict]}{note}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(text: str) -> str:
+    """Return a text that Markdown takes for nothing else, on one line."""
+    escaped = "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in text)
+    return " ".join(escaped.split())
