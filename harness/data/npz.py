@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,8 +71,14 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
     options = replace(options, classes=_splits.declared(options.classes, options.labels, base), labels="")
     alone = _splits.path_alone(split, train=options.train, validation=options.validation)
     path = base / (alone or options.path)
-    arrays = _read(path)
-    prefix = _prefix(arrays, split, path, alone=bool(alone))
+    with _opened(path) as arrays:
+        return _split(arrays, options, split, alone=bool(alone))
+
+
+def _split(arrays: _Arrays, options: Options, split: str, *, alone: bool) -> Samples:
+    """Return a split; arguments as for `load`, of which `alone` says that the file holds this split and no other."""
+    path = arrays.path
+    prefix = _prefix(arrays, split, path, alone=alone)
     images = _images(arrays[f"{prefix}images"], path, f"{prefix}images")
     labels, masks = np.empty(0, np.int64), None
     if f"{prefix}masks" in arrays:
@@ -107,21 +114,52 @@ def _listed(arrays: Mapping[str, Array]) -> str:
     return ", ".join(sorted(arrays)) or "nothing"
 
 
-def _read(path: Path) -> dict[str, Array]:
+class _Arrays(Mapping[str, Array]):
+    """The arrays of a file, each read when it is asked for: a file of all splits may be larger than the memory."""
+
+    def __init__(self, path: Path, archive: np.lib.npyio.NpzFile) -> None:
+        self.path = path
+        self._archive = archive
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._archive.files:
+            raise KeyError(name)
+        with _readable(self.path):
+            array: Array = self._archive[name]
+        if not isinstance(array, np.ndarray):  # a member that is no array comes as bytes
+            raise _wrong(self.path, "is no array of NumPy", name, remedy="save it again with numpy.savez")
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._archive.files)
+
+    def __len__(self) -> int:
+        return len(self._archive.files)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say of what is wrong with a file what it is, and what to do."""
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise _wrong(path, "is a single array", remedy="save images and labels together with numpy.savez")
-        with archive:
-            return {name: archive[name] for name in archive.files}
+        yield
     except FileNotFoundError as error:
         raise _wrong(path, "there is no such file", remedy="correct `path` in [data] or put the data there") from error
     except IsADirectoryError as error:
         raise _wrong(path, "is a folder", remedy='for a folder of images write source = "folder"') from error
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         if "pickle" in str(error):
             raise _wrong(path, "holds Python objects, which are never loaded", remedy="save plain arrays") from error
         raise _wrong(path, f"cannot be read as an .npz ({error})", remedy="copy or save it again") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Arrays]:
+    with _readable(path):
+        archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, np.lib.npyio.NpzFile):
+        raise _wrong(path, "is a single array", remedy="save images and labels together with numpy.savez")
+    with archive:
+        yield _Arrays(path, archive)
 
 
 def _prefix(arrays: Mapping[str, Array], split: str, path: Path, *, alone: bool) -> str:
@@ -204,12 +242,12 @@ def _labels(
         raise _wrong(path, f"has the shape {labels.shape}", key, remedy="one label an image, (N,), is needed")
     if len(labels) != count:
         raise _wrong(path, f"holds {len(labels)} labels for {count} images", key, remedy="save them again together")
+    every = [arrays[name] for name in arrays if name.endswith("_labels")]
     if labels.dtype.kind == "U":
-        others_too = [array for name, array in arrays.items() if name.endswith("_labels") and array.dtype.kind == "U"]
-        return _named(labels, others_too, options, path, key)
+        return _named(labels, [array for array in every if array.dtype.kind == "U"], options, path, key)
     whole = _whole(labels, path, key)
     # A class that this split lacks is still an output of the model, so the other splits are asked too.
-    others = [array for name, array in arrays.items() if name.endswith("_labels") and array.dtype.kind in "iu"]
+    others = [array for array in every if array.dtype.kind in "iu"]
     highest = max(
         [int(whole.max())] + ([] if options.classes else [int(array.max()) for array in others if array.size])
     )

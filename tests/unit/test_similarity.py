@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from harness import stats
-
-#: Real, labelled images, which no repository carries: beside this checkout, or where the variable says.
-REAL = Path(os.environ.get("EDGEWARD_REAL_IMAGES", Path(__file__).parents[3] / "shared" / "data" / "real"))
+from tests.real_images import real
 
 
 def pictures(count: int, seed: int, side: int = 48) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -66,10 +61,7 @@ def test_images_of_patients_that_another_set_has_too_are_found_by_the_patients_n
     ("name", "identical", "pairs"), [("breastmnist", 1, 74), ("pneumoniamnist", 0, 0), ("retinamnist", 0, 8)]
 )
 def test_the_pairs_of_published_splits_are_found(name: str, identical: int, pairs: int) -> None:
-    file = REAL / name / f"{name}.npz"
-    if not file.exists():
-        pytest.skip(f"lacks {file.name} of MedMNIST (EDGEWARD_REAL_IMAGES names the folder of {name}/{file.name})")
-    with np.load(file) as arrays:
+    with np.load(real(name, f"{name}.npz")) as arrays:
         train, test = arrays["train_images"], arrays["test_images"]
     grey = train.ndim == 3
     found = stats.overlap(*((split[..., np.newaxis] if grey else split) for split in (test, train)))
