@@ -194,6 +194,8 @@ class Samples:
         remarks: what must be doubted of the images, each with its likely cause.
         groups: (N,) int64, the patient of each image as an index into `group_names`; None where nobody says it.
         group_names: what the patients are called in the data.
+        identifying: what in the files identifies patients, as `PatientName in 2 of 3 files`; "" where nothing does.
+            They are measured in a confidential suite alone.
     """
 
     images: npt.NDArray[Any]
@@ -205,6 +207,7 @@ class Samples:
     remarks: tuple[str, ...] = ()
     groups: IntArray | None = None
     group_names: tuple[str, ...] = ()
+    identifying: str = ""
 
 
 @dataclass(frozen=True, slots=True)

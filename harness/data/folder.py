@@ -30,14 +30,12 @@ from unicodedata import normalize
 
 import numpy as np
 
-from harness.data import _groups, _pictures, _splits
+from harness.data import _groups, _pictures, _places, _splits
 from harness.model import IGNORED, IntArray, Samples
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 #: The name of a mask beside an image, and that of its image.
 _MASK: Final = re.compile(r"(.+)_(?:mask|segmentation|seg)(?:_\d+)?", re.IGNORECASE)
-#: What file managers leave behind; anything else that is no image is an error, not silently left out.
-_LEFTOVERS: Final = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +101,7 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
     """
     options = replace(options, classes=_splits.declared(options.classes, options.labels, base), labels="")
     listed = _groups.read_list(base / options.list) if options.list else None
-    root, by_list = _root(options, split, base, listed)
+    root, by_list = _places.root(options, split, base, listed)
     chosen = _Chosen(options, split, root, listed, by_list)
     if options.masks == "beside":
         return _segmentation(_beside(root, listed), chosen)
@@ -146,15 +144,7 @@ class _Chosen:
         """Return the images that are of the split; raises LabError if none is."""
         if not self.by_list or self.listed is None or not pictures:
             return tuple(pictures)
-        said = self.listed.of(pictures, "split")
-        names = _splits.named(self.split, set(said))
-        if not names:
-            raise _pictures.wrong(
-                self.listed.path,
-                f"has no image of the split {self.split}, only of {', '.join(sorted(set(said)))}",
-                remedy="correct it, or `split` under [data]",
-            )
-        return tuple(path for path, one in zip(pictures, said, strict=True) if one in names)
+        return _places.of_split(self.listed, self.split, pictures)
 
     def patients(self, pictures: Sequence[Path]) -> tuple[IntArray | None, tuple[str, ...]]:
         """Return the patient of each image, and what the patients are called."""
@@ -166,42 +156,8 @@ class _Chosen:
         return _groups.codes(self.listed.of(pictures, self.options.group))
 
 
-def _root(options: Options, split: str, base: Path, listed: _groups.Listed | None) -> tuple[Path, bool]:
-    """Return the folder that is a split, or that a list chooses the split from, and which of both it is."""
-    alone = _splits.path_alone(split, train=options.train, validation=options.validation)
-    root = base / (alone or options.path)
-    if not root.is_dir():
-        key = _splits.canonical(split) if alone else "path"
-        raise _pictures.wrong(
-            root, "there is no such folder", remedy=f"correct `{key}` in [data] or put the images there"
-        )
-    if not alone and listed is not None and "split" in listed.columns:
-        return root, True
-    splits = [path.name for path in _visible(root) if path.is_dir()]
-    found = _splits.named(split, splits)
-    if len(found) > 1:
-        both = " and ".join(found)
-        raise _pictures.wrong(root, f"holds {both}, which both mean the split {split}", remedy="rename or remove one")
-    if found:
-        return root / found[0], False
-    there = _splits.others(split, splits)
-    if not there and (alone or _splits.canonical(split) == "test"):
-        return root, False
-    seen = f"only {', '.join(there)}" if there else "no folder of this name"
-    raise _pictures.wrong(
-        root,
-        f"has no split {split}: there is {seen}",
-        remedy=f"put its images into {root.name}/{split}{_splits.line_to_write(split, 'FOLDER')}",
-    )
-
-
-def _visible(folder: Path) -> list[Path]:
-    entries = sorted(folder.iterdir())
-    return [path for path in entries if not path.name.startswith((".", "__")) and path.name.lower() not in _LEFTOVERS]
-
-
 def _images_in(folder: Path) -> list[Path]:
-    return _checked(_visible(folder))
+    return _checked(_places.visible(folder))
 
 
 def _checked(found: list[Path]) -> list[Path]:
@@ -240,10 +196,10 @@ def _without_masks(found: list[Path]) -> list[Path]:
 def _classification(chosen: _Chosen) -> Samples:
     root, options = chosen.root, chosen.options
     # macOS writes an accent behind its letter, editors write both as one: the same name.
-    folders = {normalize("NFC", path.name): path for path in _visible(root) if path.is_dir()}
+    folders = {normalize("NFC", path.name): path for path in _places.visible(root) if path.is_dir()}
     classes = tuple(normalize("NFC", name) for name in options.classes) or _splits.in_order(folders)
     if not folders:
-        loose = any(path.suffix.lower() in SUFFIXES for path in _visible(root))
+        loose = any(path.suffix.lower() in SUFFIXES for path in _places.visible(root))
         raise _pictures.wrong(
             root,
             "holds images and no folder" if loose else "holds no folder",
@@ -333,8 +289,8 @@ def _apart(root: Path) -> dict[Path, Sequence[Path]]:
 def _beside(root: Path, listed: _groups.Listed | None) -> dict[Path, Sequence[Path]]:
     """Return the masks of each image, where both lie in one folder, or in the folders of it."""
     found: dict[Path, Sequence[Path]] = {}
-    for folder in (root, *(path for path in _visible(root) if path.is_dir())):
-        own = [path for path in _visible(folder) if listed is None or not path.samefile(listed.path)]
+    for folder in (root, *(path for path in _places.visible(root) if path.is_dir())):
+        own = [path for path in _places.visible(folder) if listed is None or not path.samefile(listed.path)]
         files = _checked([path for path in own if folder != root or not path.is_dir()])
         pictures = _without_masks(files)
         masks = _masks_of([path for path in files if path not in pictures], pictures)

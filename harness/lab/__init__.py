@@ -6,6 +6,7 @@ from harness.lab.models import measured
 from harness.lab.reading import find, shown
 from harness.lab.schema import schema
 from harness.lab.selection import cases, missing_runtime
+from harness.lab.splits import read_split
 from harness.lab.suites import read_suite, suite_files
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "missing_runtime",
     "read_device",
     "read_devices",
+    "read_split",
     "read_suite",
     "runtimes",
     "schema",

@@ -17,10 +17,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from harness import cache_dir, deploy, pixels, registry, stats
+from harness import cache_dir, deploy, lab, pixels, registry, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, persistent
-from harness.errors import HarnessError, LabError, Unforeseen
+from harness.errors import LabError
 from harness.lab import ledger
 from harness.measure import host_meter
 from harness.model import FRAME_RATE_HZ, Case, Device, Fit, InputSpec, Load, Samples, Suite
@@ -271,25 +271,6 @@ def push_job(handle: DeviceHandle, wanted: contract.Job, folder: str) -> None:
         handle.push(Path(file.name), posixpath.join(folder, contract.JOB_FILE))
 
 
-def read_split(suite: Suite, split: str) -> Samples:
-    """Return a split of a suite's data, as its source gives it.
-
-    Raises:
-        LabError: the data source finds it wrong, or there is no such split.
-        Unforeseen: the data source failed otherwise.
-    """
-    table = dict(suite.data)
-    module = registry.load("data", table.pop("source"), file=str(suite.file), key="data.source")
-    options = registry.options(module, table, file=str(suite.file), key="data")
-    try:
-        found: Samples = module.load(options, split=split, base=suite.file.parent, cache=cache_dir() / "data")
-    except HarnessError:
-        raise
-    except Exception as error:
-        raise Unforeseen(f"{suite.file}: reading the data", error) from error
-    return found
-
-
 def load_samples(suite: Suite) -> Samples:
     """Return the suite's split.
 
@@ -297,8 +278,10 @@ def load_samples(suite: Suite) -> Samples:
         LabError: the data source finds it wrong, or it leaves open which of two classes is the positive one.
         Unforeseen: the data source failed otherwise.
     """
-    found = read_split(suite, suite.split)
+    found = lab.read_split(suite, suite.split)
     positive = suite.task.positive
+    if not len(found.labels) and found.masks is None:
+        return found  # models are held against one another: no class is the one that anything speaks of
     if not positive and suite.task.kind == "classification" and len(found.classes) == 2:
         first, second = found.classes
         raise LabError(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from harness import stats, units
+from harness import lab, stats, units
 from harness.errors import HarnessError, LabError
-from harness.measure.jobs import read_split
 from harness.model import Run, Samples, Suite
 from harness.vocabulary import METRICS
 
@@ -59,7 +58,7 @@ def _of_common(suite: Suite, samples: Samples) -> list[str]:
     if samples.synthetic or suite.split in ("train", "training"):
         return []
     try:
-        train = read_split(suite, "train")
+        train = lab.read_split(suite, "train")
     except LabError:
         return []  # there is none: nothing can be said
     except HarnessError as error:

@@ -155,6 +155,8 @@ def _judged(
     case: Case, answers: Answers, samples: Samples
 ) -> tuple[npt.NDArray[np.float32] | None, Evaluation, Reason | None]:
     """Return the outputs and what they are worth, or why they cannot be judged: what was timed stays in any case."""
+    if not len(samples.labels) and samples.masks is None:
+        return answers.values, Evaluation({}), None  # without a truth, models are held against one another alone
     metrics = registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind")
     try:
         return answers.values, metrics.evaluate(answers, samples, case.suite.task), None

@@ -9,11 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from harness import cache_dir, lab, pixels, registry, stats, units
+from harness import lab, pixels, registry, stats, units
 from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab import ledger
 from harness.lab.reading import check, parse
@@ -203,11 +202,7 @@ class _Splits:
     def _read(self, split: str) -> Samples:
         if split in self.read:
             return self.read[split]
-        keys: dict[str, Any] = dict(self.suite.data)
-        file = lab.shown(self.suite.file)
-        source = registry.load("data", keys.pop("source"), file=file, key="data.source")
-        options = registry.options(source, keys, file=file, key="data")
-        samples: Samples = source.load(options, split=split, base=self.suite.file.parent, cache=cache_dir() / "data")
+        samples = lab.read_split(self.suite, split)
         self.read[split] = samples
         return samples
 

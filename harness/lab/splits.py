@@ -1,0 +1,36 @@
+"""A suite's `[data]` -> the samples of a split, as its source gives them, for whatever measures or learns from them."""
+
+from __future__ import annotations
+
+from harness import cache_dir, registry
+from harness.errors import HarnessError, LabError, Unforeseen
+from harness.lab.reading import shown
+from harness.model import Samples, Suite
+
+
+def read_split(suite: Suite, split: str) -> Samples:
+    """Return a split of a suite's data, as its source gives it.
+
+    Raises:
+        LabError: the data source finds it wrong, there is no such split, or its files identify patients and
+            the suite is not confidential.
+        Unforeseen: the data source failed otherwise.
+    """
+    table, file = dict(suite.data), shown(suite.file)
+    module = registry.load("data", table.pop("source"), file=file, key="data.source")
+    options = registry.options(module, table, file=file, key="data")
+    try:
+        found: Samples = module.load(options, split=split, base=suite.file.parent, cache=cache_dir() / "data")
+    except HarnessError:
+        raise
+    except Exception as error:
+        raise Unforeseen(f"{suite.file}: reading the data", error) from error
+    if found.identifying and not suite.confidential:
+        raise LabError(
+            f"is not set, and files of the split {split} identify patients: {found.identifying}",
+            remedy="write confidential = true at the top of the suite, or remove what identifies them and mark them as "
+            "PatientIdentityRemoved = YES (DICOM PS3.15, annex E)",
+            file=file,
+            key="confidential",
+        )
+    return found
