@@ -177,6 +177,11 @@ class _Splits:
         left_out = np.union1d(common.first, patients)
         if not len(left_out):
             return self._converted(samples)
+        if len(left_out) == len(samples.images):
+            raise RecipeError(
+                f"every image of the split {split} is of the split {self.suite.split} too, which is what is measured",
+                remedy=f"give {split} images of its own under [data]",
+            )
         if self.suite.overlap == "refuse":
             said = [f"are (nearly) in {self.suite.split} too: {common}"] if len(common.first) else []
             if len(patients):
