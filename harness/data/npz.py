@@ -146,7 +146,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise _wrong(path, "there is no such file", remedy="correct `path` in [data] or put the data there") from error
     except IsADirectoryError as error:
         raise _wrong(path, "is a folder", remedy='for a folder of images write source = "folder"') from error
-    except (ValueError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         if "pickle" in str(error):
             raise _wrong(path, "holds Python objects, which are never loaded", remedy="save plain arrays") from error
         raise _wrong(path, f"cannot be read as an .npz ({error})", remedy="copy or save it again") from error

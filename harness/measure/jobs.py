@@ -297,4 +297,11 @@ def load_samples(suite: Suite) -> Samples:
             file=str(suite.file),
             key="task.positive",
         )
+    if positive and len(found.labels) and found.classes.index(positive) not in found.labels:
+        raise LabError(
+            f"no image of the split {suite.split} is of the class {positive!r}, so nothing shows its sensitivity",
+            remedy="add some, or name a class that has images",
+            file=str(suite.file),
+            key="task.positive",
+        )
     return found

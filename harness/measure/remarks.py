@@ -14,6 +14,11 @@ from harness.vocabulary import METRICS
 _FAR = 300.0
 #: Means of one number an image between 0 and 1.
 _MEANS = ("dice", "iou", "nsd", "brier")
+#: Split -> its names, and what it means that images of it are judged.
+_SEEN = (
+    ("train", ("train", "training"), "models that learnt from it may know them by heart"),
+    ("validation", ("validation", "val", "valid"), "what was chosen by it, a threshold or when to stop, has seen them"),
+)
 #: So many pairs of images are looked at for being nearly the same, about a minute's work.
 _MOST_PAIRS = 1_000_000_000
 
@@ -25,7 +30,13 @@ def of_data(suite: Suite, samples: Samples) -> list[str]:
         suite: says how images become inputs, and what is accepted.
         samples: the split that is judged.
     """
-    return [*samples.remarks, *_of_inputs(suite, samples), *_of_common(suite, samples), *_of_margins(suite, samples)]
+    return [
+        *samples.remarks,
+        *_of_classes(suite, samples),
+        *_of_inputs(suite, samples),
+        *_of_common(suite, samples),
+        *_of_margins(suite, samples),
+    ]
 
 
 def of_baseline(run: Run) -> list[str]:
@@ -53,39 +64,85 @@ def of_baseline(run: Run) -> list[str]:
     ]
 
 
-def _of_common(suite: Suite, samples: Samples) -> list[str]:
-    """Return how many images are in the train split too, where there is one: a model may know them by heart."""
-    if samples.synthetic or suite.split in ("train", "training"):
+def _of_classes(suite: Suite, samples: Samples) -> list[str]:
+    """Return which classes no image is of: an accuracy says nothing of them."""
+    there = set(samples.labels.tolist())
+    empty = [name for index, name in enumerate(samples.classes) if index not in there]
+    if not there or not empty:
         return []
-    try:
-        train = lab.read_split(suite, "train")
-    except LabError:
-        return []  # there is none: nothing can be said
-    except HarnessError as error:
-        # Nothing that is measured needs it.
-        return [f"whether images of the split train are among them is not known: {error.text}"]
-    found = _of_patients(samples, train)
-    if len(samples.images) * len(train.images) > _MOST_PAIRS:
-        return [*found, "whether images of the split train are among them was not looked for: there are too many"]
-    common = stats.overlap(samples.images, train.images)
-    if not len(common.first):
-        return found
+    names = ", ".join(repr(name) for name in empty)
+    return [f"no image of the split {suite.split} is of {names}: nothing that is measured speaks of it"]
+
+
+def _of_common(suite: Suite, samples: Samples) -> list[str]:
+    """Return how many images are in the splits train and validation too, where there are: a model may know them."""
+    if samples.synthetic:
+        return []
+    found = _of_repeats(suite, samples)
+    for split, names, why in _SEEN:
+        if suite.split in names:
+            continue
+        try:
+            other = lab.read_split(suite, split)
+        except LabError:
+            continue  # there is none: nothing can be said
+        except HarnessError as error:
+            # Nothing that is measured needs it.
+            found.append(f"whether images of the split {split} are among them is not known: {error.text}")
+            continue
+        found += _of_patients(samples, other, split, why)
+        if len(samples.images) * len(other.images) > _MOST_PAIRS:
+            found.append(f"whether images of the split {split} are among them was not looked for: there are too many")
+            continue
+        common = stats.overlap(samples.images, other.images)
+        if len(common.first):
+            found.append(
+                f"{units.count(len(common.first))} of {units.count(len(samples.images))} images are (nearly) in the "
+                f"split {split} too ({common}{_disagreeing(common, samples, other)}): {why}"
+            )
+    return found
+
+
+def _disagreeing(common: stats.Overlap, samples: Samples, other: Samples) -> str:
+    """Return how many of the pairs have labels that differ, "" for none or without labels."""
+    if not len(samples.labels) or not len(other.labels):
+        return ""
+    first, second = ([one.classes[label] for label in one.labels] for one in (samples, other))
+    count = common.disagreeing(first, second)
+    return f", {units.count(count)} of them with different labels" if count else ""
+
+
+def _of_repeats(suite: Suite, samples: Samples) -> list[str]:
+    """Return how many images repeat another one of their own split: they count as evidence twice."""
+    pairs = stats.repeats(samples.images)
+    if not len(pairs):
+        return []
+    labels = samples.labels
+    differ = int((labels[pairs[:, 0]] != labels[pairs[:, 1]]).sum()) if len(labels) else 0
     return [
-        *found,
-        f"{units.count(len(common.first))} of {units.count(len(samples.images))} images are (nearly) in the split "
-        f"train too ({common}): models that learnt from it may know them by heart",
+        f"{units.count(len(pairs))} of {units.count(len(samples.images))} images repeat another one of the split "
+        f"{suite.split}, pixel by pixel"
+        + (f", {units.count(differ)} of them with a different label" if differ else "")
+        + ": they are counted as if they were others"
     ]
 
 
-def _of_patients(samples: Samples, train: Samples) -> list[str]:
-    """Return how many images are of patients who are in the train split too, where both name them."""
-    shared = stats.common_groups(samples.groups, samples.group_names, train.groups, train.group_names)
+def _of_patients(samples: Samples, other: Samples, split: str, why: str) -> list[str]:
+    """Return how many images are of patients who are in another split too, where both name them.
+
+    Args:
+        samples: the split that is judged.
+        other: the other one.
+        split: its name.
+        why: it matters.
+    """
+    shared = stats.common_groups(samples.groups, samples.group_names, other.groups, other.group_names)
     if samples.groups is None or not len(shared):
         return []
     patients = len(np.unique(samples.groups[shared]))
     return [
         f"{units.count(patients)} of {units.count(len(samples.group_names))} patients, with {units.count(len(shared))} "
-        "images, are in the split train too: models that learnt from it may know them by heart"
+        f"images, are in the split {split} too: {why}"
     ]
 
 

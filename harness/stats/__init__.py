@@ -41,7 +41,7 @@ from harness.stats.rounds import (
     round_log_levels,
     round_quantile,
 )
-from harness.stats.similarity import Overlap, common_groups, overlap
+from harness.stats.similarity import Overlap, common_groups, overlap, repeats
 from harness.stats.summary import absence, statistic
 
 __all__ = [
@@ -77,6 +77,7 @@ __all__ = [
     "quiet_rounds",
     "rank_ratio",
     "ratio_estimate",
+    "repeats",
     "round_log_levels",
     "round_quantile",
     "samples_needed",

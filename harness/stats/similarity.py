@@ -45,6 +45,16 @@ class Overlap:
         """Indices of all images of the first set that the second one holds too, each once and in order."""
         return np.unique(np.concatenate([self.identical[:, 0], self.near[:, 0]]))
 
+    def disagreeing(self, first: Sequence[str], second: Sequence[str]) -> int:
+        """Return how many pairs have labels that differ: one of the two is wrong, and no model can be right about both.
+
+        Args:
+            first: (N,) the label of each image of the first set.
+            second: (M,) the same of the second set.
+        """
+        pairs = np.concatenate([self.identical, self.near])
+        return sum(first[one] != second[other] for one, other in pairs)
+
     def __str__(self) -> str:
         return f"{len(self.identical)} identical and {len(self.near)} nearly identical pairs"
 
@@ -65,6 +75,17 @@ def overlap(first: Array, second: Array) -> Overlap:
     scale = float(max(first.max(), second.max())) - float(min(first.min(), second.min())) or 1.0
     near = [pair for pair in _near(_thumbs(first, side) / scale, _thumbs(second, side) / scale) if pair not in known]
     return Overlap(identical, np.array(near, np.int64).reshape(-1, 2))
+
+
+def repeats(images: Array) -> IntArray:
+    """Return (P, 2) pairs of indices of images whose pixels are equal, each image with the first one that it repeats.
+
+    Args:
+        images: (N, H, W, C).
+    """
+    first: dict[bytes, int] = {}
+    places = [first.setdefault(_digest(image), index) for index, image in enumerate(images)]
+    return np.array([(place, index) for index, place in enumerate(places) if place != index], np.int64).reshape(-1, 2)
 
 
 def common_groups(

@@ -36,6 +36,8 @@ def statistic(run: Run, metric: str) -> tuple[float | None, str, str]:
 def _no_accuracy(run: Run, metric: str) -> str:
     if metric == "reference_agreement":
         return absence(run.measurements.get("reference_difference")) or "not measured"
+    if run.labels is not None and not len(run.labels):
+        return "the images have no labels"
     return "the test split has no case of its kind" if run.accuracy else "the accuracy pass gave nothing"
 
 

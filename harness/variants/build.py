@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import cache_dir, lab, pixels, registry, stats, units
+from harness import lab, pixels, registry, stats, units
 from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab import ledger
 from harness.lab.reading import check, parse
@@ -198,6 +198,11 @@ class _Splits:
         left_out = np.union1d(common.first, patients)
         if not len(left_out):
             return self._converted(samples)
+        if len(left_out) == len(samples.images):
+            raise RecipeError(
+                f"every image of the split {split} is of the split {self.suite.split} too, which is what is measured",
+                remedy=f"give {split} images of its own under [data]",
+            )
         if self.suite.overlap == "refuse":
             said = [f"are (nearly) in {self.suite.split} too: {common}"] if len(common.first) else []
             if len(patients):

@@ -12,9 +12,13 @@ import pytest
 from pydicom.data import get_testdata_file
 from pydicom.uid import JPEGLosslessSV1
 
+from harness import lab
 from harness.data._dicom_file import write
 from harness.errors import LabError
-from harness.model import Samples
+from harness.measure import remarks
+from harness.measure.jobs import load_samples
+from harness.model import Samples, Suite
+from tests import labs
 from tests.contract.data_files import GREY, read
 
 DEEP = np.array([[-1000, 0], [40, 400]], np.int16)
@@ -272,3 +276,33 @@ def test_a_folder_is_read_with_the_folders_of_it_and_its_splits(tmp_path: Path) 
     ):
         with pytest.raises(LabError, match=complaint):
             read("dicom", table, tmp_path)
+
+
+def in_a_suite(base: Path, *, confidential: bool = False, data: str = "") -> Suite:
+    """Return a suite of the files in `in`, which may identify patients."""
+    (base / "base.onnx").write_bytes(b"a model")
+    text = labs.suite_toml(confidential=confidential, positive="", data=f'source = "dicom"\npath = "in"{data}')
+    (base / "s.toml").write_text(text)
+    return lab.read_suite(base / "s.toml")
+
+
+def test_files_that_identify_a_patient_are_read_in_a_confidential_suite_alone(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "a.dcm", GREY[0], PatientName="Doe^Jane", PatientID="4711")
+    with pytest.raises(
+        LabError, match=r"confidential: is not set, and .*: PatientName, PatientID in 1 of 1 files"
+    ) as it:
+        load_samples(in_a_suite(tmp_path))
+    assert "Doe" not in str(it.value)
+    assert "4711" not in str(it.value)
+    assert len(load_samples(in_a_suite(tmp_path, confidential=True)).images) == 1
+
+
+def test_a_patient_of_two_splits_is_found(tmp_path: Path) -> None:
+    for split, patients in (("train", "ABC"), ("test", "CDE")):
+        for patient in patients:
+            frames = np.random.default_rng([ord(patient), len(split)]).integers(0, 255, (2, 8, 10)).astype(np.uint8)
+            write(tmp_path / "in" / split / f"{patient}.dcm", frames, PatientID=patient, PatientIdentityRemoved="YES")
+    suite = in_a_suite(tmp_path)
+    assert remarks.of_data(suite, load_samples(suite)) == [
+        "1 of 3 patients, with 2 images, are in the split train too: models that learnt from it may know them by heart"
+    ]

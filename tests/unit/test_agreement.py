@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from harness import compare as room
-from harness.model import Criterion, Reason, Run, Validity
+from harness import lab, stats
+from harness.model import Answers, Criterion, Reading, Reason, Run, Samples, Validity
+from harness.results import runs
 from harness.results.agreement import Outputs, Reference, held_against
 from harness.store import export
+from tests import labs
 from tests.made_runs import BASELINE, LOGITS, NOISE, a_run
 
 RUN = replace(a_run("int8", NOISE[:72, 3]), case=replace(BASELINE.case, task="classification"))
@@ -145,3 +149,21 @@ def test_the_export_has_difference_and_agreement() -> None:
     assert run["accuracy"]["reference_agreement"]["point"] == 0.99
     assert len(run["measurements"]["reference_difference"]["values"]) == 600
     assert len(run["measurements"]["reference_mean_difference"]["values"]) == 600
+
+
+def test_images_without_labels_are_measured_for_agreement_alone(tmp_path: Path) -> None:
+    (tmp_path / "base.onnx").write_bytes(b"a model")
+    (tmp_path / "s.toml").write_text(labs.suite_toml(data=labs.npz()))
+    (tmp_path / "here.toml").write_text(labs.device_toml(workdir=tmp_path))
+    (case,) = lab.cases(lab.read_suite(tmp_path / "s.toml"), [lab.read_device(tmp_path / "here.toml")])
+    samples = Samples(np.zeros((600, 1, 1, 1)), np.empty(0, np.int64), BASELINE.classes, "nobody knows what they show")
+    answers = Answers(LOGITS, Reading(kind="logits"))
+    outputs, judged, refused = runs._judged(case, answers, samples)
+    assert outputs is LOGITS
+    assert (dict(judged.estimates), refused) == ({}, None)
+    own, base = (
+        replace(RUN, outputs=values, labels=samples.labels, accuracy={}) for values in (flipped(60, 9.0), outputs)
+    )
+    found = replace(own, accuracy=runs.with_agreement(own, base))
+    assert found.accuracy["agreement"].point == pytest.approx(0.9)
+    assert stats.statistic(found, "accuracy")[2] == "the images have no labels"

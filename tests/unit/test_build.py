@@ -189,6 +189,16 @@ def test_a_recipe_does_not_learn_from_images_that_are_measured(little: Path) -> 
     assert [path.name for path in build_suite(little)] == ["int8.onnx"]
 
 
+def test_a_train_split_that_is_measured_as_a_whole_leaves_a_recipe_nothing(little: Path) -> None:
+    test = drawn("test", range(9))
+    for name in ("data", "again"):
+        np.savez(little.parent / f"{name}.npz", images=test.images, labels=test.labels)
+    data = f'{labs.npz("data.npz", classes=phantom.CLASSES)}\ntrain = "again.npz"\noverlap = "leave_out"'
+    little.write_text(with_int8(data))
+    with pytest.raises(RecipeError, match="every image of the split train is of the split test too"):
+        build_suite(little)
+
+
 def test_a_patient_of_the_measured_split_is_refused_as_a_teacher_and_may_be_left_out(little: Path) -> None:
     train, test = drawn("train", range(30)), drawn("test", range(9))
     np.savez(

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from harness import lab, stats
+from harness.errors import LabError
 from harness.measure import remarks
 from harness.measure.jobs import load_samples
 from harness.model import Criterion, InputSpec, Samples, Suite
 from tests import labs
 from tests.made_runs import BASELINE, LABELS
+from tests.real_images import real
 
 CLASSES = ("benign", "malignant")
 BASE = replace(BASELINE, case=replace(BASELINE.case, task="classification"))
@@ -169,6 +171,51 @@ def test_patients_that_the_train_split_has_too_are_counted_in_every_campaign(tmp
     assert said == [
         "2 of 10 patients, with 8 images, are in the split train too: models that learnt from it may know them by heart"
     ]
+
+
+def test_pairs_with_different_labels_and_repeats_are_called_so(tmp_path: Path) -> None:
+    suite = two_splits(tmp_path, 3)
+    with np.load(tmp_path / "data.npz") as arrays:
+        kept = dict(arrays)
+    kept["train_labels"][0] = 2
+    kept["test_images"][39] = kept["test_images"][38] = kept["test_images"][20]  # of the classes 0, 2 and 2
+    kept |= {"val_images": kept["test_images"][5:7], "val_labels": kept["test_labels"][5:7]}
+    np.savez(tmp_path / "data.npz", **kept)
+    said = remarks.of_data(suite, load_samples(suite))
+    assert said[:3] == [
+        "2 of 40 images repeat another one of the split test, pixel by pixel, 1 of them with a different label: they "
+        "are counted as if they were others",
+        "3 of 40 images are (nearly) in the split train too (3 identical and 0 nearly identical pairs, 1 of them with "
+        "different labels): models that learnt from it may know them by heart",
+        "2 of 40 images are (nearly) in the split validation too (2 identical and 0 nearly identical pairs): what was "
+        "chosen by it, a threshold or when to stop, has seen them",
+    ]
+
+
+def test_the_pairs_of_breastmnist_are_said_in_every_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEWARD_MEDMNIST", str(real("breastmnist", "breastmnist.npz").parent))
+    (tmp_path / "base.onnx").write_bytes(b"a model")
+    data = 'source = "medmnist"\nname = "breastmnist"'
+    (tmp_path / "s.toml").write_text(labs.suite_toml(data=data, positive="malignant"))
+    suite = lab.read_suite(tmp_path / "s.toml")
+    assert (
+        "60 of 156 images are (nearly) in the split train too (1 identical and 73 nearly identical pairs, 5 of them "
+        "with different labels): models that learnt from it may know them by heart"
+    ) in remarks.of_data(suite, load_samples(suite))
+
+
+def test_a_class_without_an_image_is_said_and_the_positive_one_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "base.onnx").write_bytes(b"a model")
+    np.savez(tmp_path / "data.npz", images=np.eye(16, dtype=np.uint8).reshape(4, 8, 8), labels=[0, 2, 0, 2])
+    (tmp_path / "s.toml").write_text(labs.suite_toml())
+    suite = lab.read_suite(tmp_path / "s.toml")
+    said = remarks.of_data(suite, load_samples(suite))
+    assert said[0] == "no image of the split test is of 'cyst': nothing that is measured speaks of it"
+    (tmp_path / "s.toml").write_text(labs.suite_toml(positive="cyst"))
+    with pytest.raises(
+        LabError, match=r"task\.positive: no image of the split test is of the class 'cyst', so nothing"
+    ):
+        load_samples(lab.read_suite(tmp_path / "s.toml"))
 
 
 def test_what_a_data_source_remarks_is_passed_on(suite: Suite) -> None:
