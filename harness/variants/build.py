@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import lab, pixels, registry, stats, units
+from harness import cache_dir, lab, pixels, registry, stats, units
 from harness.errors import HarnessError, LabError, RecipeError
 from harness.lab import ledger
 from harness.lab.reading import check, parse
