@@ -43,6 +43,7 @@ class Limit:
 
     def __init__(self, judge: _host.Judge, parent: Path, *, metric: str, margin: float) -> None:
         self._judge, self.metric, self.margin = judge, metric, margin
+        self.split, self.place = judge.split, judge.place
         self._lower = METRICS[metric].lower_is_better
         self.whole = judge.score(parent)
 
@@ -80,7 +81,7 @@ def held(
     floats: list[str] = []
     best_floats: list[str] = []
     if not limit.holds(first):
-        for layer in _by_sensitivity(quantiser, parent, target, inputs)[:most]:
+        for layer in _by_sensitivity(quantiser, parent, target, inputs, limit.place)[:most]:
             floats.append(layer)
             quantiser.write(target, floats=floats)
             score = limit.of(target)
@@ -92,6 +93,7 @@ def held(
             raise _unmet(limit, parent, best, best_floats)
     return {
         "metric": limit.metric,
+        "split": limit.split,
         "parent": limit.whole,
         "all_int8": first,
         "reached": best,
@@ -99,17 +101,19 @@ def held(
     }
 
 
-def _by_sensitivity(quantiser: Quantiser, parent: Path, scratch: Path, inputs: npt.NDArray[np.float32]) -> list[str]:
-    """Return the nodes by what each alone quantised adds to the outputs' squared error, the worst first.
+def _by_sensitivity(
+    quantiser: Quantiser, parent: Path, scratch: Path, inputs: npt.NDArray[np.float32], place: int
+) -> list[str]:
+    """Return the nodes by what each alone quantised adds to the judged output's squared error, the worst first.
 
     The last node with weights stays quantised, as a model without any is no variant; so do nodes that alone change no
     output.
     """
-    exact, errors = _host.answers(parent, inputs).astype(np.float64), {}
+    exact, errors = _host.answers(parent, inputs, place).astype(np.float64), {}
     layers = quantiser.layers()
     for layer in layers:
         quantiser.write(scratch, only=layer)
-        given = _host.answers(scratch, inputs).astype(np.float64)
+        given = _host.answers(scratch, inputs, place).astype(np.float64)
         errors[layer] = float(np.mean((given - exact) ** 2))
     worst_first = sorted((one for one in errors if errors[one] > 0), key=lambda one: -errors[one])
     weighted = [one for one in worst_first if layers[one]]

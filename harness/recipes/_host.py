@@ -75,9 +75,9 @@ class Judge:
     """
 
     def __init__(self, job: Build, metric: str, split: str) -> None:
-        self._job, self._metric, self._split = job, metric, split
+        self._job, self._metric, self.split = job, metric, split
         self._samples = job.samples(split)
-        self._inputs, self._place = prepare(self._samples.images, job.input), place_of(job)
+        self._inputs, self.place = prepare(self._samples.images, job.input), place_of(job)
         self._judging = registry.load("metrics", job.task.kind, file=job.parent.name, key="task.kind")
 
     def score(self, file: Path) -> float:
@@ -87,13 +87,13 @@ class Judge:
             RecipeError: the metric has no value on this split.
             MeasurementError: the answers do not fit the labels.
         """
-        given = answers(file, self._inputs, self._place).astype(np.float32)
+        given = answers(file, self._inputs, self.place).astype(np.float32)
         found: Mapping[str, Any] = self._judging.evaluate(
             Answers(given, self._job.reading), self._samples, self._job.task
         ).estimates
         if self._metric not in found:
             raise RecipeError(
-                f"{file.name} has no {self._metric} on the split {self._split}",
+                f"{file.name} has no {self._metric} on the split {self.split}",
                 remedy=registry.suggestion(self._metric, found),
             )
         return float(found[self._metric].point)

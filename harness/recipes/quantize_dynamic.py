@@ -56,6 +56,13 @@ def _onnx(parent: Path, target: Path, options: Options) -> None:
     model = _onnx_tools.modern(_onnx_tools.read_onnx(parent), parent)
     _onnx_tools.name_nodes(model.graph.node)
     excluded = _onnx_tools.known_nodes(options.exclude, model, parent)
+    halves = {one.name for one in model.graph.initializer if one.data_type == onnx.TensorProto.FLOAT16}
+    for node in model.graph.node:
+        if node.op_type in _onnx_tools.WEIGHTED and node.input[1] in halves:
+            raise RecipeError(
+                f"{node.name} of {parent.name} has weights of 16-bit floats, which onnxruntime does not quantise so",
+                remedy="give a baseline of 32-bit floats, or use quantize_int8",
+            )
     with tempfile.TemporaryDirectory() as folder, _onnx_tools.quiet():
         prepared = Path(folder) / "prepared.onnx"
         onnx.save(model, prepared)

@@ -145,6 +145,21 @@ def test_old_and_odd_files_are_quantised_into_files_that_run(how: dict[str, Any]
     assert np.corrcoef(before.ravel().astype(float), after.ravel().astype(float))[0, 1] > 0.9
 
 
+def test_the_recipes_without_training_build_files_that_their_suite_takes(little: Path) -> None:
+    linear(little.parent / "base.onnx", opset=17)
+    small = {"low_rank": "parameters.ratio = 0.5", "share_parameters": "parameters.min_weights = 100"}
+    names = ("quantize_dynamic", "float16", "optimize_graph", "low_rank", "share_parameters")
+    variants = "".join(f'[[variant]]\nid = "{one}"\nrecipe = "{one}"\n{small.get(one, "")}\n' for one in names)
+    little.write_text(LITTLE.split("[[variant]]")[0] + variants)
+    assert [path.stem for path in build_suite(little)] == list(names)
+    assert all(not variant.problem for variant in lab.read_suite(little).variants)
+    found = {path: entry.found for path, entry in ledger.read(little.parent / "models").items()}
+    assert found["low_rank.onnx"]["ranks"] == {"c": "2 of 4", "y": "2 of 3"}
+    assert found["share_parameters.onnx"]["tensors"] == 2
+    assert found["quantize_dynamic.onnx"] == {}
+    assert build_suite(little) == []
+
+
 def test_a_file_that_no_runtime_loads_is_not_called_built(tmp_path: Path) -> None:
     path = linear(tmp_path / "m.onnx", opset=13)
     model = onnx.load(path)

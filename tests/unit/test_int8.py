@@ -38,7 +38,8 @@ def test_nodes_are_given_back_to_float_most_sensitive_first_until_the_bound_hold
     target, found = build(parent, bound=Bound(margin=0.01))
     assert halves.accuracy(target) == 1.0
     assert set(found["float_layers"]) == {"lift", "differ"}
-    assert (found["metric"], found["parent"], found["all_int8"], found["reached"]) == ("accuracy", 1.0, 0.5, 1.0)
+    del found["float_layers"]
+    assert found == {"metric": "accuracy", "split": "validation", "parent": 1.0, "all_int8": 0.5, "reached": 1.0}
     assert [one.name for one in target.parent.iterdir() if one.name not in (parent.name, target.name)] == []
 
 
@@ -67,6 +68,12 @@ def test_a_bound_is_kept_on_images_that_are_not_measured(tmp_path: Path) -> None
     job = Build(parent, tmp_path / "t.onnx", samples, halves.SPEC, halves.TASK)
     quantize_int8.build(job, Options(bound=Bound(margin=0.0)))
     assert asked == ["train", "validation"]
+
+
+def test_a_metric_that_the_task_has_not_is_refused_with_those_it_has(tmp_path: Path) -> None:
+    parent = halves.onnx_model(tmp_path / "m.onnx")
+    with pytest.raises(RecipeError, match=r"m\.onnx has no dice on the split validation; known: accuracy, auroc"):
+        build(parent, bound=Bound(margin=0.1, metric="dice"))
 
 
 def test_excluded_nodes_stay_float(parent: Path) -> None:

@@ -152,3 +152,20 @@ def test_weights_of_half_floats_have_nothing_to_halve(tmp_path: Path) -> None:
     (again / "half.onnx").write_bytes(target.read_bytes())
     with pytest.raises(RecipeError, match=r"half\.onnx has no node with float32 weights"):
         built(float16, again / "half.onnx")
+    with pytest.raises(RecipeError, match=r"conv of half\.onnx has weights of 16-bit floats"):
+        built(quantize_dynamic, again / "half.onnx")
+
+
+def test_weights_of_integers_have_nothing_to_halve(tmp_path: Path) -> None:
+    parent = tmp_path / "int8.onnx"
+    parent.write_bytes((MODELS / "smallnet-int8.onnx").read_bytes())
+    with pytest.raises(RecipeError, match=r"int8\.onnx has no node with float32 weights"):
+        built(float16, parent)
+
+
+@pytest.mark.parametrize("opset", [9, 11])
+def test_an_old_operator_set_is_taken(opset: int, tmp_path: Path) -> None:
+    parent = halves.onnx_model(tmp_path / "old.onnx", lift=0.0, opset=opset)
+    for recipe in (quantize_dynamic, float16, optimize_graph):
+        target, _ = built(recipe, parent)
+        np.testing.assert_allclose(halves.answers(target), halves.answers(parent), atol=0.05)

@@ -140,6 +140,9 @@ def test_int8_onnx_has_unsigned_activations_and_signed_weights() -> None:
     [
         ("prune_magnitude", "onnx", "build"),
         ("quantize_int8", "onnxruntime", "build"),
+        ("quantize_dynamic", "onnxruntime", "build"),
+        ("optimize_graph", "onnxruntime", "build"),
+        ("low_rank", "onnx", "build"),
         ("prune_filters", "torch", "train"),
         ("distill", "torch", "train"),
     ],
