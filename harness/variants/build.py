@@ -22,7 +22,7 @@ from harness.model import InputSpec, IntArray, Samples, Suite, Variant
 from harness.ports import Build
 from harness.recipes._onnx_tools import whole
 from harness.variants import chains
-from harness.variants.artefacts import Artefact, Cache, Data, writing
+from harness.variants.artefacts import Artefact, Cache, Data, reading, writing
 from harness.variants.chains import NOBODY, Builder, Source, Watcher
 
 
@@ -125,7 +125,8 @@ class _Work:
         if parent.path not in self._sources:
             try:
                 splits = _Splits(self.suite, lab.input_of(self.suite, parent), self._read)
-                splits = replace(splits, input=_fed(self.suite, parent, splits))
+                with reading(self.suite.split):
+                    splits = replace(splits, input=_fed(self.suite, parent, splits))
             except HarnessError as error:
                 raise RecipeError(f"{lab.shown(self.suite.file)}: {variant.id}: {error}") from error
             given = Build(parent.path, variant.path, splits, splits.input, self.suite.task)
