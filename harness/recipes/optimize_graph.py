@@ -18,6 +18,7 @@ from harness.recipes import _onnx_tools
 
 FORMATS = ("onnx",)
 TOOLS = ("onnx", "onnxruntime")
+TAKES = ("float32", "float16", "int8", "int4")
 LEAVES = ""
 
 

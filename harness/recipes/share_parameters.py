@@ -23,7 +23,7 @@ from harness.recipes import _onnx_tools
 FORMATS = ("onnx",)
 TOOLS = ("numpy", "scipy", "onnx")
 TAKES = ("float32",)
-LEAVES = ""
+LEAVES = "float32"
 
 _ROUNDS: Final = 25
 

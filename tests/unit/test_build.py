@@ -153,7 +153,7 @@ def test_the_recipes_without_training_build_files_that_their_suite_takes(little:
     little.write_text(LITTLE.split("[[variant]]")[0] + variants)
     assert [path.stem for path in build_suite(little)] == list(names)
     assert all(not variant.problem for variant in lab.read_suite(little).variants)
-    found = {path: entry.found for path, entry in ledger.read(little.parent / "models").items()}
+    found = {path: entry.steps[0].found for path, entry in ledger.read(little.parent / "models").items()}
     assert found["low_rank.onnx"]["ranks"] == {"c": "2 of 4", "y": "2 of 3"}
     assert found["share_parameters.onnx"]["tensors"] == 2
     assert found["quantize_dynamic.onnx"] == {}

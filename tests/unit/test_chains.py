@@ -18,9 +18,10 @@ from rich.console import Console
 
 from harness import lab
 from harness.cli import building
+from harness.data import phantom
 from harness.errors import LabError, RecipeError
 from harness.lab import ledger
-from harness.model import Step, Variant
+from harness.model import Samples, Step, Variant
 from harness.page.sections import again
 from harness.ports import Build
 from harness.recipes import prune_magnitude, quantize_int4
@@ -218,6 +219,25 @@ def test_a_step_that_fails_is_the_error_of_its_variants_and_the_others_are_built
     ]
     assert tried == [0.25]
     assert list(ledger.read(folder / "models")) == ["int4.onnx"]
+
+
+def test_data_that_cannot_be_read_are_an_error_of_what_learns_from_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = phantom.load
+
+    def load(options: phantom.Options, *, split: str, base: Path, cache: Path) -> Samples:
+        if split == "train":
+            raise OSError("the share is gone")
+        return own(options, split=split, base=base, cache=cache)
+
+    monkeypatch.setattr(phantom, "load", load)
+    with pytest.raises(
+        RecipeError,
+        match=r"sparse-int8: step 2, quantize_int8: the split train cannot be read \(OSError: the share is gone\)",
+    ):
+        build_suite(suite(folder))
+    assert list(ledger.read(folder / "models")) == ["sparse-int4.onnx", "sparse.onnx"]
 
 
 @pytest.mark.parametrize(
