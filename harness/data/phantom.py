@@ -1,6 +1,8 @@
 """`[data] source = "phantom"`: synthetic ultrasound lesions, the same bytes for the same seed, nothing to download.
 
-`seed = 20` draws other patients; `train`, `validation` and `test` set how many images a split has.
+`seed = 20` draws other patients; `train`, `validation` and `test` set how many images a split has. `truth = "masks"` is
+for segmentation: the masks of the lesions are the truth, and there are no labels. `frames = 30` makes each image a cine
+loop of so many, one after another as at 30 Hz: the tissue of one patient, which moves with the pulse.
 
 A B-mode image is made as a scanner makes one: point scatterers weighted by the tissue's echogenicity are convolved with
 the point-spread function of the probe, attenuated on the way in and out, compensated for depth, demodulated to the
@@ -16,10 +18,10 @@ import hashlib
 import json
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -43,21 +45,34 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `[data]` may say besides the source's name: the seed and the number of images in each split."""
+    """What `[data]` may say besides the source's name.
+
+    Attributes:
+        seed: of the whole phantom.
+        train: images, or loops, of this split.
+        validation: the same of this one.
+        test: the same of this one.
+        frames: of a loop; 1 for single images.
+        truth: "labels" for classification, "masks" for segmentation.
+    """
 
     seed: int = 7
     train: int = 3000
     validation: int = 300
     test: int = 900
+    frames: int = 1
+    truth: Literal["labels", "masks"] = "labels"
 
     def __post_init__(self) -> None:
-        for split in SPLITS:
-            if getattr(self, split) < 1:
-                raise ValueError(f"{split} = {getattr(self, split)} must be at least 1")
+        for name in (*SPLITS, "frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
 
 
 def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
     """Return a split: images (N, 64, 64, 1) uint8, labels (N,), masks (N, 64, 64) holding the label inside the lesion.
+
+    The frames of a loop follow one another and are one patient.
 
     Args:
         options: seed and sizes.
@@ -76,20 +91,25 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
             key="data.split",
         )
     count: int = getattr(options, split)
-    identity = json.dumps([VERSION, options.seed, split, count])
+    identity = json.dumps([VERSION, options.seed, split, count, *([options.frames] if options.frames > 1 else [])])
     file = cache / f"phantom-{split}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     arrays = _cached(file)
     if arrays is None:
-        made = [draw(options.seed, split, index) for index in range(count)]
-        arrays = np.stack([image for image, _ in made]), np.stack([mask for _, mask in made])
+        made = [loop(options.seed, split, index, options.frames) for index in range(count)]
+        arrays = np.concatenate([images for images, _ in made]), np.concatenate([masks for _, masks in made])
         _keep(file, *arrays)
+    loops = options.frames > 1
+    what = f"cine loops of {options.frames} frames of synthetic" if loops else "synthetic"
+    patients = np.repeat(np.arange(count, dtype=np.int64), options.frames)
     return Samples(
         images=arrays[0][..., None],
-        labels=np.arange(count, dtype=np.int64) % len(CLASSES),
+        labels=patients % len(CLASSES) if options.truth == "labels" else np.empty(0, np.int64),
         classes=CLASSES,
-        description=f"{count} synthetic ultrasound phantoms ({split}, seed {options.seed}): no patient, no scanner",
+        description=f"{count} {what} ultrasound phantoms ({split}, seed {options.seed}): no patient, no scanner",
         masks=arrays[1],
         synthetic=True,
+        groups=patients if loops else None,
+        group_names=tuple(f"{split} {index}" for index in range(count)) if loops else (),
     )
 
 
@@ -135,6 +155,19 @@ def draw(seed: int, split: str, index: int) -> tuple[Bytes, Bytes]:
         split: name of the split.
         index: of the sample in it.
     """
+    images, masks = loop(seed, split, index, 1)
+    return images[0], masks[0]
+
+
+def loop(seed: int, split: str, index: int, frames: int) -> tuple[Bytes, Bytes]:
+    """Return images and masks, each (F, 64, 64) uint8, of one sample, whose first frame is what `draw` gives.
+
+    Args:
+        seed: as for `draw`.
+        split: as for `draw`.
+        index: as for `draw`.
+        frames: F, at 30 a second.
+    """
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     label = index % len(CLASSES)
     depth, width = _grid()
@@ -142,8 +175,26 @@ def draw(seed: int, split: str, index: int) -> tuple[Bytes, Bytes]:
     inside = np.zeros(depth.shape, dtype=bool)
     if label:
         tissue, inside = _with_lesion(rng, tissue, depth, width, CLASSES[label])
-    image = _scan(rng, tissue, depth)
-    return image, (inside[::_AXIAL_STEPS] * label).astype(np.uint8)
+    shifts = _pulse(seed, split, index, frames)
+    images = _scan(rng, tissue, depth, shifts)
+    masks = np.stack([_moved(inside, shift)[::_AXIAL_STEPS] * label for shift in shifts])
+    return images, masks.astype(np.uint8)
+
+
+def _pulse(seed: int, split: str, index: int, frames: int) -> list[int]:
+    """Return how far the tissue is from where it was at first, in axial samples, for each frame."""
+    rng = np.random.default_rng(
+        [seed, SPLITS.index(split), index, 1]
+    )  # apart: a loop's first frame is the single image
+    beat = rng.uniform(22, 36)  # frames from beat to beat: 50 to 80 a minute at 30 Hz
+    reach = rng.uniform(1.0, 3.0) * _AXIAL_STEPS
+    return [round(reach * (1 - np.cos(2 * np.pi * frame / beat)) / 2) for frame in range(frames)]
+
+
+def _moved(field: npt.NDArray[Any], shift: int) -> npt.NDArray[Any]:
+    """Return (..., depth, width) pushed deeper by a shift; what comes in at the top is what was there, mirrored."""
+    rows = np.abs(np.arange(field.shape[-2]) - shift)
+    return field[..., rows, :]
 
 
 def _grid() -> tuple[FloatArray, FloatArray]:
@@ -219,22 +270,35 @@ def _with_lesion(
     return lesion, level < 1.0
 
 
-def _scan(rng: np.random.Generator, tissue: _Tissue, depth: FloatArray) -> Bytes:
-    """Return the B-mode picture (64, 64) of the tissue."""
+def _scan(rng: np.random.Generator, tissue: _Tissue, depth: FloatArray, shifts: Sequence[int]) -> Bytes:
+    """Return the B-mode pictures (F, 64, 64) of the tissue, pushed deeper by each shift; speckle moves with it."""
+    per_depth = rng.uniform(1.1, 1.7)  # nepers over the whole depth, there and back
+    compensated = rng.uniform(0.9, 1.25)
+    scatterers = rng.standard_normal((_LOOKS, *depth.shape))
+    beam_width = rng.uniform(0.75, 1.0)
+    pictures, level = [], 0.0
+    for shift in shifts:
+        path = np.cumsum(_moved(tissue.attenuation, shift), axis=0) / depth.shape[0]
+        gain = np.exp(per_depth * (depth * compensated - path))
+        echoes = _moved(scatterers, shift) * (_moved(tissue.echo, shift) * gain)
+        noise = rng.standard_normal((2, *echoes.shape))
+        level = level or rng.uniform(0.01, 0.05)
+        pictures.append(_envelope(echoes, beam_width, noise * level))
+    # One setting for the loop: a picture of its own brightness a frame would flicker.
+    brightest = np.quantile(pictures[0], 0.995)
+    decibels = 20.0 * np.log10(np.stack(pictures) / brightest + 1e-6)
+    images: Bytes = np.clip(np.rint((1.0 + decibels / _DYNAMIC_RANGE_DB) * 255.0), 0, 255).astype(np.uint8)
+    return images
+
+
+def _envelope(echoes: FloatArray, beam_width: float, noise: FloatArray) -> FloatArray:
+    """Return (64, 64) what the probe receives of echoes (looks, depth, width), with noise in both phases."""
     from scipy.ndimage import correlate1d, gaussian_filter1d
 
-    per_depth = rng.uniform(1.1, 1.7)  # nepers over the whole depth, there and back
-    path = np.cumsum(tissue.attenuation, axis=0) / depth.shape[0]
-    gain = np.exp(per_depth * (depth * rng.uniform(0.9, 1.25) - path))
-    looks = (_LOOKS, *depth.shape)
-    scatterers = rng.standard_normal(looks) * (tissue.echo * gain)
-    beam = gaussian_filter1d(scatterers, rng.uniform(0.75, 1.0), axis=2, mode="reflect")
+    beam = gaussian_filter1d(echoes, beam_width, axis=2, mode="reflect")
     reach = np.arange(-6, 7)
     pulse = np.exp(-0.5 * (reach / 1.8) ** 2)
     inphase = correlate1d(beam, pulse * np.cos(2 * np.pi * reach / 4.0), axis=1, mode="reflect")
     quadrature = correlate1d(beam, pulse * np.sin(2 * np.pi * reach / 4.0), axis=1, mode="reflect")
-    noise = rng.standard_normal((2, *looks)) * rng.uniform(0.01, 0.05)
-    envelope = np.hypot(inphase + noise[0], quadrature + noise[1]).mean(axis=0)[::_AXIAL_STEPS]
-    decibels = 20.0 * np.log10(envelope / np.quantile(envelope, 0.995) + 1e-6)
-    image: Bytes = np.clip(np.rint((1.0 + decibels / _DYNAMIC_RANGE_DB) * 255.0), 0, 255).astype(np.uint8)
-    return image
+    received: FloatArray = np.hypot(inphase + noise[0], quadrature + noise[1]).mean(axis=0)[::_AXIAL_STEPS]
+    return received

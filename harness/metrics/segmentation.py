@@ -50,11 +50,12 @@ def fits(output: Tensor, samples: Samples, columns: int) -> bool | None:
         samples: the split, with masks.
         columns: how many classes the model knows.
     """
-    if samples.masks is None or output.type in ("text", "map"):
+    if (samples.masks is None and len(samples.labels)) or output.type in ("text", "map"):
         return False
     if output.shape is None:
         return None
-    size, rest = samples.masks.shape[1:], output.shape[1:]
+    # Images without any truth are held to agreement alone, of maps of their own size.
+    size, rest = samples.images.shape[1:3] if samples.masks is None else samples.masks.shape[1:], output.shape[1:]
     single = (1,) if columns == 2 or output.kind == "labels" else ()
     wanted = [size] if single else []
     wanted += [shape for k in (columns, *single) for shape in ((k, *size), (*size, k))]

@@ -74,6 +74,7 @@ def test_a_single_map_needs_a_meaning_and_several_do_not(tmp_path: Path) -> None
         [("y", FLOAT, ["N", 2, SIZE, SIZE])],
     )
     assert fit(two, MASKS, kind="segmentation").reading.kind == ""
+    assert fit(two, replace(MASKS, masks=None), kind="segmentation").reading.kind == "", "agreement needs no truth"
 
 
 @pytest.mark.parametrize("columns", [2, 4, 5])

@@ -89,9 +89,38 @@ def test_an_image_cut_short_in_the_cache_is_made_again(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_a_loop_begins_with_the_single_image_and_moves_with_its_mask(tmp_path: Path) -> None:
+    options = phantom.Options(test=3, frames=16)
+    samples = phantom.load(options, split="test", base=tmp_path, cache=tmp_path)
+    single = phantom.load(phantom.Options(test=3), split="test", base=tmp_path, cache=tmp_path)
+    assert samples.masks is not None
+    assert single.masks is not None
+    assert samples.images.shape == (48, 64, 64, 1)
+    np.testing.assert_array_equal(samples.images[::16], single.images)
+    np.testing.assert_array_equal(samples.masks[::16], single.masks)
+    assert samples.labels.tolist() == [0] * 16 + [1] * 16 + [2] * 16
+    assert samples.groups is not None
+    assert samples.groups.tolist() == np.repeat(range(3), 16).tolist()
+    assert samples.description.startswith("3 cine loops of 16 frames of synthetic ultrasound phantoms (test")
+    depth = np.array([np.nonzero(mask)[0].mean() for mask in samples.masks[16:32]])
+    assert 1 <= depth.max() - depth[0] <= 3.5, "the lesion is pushed by one to three pixels"
+    loop = samples.images[16:32, ..., 0].astype(float)
+    steps, others = np.abs(np.diff(loop, axis=0)).mean(), np.abs(loop[0] - single.images[2, ..., 0]).mean()
+    assert 0 < steps < others / 2, "a frame is like the one before it and unlike another patient's"
+
+
+def test_with_masks_as_the_truth_it_is_a_segmentation_set(tmp_path: Path) -> None:
+    samples = phantom.load(phantom.Options(test=3, truth="masks"), split="test", base=tmp_path, cache=tmp_path)
+    assert samples.masks is not None
+    assert (len(samples.labels), samples.groups, samples.classes) == (0, None, phantom.CLASSES)
+    assert [sorted(set(mask.ravel().tolist())) for mask in samples.masks] == [[0], [0, 1], [0, 2]]
+
+
 def test_an_empty_split_is_refused() -> None:
     with pytest.raises(ValueError, match="test = 0 must be at least 1"):
         phantom.Options(test=0)
+    with pytest.raises(ValueError, match="frames = 0 must be at least 1"):
+        phantom.Options(frames=0)
 
 
 def test_an_unknown_split_is_refused_with_the_known_ones(tmp_path: Path) -> None:
