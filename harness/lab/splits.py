@@ -12,8 +12,8 @@ def read_split(suite: Suite, split: str) -> Samples:
     """Return a split of a suite's data, as its source gives it.
 
     Raises:
-        LabError: the data source finds it wrong, there is no such split, or its files identify patients and
-            the suite is not confidential.
+        LabError: the data source finds it wrong, there is no such split, it cannot be reached, or its files identify
+            patients and the suite is not confidential.
         Unforeseen: the data source failed otherwise.
     """
     table, file = dict(suite.data), shown(suite.file)
@@ -23,6 +23,13 @@ def read_split(suite: Suite, split: str) -> Samples:
         found: Samples = module.load(options, split=split, base=suite.file.parent, cache=cache_dir() / "data")
     except HarnessError:
         raise
+    except OSError as error:
+        raise LabError(
+            f"the split {split} cannot be read ({type(error).__name__}: {error})",
+            remedy="correct what [data] names, or bring it within reach",
+            file=file,
+            key="data",
+        ) from error
     except Exception as error:
         raise Unforeseen(f"{suite.file}: reading the data", error) from error
     if found.identifying and not suite.confidential:

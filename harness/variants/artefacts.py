@@ -70,8 +70,7 @@ class Data:
 
     def _known(self, split: str) -> tuple[Samples, str]:
         if split not in self._read:
-            with reading(split):
-                samples = self._split(split)
+            samples = self._split(split)
             self._read[split] = samples, _digest(samples)
         return self._read[split]
 
@@ -94,21 +93,6 @@ def key_of(value: Any) -> str:
     """Return the digest (64 hexadecimal digits) of nouns, mappings, numbers and texts, by their value."""
     text = json.dumps(to_jsonable_python(value), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextmanager
-def reading(split: str) -> Iterator[None]:
-    """Raise RecipeError instead of whatever a data source may raise that has no error of its own for it."""
-    try:
-        yield
-    except HarnessError:
-        raise
-    except Exception as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise RecipeError(
-            f"the split {split} cannot be read ({type(error).__name__}: {reason})",
-            remedy="correct [data], or what it names",
-        ) from error
 
 
 @contextmanager

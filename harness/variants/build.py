@@ -21,7 +21,7 @@ from harness.model import Fit, InputSpec, Samples, Suite, Variant
 from harness.ports import Build
 from harness.recipes._onnx_tools import whole
 from harness.variants import chains
-from harness.variants.artefacts import Artefact, Cache, Data, reading, writing
+from harness.variants.artefacts import Artefact, Cache, Data, writing
 from harness.variants.chains import NOBODY, Builder, Source, Watcher
 
 
@@ -124,8 +124,7 @@ class _Work:
         if parent.path not in self._sources:
             try:
                 splits = _Splits(self.suite, lab.input_of(self.suite, parent), self._read)
-                with reading(self.suite.split):
-                    fit = _fit(self.suite, parent, splits)
+                fit = _fit(self.suite, parent, splits)
                 splits = replace(splits, input=fit.input)
             except HarnessError as error:
                 raise RecipeError(f"{lab.shown(self.suite.file)}: {variant.id}: {error}") from error
