@@ -258,12 +258,14 @@ class Task:
     Attributes:
         ordinal: whether the classes are in order, as grades of a disease are.
         operating_point: by which rule the threshold is fixed; None where it is one half, or declared.
+        surface_tolerance: how far outlines may lie apart and count as the same, in pixels; None where nobody says it.
     """
 
     kind: str
     positive: str = ""
     ordinal: bool = False
     operating_point: OperatingPoint | None = None
+    surface_tolerance: float | None = None
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Self:

@@ -112,6 +112,8 @@ _TABLE: Final = (
     _accuracy("dice", "Dice"),
     _accuracy("iou", "IoU"),
     _accuracy("hausdorff", "Hausdorff distance", "px", lower=True),
+    _accuracy("hausdorff_95", "Hausdorff distance, 95 %", "px", lower=True),
+    _accuracy("nsd", "Normalised surface distance", needs="surface_tolerance"),
 )
 
 #: Name -> MetricInfo, in the order in which reports show them.

@@ -113,7 +113,13 @@ def _task(table: SuiteTable, *, file: str) -> Task:
             key="task.kind",
         )
     point = table.task.operating_point
-    task = Task(table.task.kind, table.task.positive, table.task.ordinal, point.noun() if point else None)
+    task = Task(
+        table.task.kind,
+        table.task.positive,
+        table.task.ordinal,
+        point.noun() if point else None,
+        table.task.surface_tolerance,
+    )
     taken = getattr(registry.load("metrics", task.kind, file=file, key="task.kind"), "TASK_KEYS", ())
     for one in fields(Task):
         if one.name not in ("kind", "positive", *taken) and getattr(task, one.name) != one.default:
@@ -169,7 +175,7 @@ def _accept(lines: Mapping[str, AcceptTable], task: Task, *, file: str) -> tuple
         if metric not in METRICS:
             raise LabError("unknown metric", remedy=registry.suggestion(metric, METRICS), file=file, key=key)
         needed = METRICS[metric].needs
-        if needed and not getattr(task, needed):
+        if needed and getattr(task, needed) in (None, False):
             raise LabError(
                 f"there is none without {needed}", remedy=f"declare {needed} under [task]", file=file, key=key
             )

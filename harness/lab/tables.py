@@ -257,6 +257,9 @@ class TaskTable(Table):
         default=None,
         description="Rule by which the baseline fixes all models' threshold on the validation split.",
     )
+    surface_tolerance: float | None = Field(
+        default=None, ge=0, le=1000, description="Pixels by which outlines may differ and still count as the same."
+    )
     output: OutputTable = Field(default=OutputTable(), description="How the outputs of all models are read.")
 
 

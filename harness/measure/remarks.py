@@ -14,7 +14,7 @@ from harness.vocabulary import METRICS
 #: Inputs beyond this are no pixels of 8 bits, scaled or not: models that scale by themselves take 0 to 255.
 _FAR = 300.0
 #: Means of one number an image between 0 and 1.
-_MEANS = ("dice", "iou", "brier")
+_MEANS = ("dice", "iou", "nsd", "brier")
 #: So many pairs of images are looked at for being nearly the same, about a minute's work.
 _MOST_PAIRS = 1_000_000_000
 
@@ -139,7 +139,7 @@ def _of_margins(suite: Suite, samples: Samples) -> list[str]:
 def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[npt.NDArray[np.bool_], str]:
     """Return which images a proportion or a mean is of, and what these are; none for any other metric."""
     positive, every = suite.task.positive, np.ones(len(samples.images), bool)
-    if suite.task.kind != ("segmentation" if metric in ("dice", "iou") else "classification"):
+    if suite.task.kind != ("segmentation" if metric in ("dice", "iou", "nsd") else "classification"):
         return ~every, ""
     if metric == "accuracy" or metric in _MEANS:
         return every, "images"

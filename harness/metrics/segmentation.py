@@ -7,6 +7,13 @@ Dice, IoU and Hausdorff distance are computed image by image and averaged; inter
 either end of what is possible, so that what was not seen is not ruled out. An image without
 the class that is also predicted without it counts as right (Dice and IoU 1, distance 0), so that false outlines on
 normal images cost something; where only one of truth and prediction is empty, the distance is the image's diagonal.
+
+Distances are in pixels. `hausdorff` is of all pixels; `hausdorff_95` is of outlines, the pixels of the class that have
+a neighbour (of four) of another class or lie at the image's edge: the larger of both 95 % quantiles of the distances
+from one outline to the other. With `surface_tolerance = 2.0`, `nsd` is the normalised surface distance (Nikolov et al.
+2018, "Deep learning to achieve clinically applicable segmentation of head and neck anatomy for radiotherapy"): the
+share of both outlines that is no farther from the other one than that; 1 where both are empty, 0 where one is. Pixels
+that count for nothing (`ignore_index`) are of no class.
 """
 
 from __future__ import annotations
@@ -14,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +34,8 @@ from harness.model import IGNORED, Answers, Estimate, Evaluation, FloatArray, Re
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
+#: Keys of `[task]` that have a part in it, beside `kind` and `positive`.
+TASK_KEYS = ("surface_tolerance",)
 
 Outputs = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -65,7 +75,7 @@ def _alike(have: Sequence[int | None], wanted: Sequence[int]) -> bool | None:
 
 
 def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
-    """Return Dice, IoU and Hausdorff distance of the positive class with their 95 % intervals.
+    """Return Dice, IoU, Hausdorff and surface distances of the positive class with their 95 % intervals.
 
     Args:
         answers: raw model outputs, see this module's docstring for their shapes.
@@ -78,8 +88,9 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     if samples.masks is None:
         raise MeasurementError("the data has no masks", remedy="give images and masks, or another [task] kind")
     predicted, truth = _outlines(answers, samples.masks, samples.classes, task)
-    most = {name: _most(name, truth) for name in _PER_IMAGE}
-    found = {name: of(predicted, truth) for name, of in _PER_IMAGE.items()}
+    per_image = _per_image(task)
+    most = {name: _most(name, truth) for name in per_image}
+    found = {name: of(predicted, truth) for name, of in per_image.items()}
     groups = samples.groups
     return Evaluation(
         {name: stats.mean_interval(values, least=0, most=most[name], groups=groups) for name, values in found.items()}
@@ -100,7 +111,7 @@ def compare(
         run: what the run gave, for the same images in the same order.
         truth: of these images: masks (N, H, W).
         task: names the positive class.
-        metric: "dice", "iou" or "hausdorff".
+        metric: "dice", "iou", "hausdorff", "hausdorff_95" or "nsd".
 
     Returns:
         The mean difference (ratio units, or pixels), or None for another metric.
@@ -108,10 +119,11 @@ def compare(
     Raises:
         MeasurementError: as `evaluate`, for either outputs.
     """
-    if metric not in _PER_IMAGE:
+    of = _per_image(task).get(metric)
+    if of is None:
         return None
     masks = truth.labels
-    before, after = (_PER_IMAGE[metric](*_outlines(answers, masks, truth.classes, task)) for answers in (baseline, run))
+    before, after = (of(*_outlines(answers, masks, truth.classes, task)) for answers in (baseline, run))
     most = _most(metric, masks)
     return stats.mean_interval(after - before, least=-most, most=most, groups=truth.groups)
 
@@ -225,7 +237,7 @@ def _positive(classes: Sequence[str], task: Task) -> int:
 
 def _most(metric: str, masks: npt.NDArray[Any]) -> float:
     """Return the largest value that one image can have: 1, or for a distance the image's diagonal in pixels."""
-    return math.hypot(*masks.shape[1:]) if metric == "hausdorff" else 1.0
+    return math.hypot(*masks.shape[1:]) if metric.startswith("hausdorff") else 1.0
 
 
 def _areas(predicted: Mask, truth: Mask) -> tuple[FloatArray, FloatArray]:
@@ -255,4 +267,46 @@ def _hausdorff(predicted: Mask, truth: Mask) -> FloatArray:
     return np.array([distance(a, b) for a, b in zip(predicted, truth, strict=True)])
 
 
-_PER_IMAGE: dict[str, Callable[[Mask, Mask], FloatArray]] = {"dice": _dice, "iou": _iou, "hausdorff": _hausdorff}
+def _surface_distances(predicted: Mask, truth: Mask) -> tuple[FloatArray, FloatArray] | None:
+    """Return the distance of each pixel of either outline from the other outline, None where one of them is empty."""
+    from scipy.ndimage import binary_erosion, distance_transform_edt
+
+    if not (predicted.any() and truth.any()):
+        return None
+    # What lies outside of both has no part in it, and a distance transform of the whole image takes long.
+    either = predicted | truth
+    rows, columns = np.flatnonzero(either.any(axis=1)), np.flatnonzero(either.any(axis=0))
+    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    outlines = [np.pad(one[part], 1) for one in (predicted, truth)]
+    outlines = [one & ~binary_erosion(one) for one in outlines]
+    away = [distance_transform_edt(~one) for one in outlines]
+    return away[1][outlines[0]], away[0][outlines[1]]
+
+
+def _hausdorff_95(predicted: Mask, truth: Mask) -> FloatArray:
+    def distance(a: Mask, b: Mask) -> float:
+        found = _surface_distances(a, b)
+        if found is None:
+            return 0.0 if a.any() == b.any() else math.hypot(*a.shape)
+        return float(max(np.quantile(one, 0.95) for one in found))
+
+    return np.array([distance(a, b) for a, b in zip(predicted, truth, strict=True)])
+
+
+def _nsd(predicted: Mask, truth: Mask, *, tolerance: float) -> FloatArray:
+    def share(a: Mask, b: Mask) -> float:
+        found = _surface_distances(a, b)
+        if found is None:
+            return float(a.any() == b.any())
+        return float((np.concatenate(found) <= tolerance).mean())
+
+    return np.array([share(a, b) for a, b in zip(predicted, truth, strict=True)])
+
+
+def _per_image(task: Task) -> dict[str, Callable[[Mask, Mask], FloatArray]]:
+    """Return what is computed image by image: metric -> one number an image."""
+    found: dict[str, Callable[[Mask, Mask], FloatArray]] = {}
+    found |= {"dice": _dice, "iou": _iou, "hausdorff": _hausdorff, "hausdorff_95": _hausdorff_95}
+    if task.surface_tolerance is None:
+        return found
+    return {**found, "nsd": partial(_nsd, tolerance=task.surface_tolerance)}

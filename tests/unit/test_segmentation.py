@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import directed_hausdorff
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import cdist, directed_hausdorff
 
 from harness.errors import MeasurementError
 from harness.metrics import segmentation
 from harness.model import Answers, Reading, Samples, Task, Truth
+from tests.unit.test_noise import bounded
 
 CLASSES = ("background", "lesion")
 TASK = Task("segmentation", "lesion")
@@ -153,3 +156,97 @@ def test_a_probability_is_held_against_its_threshold_and_never_against_its_range
     assert segmentation.evaluate(given(shares + 0.2, "sigmoid", 0.7), samples, TASK).estimates["dice"].point == 1.0
     low = segmentation.evaluate(given(shares + 1e-3), samples, TASK).estimates["dice"].point
     assert low < 0.5, "read as logits, all is lesion"
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """Return (P, 2) places of the pixels of a mask beside which one of four neighbours is not of it, one by one."""
+    height, width = mask.shape
+
+    def at_edge(y: int, x: int) -> bool:
+        beside = ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1))
+        return any(not (0 <= a < height and 0 <= b < width and mask[a, b]) for a, b in beside)
+
+    return np.array([(y, x) for y, x in np.argwhere(mask) if at_edge(y, x)])
+
+
+def blobs(n: int, seed: int) -> np.ndarray:
+    """Return (N, 24, 30) masks of ragged shapes in several pieces, some at the image's edge."""
+    rng = np.random.default_rng(seed)
+    rough = gaussian_filter(rng.normal(size=(n, 24, 30)), (0, 3, 3))
+    return np.asarray(rough > np.quantile(rough, 0.8), np.uint8)
+
+
+TOLERANT = Task("segmentation", "lesion", surface_tolerance=1.5)
+
+
+def test_surface_distances_equal_their_definition_over_all_pairs_of_pixels() -> None:
+    truth, said = blobs(12, 1), blobs(12, 2)
+    samples = Samples(np.zeros((12, 24, 30, 1)), np.empty(0, np.int64), CLASSES, "", truth)
+    found = segmentation.evaluate(given(outputs_of(said)), samples, TOLERANT).estimates
+    tails, shares = [], []
+    for one, other in zip(said, truth, strict=True):
+        away = cdist(outline(one), outline(other))
+        to, back = away.min(axis=1), away.min(axis=0)
+        tails.append(max(np.percentile(to, 95), np.percentile(back, 95)))
+        shares.append(((to <= 1.5).sum() + (back <= 1.5).sum()) / (len(to) + len(back)))
+    assert found["hausdorff_95"].point == pytest.approx(np.mean(tails))
+    assert found["nsd"].point == pytest.approx(np.mean(shares))
+
+
+def test_squares_have_the_surface_distances_worked_out_by_hand() -> None:
+    truth, said = np.zeros((1, 12, 12), np.uint8), np.zeros((1, 12, 12), np.uint8)
+    # One outline lies one pixel inside the other; only its corners are farther: the diagonal of a pixel.
+    truth[0, 2:10, 2:10], said[0, 3:9, 3:9] = 1, 1
+    samples = Samples(np.zeros((1, 12, 12, 1)), np.empty(0, np.int64), CLASSES, "", truth)
+    for tolerance, expected in ((0.0, 0.0), (1.0, (20 + 24) / (20 + 28)), (1.5, 1.0)):
+        task = Task("segmentation", "lesion", surface_tolerance=tolerance)
+        assert segmentation.evaluate(given(outputs_of(said)), samples, task).estimates["nsd"].point == expected
+    found = segmentation.evaluate(given(outputs_of(said)), samples, TASK).estimates
+    assert found["hausdorff_95"].point == pytest.approx(np.sqrt(2))  # 4 corners of 28 are more than 5 %
+    assert "nsd" not in found, "nobody has said how far is near"
+
+
+@pytest.mark.parametrize(
+    ("there", "called", "tail", "share"), [(0, 0, 0.0, 1.0), (1, 0, 10.0, 0.0), (0, 1, 10.0, 0.0), (1, 1, 0.0, 1.0)]
+)
+def test_empty_masks_are_right_together_and_wholly_wrong_alone(
+    there: int, called: int, tail: float, share: float
+) -> None:
+    truth, said = np.zeros((1, 8, 6), np.uint8), np.zeros((1, 8, 6), np.uint8)
+    truth[0, 2, 2], said[0, 2, 2] = there, called
+    samples = Samples(np.zeros((1, 8, 6, 1)), np.empty(0, np.int64), CLASSES, "", truth)
+    found = segmentation.evaluate(given(outputs_of(said)), samples, TOLERANT).estimates
+    assert (found["hausdorff_95"].point, found["nsd"].point) == (tail, share)
+
+
+def test_surface_distances_are_compared_on_the_same_images_and_patients() -> None:
+    samples = a_split()
+    assert samples.masks is not None
+    best, worse = given(outputs_of(samples.masks)), given(shifted(samples))
+    groups = np.arange(40) // 4
+    for name in ("hausdorff_95", "nsd"):
+        levels = [segmentation.evaluate(one, samples, TOLERANT).estimates[name].point for one in (best, worse)]
+        alone = segmentation.compare(best, worse, Truth(samples.masks, CLASSES), TOLERANT, name)
+        patients = segmentation.compare(best, worse, Truth(samples.masks, CLASSES, groups), TOLERANT, name)
+        assert alone is not None
+        assert patients is not None
+        assert (alone.point, patients.point) == pytest.approx((levels[1] - levels[0],) * 2)
+        assert patients.high - patients.low > alone.high - alone.low
+        assert "10 patients" in patients.method
+    assert segmentation.compare(best, worse, Truth(samples.masks, CLASSES), TASK, "nsd") is None
+
+
+def test_a_run_whose_outlines_are_worse_is_hardly_ever_called_non_inferior() -> None:
+    # One outline in ten is lost as a whole, which among forty images is not seen in one split of 68.
+    trials = int(os.environ.get("EDGEWARD_TRIALS", "60"))
+    rng, false, margin = np.random.default_rng(61), 0, 0.1
+    truth = np.zeros((40, 6, 6), np.uint8)
+    truth[:, 1:5, 1:5] = 1
+    before = given(outputs_of(truth))
+    for _ in range(trials):
+        lost = truth.copy()
+        lost[rng.random(40) < margin] = 0
+        found = segmentation.compare(before, given(outputs_of(lost)), Truth(truth, CLASSES), TOLERANT, "nsd")
+        false += found is not None and found.low > -margin
+    print(f"\nNSD, 40 images, outlines lost: {false / trials:.1%} falsely non-inferior (claimed: 2.5 %)")
+    assert bounded(false, trials)
