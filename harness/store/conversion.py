@@ -31,6 +31,7 @@ from harness.model import (
     Outcome,
     Reason,
     Run,
+    Subgroup,
     Validity,
     Variant,
     Verdict,
@@ -60,6 +61,7 @@ def run_row(run: Run) -> RunRow:
         "quick": run.quick,
         "notes": run.notes,
         "estimates": {m.metric: asdict(m.estimate) for m in run.measurements.values() if m.estimate},
+        "subgroups": [asdict(one) for one in run.subgroups],
     }
     return RunRow(
         id=run.id,
@@ -122,6 +124,7 @@ def run_of(row: RunRow) -> Run:
         confusion=_unpack(row.confusion),
         outputs=_unpack(row.outputs),
         labels=_unpack(row.labels),
+        subgroups=tuple(_subgroup(one) for one in d.pop("subgroups", ())),
         **d,
     )
 
@@ -221,6 +224,11 @@ def _variant(name: str, fields: Mapping[str, Any]) -> Variant:
 
 def _estimate(fields: Mapping[str, Any]) -> Estimate:
     return Estimate(**{**fields, "omits": Omission(fields.get("omits", ""))})
+
+
+def _subgroup(fields: Mapping[str, Any]) -> Subgroup:
+    estimates = {name: _estimate(one) for name, one in fields["estimates"].items()}
+    return Subgroup(**{**fields, "estimates": estimates})
 
 
 def _reason(kept: Any) -> Reason:

@@ -23,6 +23,7 @@ from harness.model import (
     Measurement,
     Reason,
     Run,
+    Subgroup,
     Validity,
     Variant,
     Verdict,
@@ -93,6 +94,15 @@ FORMAT = exactly(
                 "properties": {"n": {"type": ["integer", "null"]}},
                 "additionalProperties": ESTIMATE,
             },
+            subgroups={
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"by": TEXT, "name": TEXT, "n": WHOLE, "patients": {"type": ["integer", "null"]}},
+                    "required": ["by", "name", "n", "patients"],
+                    "additionalProperties": ESTIMATE,
+                },
+            },
             conditions={"type": "object"},
             fingerprint={"type": "object"},
         ),
@@ -131,6 +141,7 @@ RUN = Run(
     validity=Validity.DEGRADED,
     reasons=(Reason('hot, and "quoted"'),),
     labels=np.zeros(500, np.int64),
+    subgroups=(Subgroup("site", "Basel", 30, None, {"accuracy": Estimate(0.9, 0.7, 1.0)}),),
 )
 CHANGE = Comparison("latency_ratio", "bbbb", "aaaa1111", Estimate(0.5, 0.48, 0.52), Verdict.IMPROVED)
 NOTHING = Comparison("energy_ratio", "bbbb", "aaaa1111", None, Verdict.INCONCLUSIVE, (Reason("no meter configured"),))
