@@ -196,6 +196,9 @@ class Samples:
         group_names: what the patients are called in the data.
         identifying: what in the files identifies patients, as `PatientName in 2 of 3 files`; "" where nothing does.
             They are measured in a confidential suite alone.
+        subgroup: what the images are divided by, as the data calls it; "" where nobody asks for it.
+        subgroups: (N,) int64, the subgroup of each image as an index into `subgroup_names`; None without.
+        subgroup_names: what the subgroups are called in the data.
     """
 
     images: npt.NDArray[Any]
@@ -208,6 +211,9 @@ class Samples:
     groups: IntArray | None = None
     group_names: tuple[str, ...] = ()
     identifying: str = ""
+    subgroup: str = ""
+    subgroups: IntArray | None = None
+    subgroup_names: tuple[str, ...] = ()
 
     def without(self, left_out: IntArray) -> Samples:
         """Return the split without the images at some indices."""
@@ -218,6 +224,7 @@ class Samples:
             labels=self.labels[keep] if len(self.labels) else self.labels,
             masks=self.masks[keep] if self.masks is not None else None,
             groups=self.groups[keep] if self.groups is not None else None,
+            subgroups=self.subgroups[keep] if self.subgroups is not None else None,
             description=f"{self.description}, {len(left_out)} left out",
         )
 
@@ -461,6 +468,25 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Subgroup:
+    """What a model is worth on a part of the split.
+
+    Attributes:
+        by: what the images are divided by: "class", or what `[data] subgroup` names.
+        name: of this part.
+        images: how many it has.
+        patients: how many patients these are of; None where nobody says it.
+        estimates: metric name -> Estimate, without those that so few images have no cases of.
+    """
+
+    by: str
+    name: str
+    images: int
+    patients: int | None
+    estimates: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredCase:
     """Which case a run or an outcome is of, by names: what is kept of a `Case` when its files are gone.
 
@@ -499,6 +525,7 @@ class Run:
         fingerprint: what could change a number.
         validity: of its absolute figures; comparisons have their own.
         reasons: why the run is not valid, if it is not.
+        subgroups: what it is worth on each class and subgroup, the smallest first.
     """
 
     id: str
@@ -519,6 +546,7 @@ class Run:
     is_baseline: bool = False
     quick: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
+    subgroups: tuple[Subgroup, ...] = ()
 
     @property
     def answers(self) -> Answers | None:

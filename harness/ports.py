@@ -413,7 +413,8 @@ class Metric(Protocol):
     outputs is judged must be declared. `needs_kind(output)` says whether answers depend on what the numbers of an
     output stand for; without it they do not. `compact(answers)` may give the same answers in fewer bytes, for the
     store. `TASK_KEYS` names the keys of `[task]` that have a part in it beside `kind` and `positive`; a suite that sets
-    another is refused. A kind with operating points has `threshold(answers, samples, task)`, which returns the
+    another is refused. `labels_of(answers, classes)` may give the class of each image, by which the sensitivity of each
+    class is reported. A kind with operating points has `threshold(answers, samples, task)`, which returns the
     threshold and in words what it reaches, and `no_threshold(reading)`: why none can decide a model's answers, or "".
 
     Attributes:

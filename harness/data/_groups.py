@@ -35,6 +35,38 @@ def counted(names: Sequence[str]) -> str:
     return f" of {len(names)} {'patient' if len(names) == 1 else 'patients'}" if names else ""
 
 
+#: More subgroups than this are none: a column of patients or dates was named by mistake.
+_MOST_SUBGROUPS: Final = 20
+
+
+def apart(group: str, subgroup: str) -> None:
+    """Raise ValueError where patients are asked for as subgroups: their names would stand in results."""
+    if subgroup and subgroup == group:
+        raise ValueError(f"`subgroup` must not be {group}, which names the patients: their names stand in no result")
+
+
+def subgroups(names: Sequence[str], path: Path, key: str) -> tuple[IntArray, tuple[str, ...]]:
+    """Return (N,) numbers for the subgroups' names, and the name of each number.
+
+    Args:
+        names: the subgroup of each image.
+        path: of the file that says it, for messages.
+        key: what it is called there.
+
+    Raises:
+        LabError: there are so many that they can be none.
+    """
+    numbers, known = codes(names)
+    if len(known) > _MOST_SUBGROUPS:
+        raise LabError(
+            f"has {len(known)} subgroups, and at most {_MOST_SUBGROUPS} fit into a report",
+            remedy="name one of few values, such as a scanner, or join some of them",
+            file=str(path),
+            key=key,
+        )
+    return numbers, known
+
+
 def of_array(values: npt.NDArray[Any], count: int, path: Path, key: str) -> tuple[IntArray, tuple[str, ...]]:
     """Return the patients of an array.
 

@@ -17,6 +17,7 @@ its mask beside it.
 `list = "images.csv"` names a list of the images: its column `file` holds paths from the list's folder, and where it has
 a column `split`, this says which images are which split, in place of folders. `group = "patient"` names its column of
 patients; `group = "(P[0-9]+)_"`, a regular expression with one group, finds them in the images' paths instead.
+`subgroup = "site"` names its column of what figures are given apart for.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class Options:
         list: a CSV that says of each image, in its column `file`, the split or the patient.
         group: the column of the list that holds the patient of each image, or a regular expression with one group that
             finds it in the image's path; "" where each image is of another one.
+        subgroup: the column of the list that holds what figures are given apart for; "" for nothing.
         resize: height and width in pixels that all images are brought to (bilinear; masks by nearest neighbour).
         mode: "L" for grey, "RGB" for colour, "" for what the files are.
     """
@@ -66,11 +68,15 @@ class Options:
     masks: Literal["", "beside"] = ""
     list: str = ""
     group: str = ""
+    subgroup: str = ""
     resize: tuple[int, int] | None = None
     mode: Literal["", "L", "RGB"] = ""
 
     def __post_init__(self) -> None:
         _splits.once(self.classes)
+        _groups.apart(self.group, self.subgroup)
+        if self.subgroup and not self.list:
+            raise ValueError(f'`subgroup` needs a list with a column {self.subgroup}: write list = "images.csv"')
         if self.resize is not None and min(self.resize) < 1:
             raise ValueError("`resize` must be [HEIGHT, WIDTH] in pixels, both at least 1")
         if "(" in self.group:
@@ -155,6 +161,13 @@ class _Chosen:
         assert self.listed is not None
         return _groups.codes(self.listed.of(pictures, self.options.group))
 
+    def subgroups(self, pictures: Sequence[Path]) -> tuple[IntArray | None, tuple[str, ...]]:
+        """Return the subgroup of each image, and what the subgroups are called."""
+        if not self.options.subgroup:
+            return None, ()
+        assert self.listed is not None
+        return _groups.subgroups(self.listed.of(pictures, self.options.subgroup), self.listed.path, "subgroup")
+
 
 def _images_in(folder: Path) -> list[Path]:
     return _checked(_places.visible(folder))
@@ -231,6 +244,7 @@ def _classification(chosen: _Chosen) -> Samples:
     beside = f", {left_out} masks beside them left out" if left_out else ""
     images = _pictures.stack(files, options)
     groups, names = chosen.patients(files)
+    parts, called = chosen.subgroups(files)
     return Samples(
         images=images,
         labels=np.array([of[path] for path in files], np.int64),
@@ -240,6 +254,9 @@ def _classification(chosen: _Chosen) -> Samples:
         remarks=_pictures.turned(files),
         groups=groups,
         group_names=names,
+        subgroup=options.subgroup,
+        subgroups=parts,
+        subgroup_names=called,
     )
 
 
@@ -256,6 +273,7 @@ def _segmentation(masks: Mapping[Path, Sequence[Path]], chosen: _Chosen) -> Samp
         np.stack([_pictures.joined(path, masks[path], options) for path in pictures]), options, root
     )
     groups, names = chosen.patients(pictures)
+    parts, called = chosen.subgroups(pictures)
     return Samples(
         images=_pictures.stack(pictures, options),
         labels=np.empty(0, np.int64),
@@ -266,6 +284,9 @@ def _segmentation(masks: Mapping[Path, Sequence[Path]], chosen: _Chosen) -> Samp
         remarks=_pictures.turned(pictures),
         groups=groups,
         group_names=names,
+        subgroup=options.subgroup,
+        subgroups=parts,
+        subgroup_names=called,
     )
 
 

@@ -7,6 +7,7 @@ model's outputs, `labels = "labels.txt"` does the same with one name a line; wit
 numbers, and text labels are sorted, numbers in them by their value. Masks of 0 and 255 alone have the classes 0 and 1;
 `ignore_index = 254` is the value of pixels that count for nothing. `group = "patient"` names the array (N,) of the
 patients, whole numbers or texts: `patient` beside `images`, `test_patient` beside `test_images`.
+`subgroup = "site"` names such an array of what figures are given apart for.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Options:
         labels: a text file with these names, one a line, instead.
         ignore_index: the value of a mask's pixels that count for nothing.
         group: the array that holds the patient of each image; "" where each image is of another one.
+        subgroup: the array that holds what figures are given apart for; "" for nothing.
     """
 
     path: str = "data/test.npz"
@@ -50,9 +52,11 @@ class Options:
     labels: str = ""
     ignore_index: int | None = None
     group: str = ""
+    subgroup: str = ""
 
     def __post_init__(self) -> None:
         _splits.once(self.classes)
+        _groups.apart(self.group, self.subgroup)
 
 
 def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  # noqa: ARG001  nothing is derived
@@ -88,6 +92,7 @@ def _split(arrays: _Arrays, options: Options, split: str, *, alone: bool) -> Sam
     else:
         raise _wrong(path, f"has no {prefix}labels and no {prefix}masks, only {_listed(arrays)}", remedy="add one")
     groups, names = _groups_of(arrays, f"{prefix}{options.group}", len(images), path) if options.group else (None, ())
+    parts, called = _subgroups_of(arrays, prefix, options, len(images), path)
     return Samples(
         images=images,
         labels=labels,
@@ -96,6 +101,9 @@ def _split(arrays: _Arrays, options: Options, split: str, *, alone: bool) -> Sam
         masks=masks,
         groups=groups,
         group_names=names,
+        subgroup=options.subgroup,
+        subgroups=parts,
+        subgroup_names=called,
     )
 
 
@@ -277,6 +285,22 @@ def _groups_of(arrays: Mapping[str, Array], key: str, count: int, path: Path) ->
         remedy = "add it, or correct `group` under [data]"
         raise _wrong(path, f"has no array {key} of patients, only {_listed(arrays)}", remedy=remedy)
     return _groups.of_array(arrays[key], count, path, key)
+
+
+def _subgroups_of(
+    arrays: Mapping[str, Array], prefix: str, options: Options, count: int, path: Path
+) -> tuple[IntArray | None, tuple[str, ...]]:
+    key = f"{prefix}{options.subgroup}"
+    if not options.subgroup:
+        return None, ()
+    if key not in arrays:
+        remedy = "add it, or correct `subgroup` under [data]"
+        raise _wrong(path, f"has no array {key} of subgroups, only {_listed(arrays)}", remedy=remedy)
+    values = arrays[key].reshape(-1)
+    if len(values) != count or values.dtype.kind not in "iuU" or not all(str(one).strip() for one in values):
+        remedy = "save one number or text an image"
+        raise _wrong(path, f"does not say the subgroup of {count} images", key, remedy=remedy)
+    return _groups.subgroups([str(one).strip() for one in values], path, key)
 
 
 def _masks(

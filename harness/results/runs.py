@@ -30,7 +30,7 @@ from harness.model import (
     Samples,
     Validity,
 )
-from harness.results import accelerators, energy, scenarios, startup_and_memory, use, vendor_tool
+from harness.results import accelerators, energy, scenarios, startup_and_memory, subgroups, use, vendor_tool
 from harness.results.job_log import JobLog
 from harness.units import NS_PER_S
 from harness.vocabulary import CONTROL, CONTROL_MARKED
@@ -105,6 +105,7 @@ def run_of(
         return _tool_run(case, tool, index, log, samples, campaign=campaign, quick=quick, facts=facts)
     asked, fit = fit is not None, fit or Fit()
     outputs, judged, refused = _judged(case, Answers(log.array(index, "outputs"), fit.reading), samples)
+    answers = Answers(outputs, fit.reading) if outputs is not None else None
     table = log.array(index, "rounds")
     placement = next(iter(log.of(contract.Placement, index)), None)
     unaccelerated = accelerators.shortfall(case, placement)
@@ -142,6 +143,7 @@ def run_of(
             **({"groups": samples.groups.tolist()} if samples.groups is not None else {}),
             **({ACCURACY_REFUSED: asdict(refused)} if refused else {}),
         },
+        subgroups=subgroups.of(_metrics(case), answers, samples, case.suite.task) if answers else (),
     )
 
 
@@ -157,11 +159,15 @@ def _judged(
     """Return the outputs and what they are worth, or why they cannot be judged: what was timed stays in any case."""
     if not len(samples.labels) and samples.masks is None:
         return answers.values, Evaluation({}), None  # without a truth, models are held against one another alone
-    metrics = registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind")
+    metrics = _metrics(case)
     try:
         return answers.values, metrics.evaluate(answers, samples, case.suite.task), None
     except MeasurementError as error:
         return None, Evaluation({}), Reason(f"{case.variant.path.name}: {error.text}", error.remedy)
+
+
+def _metrics(case: Case) -> Any:
+    return registry.load("metrics", case.suite.task.kind, file=str(case.suite.file), key="task.kind")
 
 
 def _read_as(fit: Fit) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from harness.model import (
     Reason,
     Run,
     Step,
+    Subgroup,
     Validity,
     Variant,
     Verdict,
@@ -61,6 +62,7 @@ def run_row(run: Run) -> RunRow:
         "quick": run.quick,
         "notes": run.notes,
         "estimates": {m.metric: asdict(m.estimate) for m in run.measurements.values() if m.estimate},
+        "subgroups": [asdict(one) for one in run.subgroups],
     }
     return RunRow(
         id=run.id,
@@ -123,6 +125,7 @@ def run_of(row: RunRow) -> Run:
         confusion=_unpack(row.confusion),
         outputs=_unpack(row.outputs),
         labels=_unpack(row.labels),
+        subgroups=tuple(_subgroup(one) for one in d.pop("subgroups", ())),
         **d,
     )
 
@@ -220,6 +223,11 @@ def _variant(name: str, fields: Mapping[str, Any]) -> Variant:
 
 def _estimate(fields: Mapping[str, Any]) -> Estimate:
     return Estimate(**{**fields, "omits": Omission(fields.get("omits", ""))})
+
+
+def _subgroup(fields: Mapping[str, Any]) -> Subgroup:
+    estimates = {name: _estimate(one) for name, one in fields["estimates"].items()}
+    return Subgroup(**{**fields, "estimates": estimates})
 
 
 def _reason(kept: Any) -> Reason:

@@ -125,6 +125,11 @@ def _run(run: Run) -> dict[str, Any]:
         "accuracy": {"n": count, **{name: _estimate(one) for name, one in run.accuracy.items()}}
         if run.accuracy
         else {},
+        "subgroups": [
+            {"by": one.by, "name": one.name, "n": one.images, "patients": one.patients}
+            | {name: _estimate(estimate) for name, estimate in one.estimates.items()}
+            for one in run.subgroups
+        ],
         "conditions": {
             "before": _plain(run.conditions.before),
             "during": _plain(run.conditions.during),

@@ -51,9 +51,11 @@ def a_lab(folder: Path, workdir: Path, *, same: bool = False) -> Path:
         test_labels=labels,
         val_images=test if same else val,
         val_labels=labels,
+        test_site=np.arange(60) % 3,
+        val_site=np.zeros(60, np.int64),
     )
     text = labs.suite_toml(
-        data=labs.npz(classes=CLASSES),
+        data=labs.npz(classes=CLASSES) + '\nsubgroup = "site"',
         normal="",
         positive="ill",
         load="max_duration_s = 1",
@@ -98,6 +100,11 @@ def test_the_baseline_fixes_the_threshold_on_the_validation_split_for_every_mode
         called = shares(pixels, slope) > threshold
         assert runs[name].accuracy["sensitivity"].point == pytest.approx(called[truth].mean())
         assert runs[name].accuracy["specificity"].point == pytest.approx((~called[~truth]).mean())
+        apart = runs[name].subgroups
+        assert [(one.by, one.name, one.images) for one in apart] == [("site", site, 20) for site in "012"]
+        for number, one in enumerate(apart):
+            own = truth & (kept["test_site"] == number)
+            assert one.estimates["sensitivity"].point == pytest.approx(called[own].mean())
     remark = f"the threshold of every model is {threshold:.4g}, fixed by base on the split validation"
     assert any(remark in line for line in said)
     assert any(remark in one for one in runs["base"].notes["remarks"])

@@ -26,7 +26,7 @@ from harness.agent import contract
 from harness.cli import cli
 from harness.cli.settings import Settings
 from harness.lab.tables import DeviceTable, InputTable, LimitsTable, LoadTable, SuiteTable, TaskTable
-from harness.model import Device, Suite
+from harness.model import Device, Estimate, Subgroup, Suite
 from harness.store import export
 from harness.vocabulary import METRICS
 from tests.made_runs import a_run
@@ -370,7 +370,8 @@ def test_every_plugin_is_named_where_its_room_is_explained(document: str, rooms:
 
 def test_the_export_has_every_key_that_is_shown() -> None:
     shown = json.loads(the("json", "suites/README.md"))
-    real = export.document([a_run("a", np.full(80, 0.01))], [])
+    part = Subgroup("site", "Basel", 30, None, {"accuracy": Estimate(0.9, 0.7, 1.0)})
+    real = export.document([a_run("a", np.full(80, 0.01), subgroups=(part,))], [])
     real["comparisons"] = shown["comparisons"]  # tests/unit/test_export.py holds the exact schema of all
     assert set(paths(shown)) <= set(paths(real))
 

@@ -24,6 +24,7 @@ from harness.model import (
     Reason,
     Run,
     Step,
+    Subgroup,
     Validity,
     Variant,
     Verdict,
@@ -100,6 +101,15 @@ FORMAT = exactly(
                 "properties": {"n": {"type": ["integer", "null"]}},
                 "additionalProperties": ESTIMATE,
             },
+            subgroups={
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"by": TEXT, "name": TEXT, "n": WHOLE, "patients": {"type": ["integer", "null"]}},
+                    "required": ["by", "name", "n", "patients"],
+                    "additionalProperties": ESTIMATE,
+                },
+            },
             conditions={"type": "object"},
             fingerprint={"type": "object"},
         ),
@@ -138,6 +148,7 @@ RUN = Run(
     validity=Validity.DEGRADED,
     reasons=(Reason('hot, and "quoted"'),),
     labels=np.zeros(500, np.int64),
+    subgroups=(Subgroup("site", "Basel", 30, None, {"accuracy": Estimate(0.9, 0.7, 1.0)}),),
 )
 CHANGE = Comparison("latency_ratio", "bbbb", "aaaa1111", Estimate(0.5, 0.48, 0.52), Verdict.IMPROVED)
 NOTHING = Comparison("energy_ratio", "bbbb", "aaaa1111", None, Verdict.INCONCLUSIVE, (Reason("no meter configured"),))

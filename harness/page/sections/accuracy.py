@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from harness import units
-from harness.model import Run
+from harness.model import Estimate, Run, Subgroup
 from harness.page import charts, wording
 from harness.page.report import Group, Report
 from harness.results.runs import accuracy_refused
+from harness.results.subgroups import CLASS
 from harness.vocabulary import METRICS
 
 ORDER = 80
@@ -38,6 +39,12 @@ TEMPLATE = """\
 <tbody>{% for title in one.differences.titles %}{% set at = loop.index0 %}<tr><th scope="row">{{ title }}</th>{% for _, cells in one.differences.rows %}<td><div class="cell">{{ parts.cell(cells[at], one.differences.notes) }}</div></td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
 {{ parts.notes(one.differences.notes) }}
 {% endif %}
+{% for table in one.subgroups %}
+<div class="scroll" tabindex="0" role="region" aria-label="{{ table.title }} by {{ table.by }}{% if several %}, {{ one.group.title }}{% endif %}">
+<table class="dense"><caption><span>{{ table.title }} by {{ table.by }}, the smallest first{{ parts.synthetic(one.group) }}</span></caption>
+<thead><tr><th scope="col">{{ table.by|capitalize }}</th><th scope="col">Images</th>{% for variant in table.variants %}<th scope="col" class="head">{{ variant }}</th>{% endfor %}</tr></thead>
+<tbody>{% for name, images, cells in table.rows %}<tr><th scope="row">{{ name }}</th><td>{{ images }}</td>{% for cell in cells %}<td><div class="cell"><span class="value">{{ cell[0] }}</span><span class="interval">{{ cell[1] }}</span></div></td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
+{% endfor %}
 {% if one.matrices %}
 <h4>Confusion matrices{{ parts.synthetic(one.group) }}</h4>
 <p class="note">Rows are the truth, columns what the model said. The tint is the share of the row; the diagonal is right.</p>
@@ -69,9 +76,36 @@ def context(report: Report) -> Mapping[str, Any] | None:
             "titles": [wording.title(metric, group.positive) for metric in metrics],
             "rows": [(variant, [_level(run, metric) for metric in metrics]) for variant, run in runs],
             "methods": _methods([run for _, run in runs]),
-            "differences": _differences(group), "matrices": [one for name, run in runs if (one := _matrix(name, run))],
+            "subgroups": list(_subgroups(group, runs)), "differences": _differences(group), "matrices": [one for name, run in runs if (one := _matrix(name, run))],
         })  # fmt: skip
     return {"figures": figures} if figures else None
+
+
+def _subgroups(group: Group, runs: Sequence[tuple[str, Run]]) -> Iterator[Mapping[str, Any]]:
+    """Yield a table for each metric that is given apart: parts of the split by variants."""
+    parts = {(one.by, one.name): one for _, run in runs for one in run.subgroups}
+    for by in dict.fromkeys(by for by, _ in parts):
+        have = {metric for one in parts.values() if one.by == by for metric in one.estimates}
+        metrics = [name for name in METRICS if name in have]
+        wanted = [name for name in metrics if group.margin(name) is not None or name in USUAL] or metrics[:1]
+        for metric in wanted:
+            rows = []
+            for one in (one for one in parts.values() if one.by == by):
+                estimates = [_estimate_of(run, one, metric) for _, run in runs]
+                cells = [
+                    (wording.value(metric, found.point if found else None), wording.spread(metric, found))
+                    for found in estimates
+                ]
+                of = f" of {units.count(one.patients)} patients" if one.patients is not None else ""
+                rows.append((one.name, f"{units.count(one.images)}{of}", cells))
+            # What one class is called correctly is its own sensitivity, and not that of the positive class.
+            title = wording.title(metric, "" if by == CLASS else group.positive)
+            yield {"by": by, "title": title, "variants": [variant for variant, _ in runs], "rows": rows}
+
+
+def _estimate_of(run: Run, part: Subgroup, metric: str) -> Estimate | None:
+    same = (one for one in run.subgroups if (one.by, one.name) == (part.by, part.name))
+    return next((one.estimates[metric] for one in same if metric in one.estimates), None)
 
 
 def _methods(runs: list[Run]) -> list[str]:
