@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,12 @@ EXPORTED = [*((name, "cbam") for name in FAMILIES), ("resnet18", "none"), ("resn
 
 
 @pytest.fixture(autouse=True)
-def _torch() -> None:
+def _torch() -> Iterator[None]:
     require("extra:train=torch", "extra:train=monai")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that wait for each other are slow where other tests run, too
+    yield
+    torch.set_num_threads(threads)
 
 
 def test_torch_and_monai_are_here() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,8 +29,12 @@ if not lacking("extra:train=torch"):
 
 
 @pytest.fixture(autouse=True)
-def _torch() -> None:
+def _torch() -> Iterator[None]:
     require("extra:train=torch", "extra:train=onnx2torch", "extra:train=torch_pruning")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two that wait for each other are slow where other tests run, too
+    yield
+    torch.set_num_threads(threads)
 
 
 def halves(count: int, seed: int) -> Samples:
