@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from typing import NoReturn
 
 
@@ -24,17 +25,21 @@ def lacking(*needs: str) -> str:
     """Return what this machine lacks and how to get it, empty if it has everything.
 
     Args:
-        needs: `root`, or `package:NAME` for a Debian package with a program of that name, or `package:NAME=PROGRAM`.
+        needs: `root`, or `package:NAME` for a Debian package with a program of that name, or `package:NAME=PROGRAM`,
+            or `extra:NAME=MODULE` for a module that an extra of edgeward brings.
     """
-    packages = []
+    packages, extras = [], []
     for need in needs:
         kind, _, rest = need.partition(":")
         package, _, tool = rest.partition("=")
         if kind == "package" and program(tool or package) is None:
             packages.append(package)
-        elif kind not in ("root", "package"):
-            raise ValueError(f"{need!r} is no need; write root, package:NAME or package:NAME=PROGRAM")
+        elif kind == "extra" and find_spec(tool) is None:
+            extras.append(f"{tool} (pip install 'edgeward[{package}]')")
+        elif kind not in ("root", "package", "extra"):
+            raise ValueError(f"{need!r} is no need; write root, package:NAME[=PROGRAM] or extra:NAME=MODULE")
     said = [f"the Debian packages {', '.join(packages)} (apt-get install {' '.join(packages)})"] if packages else []
+    said += extras
     if "root" in needs and os.geteuid() != 0:
         said.append("root, to make network and mounts of its own (run it with sudo)")
     return " and ".join(said)

@@ -1,8 +1,9 @@
-"""The student of `distill`: MobileNetV2 (Sandler et al.) for images of 64 to 128 pixels. Imports torch."""
+"""The student of `distill`: MobileNetV2 (Sandler et al.) for images of 28 to 128 pixels. Imports torch."""
 # mypy: allow-subclassing-any
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import torch
@@ -18,14 +19,14 @@ class Student(nn.Module):
     def __init__(self, channels: int, classes: int, width: float, layout: str) -> None:
         super().__init__()
         self.nhwc = layout == "NHWC"
-        taken, last = _channels(16, width), _channels(320, width)
-        layers: list[nn.Module] = [_convolution(channels, taken, 3, stride=2)]
+        taken, last = channels_at(width, 16), channels_at(width, 320)
+        layers: list[nn.Module] = [convolution(channels, taken, 3, stride=2)]
         for expansion, at_width_1, repeats, stride in _STAGES:
-            given = _channels(at_width_1, width)
+            given = channels_at(width, at_width_1)
             for repeat in range(repeats):
-                layers.append(InvertedResidual(taken, given, expansion, stride if repeat == 0 else 1))
+                layers.append(InvertedResidual(taken, given, taken * expansion, stride=stride if repeat == 0 else 1))
                 taken = given
-        layers += [_convolution(taken, last, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(last, classes)]
+        layers += [convolution(taken, last, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(last, classes)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -35,15 +36,35 @@ class Student(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel alone, narrow; with a shortcut where the shapes allow it."""
+    """Widen, filter each channel alone, narrow; with a shortcut where the shapes allow it.
 
-    def __init__(self, taken: int, given: int, expansion: int, stride: int) -> None:
+    Args:
+        taken: channels of its input.
+        given: channels of its output.
+        wide: channels in between; those of the input are not widened where they are as many.
+        stride: of the filters.
+        size: of the filters.
+        activation: behind the first two convolutions.
+        attention: makes what weighs so many channels behind the filters.
+    """
+
+    def __init__(
+        self,
+        taken: int,
+        given: int,
+        wide: int,
+        *,
+        stride: int = 1,
+        size: int = 3,
+        activation: type[nn.Module] = nn.ReLU6,
+        attention: Callable[[int], nn.Module] | None = None,
+    ) -> None:
         super().__init__()
-        wide = taken * expansion
         self.shortcut = stride == 1 and taken == given
         self.layers = nn.Sequential(
-            *([_convolution(taken, wide, 1)] if expansion > 1 else []),
-            _convolution(wide, wide, 3, stride=stride, groups=wide),
+            *([convolution(taken, wide, 1, activation=activation)] if wide != taken else []),
+            convolution(wide, wide, size, stride=stride, groups=wide, activation=activation),
+            *([attention(wide)] if attention else []),
             nn.Conv2d(wide, given, 1, bias=False),
             nn.BatchNorm2d(given),
         )
@@ -54,10 +75,23 @@ class InvertedResidual(nn.Module):
         return x + y if self.shortcut else y
 
 
-def _convolution(taken: int, given: int, size: int, stride: int = 1, groups: int = 1) -> nn.Module:
-    convolution = nn.Conv2d(taken, given, size, stride, size // 2, groups=groups, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(given), nn.ReLU6())
+def convolution(
+    taken: int, given: int, size: int, *, stride: int = 1, groups: int = 1, activation: type[nn.Module] = nn.ReLU6
+) -> nn.Module:
+    """Return a convolution, its batch normalisation and its activation.
+
+    Args:
+        taken: channels of its input.
+        given: channels of its output.
+        size: of the filters.
+        stride: of the filters.
+        groups: of channels that are filtered apart.
+        activation: behind it.
+    """
+    filters = nn.Conv2d(taken, given, size, stride, size // 2, groups=groups, bias=False)
+    return nn.Sequential(filters, nn.BatchNorm2d(given), activation())
 
 
-def _channels(at_width_1: int, width: float) -> int:
+def channels_at(width: float, at_width_1: int) -> int:
+    """Return the number of channels at a width, a multiple of 8."""
     return max(8, round(at_width_1 * width / 8) * 8)

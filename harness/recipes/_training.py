@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,12 @@ Teacher = Callable[[Inputs], Inputs]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How a network is trained: AdamW with a one-cycle learning rate.
+    """How a network is trained: AdamW with a one-cycle learning rate, or one that falls in steps.
 
     Attributes:
         epochs: passes over the data.
         learning_rate: its highest value.
+        decay: epochs behind which the learning rate is a tenth of what it was; empty for one cycle.
         batch: images in a step.
         weight_decay: of AdamW.
         augment: whether images are mirrored left to right, shifted by up to 4 pixels and changed in gain.
@@ -43,6 +45,7 @@ class Schedule:
 
     epochs: int
     learning_rate: float = 2e-3
+    decay: tuple[int, ...] = ()
     batch: int = 64
     weight_decay: float = 0.02
     augment: bool = True
@@ -68,6 +71,7 @@ def fit(
     *,
     teacher: Teacher | None = None,
     layout: str = "NCHW",
+    score: Callable[[], float] | None = None,
     progress: Callable[[str], None] = _LOG.info,
 ) -> None:
     """Train a classifier in place.
@@ -82,33 +86,58 @@ def fit(
         schedule: how long and how.
         teacher: a better model's logits for a batch.
         layout: of `inputs`.
+        score: judges the network after every epoch, on images that it does not learn from; the weights of the best
+            epoch, the earliest of equal ones, are what remains. Without it, those of the last epoch remain.
         progress: called with one line after every epoch.
+
+    Raises:
+        RecipeError: the loss is no longer a finite number.
     """
     import torch
 
+    best, kept = -math.inf, network.state_dict()
     rng = np.random.default_rng(schedule.seed)
     torch.manual_seed(schedule.seed)
     steps = -(-len(inputs) // schedule.batch)
-    step = _optimiser(network, schedule, steps * schedule.epochs)
-    network.train()
+    step = _optimiser(network, schedule, steps)
     for epoch in range(schedule.epochs):
+        network.train()
         total = 0.0
         for rows in np.array_split(rng.permutation(len(inputs)), steps):
             batch = augmented(inputs[rows], rng, layout) if schedule.augment else inputs[rows]
             logits = network(torch.from_numpy(batch))
             soft = None if teacher is None else torch.from_numpy(teacher(batch))
             total += step(_loss(logits, torch.from_numpy(labels[rows]), soft, schedule)) * len(rows)
-        progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {total / len(inputs):.4f}")
-    network.eval()
+        network.eval()
+        reached = score() if score else 0.0
+        if score and reached > best:
+            best, kept = reached, {name: value.clone() for name, value in network.state_dict().items()}
+        said = f", score {reached:.4f}" if score else ""
+        progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {total / len(inputs):.4f}{said}")
+    if score:
+        network.load_state_dict(kept)
 
 
 def _optimiser(network: torch.nn.Module, schedule: Schedule, steps: int) -> Callable[[torch.Tensor], float]:
-    """Return what takes a loss, makes one step down from it, and returns its value."""
+    """Return what takes a loss, makes one step down from it, and returns its value.
+
+    Args:
+        network: whose weights are changed.
+        schedule: how fast.
+        steps: of one epoch.
+
+    Raises:
+        RecipeError: by what is returned, for a loss that is not finite.
+    """
     import torch
 
     rate = schedule.learning_rate
     optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=schedule.weight_decay)
-    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
+    pace = (
+        torch.optim.lr_scheduler.MultiStepLR(optimiser, [epoch * steps for epoch in schedule.decay])
+        if schedule.decay
+        else torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps * schedule.epochs, pct_start=0.2)
+    )
 
     def step(loss: torch.Tensor) -> float:
         optimiser.zero_grad(set_to_none=True)
@@ -116,6 +145,11 @@ def _optimiser(network: torch.nn.Module, schedule: Schedule, steps: int) -> Call
         optimiser.step()
         pace.step()
         value: float = loss.item()
+        if not math.isfinite(value):
+            raise RecipeError(
+                f"the training diverged: its loss is {value} at a learning rate of {rate:g}",
+                remedy="lower `learning_rate` in the variant's parameters",
+            )
         return value
 
     return step

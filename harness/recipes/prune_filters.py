@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _onnx_tools, _training
+from harness.recipes import _onnx2torch, _onnx_tools, _training
 from harness.recipes._inputs import prepare
 
 if TYPE_CHECKING:
@@ -51,30 +51,16 @@ class Options:
 
 def build(job: Build, options: Options) -> None:
     """Write the narrower network; raises RecipeError when a library is missing or the network cannot be pruned."""
-    _onnx_tools.require("train", "torch", "onnx2torch", "torch_pruning")
+    _onnx_tools.require("train", "torch", "torch_pruning")
     samples = _training.labelled(job)
     inputs = prepare(samples.images, job.input)
-    network = _network(job.parent)
+    network = _onnx2torch.network(job.parent)
     _prune(network, inputs.shape[1:], len(samples.classes), options.ratio, job.parent)
     schedule = _training.Schedule(options.epochs, options.learning_rate, augment=options.augment, seed=options.seed)
     _normalise(network)
     teacher = _training.teacher(job.parent)
     _training.fit(network, inputs, samples.labels, schedule, teacher=teacher, layout=job.input.layout)
     _training.export_onnx(network, inputs.shape[1:], job.target)
-
-
-def _network(parent: Path) -> torch.nn.Module:
-    import onnx2torch
-
-    model = _onnx_tools.read_onnx(parent)
-    try:
-        network: torch.nn.Module = onnx2torch.convert(model)
-    except (NotImplementedError, RuntimeError, ValueError, KeyError) as error:
-        raise RecipeError(
-            f"{parent.name} cannot be turned into a torch network: {error}",
-            remedy="leave this variant out, or bring it ready-made",
-        ) from error
-    return network
 
 
 def _prune(network: torch.nn.Module, shape: tuple[int, ...], classes: int, ratio: float, parent: Path) -> None:

@@ -1,6 +1,6 @@
 """The cheap recipes make the committed variants again; what they cannot do they say in one line.
 
-`prune_filters` and `distill` need torch, which the test extra does not bring; `edgeward build` makes those again.
+`prune_filters` and `distill` are in test_training.py, at a tiny size; `edgeward build` makes their variants again.
 """
 
 from __future__ import annotations
