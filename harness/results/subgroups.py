@@ -30,6 +30,8 @@ def of(metrics: Any, answers: Answers, samples: Samples, task: Task) -> tuple[Su
         samples: the split.
         task: what the model is for.
     """
+    if not len(samples.labels) and samples.masks is None:
+        return ()  # without a truth nothing is right or wrong
     found = [*_classes(metrics, answers, samples), *_subgroups(metrics, answers, samples, task)]
     return tuple(sorted(found, key=lambda one: (one.by == CLASS, one.images, one.name)))
 

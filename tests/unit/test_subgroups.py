@@ -52,6 +52,11 @@ def test_each_subgroup_has_the_figures_of_a_split_of_its_images_alone() -> None:
     assert width["Basel"] > 2 * width["Aachen"], "few images say little"
 
 
+def test_images_without_labels_have_no_parts_that_are_judged() -> None:
+    answers, samples = a_split()
+    assert subgroups.of(classification, answers, replace(samples, labels=np.empty(0, np.int64)), TASK) == ()
+
+
 def test_each_class_of_more_than_two_has_its_own_sensitivity() -> None:
     answers, samples = a_split()
     found = {one.name: one for one in subgroups.of(classification, answers, samples, TASK) if one.by == "class"}
