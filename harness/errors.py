@@ -52,6 +52,10 @@ class LabError(HarnessError):
         super().__init__(text, remedy=remedy, where=f"{file}: {key}" if key else file)
 
 
+class NoSplit(LabError):
+    """The data have no split of the name that is asked for: nothing is wrong with them unless it is needed."""
+
+
 class DeviceError(HarnessError):
     """Something went wrong on, or on the way to, one device.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from harness.data import _groups, _splits
-from harness.errors import LabError
+from harness.errors import LabError, NoSplit
 
 #: What file managers leave behind; anything else that is no image is an error, not silently left out.
 _LEFTOVERS: Final = ("thumbs.db", "desktop.ini")
@@ -39,7 +39,8 @@ def root(options: Where, split: str, base: Path, listed: _groups.Listed | None) 
         listed: the list of images, None without one.
 
     Raises:
-        LabError: there is no such folder, or no such split in it.
+        LabError: there is no such folder.
+        NoSplit: no such split is in it.
     """
     alone = _splits.path_alone(split, train=options.train, validation=options.validation)
     found = base / (alone or options.path)
@@ -58,10 +59,10 @@ def root(options: Where, split: str, base: Path, listed: _groups.Listed | None) 
     if not there and (alone or _splits.canonical(split) == "test"):
         return found, False
     seen = f"only {', '.join(there)}" if there else "no folder of this name"
-    raise _wrong(
-        found,
+    raise NoSplit(
         f"has no split {split}: there is {seen}",
-        f"put its images into {found.name}/{split}{_splits.line_to_write(split, 'FOLDER')}",
+        remedy=f"put its images into {found.name}/{split}{_splits.line_to_write(split, 'FOLDER')}",
+        file=str(found),
     )
 
 
@@ -80,15 +81,16 @@ def of_split(listed: _groups.Listed, split: str, pictures: Sequence[Path]) -> tu
         pictures: the images.
 
     Raises:
-        LabError: it says nothing of an image, or gives none to this split.
+        LabError: it says nothing of an image.
+        NoSplit: it gives none to this split.
     """
     said = listed.of(pictures, "split")
     names = _splits.named(split, set(said))
     if not names:
-        raise _wrong(
-            listed.path,
+        raise NoSplit(
             f"has no image of the split {split}, only of {', '.join(sorted(set(said)))}",
-            "correct it, or `split` under [data]",
+            remedy="correct it, or `split` under [data]",
+            file=str(listed.path),
         )
     return tuple(path for path, one in zip(pictures, said, strict=True) if one in names)
 

@@ -32,7 +32,7 @@ import numpy as np
 
 from harness import pixels
 from harness.data import _dicom_file, _groups, _pictures, _places, _splits
-from harness.errors import LabError
+from harness.errors import LabError, NoSplit
 from harness.model import InputSpec, IntArray, Samples
 
 #: Patients are known by digests that mean nothing after this process has ended.
@@ -145,14 +145,15 @@ def _files(options: Options, split: str, base: Path, listed: _groups.Listed | No
         if missing:
             raise _pictures.wrong(missing[0], "there is no such file", remedy=f"correct {listed.path.name}")
         if not by_list and _splits.canonical(split) != "test":
-            raise _pictures.wrong(listed.path, f"says of no file that it is {split}", remedy="add a column `split`")
+            text = f"says of no file that it is {split}"
+            raise NoSplit(text, remedy="add a column `split`", file=str(listed.path))
         place = listed.path.name
     elif not alone and (base / options.path).is_file():
         if _splits.canonical(split) != "test":
-            raise _pictures.wrong(
-                base / options.path,
+            raise NoSplit(
                 f"is one file, which is the split test, not {split}",
                 remedy=f"name a folder{_splits.line_to_write(split, 'FOLDER')}",
+                file=str(base / options.path),
             )
         return (base / options.path,), Path(options.path).name
     else:

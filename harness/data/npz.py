@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.data import _groups, _splits
-from harness.errors import LabError
+from harness.errors import LabError, NoSplit
 from harness.model import IGNORED, IntArray, Samples
 
 Array = npt.NDArray[Any]
@@ -69,8 +69,8 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         cache: unused.
 
     Raises:
-        LabError: the file is missing or corrupt, it has no such split, an array is missing, or the arrays do not fit
-            one another.
+        LabError: the file is missing or corrupt, an array is missing, or they do not fit one another.
+        NoSplit: it has no such split.
     """
     options = replace(options, classes=_splits.declared(options.classes, options.labels, base), labels="")
     alone = _splits.path_alone(split, train=options.train, validation=options.validation)
@@ -195,10 +195,10 @@ def _prefix(arrays: Mapping[str, Array], split: str, path: Path, *, alone: bool)
             )
         return ""
     wanted = f"images or {split}_images" if _splits.canonical(split) == "test" or alone else f"{split}_images"
-    raise _wrong(
-        path,
+    raise NoSplit(
         f"has no split {split}: no array {wanted}, only {_listed(arrays)}",
         remedy=f"add {split}_images and their labels, correct `split`{_splits.line_to_write(split, 'data/{}.npz')}",
+        file=str(path),
     )
 
 

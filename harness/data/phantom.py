@@ -26,7 +26,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import LabError
+from harness.errors import NoSplit
 from harness.model import FloatArray, Samples
 
 #: Part of the cache's name: raise it whenever a byte of any image changes.
@@ -81,10 +81,10 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
         cache: folder that keeps the images once made.
 
     Raises:
-        LabError: there is no such split.
+        NoSplit: there is no such split.
     """
     if split not in SPLITS:
-        raise LabError(
+        raise NoSplit(
             f"the phantom has no split {split!r}",
             remedy=f"use one of {', '.join(SPLITS)}",
             file=str(base),

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import lab, stats, units
-from harness.errors import HarnessError, LabError
+from harness.errors import HarnessError, NoSplit
 from harness.model import Run, Samples, Suite
 from harness.vocabulary import METRICS
 
@@ -84,8 +84,8 @@ def _of_common(suite: Suite, samples: Samples) -> list[str]:
             continue
         try:
             other = lab.read_split(suite, split)
-        except LabError:
-            continue  # there is none: nothing can be said
+        except NoSplit:
+            continue  # nothing can be said
         except HarnessError as error:
             # Nothing that is measured needs it.
             found.append(f"whether images of the split {split} are among them is not known: {error.text}")

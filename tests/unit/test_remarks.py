@@ -25,6 +25,8 @@ BASE = replace(BASELINE, case=replace(BASELINE.case, task="classification"))
 def suite(tmp_path: Path) -> Suite:
     (tmp_path / "base.onnx").write_bytes(b"a model")
     (tmp_path / "s.toml").write_text(labs.suite_toml(positive="malignant", normal=""))
+    # A file of the split test alone; the tests bring the samples that they speak of.
+    np.savez(tmp_path / "data.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.arange(2))
     return lab.read_suite(tmp_path / "s.toml")
 
 
@@ -158,6 +160,16 @@ def test_images_that_the_train_split_has_too_are_counted_in_every_campaign(commo
         ]
     else:
         assert said == []
+
+
+def test_a_train_split_that_cannot_be_read_is_not_taken_for_one_that_is_not_there(tmp_path: Path) -> None:
+    suite = two_splits(tmp_path, 0)
+    arrays = dict(np.load(tmp_path / "data.npz"))
+    arrays["train_labels"] = arrays["train_labels"][:5]
+    np.savez(tmp_path / "data.npz", **arrays)
+    said = [one for one in remarks.of_data(suite, load_samples(suite)) if "the split" in one]
+    assert len(said) == 1
+    assert said[0].startswith("whether images of the split train are among them is not known: ")
 
 
 def test_patients_that_the_train_split_has_too_are_counted_in_every_campaign(tmp_path: Path) -> None:
