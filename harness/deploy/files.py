@@ -42,13 +42,18 @@ mv -f "$folder.whole" "$target" && rm -rf "$folder"
 #: sh -c TOUCH sh FOLDER < entries
 _TOUCH: Final = 'mkdir -p "$1" || exit; while IFS= read -r entry; do touch -c "$entry" || exit; done'
 #: sh -c REMOVE < paths: prints those that are still there. A command that was on its way into a job's folder when its
-#: connection was closed may make it again: it names the folder, and is waited for.
+#: connection was closed may make it again: it names the folder, and is waited for. For a moment in which it is loaded a
+#: program has no name, so it must be missed twice.
 _REMOVE: Final = r"""
 while IFS= read -r path; do
   rm -rf "$path"
   case $path in */jobs/????????????)
+    missed=
     for turn in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-      cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -q "[/]${path##*/}" || break
+      if cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -q "[/]${path##*/}"; then missed=
+      elif [ "$missed" ]; then break
+      else missed=once
+      fi
       sleep 0.1 2>/dev/null || sleep 1
     done
     rm -rf "$path";;

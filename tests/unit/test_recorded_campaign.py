@@ -48,6 +48,9 @@ def test_a_store_of_version_0_1_is_exported_to_the_byte_as_that_version_did_but_
     found = json.loads(exported(store))
     assert all(one.pop("control") is None for one in found["comparisons"])
     assert all(one.pop("subgroups") == [] for one in found["runs"])
+    for variant in (one["variant"] for one in found["runs"]):
+        steps = variant.pop("steps")
+        assert [step["recipe"] for step in steps] == ([variant["recipe"]] if variant["recipe"] else [])
     # Until there were controls, a comparison was held to be as valid as its runs.
     assert {one.pop("validity") == "degraded" for one in found["comparisons"] if "degraded" in one["reason"]} == {True}
     assert {one.pop("validity", "valid") for one in found["comparisons"]} == {"valid"}
