@@ -27,6 +27,7 @@ from harness.deploy import DeviceHandle
 from harness.model import Address, Device, Estimate
 from tests import small_models as small
 from tests import tflite_models
+from tests.benchmarks import bars
 from tests.benchmarks.test_native_speed import FIRST, SUITE_MODEL, Worker, convolutions
 from tests.devices.job_bench import Bench
 
@@ -189,16 +190,15 @@ def compared(launch: Callable[[], tuple[float, float]], least: int, most: int) -
             continue
         estimate = stats.quantile_interval(np.array([ours / theirs for ours, theirs in pairs]), 0.5)
         assert estimate is not None
-        if (estimate.low >= LOW and estimate.high <= HIGH) or estimate.high < LOW or estimate.low > HIGH:
+        if bars.decided(estimate, LOW, HIGH):
             break
     assert estimate is not None
     return estimate, len(pairs), statistics.median(theirs for _, theirs in pairs) / 1e6
 
 
-def said(names: str, model: str, found: tuple[Estimate, int, float], bar: str) -> str:
+def said(names: str, model: str, found: tuple[Estimate, int, float], note: str = "") -> str:
     estimate, launches, size_ms = found
-    interval = f"[{estimate.low:.4f}, {estimate.high:.4f}]"
-    return f"\n{names}, {model} ({size_ms:.2f} ms), {launches} launches: {estimate.point:.4f} {interval} ({bar})"
+    return f"\n{names}, {model} ({size_ms:.2f} ms), {launches} launches: {bars.said(estimate, LOW, HIGH)}{note}"
 
 
 def test_the_agents_median_is_that_of_mlperf_loadgen_over_the_same_runtime(
@@ -213,12 +213,12 @@ def test_the_agents_median_is_that_of_mlperf_loadgen_over_the_same_runtime(
     model = bench_of(small.ONNXRUNTIME, folder / "convolutions.onnx", device_workdir, folder)
     found = compared(lambda: beside_loadgen(model, tmp_path, order), LAUNCHES, MOST)
     with capsys.disabled():
-        print(said(names, f"{LAYERS} convolutions", found, "bar: 0.98 to 1.02"))
+        print(said(names, f"{LAYERS} convolutions", found))
         if SHOWN:
             suites = bench_of(small.ONNXRUNTIME, SUITE_MODEL, device_workdir, folder)
             shown = compared(lambda: beside_loadgen(suites, tmp_path, order), FEW, FEW)
-            print(said(names, "the suite's ResNet18", shown, "for information"))
-    assert LOW <= found[0].point <= HIGH
+            print(said(names, "the suite's ResNet18", shown, "; for information"))
+    assert bars.verdict(found[0], LOW, HIGH) != "beyond"
 
 
 def test_the_agents_median_is_that_of_litert_benchmark_over_the_same_runtime(
@@ -229,12 +229,12 @@ def test_the_agents_median_is_that_of_litert_benchmark_over_the_same_runtime(
     model = bench_of(small.LITERT, path, device_workdir, folder, kind="litert", layout="NHWC")
     found = compared(lambda: beside_the_tool(model, order), LAUNCHES, MOST)
     with capsys.disabled():
-        print(said(names, f"{LAYERS} convolutions", found, "bar: 0.98 to 1.02"))
+        print(said(names, f"{LAYERS} convolutions", found))
         if SHOWN:
             suites = bench_of(small.LITERT, small.RESNET, device_workdir, folder, kind="litert")
             shown = compared(lambda: beside_the_tool(suites, order), FEW, FEW)
-            print(said(names, "the suite's ResNet18", shown, "for information; the tool tells 10 µs steps"))
-    assert LOW <= found[0].point <= HIGH
+            print(said(names, "the suite's ResNet18", shown, "; for information, the tool tells 10 µs steps"))
+    assert bars.verdict(found[0], LOW, HIGH) != "beyond"
 
 
 def untimed(call: Callable[[Any], Any], inputs: list[Any], duration_ns: int) -> int:

@@ -16,9 +16,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from harness import stats
-from harness.model import Address, Device
+from harness.model import Address, Device, Estimate
 from tests import small_models as small
 from tests import tflite_models
+from tests.benchmarks import bars
 from tests.devices.job_bench import Bench, bench_of
 
 SUITE_MODEL = Path(__file__).parents[2] / "suites" / "models" / "resnet18.onnx"
@@ -121,10 +122,7 @@ def paired(benches: dict[str, Bench], model: str, *, low: float = 0.98, high: fl
         for _ in range(BATCH):
             launch(benches, model, order, medians)
         found = {runner: np.array(values) for runner, values in medians.items()}
-        spread = stats.quantile_interval(found["native"] / found["python"], 0.5)
-        inside = spread is not None and low <= spread.low and spread.high <= high
-        outside = spread is not None and (spread.high < low or spread.low > high)
-        if inside or outside:
+        if bars.decided(ratio_of(found), low, high):
             break
     return found
 
@@ -139,9 +137,11 @@ def launch(benches: dict[str, Bench], model: str, order: random.Random, medians:
         medians[runner].append(min(worker.medians()))
 
 
-def ratio_of(medians: dict[str, Any]) -> float:
+def ratio_of(medians: dict[str, Any]) -> Estimate:
     """Return the median over the launches of native to agent."""
-    return float(np.median(medians["native"] / medians["python"]))
+    found = stats.quantile_interval(medians["native"] / medians["python"], 0.5)
+    assert found is not None
+    return found
 
 
 @RUNTIMES
@@ -151,9 +151,9 @@ def test_the_native_runners_median_is_the_agents_over_the_same_library(
     medians = paired({name: replace(one, layout=layout) for name, one in benches[requirement].items()}, "convolutions")
     ratio = ratio_of(medians)
     size_ms, launches = float(np.median(medians["python"])) / 1e6, len(medians["python"])
-    said = f"{requirement}, {size_ms:.1f} ms model, median of {launches} launches: {ratio:.4f} (bar: 0.98 to 1.02)"
+    said = f"{requirement}, {size_ms:.1f} ms model, median of {launches} launches: {bars.said(ratio, 0.98, 1.02)}"
     print(f"\nnative / agent, {said}")
-    assert 0.98 <= ratio <= 1.02
+    assert bars.verdict(ratio, 0.98, 1.02) != "beyond"
 
 
 @RUNTIMES
@@ -164,5 +164,6 @@ def test_what_python_adds_to_a_call_is_little(
     medians = paired(benches[requirement], "resnet18", low=0.9)
     added_us = float(np.median(medians["python"] - medians["native"])) / 1e3
     ratio = ratio_of(medians)
-    print(f"\nagent - native on the suite's ResNet18, {requirement}: {added_us:.1f} µs, native / agent {ratio:.4f}")
-    assert 0.9 <= ratio <= 1.02
+    said = f"{requirement}: {added_us:.1f} µs, native / agent {bars.said(ratio, 0.9, 1.02)}"
+    print(f"\nagent - native on the suite's ResNet18, {said}")
+    assert bars.verdict(ratio, 0.9, 1.02) != "beyond"

@@ -23,9 +23,10 @@ from harness.agent.worker import timed
 from harness.measure import reference
 from harness.measure.campaign import groups
 from harness.measure.jobs import load_samples
-from harness.model import FloatArray
+from harness.model import Estimate
 from harness.store import Store
 from tests import labs
+from tests.benchmarks import bars
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "suites" / "models" / "resnet18.onnx"
@@ -55,18 +56,18 @@ def test_the_agents_median_is_that_of_a_bare_loop_over_the_same_session() -> Non
     logs: list[float] = []
     order = random.Random(7)
     # More rounds while the interval leaves a doubt: other work on the machine must not decide.
-    while len(logs) < 60 or (len(logs) < 240 and doubtful(np.array(logs))):
+    while len(logs) < 60 or (len(logs) < 240 and not bars.decided(ratio_of(logs), 0.98, 1.02)):
         medians = {name: float(np.median(ways[name]())) for name in order.sample(list(ways), 2)}
         logs.append(math.log(medians["agent"] / medians["bare"]))
-    ratio = math.exp(np.median(logs))
-    print(f"\nagent / bare loop, median of {len(logs)} paired rounds: {ratio:.4f} (bar: 0.98 to 1.02)")
-    assert 0.98 <= ratio <= 1.02
+    ratio = ratio_of(logs)
+    print(f"\nagent / bare loop, median of {len(logs)} paired rounds: {bars.said(ratio, 0.98, 1.02)}")
+    assert bars.verdict(ratio, 0.98, 1.02) != "beyond"
 
 
-def doubtful(logs: FloatArray) -> bool:
-    """Return whether the interval of the median ratio holds an end of what is allowed."""
-    low, high = np.exp(stats.median_sequence(logs))
-    return bool(low < 0.98 < high or low < 1.02 < high)
+def ratio_of(logs: list[float]) -> Estimate:
+    """Return the median ratio with an interval that holds at every look."""
+    low, high = np.exp(stats.median_sequence(np.array(logs)))
+    return Estimate(math.exp(np.median(logs)), float(low), float(high), 0.95, "sequence of medians")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,26 @@
+"""How the benchmarks judge a ratio."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.model import Estimate
+from tests.benchmarks import bars
+
+
+@pytest.mark.parametrize(
+    ("point", "low", "high", "expected"),
+    [
+        (1.0, 0.99, 1.01, "within"),
+        (0.95, 0.94, 0.97, "beyond"),
+        (1.05, 1.03, 1.06, "beyond"),
+        (0.978, 0.95, 1.0006, "undecided"),
+        (1.019, 0.99, 1.04, "undecided"),
+        # An interval that wide has not measured anything.
+        (0.9, 0.5, 1.3, "beyond"),
+    ],
+)
+def test_a_bar_is_broken_where_the_interval_or_a_far_point_says_so(
+    point: float, low: float, high: float, expected: str
+) -> None:
+    assert bars.verdict(Estimate(point, low, high), 0.98, 1.02) == expected
