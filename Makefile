@@ -52,7 +52,7 @@ figures: .venv/.test  ## overhead, false alarms, power and the rest, counted as 
 	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_controls.py -s
 	EDGEWARD_TRIALS=100 $(BIN)/pytest tests/benchmarks/test_power.py -s
 	EDGEWARD_TRIALS=50 $(BIN)/pytest tests/benchmarks/test_throttling.py -s
-	EDGEWARD_TRIALS=200 EDGEWARD_KILLS=40 $(BIN)/pytest tests/benchmarks $(COUNTED_HERE:%=--ignore=%) tests/unit/test_stats.py $(COUNTING) tests/unit/test_percentiles.py tests/devices/test_footprints.py -s
+	EDGEWARD_TRIALS=200 EDGEWARD_KILLS=40 $(BIN)/pytest tests/benchmarks $(COUNTED_HERE:%=--ignore=%) tests/unit/test_stats.py $(COUNTING) tests/unit/test_percentiles.py tests/devices/test_footprints.py tests/devices/test_held_devices.py -s
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
