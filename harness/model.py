@@ -269,6 +269,8 @@ class Task:
         ordinal: whether the classes are in order, as grades of a disease are.
         operating_point: by which rule the threshold is fixed; None where it is one half, or declared.
         surface_tolerance: how far outlines may lie apart and count as the same, in pixels; None where nobody says it.
+        sensitivity_at_specificity: the specificity at which the curve's sensitivity is given; None where nobody asks.
+        specificity_at_sensitivity: the reverse.
     """
 
     kind: str
@@ -276,6 +278,8 @@ class Task:
     ordinal: bool = False
     operating_point: OperatingPoint | None = None
     surface_tolerance: float | None = None
+    sensitivity_at_specificity: float | None = None
+    specificity_at_sensitivity: float | None = None
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Self:

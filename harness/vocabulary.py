@@ -105,6 +105,8 @@ _TABLE: Final = (
     _accuracy("balanced_accuracy", "Balanced accuracy"),
     _accuracy("quadratic_kappa", "Quadratically weighted kappa", "", needs="ordinal"),
     _accuracy("auroc", "AUROC", ""),
+    _accuracy("sensitivity_at_specificity", "Sensitivity at the given specificity", needs="sensitivity_at_specificity"),
+    _accuracy("specificity_at_sensitivity", "Specificity at the given sensitivity", needs="specificity_at_sensitivity"),
     _accuracy("brier", "Brier score", "", lower=True),
     _accuracy("calibration_error", "Calibration error", "", lower=True),
     _accuracy("agreement", "Agreement with the baseline"),

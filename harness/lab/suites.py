@@ -119,6 +119,8 @@ def _task(table: SuiteTable, *, file: str) -> Task:
         table.task.ordinal,
         point.noun() if point else None,
         table.task.surface_tolerance,
+        table.task.sensitivity_at_specificity,
+        table.task.specificity_at_sensitivity,
     )
     taken = getattr(registry.load("metrics", task.kind, file=file, key="task.kind"), "TASK_KEYS", ())
     for one in fields(Task):

@@ -260,6 +260,12 @@ class TaskTable(Table):
     surface_tolerance: float | None = Field(
         default=None, ge=0, le=1000, description="Pixels by which outlines may differ and still count as the same."
     )
+    sensitivity_at_specificity: float | None = Field(
+        default=None, gt=0, lt=1, description="Specificity at which the ROC curve's sensitivity is given."
+    )
+    specificity_at_sensitivity: float | None = Field(
+        default=None, gt=0, lt=1, description="Sensitivity at which the ROC curve's specificity is given."
+    )
     output: OutputTable = Field(default=OutputTable(), description="How the outputs of all models are read.")
 
 

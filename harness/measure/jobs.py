@@ -290,6 +290,14 @@ def load_samples(suite: Suite) -> Samples:
             file=str(suite.file),
             key="task.positive",
         )
+    curves = [key for key in ("sensitivity_at_specificity", "specificity_at_sensitivity") if getattr(suite.task, key)]
+    if curves and not positive:
+        raise LabError(
+            "is a point of the curve of one class against the others, and no class is named",
+            remedy=f"write positive = one of {', '.join(found.classes)} under [task]",
+            file=str(suite.file),
+            key=f"task.{curves[0]}",
+        )
     if positive and positive not in found.classes:
         raise LabError(
             f"{positive!r} is not a class of the data",

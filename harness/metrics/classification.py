@@ -5,6 +5,8 @@ of one are no matter. What the numbers stand for is said by the model's reading:
 probabilities are made to sum to one (quantised ones nearly do), a sigmoid's stay each on its own, labels are the answer
 and have no probability. The label is the largest, or with two classes what the threshold decides. `brier` and `auroc`
 are those of the positive class; `calibration_error` is that of the chosen label in 15 equal bins. With
+`sensitivity_at_specificity = 0.9` that metric is the sensitivity of the positive class at the point of the ROC curve
+that has this specificity, whatever threshold decides; `specificity_at_sensitivity` is the reverse. With
 `ordinal = true` the classes are in order, and `quadratic_kappa` counts how far off an answer is; a model that knows
 more classes than the data has none, since these have no place in the order.
 """
@@ -20,14 +22,14 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
-from harness.metrics import _calibration, _operating, _ordinal, _tables
+from harness.metrics import _calibration, _curve, _operating, _ordinal, _tables
 from harness.metrics._answers import Read, labels_of, read, scores
 from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task, Truth
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
 #: Keys of `[task]` that have a part in it, beside `kind` and `positive`.
-TASK_KEYS = ("ordinal", "operating_point")
+TASK_KEYS = ("ordinal", "operating_point", "sensitivity_at_specificity", "specificity_at_sensitivity")
 
 Outputs = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -80,6 +82,10 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
         found["quadratic_kappa"] = _kappa((one,), samples.labels, samples.classes, samples.groups)
     if one.shares is not None:
         found |= _of_probabilities(one, samples, positive)
+        found |= {
+            name: _curve.point([one], samples.labels, positive, name, task, groups=samples.groups)
+            for name in _curve.POINTS
+        }
     kept = {name: estimate for name, estimate in found.items() if estimate is not None}
     return Evaluation(kept, table[: len(samples.classes)])
 
@@ -124,6 +130,8 @@ def compare(
     if metric == "auroc" and positive is not None:
         there = labels == positive
         return stats.auroc_difference(scores(before, positive), scores(after, positive), there, groups=groups)
+    if metric in _curve.POINTS:
+        return _curve.point([before, after], labels, positive, metric, task, groups=groups)
     if metric == "brier":
         change = _losses(after, labels, positive) - _losses(before, labels, positive)
         return stats.mean_interval(change, least=-1, most=1, groups=groups)

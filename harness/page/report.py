@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.compare import Control, control_of
 from harness.model import Campaign, Comparison, Outcome, Run, Validity
+from harness.page import wording
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ class Group:
         """The class that sensitivity speaks of, "" if the suite names none."""
         return str(self.settings.get("task", {}).get("positive", ""))
 
+    def called(self, metric: str) -> str:
+        """Return a metric's title, with the class and the number of the suite that it speaks of."""
+        return wording.title(metric, self.positive, self.settings.get("task", {}).get(metric))
+
     @property
     def synthetic(self) -> bool:
         """True if no patient and no scanner was involved."""
@@ -102,6 +107,10 @@ class Report:
     def quick(self) -> bool:
         """True if any number comes from a shortened measurement."""
         return self.campaign.quick or any(run.quick for run in self.runs)
+
+    def called(self, metric: str) -> str:
+        """Return a metric's title, with the class and the number of the suite that it speaks of."""
+        return wording.title(metric, self.positive, self.settings.get("task", {}).get(metric))
 
     @property
     def synthetic(self) -> bool:

@@ -175,7 +175,7 @@ def _cells(entry: Entry, group: Group) -> dict[str, wording.Cell]:
     for metric in ACCURACIES:
         estimate = run.accuracy.get(metric)
         if estimate is not None:
-            title = wording.title(metric, group.positive)
+            title = group.called(metric)
             shown = wording.value(metric, estimate.point)
             cell = wording.Cell(metric, title, shown, wording.spread(metric, estimate))
             found[metric] = wording.changed(cell, entry.comparisons.get(metric))

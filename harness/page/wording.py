@@ -47,10 +47,24 @@ def info(metric: str) -> MetricInfo:
     return known or MetricInfo(metric, metric.replace("_", " "), "", "accuracy", False)
 
 
-def title(metric: str, positive: str = "") -> str:
-    """Return a metric's title; sensitivity and specificity name the class they speak of."""
+#: Metrics that speak of the positive class.
+_OF_ONE_CLASS: Final = (
+    "sensitivity", "specificity", "precision", "f1", "sensitivity_at_specificity", "specificity_at_sensitivity",
+)  # fmt: skip
+
+
+def title(metric: str, positive: str = "", at: float | None = None) -> str:
+    """Return a metric's title; sensitivity and specificity name the class they speak of.
+
+    Args:
+        metric: its name.
+        positive: the class that the suite names, "" for none.
+        at: the number of the suite that the metric depends on, None for one that depends on none.
+    """
     text = info(metric).title
-    return f"{text} ({positive})" if positive and metric in ("sensitivity", "specificity", "precision", "f1") else text
+    if at is not None:
+        text = text.replace("the given", units.human(at, "%"))
+    return f"{text} ({positive})" if positive and metric in _OF_ONE_CLASS else text
 
 
 def cost(run: Run, metric: str) -> float | None:

@@ -32,6 +32,7 @@ from harness.stats.resampling import (
     table_interval,
     units_interval,
 )
+from harness.stats.roc_points import sensitivity_at
 from harness.stats.rounds import (
     MIN_LAUNCHES,
     ONE_LAUNCH,
@@ -81,6 +82,7 @@ __all__ = [
     "round_log_levels",
     "round_quantile",
     "samples_needed",
+    "sensitivity_at",
     "smallest_margin",
     "smallest_margin_of_patients",
     "statistic",

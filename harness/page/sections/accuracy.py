@@ -73,7 +73,7 @@ def context(report: Report) -> Mapping[str, Any] | None:
         metrics = [name for name in METRICS if any(name in run.accuracy for _, run in runs)]
         figures.append({
             "group": group, "samples": _samples(group), "remarks": _remarks(group), "charts": [_chart(group, metric) for metric in _drawn(group)],
-            "titles": [wording.title(metric, group.positive) for metric in metrics],
+            "titles": [group.called(metric) for metric in metrics],
             "rows": [(variant, [_level(run, metric) for metric in metrics]) for variant, run in runs],
             "methods": _methods([run for _, run in runs]),
             "subgroups": list(_subgroups(group, runs)), "differences": _differences(group), "matrices": [one for name, run in runs if (one := _matrix(name, run))],
@@ -99,7 +99,7 @@ def _subgroups(group: Group, runs: Sequence[tuple[str, Run]]) -> Iterator[Mappin
                 of = f" of {units.count(one.patients)} patients" if one.patients is not None else ""
                 rows.append((one.name, f"{units.count(one.images)}{of}", cells))
             # What one class is called correctly is its own sensitivity, and not that of the positive class.
-            title = wording.title(metric, "" if by == CLASS else group.positive)
+            title = wording.title(metric) if by == CLASS else group.called(metric)
             yield {"by": by, "title": title, "variants": [variant for variant, _ in runs], "rows": rows}
 
 
@@ -159,18 +159,16 @@ def _differences(group: Group) -> Mapping[str, Any]:
     for entry in group.measured:
         if entry.comparisons:
             cells = [
-                wording.changed(
-                    wording.Cell(name, wording.title(name, group.positive), ""), entry.comparisons.get(name)
-                )
+                wording.changed(wording.Cell(name, group.called(name), ""), entry.comparisons.get(name))
                 for name in metrics
             ]
             rows.append((entry.variant, cells))
     notes = wording.numbered(cell for _, cells in rows for cell in cells)
-    return {"titles": [wording.title(name, group.positive) for name in metrics], "rows": rows, "notes": notes}
+    return {"titles": [group.called(name) for name in metrics], "rows": rows, "notes": notes}
 
 
 def _chart(group: Group, metric: str) -> Mapping[str, Any]:
-    described, name, margin = wording.info(metric), wording.title(metric, group.positive), group.margin(metric)
+    described, name, margin = wording.info(metric), group.called(metric), group.margin(metric)
     factor, unit = (100, "percentage points") if described.unit == "%" else (1, described.unit or "difference")
     worse = 1 if described.lower_is_better else -1
     rows = []

@@ -58,7 +58,7 @@ def context(report: Report) -> Mapping[str, Any]:
     tables = []
     for group in report.groups():
         metrics = accuracies(group)
-        titles = [wording.title(cost) for cost, _ in COSTS] + [wording.title(name, group.positive) for name in metrics]
+        titles = [wording.title(cost) for cost, _ in COSTS] + [group.called(name) for name in metrics]
         rows: list[dict[str, Any]]
         rows = [{"entry": one, "cells": cells(one, metrics, group), "message": message(one)} for one in group.entries]
         notes = wording.numbered(cell for row in rows for cell in row["cells"])
@@ -109,6 +109,6 @@ def cells(entry: Entry, metrics: list[str], group: Group) -> list[wording.Cell]:
     for metric in metrics:
         estimate = run.accuracy.get(metric)
         text = wording.value(metric, estimate.point if estimate else None)
-        cell = wording.Cell(metric, wording.title(metric, group.positive), text, wording.spread(metric, estimate))
+        cell = wording.Cell(metric, group.called(metric), text, wording.spread(metric, estimate))
         found.append(wording.changed(cell, entry.comparisons.get(metric)))
     return found
