@@ -199,6 +199,7 @@ class Samples:
         subgroup: what the images are divided by, as the data calls it; "" where nobody asks for it.
         subgroups: (N,) int64, the subgroup of each image as an index into `subgroup_names`; None without.
         subgroup_names: what the subgroups are called in the data.
+        spacing: (N, 2) height and width of a pixel of each image and mask, in millimetres; None where nobody says it.
     """
 
     images: npt.NDArray[Any]
@@ -214,6 +215,7 @@ class Samples:
     subgroup: str = ""
     subgroups: IntArray | None = None
     subgroup_names: tuple[str, ...] = ()
+    spacing: FloatArray | None = None
 
     def without(self, left_out: IntArray) -> Samples:
         """Return the split without the images at some indices."""
@@ -225,6 +227,7 @@ class Samples:
             masks=self.masks[keep] if self.masks is not None else None,
             groups=self.groups[keep] if self.groups is not None else None,
             subgroups=self.subgroups[keep] if self.subgroups is not None else None,
+            spacing=self.spacing[keep] if self.spacing is not None else None,
             description=f"{self.description}, {len(left_out)} left out",
         )
 
@@ -246,11 +249,13 @@ class Truth:
         classes: the K names.
         groups: (N,) the patient of each image: a patient, not an image, is what an interval counts; None where each
             image is a patient of its own.
+        spacing: (N, 2) height and width of a pixel of each mask, in millimetres; None where nobody says it.
     """
 
     labels: npt.NDArray[Any]
     classes: tuple[str, ...]
     groups: IntArray | None = None
+    spacing: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +274,7 @@ class Task:
         ordinal: whether the classes are in order, as grades of a disease are.
         operating_point: by which rule the threshold is fixed; None where it is one half, or declared.
         surface_tolerance: how far outlines may lie apart and count as the same, in pixels; None where nobody says it.
+        surface_tolerance_mm: the same in millimetres, for data that says how large a pixel is.
         sensitivity_at_specificity: the specificity at which the curve's sensitivity is given; None where nobody asks.
         specificity_at_sensitivity: the reverse.
     """
@@ -278,6 +284,7 @@ class Task:
     ordinal: bool = False
     operating_point: OperatingPoint | None = None
     surface_tolerance: float | None = None
+    surface_tolerance_mm: float | None = None
     sensitivity_at_specificity: float | None = None
     specificity_at_sensitivity: float | None = None
 
@@ -566,6 +573,12 @@ class Run:
         """The patient of each image that goes with `labels`, (N,) numbers without a name; None where nobody said it."""
         kept = self.notes.get("groups")
         return None if kept is None else np.asarray(kept, np.int64)
+
+    @property
+    def spacing(self) -> FloatArray | None:
+        """How large a pixel of each mask is, (N, 2) height and width in millimetres; None where nobody said it."""
+        kept = self.notes.get("spacing_mm")
+        return None if kept is None else np.asarray(kept, np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class MetricInfo:
         name: what is typed in `[accept]` and stands in exports.
         title: what people read.
         unit: SI unit as `harness.units.human` takes it; "" for a ratio or index, "%" for a share 0..1, "px" for pixels,
-            "h" for hours of use.
+            "mm" for millimetres, "h" for hours of use.
         kind: "cost" (of one run), "share" (of one run's frames, compared as a difference), "ratio" (of a cost, run over
             baseline) or "accuracy" (of predictions).
         lower_is_better: the direction of improvement.
@@ -116,6 +116,9 @@ _TABLE: Final = (
     _accuracy("hausdorff", "Hausdorff distance", "px", lower=True),
     _accuracy("hausdorff_95", "Hausdorff distance, 95 %", "px", lower=True),
     _accuracy("nsd", "Normalised surface distance", needs="surface_tolerance"),
+    _accuracy("hausdorff_mm", "Hausdorff distance in millimetres", "mm", lower=True),
+    _accuracy("hausdorff_95_mm", "Hausdorff distance in millimetres, 95 %", "mm", lower=True),
+    _accuracy("nsd_mm", "Normalised surface distance in millimetres", needs="surface_tolerance_mm"),
 )
 
 #: Name -> MetricInfo, in the order in which reports show them.

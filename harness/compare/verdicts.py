@@ -29,7 +29,7 @@ from harness.model import (
 from harness.vocabulary import METRICS, MetricInfo
 
 #: How much a metric in pixels may move without anybody minding, where the suite sets no margin for it.
-_PIXEL_MARGIN = 1.0
+_DISTANCE_MARGIN: Final = {"px": 1.0, "mm": 1.0}
 
 
 def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Comparison]:
@@ -133,7 +133,7 @@ def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
     for line in suite.get("accept", ()):
         if line["metric"] == info.name and line["rule"] == "non_inferior_by":
             return float(line["bound"])
-    return _PIXEL_MARGIN if info.unit == "px" else float(suite["load"]["margin"])
+    return _DISTANCE_MARGIN.get(info.unit, float(suite["load"]["margin"]))
 
 
 def accuracy_change(
@@ -160,6 +160,11 @@ def accuracy_change(
     if known and not metrics.PATIENTS:
         # Its interval would claim more than so few patients say.
         return None, [Reason(f"the metrics of {task.kind!r} cannot compare images of which several are of one patient")]
-    truth = Truth(np.asarray(run.labels), run.classes, known[0] if known else None)
+    sizes = [one.spacing for one in (baseline, run) if one.spacing is not None]
+    if info.unit == "mm" and len(sizes) == 2 and not np.array_equal(sizes[0], sizes[1]):
+        return None, [Reason("the two were measured with other sizes of a pixel")]
+    truth = Truth(
+        np.asarray(run.labels), run.classes, known[0] if known else None, sizes[0] if len(sizes) == 2 else None
+    )
     change = metrics.compare(baseline.answers, run.answers, truth, task, info.name)
     return change, [] if change is not None else [Reason("too few cases of its kind in the test split to compare")]

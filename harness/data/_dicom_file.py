@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from harness.data import _dicom_values, _pictures
+from harness.data import _dicom_values, _pictures, _spacing
 from harness.errors import LabError
 
 Array = npt.NDArray[Any]
@@ -45,20 +45,25 @@ class Picture:
         shown: how its values became these, as `_dicom_values.frames` says.
         patient: the patient's id, "" where the file names none.
         identifying: what in the file identifies its patient, by the names of its elements.
+        spacing: height and width of a pixel in millimetres, None where the file does not say it or nobody asked.
+        at_detector: whether that is the size at the detector, larger than in the patient.
     """
 
     frames: Array
     shown: _dicom_values.Shown
     patient: str
     identifying: tuple[str, ...]
+    spacing: _spacing.Size | None = None
+    at_detector: bool = False
 
 
-def read(path: Path, window: _dicom_values.Window) -> Picture:
+def read(path: Path, window: _dicom_values.Window, *, spaced: bool = False) -> Picture:
     """Return what a file holds.
 
     Args:
         path: of the file.
         window: what `[data]` says of grey values.
+        spaced: whether it is asked how large a pixel is.
 
     Raises:
         LabError: pydicom is missing, the file is no DICOM, is truncated, holds no image, is compressed as no decoder
@@ -71,6 +76,8 @@ def read(path: Path, window: _dicom_values.Window) -> Picture:
             _check_kind(data, path)
             stored = _decoded(data, path)
             frames, shown = _dicom_values.frames(data, stored, window, path)
+            measures = _dicom_values.group(data, 0, "PixelMeasuresSequence", "PixelSpacing")
+            spacing, at_detector = _spacing.said_by(data, measures, path) if spaced else (None, False)
             patient, identifying = str(data.get("PatientID") or "").strip(), tuple(_identifying(data))
         except LabError:
             raise
@@ -78,7 +85,7 @@ def read(path: Path, window: _dicom_values.Window) -> Picture:
             # Elements are parsed when they are asked for, and what they hold may be anything.
             text = f"holds elements that make no sense ({' '.join(str(error).split())})"
             raise _pictures.wrong(path, text, remedy="copy it again, or remove it") from error
-        return Picture(frames, shown, patient, identifying)
+        return Picture(frames, shown, patient, identifying, spacing, at_detector)
 
 
 def library(path: Path) -> Any:

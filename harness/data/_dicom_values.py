@@ -53,10 +53,10 @@ def _grey(data: Any, stored: Array, index: int, window: Window, path: Path) -> t
     """Return one frame (H, W) of grey values, and how they became so."""
     from pydicom.pixels import apply_modality_lut
 
-    meaning = _group(data, index, "PixelValueTransformationSequence", "RescaleSlope")
+    meaning = group(data, index, "PixelValueTransformationSequence", "RescaleSlope")
     values = apply_modality_lut(stored, meaning)
     dark = str(data.PhotometricInterpretation) == "MONOCHROME1"
-    shown = _windowed(values, _group(data, index, "FrameVOILUTSequence", "WindowCenter"), window, path)
+    shown = _windowed(values, group(data, index, "FrameVOILUTSequence", "WindowCenter"), window, path)
     if shown is not None:
         return (255 - shown if dark else shown), "window"
     if dark:
@@ -79,8 +79,15 @@ def _inverted(values: Array, data: Any, meaning: Any) -> Array:
     return np.asarray(float(ends.min()) + float(ends.max()) - values)
 
 
-def _group(data: Any, index: int, sequence: str, element: str) -> Any:
-    """Return what holds a transformation of one frame: its functional group, the shared one, or the file itself."""
+def group(data: Any, index: int, sequence: str, element: str) -> Any:
+    """Return what holds an element of one frame: its functional group, the shared one, or the file itself.
+
+    Args:
+        data: the file's elements.
+        index: of the frame.
+        sequence: of the functional groups that may hold it.
+        element: its keyword.
+    """
     for name, place in (("PerFrameFunctionalGroupsSequence", index), ("SharedFunctionalGroupsSequence", 0)):
         groups = data.get(name) or []
         if len(groups) > place and element in (found := (groups[place].get(sequence) or [{}])[0]):

@@ -105,18 +105,34 @@ def joined(picture: Path, parts: Sequence[Path], options: How) -> Bytes:
     Raises:
         LabError: a part cannot be read, or two of them give a pixel two classes.
     """
-    joined = _mask(picture, parts[0], options)
+    size = _open(picture).size
+    joined = mask(size, parts[0], options)
     for path in parts[1:]:
-        part = _mask(picture, path, options)
+        part = mask(size, path, options)
         if ((joined > 0) & (part > 0) & (joined != part)).any():
             raise wrong(path, f"and {parts[0].name} give a pixel two classes", remedy="correct one of them")
         joined = np.maximum(joined, part)
     return joined
 
 
-def _mask(picture: Path, path: Path, options: How) -> Bytes:
-    """Return one mask (H, W) of the size its image ends up with."""
-    mask, size = _open(path), _open(picture).size
+def shape(picture: Path) -> tuple[int, int]:
+    """Return height and width of an image as it is stored."""
+    width, height = _open(picture).size
+    return height, width
+
+
+def mask(size: tuple[int, int], path: Path, options: How) -> Bytes:
+    """Return one mask (H, W) of the size its image ends up with.
+
+    Args:
+        size: width and height of the image as it is stored.
+        path: of the mask.
+        options: how files become pixels.
+
+    Raises:
+        LabError: it cannot be read, is of another size, or is no mask.
+    """
+    mask = _open(path)
     if mask.mode == "RGB" and len({band.tobytes() for band in mask.split()}) == 1:
         mask = mask.getchannel(0)  # grey, saved as colour
     if mask.mode not in ("L", "P", "1"):

@@ -12,6 +12,12 @@ are those of the list. `classes = ["benign", "malignant"]` sets the order of the
 are held against one another and not against the truth. Where PATH holds a folder named like the split, that one is
 read; `train` and `validation` name folders of their own for these splits.
 
+`mask_column = "mask"` names the column of the list with the mask of each file, an image of the file's own size as with
+`source = "folder"`, for segmentation; `ignore_index = 254` is the value of pixels that count for nothing. How large a
+pixel is, the files say: PixelSpacing, the regions of an ultrasound image, or ImagerPixelSpacing, which is that of the
+detector. `spacing = [0.2, 0.2]`, height and width of a stored pixel in millimetres, says it for all; where some files
+say it and some do not, it must be written, or `spacing = "none"` for distances in pixels alone.
+
 The patient of an image is its PatientID, which is never kept; `group = "COLUMN"` of the list says it instead. Files
 that identify a patient, and are not marked PatientIdentityRemoved = YES, are read in a suite with `confidential =
 true` alone.
@@ -31,7 +37,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from harness import pixels
-from harness.data import _dicom_file, _groups, _pictures, _places, _splits
+from harness.data import _dicom_file, _dicom_masks, _groups, _pictures, _places, _spacing, _splits
 from harness.errors import LabError, NoSplit
 from harness.model import InputSpec, IntArray, Samples
 
@@ -52,12 +58,16 @@ class Options:
         validation: the same of the split `validation`.
         list: a CSV that says of each file its label, split or patient.
         label_column: the column of the list that holds the class of each file.
+        mask_column: the column of the list that holds the mask of each file, an image of its size, for segmentation.
         group: the column of the list that holds the patient of each file, instead of its PatientID.
         classes: names in the order of the model's outputs.
         labels: a text file with these names, one a line, instead.
         window: centre and width for all files; "file" for the window of each, "none" for none.
         resize: height and width in pixels that all images are brought to (bilinear).
         mode: "L" for grey, "RGB" for colour, "" for what the files are.
+        ignore_index: the value of a mask's pixels that count for nothing.
+        spacing: height and width of a stored pixel in millimetres, for all files; "file" for what each says, "none" for
+            distances in pixels alone. It is asked for where there are masks.
     """
 
     path: str = ""
@@ -65,20 +75,24 @@ class Options:
     validation: str = ""
     list: str = ""
     label_column: str = ""
+    mask_column: str = ""
     group: str = ""
     classes: tuple[str, ...] = ()
     labels: str = ""
     window: tuple[float, float] | Literal["file", "none"] = "file"
     resize: tuple[int, int] | None = None
     mode: Literal["", "L", "RGB"] = ""
+    ignore_index: int | None = None
+    spacing: tuple[float, float] | Literal["file", "none"] = "file"
 
     def __post_init__(self) -> None:
+        _spacing.checked(self.spacing)
         _splits.once(self.classes)
         if self.resize is not None and min(self.resize) < 1:
             raise ValueError("`resize` must be [HEIGHT, WIDTH] in pixels, both at least 1")
         if not isinstance(self.window, str) and self.window[1] < 1:
             raise ValueError("`window` must be [CENTRE, WIDTH], the width at least 1")
-        for key in ("group", "label_column"):
+        for key in ("group", "label_column", "mask_column"):
             if getattr(self, key) and not self.list:
                 raise ValueError(f'`{key}` needs a list with a column {getattr(self, key)}: write list = "images.csv"')
 
@@ -97,11 +111,17 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
     """
     listed = _groups.read_list(base / options.list) if options.list else None
     files, place = _files(options, split, base, listed)
-    pictures = [_dicom_file.read(path, options.window) for path in files]
+    spaced = bool(options.mask_column) and options.spacing == "file"
+    pictures = [_dicom_file.read(path, options.window, spaced=spaced) for path in files]
     images = _images(pictures, files, options)
     counts = [len(picture.frames) for picture in pictures]
     labels, classes = _labels(files, options, base, listed)
     groups, names, remarks = _patients(pictures, files, options, listed)
+    if options.mask_column and listed is not None:
+        marked = _dicom_masks.read(pictures, files, options, listed, classes)
+        labels, classes, remarks = None, marked.classes, (*remarks, *marked.remarks)
+    else:
+        marked = None
     counted = f"{len(files)} DICOM {'file' if len(files) == 1 else 'files'}"
     counted += f" ({len(images)} frames)" if len(images) != len(files) else ""
     shown = _SHOWN[pictures[0].shown]
@@ -110,7 +130,9 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
         labels=np.repeat(labels, counts) if labels is not None else np.empty(0, np.int64),
         classes=classes,
         description=f"{counted}{_groups.counted(names)} from {place}, split {split}{shown}"
-        + ("" if labels is not None else ", without labels"),
+        + (", with masks" if marked else "" if labels is not None else ", without labels"),
+        masks=marked.masks if marked else None,
+        spacing=marked.spacing if marked else None,
         remarks=remarks,
         groups=np.repeat(groups, counts) if groups is not None else None,
         group_names=names,
@@ -210,7 +232,7 @@ def _labels(
     """Return the class of each file, None where nobody says any, and the classes' names."""
     classes = _splits.declared(options.classes, options.labels, base)
     column = options.label_column or "label"
-    if listed is None or (column not in listed.columns and not options.label_column):
+    if listed is None or options.mask_column or (column not in listed.columns and not options.label_column):
         return None, classes
     said = listed.of(files, column)
     # A class that this split lacks is still an output of the model, so the whole list is asked.

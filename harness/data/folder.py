@@ -17,7 +17,8 @@ its mask beside it.
 `list = "images.csv"` names a list of the images: its column `file` holds paths from the list's folder, and where it has
 a column `split`, this says which images are which split, in place of folders. `group = "patient"` names its column of
 patients; `group = "(P[0-9]+)_"`, a regular expression with one group, finds them in the images' paths instead.
-`subgroup = "site"` names its column of what figures are given apart for.
+`subgroup = "site"` names its column of what figures are given apart for. `spacing = [0.2, 0.2]` is height and width of
+a stored pixel in millimetres: distances between outlines are then given in millimetres too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from harness.data import _groups, _pictures, _places, _splits
+from harness.data import _groups, _pictures, _places, _spacing, _splits
 from harness.model import IGNORED, IntArray, Samples
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -57,6 +58,7 @@ class Options:
         subgroup: the column of the list that holds what figures are given apart for; "" for nothing.
         resize: height and width in pixels that all images are brought to (bilinear; masks by nearest neighbour).
         mode: "L" for grey, "RGB" for colour, "" for what the files are.
+        spacing: height and width of a stored pixel in millimetres; None where nobody says it.
     """
 
     path: str = "data/test"
@@ -71,9 +73,11 @@ class Options:
     subgroup: str = ""
     resize: tuple[int, int] | None = None
     mode: Literal["", "L", "RGB"] = ""
+    spacing: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _splits.once(self.classes)
+        _spacing.checked(self.spacing)
         _groups.apart(self.group, self.subgroup)
         if self.subgroup and not self.list:
             raise ValueError(f'`subgroup` needs a list with a column {self.subgroup}: write list = "images.csv"')
@@ -274,6 +278,10 @@ def _segmentation(masks: Mapping[Path, Sequence[Path]], chosen: _Chosen) -> Samp
     )
     groups, names = chosen.patients(pictures)
     parts, called = chosen.subgroups(pictures)
+    spacing = None
+    if options.spacing is not None:
+        stored = [_pictures.shape(path) for path in pictures]
+        spacing = _spacing.resized([options.spacing] * len(pictures), stored, indices.shape[1:])
     return Samples(
         images=_pictures.stack(pictures, options),
         labels=np.empty(0, np.int64),
@@ -287,6 +295,7 @@ def _segmentation(masks: Mapping[Path, Sequence[Path]], chosen: _Chosen) -> Samp
         subgroup=options.subgroup,
         subgroups=parts,
         subgroup_names=called,
+        spacing=spacing,
     )
 
 

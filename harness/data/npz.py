@@ -7,7 +7,8 @@ model's outputs, `labels = "labels.txt"` does the same with one name a line; wit
 numbers, and text labels are sorted, numbers in them by their value. Masks of 0 and 255 alone have the classes 0 and 1;
 `ignore_index = 254` is the value of pixels that count for nothing. `group = "patient"` names the array (N,) of the
 patients, whole numbers or texts: `patient` beside `images`, `test_patient` beside `test_images`.
-`subgroup = "site"` names such an array of what figures are given apart for.
+`subgroup = "site"` names such an array of what figures are given apart for. `spacing = [0.2, 0.2]` is height and width
+of a pixel in millimetres: distances between outlines are then given in millimetres too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.data import _groups, _splits
+from harness.data import _groups, _spacing, _splits
 from harness.errors import LabError, NoSplit
 from harness.model import IGNORED, IntArray, Samples
 
@@ -53,8 +54,10 @@ class Options:
     ignore_index: int | None = None
     group: str = ""
     subgroup: str = ""
+    spacing: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        _spacing.checked(self.spacing)
         _splits.once(self.classes)
         _groups.apart(self.group, self.subgroup)
 
@@ -104,6 +107,7 @@ def _split(arrays: _Arrays, options: Options, split: str, *, alone: bool) -> Sam
         subgroup=options.subgroup,
         subgroups=parts,
         subgroup_names=called,
+        spacing=np.tile(options.spacing, (len(images), 1)) if options.spacing and masks is not None else None,
     )
 
 

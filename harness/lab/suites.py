@@ -119,6 +119,7 @@ def _task(table: SuiteTable, *, file: str) -> Task:
         table.task.ordinal,
         point.noun() if point else None,
         table.task.surface_tolerance,
+        table.task.surface_tolerance_mm,
         table.task.sensitivity_at_specificity,
         table.task.specificity_at_sensitivity,
     )

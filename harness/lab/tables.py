@@ -260,6 +260,9 @@ class TaskTable(Table):
     surface_tolerance: float | None = Field(
         default=None, ge=0, le=1000, description="Pixels by which outlines may differ and still count as the same."
     )
+    surface_tolerance_mm: float | None = Field(
+        default=None, ge=0, le=1000, description="The same in millimetres, where the data says how large a pixel is."
+    )
     sensitivity_at_specificity: float | None = Field(
         default=None, gt=0, lt=1, description="Specificity at which the ROC curve's sensitivity is given."
     )

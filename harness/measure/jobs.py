@@ -20,9 +20,8 @@ import numpy as np
 from harness import cache_dir, deploy, lab, pixels, registry, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, persistent
-from harness.errors import LabError
 from harness.lab import ledger
-from harness.measure import host_meter
+from harness.measure import host_meter, judged
 from harness.model import FRAME_RATE_HZ, Case, Device, Fit, InputSpec, Load, Samples, Suite
 from harness.units import NS_PER_S
 
@@ -279,37 +278,5 @@ def load_samples(suite: Suite) -> Samples:
         Unforeseen: the data source failed otherwise.
     """
     found = lab.read_split(suite, suite.split)
-    positive = suite.task.positive
-    if not len(found.labels) and found.masks is None:
-        return found  # models are held against one another: no class is the one that anything speaks of
-    if not positive and suite.task.kind == "classification" and len(found.classes) == 2:
-        first, second = found.classes
-        raise LabError(
-            f"is not set, and sensitivity may speak of {first!r} or of {second!r}",
-            remedy=f'write positive = "{second}" or positive = "{first}" under [task]',
-            file=str(suite.file),
-            key="task.positive",
-        )
-    curves = [key for key in ("sensitivity_at_specificity", "specificity_at_sensitivity") if getattr(suite.task, key)]
-    if curves and not positive:
-        raise LabError(
-            "is a point of the curve of one class against the others, and no class is named",
-            remedy=f"write positive = one of {', '.join(found.classes)} under [task]",
-            file=str(suite.file),
-            key=f"task.{curves[0]}",
-        )
-    if positive and positive not in found.classes:
-        raise LabError(
-            f"{positive!r} is not a class of the data",
-            remedy=registry.suggestion(positive, found.classes),
-            file=str(suite.file),
-            key="task.positive",
-        )
-    if positive and len(found.labels) and found.classes.index(positive) not in found.labels:
-        raise LabError(
-            f"no image of the split {suite.split} is of the class {positive!r}, so nothing shows its sensitivity",
-            remedy="add some, or name a class that has images",
-            file=str(suite.file),
-            key="task.positive",
-        )
+    judged.check(suite, found)
     return found

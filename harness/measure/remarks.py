@@ -13,7 +13,7 @@ from harness.vocabulary import METRICS
 #: Inputs beyond this are no pixels of 8 bits, scaled or not: models that scale by themselves take 0 to 255.
 _FAR = 300.0
 #: Means of one number an image between 0 and 1.
-_MEANS = ("dice", "iou", "nsd", "brier")
+_MEANS = ("dice", "iou", "nsd", "nsd_mm", "brier")
 #: Split -> its names, and what it means that images of it are judged.
 _SEEN = (
     ("train", ("train", "training"), "models that learnt from it may know them by heart"),
@@ -195,7 +195,7 @@ def _of_margins(suite: Suite, samples: Samples) -> list[str]:
 def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[npt.NDArray[np.bool_], str]:
     """Return which images a proportion or a mean is of, and what these are; none for any other metric."""
     positive, every = suite.task.positive, np.ones(len(samples.images), bool)
-    if suite.task.kind != ("segmentation" if metric in ("dice", "iou", "nsd") else "classification"):
+    if suite.task.kind != ("segmentation" if metric in ("dice", "iou", "nsd", "nsd_mm") else "classification"):
         return ~every, ""
     if metric == "accuracy" or metric in _MEANS:
         return every, "images"

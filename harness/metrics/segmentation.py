@@ -12,8 +12,11 @@ Distances are in pixels. `hausdorff` is of all pixels; `hausdorff_95` is of outl
 a neighbour (of four) of another class or lie at the image's edge: the larger of both 95 % quantiles of the distances
 from one outline to the other. With `surface_tolerance = 2.0`, `nsd` is the normalised surface distance (Nikolov et al.
 2018, "Deep learning to achieve clinically applicable segmentation of head and neck anatomy for radiotherapy"): the
-share of both outlines that is no farther from the other one than that; 1 where both are empty, 0 where one is. Pixels
-that count for nothing (`ignore_index`) are of no class.
+share of both outlines' pixels that is no farther from the other one than that; 1 where both are empty, 0 where one is.
+Pixels that count for nothing (`ignore_index`) are of no class.
+
+Where the data says how large a pixel of each image is, `hausdorff_mm` and `hausdorff_95_mm` are the same distances in
+millimetres, and with `surface_tolerance_mm = 1.0` `nsd_mm` is the share within that.
 """
 
 from __future__ import annotations
@@ -30,12 +33,13 @@ import numpy.typing as npt
 from harness import stats
 from harness.errors import MeasurementError
 from harness.formats import Tensor
+from harness.metrics import _surfaces
 from harness.model import IGNORED, Answers, Estimate, Evaluation, FloatArray, Reading, Samples, Task, Truth
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
 #: Keys of `[task]` that have a part in it, beside `kind` and `positive`.
-TASK_KEYS = ("surface_tolerance",)
+TASK_KEYS = ("surface_tolerance", "surface_tolerance_mm")
 
 Outputs = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -89,8 +93,8 @@ def evaluate(answers: Answers, samples: Samples, task: Task) -> Evaluation:
     if samples.masks is None:
         raise MeasurementError("the data has no masks", remedy="give images and masks, or another [task] kind")
     predicted, truth = _outlines(answers, samples.masks, samples.classes, task)
-    per_image = _per_image(task)
-    most = {name: _most(name, truth) for name in per_image}
+    per_image = _per_image(task, samples.spacing)
+    most = {name: _most(name, truth, samples.spacing) for name in per_image}
     found = {name: of(predicted, truth) for name, of in per_image.items()}
     groups = samples.groups
     return Evaluation(
@@ -112,20 +116,20 @@ def compare(
         run: what the run gave, for the same images in the same order.
         truth: of these images: masks (N, H, W).
         task: names the positive class.
-        metric: "dice", "iou", "hausdorff", "hausdorff_95" or "nsd".
+        metric: "dice", "iou", or a distance.
 
     Returns:
-        The mean difference (ratio units, or pixels), or None for another metric.
+        The mean difference (ratio units, pixels or millimetres), or None for another metric.
 
     Raises:
         MeasurementError: as `evaluate`, for either outputs.
     """
-    of = _per_image(task).get(metric)
+    of = _per_image(task, truth.spacing).get(metric)
     if of is None:
         return None
     masks = truth.labels
     before, after = (of(*_outlines(answers, masks, truth.classes, task)) for answers in (baseline, run))
-    most = _most(metric, masks)
+    most = _most(metric, masks, truth.spacing)
     return stats.mean_interval(after - before, least=-most, most=most, groups=truth.groups)
 
 
@@ -236,9 +240,12 @@ def _positive(classes: Sequence[str], task: Task) -> int:
     return 1
 
 
-def _most(metric: str, masks: npt.NDArray[Any]) -> float:
-    """Return the largest value that one image can have: 1, or for a distance the image's diagonal in pixels."""
-    return math.hypot(*masks.shape[1:]) if metric.startswith("hausdorff") else 1.0
+def _most(metric: str, masks: npt.NDArray[Any], spacing: FloatArray | None) -> float:
+    """Return the largest value that one image can have: 1, or for a distance the longest diagonal of an image."""
+    if not metric.startswith("hausdorff"):
+        return 1.0
+    sizes = spacing if spacing is not None and metric.endswith("_mm") else np.ones((1, 2))
+    return max(_surfaces.diagonal(masks.shape[1:], size) for size in sizes)
 
 
 def _areas(predicted: Mask, truth: Mask) -> tuple[FloatArray, FloatArray]:
@@ -257,57 +264,17 @@ def _iou(predicted: Mask, truth: Mask) -> FloatArray:
     return np.divide(both, total - both, out=np.ones_like(both), where=total > 0)
 
 
-def _hausdorff(predicted: Mask, truth: Mask) -> FloatArray:
-    from scipy.ndimage import distance_transform_edt
-
-    def distance(a: Mask, b: Mask) -> float:
-        if not (a.any() and b.any()):
-            return 0.0 if a.any() == b.any() else math.hypot(*a.shape)
-        return float(max(distance_transform_edt(~b)[a].max(), distance_transform_edt(~a)[b].max()))
-
-    return np.array([distance(a, b) for a, b in zip(predicted, truth, strict=True)])
-
-
-def _surface_distances(predicted: Mask, truth: Mask) -> tuple[FloatArray, FloatArray] | None:
-    """Return the distance of each pixel of either outline from the other outline, None where one of them is empty."""
-    from scipy.ndimage import binary_erosion, distance_transform_edt
-
-    if not (predicted.any() and truth.any()):
-        return None
-    # What lies outside of both has no part in it, and a distance transform of the whole image takes long.
-    either = predicted | truth
-    rows, columns = np.flatnonzero(either.any(axis=1)), np.flatnonzero(either.any(axis=0))
-    part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    outlines = [np.pad(one[part], 1) for one in (predicted, truth)]
-    outlines = [one & ~binary_erosion(one) for one in outlines]
-    away = [distance_transform_edt(~one) for one in outlines]
-    return away[1][outlines[0]], away[0][outlines[1]]
-
-
-def _hausdorff_95(predicted: Mask, truth: Mask) -> FloatArray:
-    def distance(a: Mask, b: Mask) -> float:
-        found = _surface_distances(a, b)
-        if found is None:
-            return 0.0 if a.any() == b.any() else math.hypot(*a.shape)
-        return float(max(np.quantile(one, 0.95) for one in found))
-
-    return np.array([distance(a, b) for a, b in zip(predicted, truth, strict=True)])
-
-
-def _nsd(predicted: Mask, truth: Mask, *, tolerance: float) -> FloatArray:
-    def share(a: Mask, b: Mask) -> float:
-        found = _surface_distances(a, b)
-        if found is None:
-            return float(a.any() == b.any())
-        return float((np.concatenate(found) <= tolerance).mean())
-
-    return np.array([share(a, b) for a, b in zip(predicted, truth, strict=True)])
-
-
-def _per_image(task: Task) -> dict[str, Callable[[Mask, Mask], FloatArray]]:
+def _per_image(task: Task, spacing: FloatArray | None) -> dict[str, Callable[[Mask, Mask], FloatArray]]:
     """Return what is computed image by image: metric -> one number an image."""
-    found: dict[str, Callable[[Mask, Mask], FloatArray]] = {}
-    found |= {"dice": _dice, "iou": _iou, "hausdorff": _hausdorff, "hausdorff_95": _hausdorff_95}
-    if task.surface_tolerance is None:
+    found: dict[str, Callable[[Mask, Mask], FloatArray]] = {"dice": _dice, "iou": _iou}
+    distances = {"hausdorff": _surfaces.hausdorff, "hausdorff_95": _surfaces.hausdorff_95}
+    found |= {name: partial(_surfaces.each, of) for name, of in distances.items()}
+    if task.surface_tolerance is not None:
+        found["nsd"] = partial(_surfaces.each, partial(_surfaces.within, tolerance=task.surface_tolerance))
+    if spacing is None:
         return found
-    return {**found, "nsd": partial(_nsd, tolerance=task.surface_tolerance)}
+    found |= {f"{name}_mm": partial(_surfaces.each, of, spacing=spacing) for name, of in distances.items()}
+    if task.surface_tolerance_mm is not None:
+        near = partial(_surfaces.within, tolerance=task.surface_tolerance_mm)
+        found["nsd_mm"] = partial(_surfaces.each, near, spacing=spacing)
+    return found

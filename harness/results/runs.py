@@ -141,6 +141,7 @@ def run_of(
             **control_notes,
             **(_read_as(fit) if asked else {}),
             **({"groups": samples.groups.tolist()} if samples.groups is not None else {}),
+            **({"spacing_mm": samples.spacing.tolist()} if samples.spacing is not None else {}),
             **({ACCURACY_REFUSED: asdict(refused)} if refused else {}),
         },
         subgroups=subgroups.of(_metrics(case), answers, samples, case.suite.task) if answers else (),

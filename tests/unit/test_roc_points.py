@@ -38,7 +38,7 @@ def logits(scores: FloatArray) -> Answers:
 def test_the_point_of_the_curve_is_that_of_scikit_learn_with_ties_and_without(decimals: int, at: float) -> None:
     rng = np.random.default_rng(decimals)
     truth = rng.random(200) < 0.3
-    before, after = (np.round(rng.normal(size=200) + 1.5 * truth, decimals) for _ in range(2))
+    before, after = (np.asarray(np.round(rng.normal(size=200) + 1.5 * truth, decimals), float) for _ in range(2))
     expected = [by_scikit_learn(one, truth, at) for one in (before, after)]
     alone = stats.sensitivity_at([before], truth, at)
     change = stats.sensitivity_at([before, after], truth, at)
@@ -53,7 +53,7 @@ def test_the_point_of_the_curve_is_that_of_scikit_learn_with_ties_and_without(de
 def test_a_classifier_has_both_points_and_their_paired_differences() -> None:
     rng = np.random.default_rng(5)
     labels = (rng.random(300) < 0.4).astype(np.int64)
-    before, after = (np.round(rng.normal(size=300) + 2 * labels, 3) for _ in range(2))
+    before, after = (np.asarray(np.round(rng.normal(size=300) + 2 * labels, 3), float) for _ in range(2))
     samples = Samples(np.zeros((300, 1, 1, 1), np.uint8), labels, CLASSES, "")
     found = classification.evaluate(logits(before), samples, TASK).estimates
     there = labels == 1

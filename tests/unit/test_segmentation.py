@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import binary_erosion, gaussian_filter
 from scipy.spatial.distance import cdist, directed_hausdorff
 
 from harness.errors import MeasurementError
@@ -250,3 +251,43 @@ def test_a_run_whose_outlines_are_worse_is_hardly_ever_called_non_inferior() -> 
         false += found is not None and found.low > -margin
     print(f"\nNSD, 40 images, outlines lost: {false / trials:.1%} falsely non-inferior (claimed: 2.5 %)")
     assert bounded(false, trials)
+
+
+def test_distances_in_millimetres_are_those_between_pixels_of_their_own_size() -> None:
+    samples = a_split(5)
+    assert samples.masks is not None
+    said = np.roll(samples.masks, (3, 2), axis=(1, 2))
+    sizes = np.array([[0.2, 0.3], [0.5, 0.1], [1.0, 1.0], [0.25, 0.25], [2.0, 2.0]])
+    spaced = replace(samples, spacing=sizes)
+    task = replace(TASK, surface_tolerance=2.0, surface_tolerance_mm=0.8)
+    found = segmentation.evaluate(given(outputs_of(said)), spaced, task).estimates
+    whole, outer, near = [], [], []
+    for mask, truth, size in zip(said[:-1], samples.masks[:-1], sizes, strict=False):
+        full = [np.argwhere(one) * size for one in (mask, truth)]
+        whole.append(max(directed_hausdorff(*full)[0], directed_hausdorff(*full[::-1])[0]))
+        edges = [np.argwhere(one & ~binary_erosion(one)) * size for one in (mask > 0, truth > 0)]
+        away = cdist(*edges)
+        both = [away.min(axis=1), away.min(axis=0)]
+        outer.append(max(np.quantile(one, 0.95) for one in both))
+        near.append((np.concatenate(both) <= 0.8 + 1e-9).mean())
+    assert found["hausdorff_mm"].point == pytest.approx(sum(whole) / 5)  # the last image is empty in both: distance 0
+    assert found["hausdorff_95_mm"].point == pytest.approx(sum(outer) / 5)
+    assert found["nsd_mm"].point == pytest.approx((sum(near) + 1) / 5)
+    plain = segmentation.evaluate(given(outputs_of(said)), samples, task).estimates
+    assert {name for name in found if not name.endswith("_mm")} == set(plain)
+    assert all(plain[name] == found[name] for name in plain)
+    one = segmentation.evaluate(given(outputs_of(said)), replace(samples, spacing=np.ones((5, 2))), task).estimates
+    assert one["hausdorff_95_mm"].point == one["hausdorff_95"].point
+
+
+def test_differences_in_millimetres_need_the_sizes_and_know_the_longest_diagonal() -> None:
+    samples = a_split(10)
+    assert samples.masks is not None
+    sizes = np.tile([0.5, 0.25], (10, 1))
+    best, worse = given(outputs_of(samples.masks)), given(shifted(samples))
+    truth = Truth(samples.masks, CLASSES, spacing=sizes)
+    change = segmentation.compare(best, worse, truth, TASK, "hausdorff_95_mm")
+    assert change is not None
+    assert change.point == pytest.approx(0.9 * 2 * 0.25, abs=0.05)
+    assert -math.hypot(16, 10) < change.low < 0
+    assert segmentation.compare(best, worse, Truth(samples.masks, CLASSES), TASK, "hausdorff_95_mm") is None

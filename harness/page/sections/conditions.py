@@ -16,7 +16,9 @@ TITLE = "Conditions"
 #: When a reading was taken, which says nothing of the device.
 CLOCKS: Final = frozenset({"wall_s", "at_s"})
 #: Notes that programs read; people find what they say in words beside them.
-INTERNAL: Final = frozenset({"place", "marked_rounds", CONTROL_MARKED, "groups", "job_spent_s", "reference"})
+INTERNAL: Final = frozenset(
+    {"place", "marked_rounds", CONTROL_MARKED, "groups", "spacing_mm", "job_spent_s", "reference"}
+)
 TITLES: Final[Mapping[str, str]] = {
     "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
     "accelerator_wanted": "Accelerator asked for", "nodes": "Nodes of the model as it ran",
