@@ -186,7 +186,8 @@ class Samples:
 
     Attributes:
         images: (N, H, W, C), uint8 or float32.
-        labels: (N,) int64, indices into `classes`; empty for segmentation.
+        labels: (N,) int64, indices into `classes`, or of several labels an image (N, K), 1 for each that it has, 0 for
+            one that it has not and -1 where nobody knows; empty for segmentation.
         classes: the names of the classes, in the order of the model's outputs.
         masks: (N, H, W) uint8 class indices, `IGNORED` where a pixel counts for nothing, or None.
         description: one sentence for the report, which must say if the data is synthetic.
@@ -217,6 +218,11 @@ class Samples:
     subgroup_names: tuple[str, ...] = ()
     spacing: FloatArray | None = None
 
+    def of_class(self, name: str) -> npt.NDArray[np.bool_]:
+        """Return (N,) which labelled images are of a class, or have a label."""
+        number = self.classes.index(name)
+        return np.asarray(self.labels[:, number] == 1 if self.labels.ndim == 2 else self.labels == number)
+
     def without(self, left_out: IntArray) -> Samples:
         """Return the split without the images at some indices."""
         keep = np.delete(np.arange(len(self.images)), left_out)
@@ -245,7 +251,7 @@ class Truth:
     """What the answers of two models for the same images are held against.
 
     Attributes:
-        labels: (N,) int64 classes, or (N, H, W) uint8 masks of class indices.
+        labels: (N,) int64 classes, (N, K) labels as `Samples` has them, or (N, H, W) uint8 masks of class indices.
         classes: the K names.
         groups: (N,) the patient of each image: a patient, not an image, is what an interval counts; None where each
             image is a patient of its own.
@@ -531,7 +537,7 @@ class Run:
         confusion: (K, K) counts, rows are the truth, columns the prediction; None when there is none.
         outputs: (N, ...) float32 model outputs on the test split, in the split's order, or where those are large uint8
             labels; None when there are none.
-        labels: truth that goes with `outputs`: (N,) int64 classes, or (N, H, W) uint8 masks.
+        labels: truth that goes with `outputs`: (N,) int64 classes, (N, K) labels, or (N, H, W) uint8 masks.
         variant: the model file that was measured; its `path` is the bare name where the run comes from the store.
         fingerprint: what could change a number.
         validity: of its absolute figures; comparisons have their own.

@@ -413,9 +413,13 @@ class Metric(Protocol):
     outputs is judged must be declared. `needs_kind(output)` says whether answers depend on what the numbers of an
     output stand for; without it they do not. `compact(answers)` may give the same answers in fewer bytes, for the
     store. `TASK_KEYS` names the keys of `[task]` that have a part in it beside `kind` and `positive`; a suite that sets
-    another is refused. `labels_of(answers, classes)` may give the class of each image, by which the sensitivity of each
-    class is reported. A kind with operating points has `threshold(answers, samples, task)`, which returns the
-    threshold and in words what it reaches, and `no_threshold(reading)`: why none can decide a model's answers, or "".
+    another is refused. `SEVERAL_LABELS = True` is that of a kind whose truth is (N, K), any number of labels an image;
+    it has `by_label(answers, samples)`, which yields what a model is worth for each, and `flips(reference, own, near)`:
+    of how many images a label is not the host's, and how many of those by a tie. `unreadable(reading)` says why answers
+    that are read so are none, or "". `labels_of(answers, classes)` may give the class of each image, by which the
+    sensitivity of each class is reported. A kind with operating points has `threshold(answers, samples, task)`,
+    which returns the threshold and in words what it reaches, and `no_threshold(reading)`: why none can decide a model's
+    answers, or "".
 
     Attributes:
         PATIENTS: whether its intervals are of patients where the samples, or the truth, have groups: images of one

@@ -50,7 +50,7 @@ def chained(
 
 
 def finishing(kind: str, answer: str, result: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return what makes a model's outputs an answer: a label with probabilities, or a mask.
+    """Return what makes a model's outputs an answer: a label with probabilities, several of them, or a mask.
 
     Args:
         kind: of the task.
@@ -75,4 +75,11 @@ def finishing(kind: str, answer: str, result: Callable[[Any], Any]) -> Callable[
             return maps.squeeze(axis) > (0.0 if answer == "logits" else 0.5)
         return maps.argmax(axis)
 
+    def several(outputs: Any) -> Any:
+        values = np.asarray(result(outputs)).reshape(-1)
+        shares = 1 / (1 + np.exp(-values)) if answer == "logits" else values
+        return shares > 0.5, shares
+
+    if kind == "multilabel":
+        return several
     return mask if kind == "segmentation" else label

@@ -180,7 +180,8 @@ def suite_of(path: Path, file: ModelFile, samples: Samples) -> Suite:
     """
     from harness.model import InputSpec, Load, Suite, Task, Variant
 
-    kind = "segmentation" if samples.masks is not None and not len(samples.labels) else "classification"
+    several = "multilabel" if samples.labels.ndim == 2 else "classification"
+    kind = "segmentation" if samples.masks is not None and not len(samples.labels) else several
     layout = _layout(file.inputs[0]) if file.inputs else ""
     spec = replace(InputSpec(scale=1 / 255), layout=layout or "NCHW")
     variant = Variant("baseline", file.format, path, "", 0)

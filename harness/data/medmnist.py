@@ -56,12 +56,6 @@ class Options:
             raise ValueError(f"{self.name} holds volumes, which no task of the harness is for: choose a set of images")
         if self.name and self.name not in known:
             raise ValueError(f"MedMNIST has no set {self.name!r}: {registry.suggestion(self.name, known)}")
-        if self.name and "multi-label" in known[self.name].task:
-            count = len(known[self.name].classes)
-            raise ValueError(
-                f"{self.name} has {count} labels an image ({known[self.name].task}), which no task of the harness "
-                "judges: choose a set with one label an image"
-            )
 
     @property
     def file(self) -> str:

@@ -7,8 +7,9 @@ model's outputs, `labels = "labels.txt"` does the same with one name a line; wit
 numbers, and text labels are sorted, numbers in them by their value. Masks of 0 and 255 alone have the classes 0 and 1;
 `ignore_index = 254` is the value of pixels that count for nothing. `group = "patient"` names the array (N,) of the
 patients, whole numbers or texts: `patient` beside `images`, `test_patient` beside `test_images`.
-`subgroup = "site"` names such an array of what figures are given apart for. `spacing = [0.2, 0.2]` is height and width
-of a pixel in millimetres: distances between outlines are then given in millimetres too.
+`subgroup = "site"` names such an array of what figures are given apart for. Labels (N, K) of 0 and 1 are several an
+image, for `kind = "multilabel"`; `missing = "ignore"` takes -1 and NaN among them as unknown. `spacing = [0.2, 0.2]` is
+height and width of a pixel in millimetres: distances between outlines are then given in millimetres too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,7 @@ class Options:
     group: str = ""
     subgroup: str = ""
     spacing: tuple[float, float] | None = None
+    missing: Literal["refuse", "ignore"] = "refuse"
 
     def __post_init__(self) -> None:
         _spacing.checked(self.spacing)
@@ -91,7 +93,11 @@ def _split(arrays: _Arrays, options: Options, split: str, *, alone: bool) -> Sam
     if f"{prefix}masks" in arrays:
         masks, classes = _masks(arrays[f"{prefix}masks"], images, options, path, f"{prefix}masks")
     elif f"{prefix}labels" in arrays:
-        labels, classes = _labels(arrays, f"{prefix}labels", len(images), options, path)
+        several = arrays[f"{prefix}labels"]
+        if several.ndim == 2 and several.shape[1] > 1:
+            labels, classes = _several(several, len(images), options, path, f"{prefix}labels")
+        else:
+            labels, classes = _labels(arrays, f"{prefix}labels", len(images), options, path)
     else:
         raise _wrong(path, f"has no {prefix}labels and no {prefix}masks, only {_listed(arrays)}", remedy="add one")
     groups, names = _groups_of(arrays, f"{prefix}{options.group}", len(images), path) if options.group else (None, ())
@@ -264,6 +270,34 @@ def _labels(
         [int(whole.max())] + ([] if options.classes else [int(array.max()) for array in others if array.size])
     )
     return whole, _names(highest, options, path, key)
+
+
+def _several(values: Array, count: int, options: Options, path: Path, key: str) -> tuple[IntArray, tuple[str, ...]]:
+    """Return (N, K) labels of 0 and 1, and -1 where nobody knows and the suite says what is to be done."""
+    if len(values) != count:
+        raise _wrong(path, f"holds labels of {len(values)} images for {count}", key, remedy="save them again together")
+    k = values.shape[1]
+    if options.classes and len(options.classes) != k:
+        text = f"has {k} labels an image, but `classes` in [data] names {len(options.classes)}"
+        raise _wrong(path, text, key, remedy="name every label")
+    if values.dtype.kind not in "iufb":
+        raise _wrong(path, f"holds {values.dtype}", key, remedy="save 0 and 1")
+    numbers = values.astype(np.float64)
+    numbers = np.where(np.isnan(numbers), -1, numbers)
+    strange = ~np.isin(numbers, (-1, 0, 1))
+    if strange.any():
+        row, column = np.argwhere(strange)[0]
+        text = f"holds {numbers[row, column]:g} for label {column} of image {row}, and labels of several are 0 or 1"
+        raise _wrong(path, text, key, remedy="save 0 and 1, or one label an image, (N,)")
+    unknown = int((numbers < 0).sum())
+    if unknown and options.missing == "refuse":
+        raise _wrong(
+            path,
+            f"holds {unknown} labels that are not known (-1 or NaN)",
+            key,
+            remedy='write missing = "ignore" under [data]: they count for nothing then; or complete them',
+        )
+    return numbers.astype(np.int64), options.classes or tuple(str(index) for index in range(k))
 
 
 def _named(

@@ -23,13 +23,14 @@ class Answering(Held):
         kind = self._kind(chosen)
         if kind == "labels" and self._fits(replace(chosen, kind=kind), file) is False:
             raise self._wrong_shape(chosen)
-        if "threshold" in self.declared and len(self.samples.classes) != 2:
+        several = getattr(self.metrics, "SEVERAL_LABELS", False)
+        if "threshold" in self.declared and len(self.samples.classes) != 2 and not several:
             raise self.refusal(
                 f"cannot have a threshold: the data has {len(self.samples.classes)} classes, and the largest decides",
                 remedy="remove it",
                 key="output.threshold",
             )
-        several = chosen.name if len(file.outputs) > 1 else ""
+        named = chosen.name if len(file.outputs) > 1 else ""
         labels = chosen.labels if chosen.type in ("text", "map") or (kind == "labels" and chosen.labels) else ()
         if chosen.type in INTEGERS and kind not in ("labels", "") and chosen.scale == 0:
             raise self.refusal(
@@ -40,7 +41,10 @@ class Answering(Held):
         # TFLite's interpreter says itself what its integers stand for.
         scaled = file.format == "onnx" and chosen.type in INTEGERS and kind != "labels"
         quantization = (chosen.scale, chosen.zero_point) if scaled else (0.0, 0)
-        return Reading(several, kind, self.declared.get("threshold", 0.5), classes), labels, quantization
+        reading = Reading(named, kind, self.declared.get("threshold", 0.5), classes)
+        if reason := getattr(self.metrics, "unreadable", lambda _: "")(reading):
+            raise self.refusal(reason, remedy="export it with a sigmoid for each, or its logits", key="output.kind")
+        return reading, labels, quantization
 
     def undescribed(self) -> Reading:
         """Return what is declared of the outputs of a model whose format nothing here can read."""

@@ -32,6 +32,7 @@ def read_split(suite: Suite, split: str) -> Samples:
         ) from error
     except Exception as error:
         raise Unforeseen(f"{suite.file}: reading the data", error) from error
+    _check_labels(suite, found, split)
     if found.identifying and not suite.confidential:
         raise LabError(
             f"is not set, and files of the split {split} identify patients: {found.identifying}",
@@ -41,3 +42,29 @@ def read_split(suite: Suite, split: str) -> Samples:
             key="confidential",
         )
     return found
+
+
+def _check_labels(suite: Suite, samples: Samples, split: str) -> None:
+    """Refuse several labels an image in a task of one, and the reverse."""
+    if not len(samples.labels):
+        return
+    file, kind = shown(suite.file), suite.task.kind
+    wanted = bool(getattr(registry.load("metrics", kind, file=file, key="task.kind"), "SEVERAL_LABELS", False))
+    several = samples.labels.ndim == 2
+    if several and not wanted:
+        one_each = bool((samples.labels.clip(0).sum(axis=1) == 1).all())
+        raise LabError(
+            f"is {kind!r}, and the split {split} has {samples.labels.shape[1]} labels an image"
+            + (", of which each image has exactly one" if one_each else ""),
+            remedy='write kind = "multilabel"'
+            + (", or save the labels as one number an image, labels.argmax(axis=1)" if one_each else ""),
+            file=file,
+            key="task.kind",
+        )
+    if wanted and not several:
+        raise LabError(
+            f"is {kind!r}, and the split {split} has one label an image",
+            remedy='write kind = "classification", or save the labels as (N, K) of 0 and 1',
+            file=file,
+            key="task.kind",
+        )

@@ -419,7 +419,7 @@ def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:
         "patients": len(samples.group_names) or None,
         "classes": list(samples.classes),
         "remarks": remarks.of_data(suite, samples),
-        "positive_ratio": float((samples.labels == samples.classes.index(positive)).mean()) if known else None,
+        "positive_ratio": float(samples.of_class(positive).mean()) if known else None,
     }
 
 

@@ -41,7 +41,7 @@ def check(suite: Suite, samples: Samples) -> None:
             file=str(suite.file),
             key="task.positive",
         )
-    if positive and len(samples.labels) and samples.classes.index(positive) not in samples.labels:
+    if positive and len(samples.labels) and not samples.of_class(positive).any():
         raise LabError(
             f"no image of the split {suite.split} is of the class {positive!r}, so nothing shows its sensitivity",
             remedy="add some, or name a class that has images",

@@ -66,9 +66,8 @@ def of_baseline(run: Run) -> list[str]:
 
 def _of_classes(suite: Suite, samples: Samples) -> list[str]:
     """Return which classes no image is of: an accuracy says nothing of them."""
-    there = set(samples.labels.tolist())
-    empty = [name for index, name in enumerate(samples.classes) if index not in there]
-    if not there or not empty:
+    empty = [name for name in samples.classes if len(samples.labels) and not samples.of_class(name).any()]
+    if not empty:
         return []
     names = ", ".join(repr(name) for name in empty)
     return [f"no image of the split {suite.split} is of {names}: nothing that is measured speaks of it"]
@@ -107,9 +106,16 @@ def _disagreeing(common: stats.Overlap, samples: Samples, other: Samples) -> str
     """Return how many of the pairs have labels that differ, "" for none or without labels."""
     if not len(samples.labels) or not len(other.labels):
         return ""
-    first, second = ([one.classes[label] for label in one.labels] for one in (samples, other))
+    first, second = (_named(one) for one in (samples, other))
     count = common.disagreeing(first, second)
     return f", {units.count(count)} of them with different labels" if count else ""
+
+
+def _named(samples: Samples) -> list[str]:
+    """Return the label of each image by its name, or its several labels."""
+    if samples.labels.ndim == 2:
+        return [str(row) for row in samples.labels.tolist()]
+    return [samples.classes[label] for label in samples.labels]
 
 
 def _of_repeats(suite: Suite, samples: Samples) -> list[str]:
@@ -118,7 +124,8 @@ def _of_repeats(suite: Suite, samples: Samples) -> list[str]:
     if not len(pairs):
         return []
     labels = samples.labels
-    differ = int((labels[pairs[:, 0]] != labels[pairs[:, 1]]).sum()) if len(labels) else 0
+    unlike = labels[pairs[:, 0]] != labels[pairs[:, 1]] if len(labels) else np.zeros(0, bool)
+    differ = int((unlike.any(axis=1) if unlike.ndim == 2 else unlike).sum())
     return [
         f"{units.count(len(pairs))} of {units.count(len(samples.images))} images repeat another one of the split "
         f"{suite.split}, pixel by pixel"
@@ -201,7 +208,7 @@ def _images_of(metric: str, suite: Suite, samples: Samples) -> tuple[npt.NDArray
         return every, "images"
     if metric not in ("sensitivity", "specificity") or positive not in samples.classes:
         return ~every, ""
-    there = samples.labels == samples.classes.index(positive)
+    there = samples.of_class(positive)
     if metric == "sensitivity":
         return there, f"images of {positive!r}"
     return ~there, f"images that are not {positive!r}"

@@ -108,10 +108,6 @@ class Report:
         """True if any number comes from a shortened measurement."""
         return self.campaign.quick or any(run.quick for run in self.runs)
 
-    def called(self, metric: str) -> str:
-        """Return a metric's title, with the class and the number of the suite that it speaks of."""
-        return wording.title(metric, self.positive, self.settings.get("task", {}).get(metric))
-
     @property
     def synthetic(self) -> bool:
         """True if any suite's data is synthetic."""

@@ -36,6 +36,8 @@ LEAVES = "int8"
 
 #: Images by which nodes are ranked, each run once a node.
 _RANKED_ON: Final = 32
+#: What holds a model where the suite names no metric: that of the task's kind, else accuracy.
+_METRICS: Final = {"segmentation": "dice", "multilabel": "hamming_accuracy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def _quantiser(parent: Path, inputs: npt.NDArray[np.float32], folder: Path, opti
 def _bounded_by(
     bound: Bound, job: Build, quantiser: _bounded.Quantiser, target: Path, inputs: npt.NDArray[np.float32]
 ) -> dict[str, Any]:
-    metric = bound.metric or ("dice" if job.task.kind == "segmentation" else "accuracy")
+    metric = bound.metric or _METRICS.get(job.task.kind, "accuracy")
     limit = _bounded.Limit(_host.Judge(job, metric, bound.split), job.parent, metric=metric, margin=bound.margin)
     ranked_on = inputs[np.linspace(0, len(inputs) - 1, min(_RANKED_ON, len(inputs))).astype(int)]
     most = bound.float_layers if bound.float_layers is not None else len(quantiser.layers())

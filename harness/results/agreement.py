@@ -63,9 +63,9 @@ def held_against(run: Run, reference: Reference, *, same_machine: bool) -> Run:
     if reason or own is None or run.outputs is None or reference.outputs is None:
         absent = {name: Measurement(name, "", absent_reason=reason) for name in (DIFFERENCE, MEAN)}
         return replace(run, measurements={**run.measurements, **absent})
-    facts = _facts(run.outputs, reference)
-    where = f"against {reference.runtime}, {'this very machine' if same_machine else 'the host'}"
     module = registry.load("metrics", run.case.task, file=run.case.suite, key="task.kind")
+    facts = _facts(own, reference, module)
+    where = f"against {reference.runtime}, {'this very machine' if same_machine else 'the host'}"
     labels: Estimate = module.agreement(Answers(reference.outputs, own.reading), own)
     far = np.abs(run.outputs.astype(np.float64) - reference.outputs).reshape(len(run.outputs), -1)
     found = {
@@ -126,14 +126,24 @@ def _obstacle(run: Run, reference: Reference) -> str:
     return ""
 
 
-def _facts(outputs: Outputs, reference: Reference) -> dict[str, Any]:
-    """Return plain values: largest and mean difference, the spread they are held against, and flips of the label."""
+def _facts(own: Answers, reference: Reference, metrics: Any) -> dict[str, Any]:
+    """Return plain values: largest and mean difference, the spread they are held against, and flips of the label.
+
+    Args:
+        own: what the device gave.
+        reference: what the host gave.
+        metrics: the module of the task's kind.
+    """
     assert reference.outputs is not None
-    theirs = reference.outputs
+    outputs, theirs = own.values, reference.outputs
     finite = bool(np.isfinite(theirs).all())
     far = np.abs(outputs.astype(np.float64) - theirs)
     spread = float(theirs.std(dtype=np.float64))
-    flips, ties = _flips(outputs, theirs, spread) if outputs.ndim == 2 and finite else (0, 0)
+    flips, ties = 0, 0
+    if finite and hasattr(metrics, "flips"):
+        flips, ties = metrics.flips(Answers(theirs, own.reading), own, _TIE * spread)
+    elif finite and outputs.ndim == 2:
+        flips, ties = _flips(outputs, theirs, spread)
     return {
         "finite": finite,
         "quantised": reference.quantised,

@@ -19,6 +19,8 @@ from harness.model import Answers, Estimate, IntArray, Samples, Subgroup, Task
 #: More classes than this are not listed one by one: the table of truth by answers has them.
 _MOST_CLASSES: Final = 32
 CLASS: Final = "class"
+#: What a kind with several labels an image gives apart.
+LABEL: Final = "label"
 
 
 def of(metrics: Any, answers: Answers, samples: Samples, task: Task) -> tuple[Subgroup, ...]:
@@ -32,7 +34,8 @@ def of(metrics: Any, answers: Answers, samples: Samples, task: Task) -> tuple[Su
     """
     if not len(samples.labels) and samples.masks is None:
         return ()  # without a truth nothing is right or wrong
-    found = [*_classes(metrics, answers, samples), *_subgroups(metrics, answers, samples, task)]
+    of_labels = metrics.by_label(answers, samples) if hasattr(metrics, "by_label") else ()
+    found = [*of_labels, *_classes(metrics, answers, samples), *_subgroups(metrics, answers, samples, task)]
     return tuple(sorted(found, key=lambda one: (one.by == CLASS, one.images, one.name)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.stats.discrimination import auroc, auroc_difference, structural_components
+from harness.stats.discrimination import auroc, auroc_difference, mean_auroc, structural_components
 from harness.stats.evidence import confidence_sequence, log_evidence, log_evidence_at_each_look, median_sequence
 from harness.stats.pace import SLOWED, launch_slowdowns, marked_rounds, usual
 from harness.stats.proportions import (
@@ -65,6 +65,7 @@ __all__ = [
     "log_evidence_at_each_look",
     "marked_rounds",
     "mcnemar",
+    "mean_auroc",
     "mean_interval",
     "mean_ratio",
     "median_sequence",

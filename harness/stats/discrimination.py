@@ -153,6 +153,63 @@ def _area_of_groups(
     return Estimate(point, min(low, point), max(high, point), confidence, method)
 
 
+def mean_auroc(
+    models: Sequence[FloatArray],
+    positive: BoolArray,
+    known: BoolArray,
+    confidence: float = 0.95,
+    groups: IntArray | None = None,
+) -> Estimate | None:
+    """Return the mean of the areas of K labels, or the second model's minus the first's.
+
+    An image is drawn with all its labels; at either end there is one more, as in `_area_of_groups`, that has the rarer
+    answer to every label.
+
+    Args:
+        models: (N, K) scores of one model, or of two on the same images; the higher, the more positive.
+        positive: (N, K) the truth.
+        known: (N, K) whether it is known; what is not counts for nothing.
+        confidence: of the interval.
+        groups: (N,) the patient of each image, whose images are then drawn together; None where each is its own.
+
+    Returns:
+        The estimate, or None unless both kinds occur of every label.
+    """
+    there, counted = (positive & known).sum(axis=0), known.sum(axis=0)
+    if not ((there > 0) & (there < counted)).all():
+        return None
+    size = 1.0 if groups is None else group_size(groups)
+    signs = (-1,) if len(models) == 1 else (1, -1)
+    point = _mean_difference(models, positive, known, np.ones((1, len(positive))))[0]
+    rarer = 2 * there <= counted
+    toward = np.where(rarer, np.inf, -np.inf)  # for the answer that is right
+    truth, seen = np.vstack([positive, rarer]), np.vstack([known, np.ones_like(rarer)])
+    worst, best = (
+        [np.vstack([own, side * sign * toward]) for own, sign in zip(models, signs, strict=True)] for side in (1, -1)
+    )
+    lows, highs = [], []
+    for own, more in draws_of_groups(np.arange(len(positive)) if groups is None else groups, 1):
+        weights = np.concatenate([own, more * size], axis=1)
+        lows.append(_mean_difference(worst, truth, seen, weights))
+        highs.append(_mean_difference(best, truth, seen, weights))
+    low = float(np.quantile(np.concatenate(lows), (1 - confidence) / 2))
+    high = float(np.quantile(np.concatenate(highs), (1 + confidence) / 2))
+    units, what = (len(positive), "image") if groups is None else (len(np.unique(groups)), "patient")
+    method = f"Bayesian bootstrap of {units} {what}s and one pseudo-{what} at each end"
+    return Estimate(float(point), min(low, float(point)), max(high, float(point)), confidence, method)
+
+
+def _mean_difference(
+    models: Sequence[FloatArray], positive: BoolArray, known: BoolArray, weights: FloatArray
+) -> FloatArray:
+    total = np.zeros(len(weights))
+    for label in range(positive.shape[1]):
+        chosen = known[:, label]
+        columns = [scores[chosen, label] for scores in models]
+        total += _difference(columns, positive[chosen, label], weights[:, chosen])
+    return np.asarray(total / positive.shape[1])
+
+
 def _difference(scores: Sequence[FloatArray], positive: BoolArray, weights: FloatArray) -> FloatArray:
     areas = [_weighted_area(one, positive, weights) for one in scores]
     return areas[0] if len(areas) == 1 else np.asarray(areas[1] - areas[0])

@@ -27,6 +27,15 @@ static void label(float *values, size_t count, const char *answer)
         values[i] /= sum;
 }
 
+/* Makes one output an answer: a probability of each label on its own. */
+static void several(float *values, size_t count, const char *answer)
+{
+    if (strcmp(answer, "logits") != 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        values[i] = 1 / (1 + expf(-values[i]));
+}
+
 /* Makes one output an answer: a mask. One map a class, before or behind the pixels' axes: there are fewer classes than
  * pixels in a row. A single map is held against one half, or the logit of it. */
 static void mask(float *values, const size_t *shape, size_t axes, float bound)
@@ -53,6 +62,8 @@ static int finish(struct worker *worker, const struct outputs *outputs, struct f
         return 0;
     if (strcmp(worker->job.task, "segmentation") == 0)
         mask(values, shape, axes, strcmp(worker->model->answer, "logits") == 0 ? 0 : 0.5f);
+    else if (strcmp(worker->job.task, "multilabel") == 0)
+        several(values, count, worker->model->answer);
     else if (count)
         label(values, count, worker->model->answer);
     free(values);

@@ -10,7 +10,7 @@ from harness.model import Estimate, Run, Subgroup
 from harness.page import charts, wording
 from harness.page.report import Group, Report
 from harness.results.runs import accuracy_refused
-from harness.results.subgroups import CLASS
+from harness.results.subgroups import CLASS, LABEL
 from harness.vocabulary import METRICS
 
 ORDER = 80
@@ -87,7 +87,11 @@ def _subgroups(group: Group, runs: Sequence[tuple[str, Run]]) -> Iterator[Mappin
     for by in dict.fromkeys(by for by, _ in parts):
         have = {metric for one in parts.values() if one.by == by for metric in one.estimates}
         metrics = [name for name in METRICS if name in have]
-        wanted = [name for name in metrics if group.margin(name) is not None or name in USUAL] or metrics[:1]
+        wanted = (
+            metrics
+            if by == LABEL
+            else [name for name in metrics if group.margin(name) is not None or name in USUAL] or metrics[:1]
+        )
         for metric in wanted:
             rows = []
             for one in (one for one in parts.values() if one.by == by):
@@ -99,7 +103,7 @@ def _subgroups(group: Group, runs: Sequence[tuple[str, Run]]) -> Iterator[Mappin
                 of = f" of {units.count(one.patients)} patients" if one.patients is not None else ""
                 rows.append((one.name, f"{units.count(one.images)}{of}", cells))
             # What one class is called correctly is its own sensitivity, and not that of the positive class.
-            title = wording.title(metric) if by == CLASS else group.called(metric)
+            title = wording.title(metric) if by in (CLASS, LABEL) else group.called(metric)
             yield {"by": by, "title": title, "variants": [variant for variant, _ in runs], "rows": rows}
 
 
