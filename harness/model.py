@@ -371,8 +371,19 @@ class Criterion:
 
 
 @dataclass(frozen=True, slots=True)
+class Folds:
+    """Into how many folds a pool of images is divided, and which of them, counted from 0, is measured."""
+
+    count: int
+    fold: int
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
-    """One suite file; `data` holds the data source's own keys (its name under `source`)."""
+    """One suite file; `data` holds the data source's own keys (its name under `source`).
+
+    `folds` says how a data set that is one pool is divided, None where it has splits of its own.
+    """
 
     id: str
     title: str
@@ -388,6 +399,7 @@ class Suite:
     overlap: Literal["refuse", "leave_out"] = "refuse"
     file: Path = Path()
     duty: Duty | None = None
+    folds: Folds | None = None
 
 
 @dataclass(frozen=True, slots=True)

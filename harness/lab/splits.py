@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from harness import cache_dir, registry
-from harness.errors import HarnessError, LabError, Unforeseen
+from harness.errors import HarnessError, LabError, NoSplit, Unforeseen
+from harness.lab import folds
 from harness.lab.reading import shown
 from harness.model import Samples, Suite
 
@@ -20,7 +24,8 @@ def read_split(suite: Suite, split: str) -> Samples:
     module = registry.load("data", table.pop("source"), file=file, key="data.source")
     options = registry.options(module, table, file=file, key="data")
     try:
-        found: Samples = module.load(options, split=split, base=suite.file.parent, cache=cache_dir() / "data")
+        load = partial(module.load, options, base=suite.file.parent, cache=cache_dir() / "data")
+        found: Samples = load(split=split) if suite.folds is None else _of_pool(suite, load, split)
     except HarnessError:
         raise
     except OSError as error:
@@ -42,6 +47,24 @@ def read_split(suite: Suite, split: str) -> Samples:
             key="confidential",
         )
     return found
+
+
+def _of_pool(suite: Suite, load: Callable[..., Samples], split: str) -> Samples:
+    """Return the split that a suite's folds make of the images, which must have no splits of their own."""
+    assert suite.folds is not None
+    file = shown(suite.file)
+    for own in ("train", "validation"):
+        try:
+            load(split=own)
+        except NoSplit:
+            continue
+        raise LabError(
+            f"divides one pool, and the data has a split {own} of its own",
+            remedy="remove `folds` and `fold`, or join the splits to one, such as `images` without a split's name",
+            file=file,
+            key="data.folds",
+        )
+    return folds.part(load(split="test"), suite.folds, split, file=file)
 
 
 def _check_labels(suite: Suite, samples: Samples, split: str) -> None:

@@ -62,6 +62,7 @@ def read_suite(path: Path) -> Suite:
         overlap=table.data.overlap,
         file=path,
         duty=table.duty.noun() if table.duty else None,
+        folds=table.data.noun(),
     )
 
 

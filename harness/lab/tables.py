@@ -14,6 +14,7 @@ from harness.model import (
     Address,
     Device,
     Duty,
+    Folds,
     InputSpec,
     Limits,
     Load,
@@ -225,7 +226,26 @@ class DataTable(Table):
         default="refuse",
         description="What `edgeward build` does with images that are (nearly) in the measured split too.",
     )
+    folds: int | None = Field(
+        default=None, ge=3, le=100, description="Divide the images, which are one pool, by patient into so many folds."
+    )
+    fold: int | None = Field(default=None, ge=0, description="Which fold is measured, from 0; the next one validates.")
     input: InputTable = Field(description="How an image becomes the model's input.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> DataTable:
+        if (self.folds is None) != (self.fold is None):
+            raise wrong("`folds` and `fold` belong together", remedy="write both, such as folds = 5 and fold = 0")
+        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
+            raise wrong(f"fold {self.fold} is none of {self.folds}", remedy=f"write fold = 0 to {self.folds - 1}")
+        for key in ("train", "validation"):
+            if self.folds is not None and (self.model_extra or {}).get(key):
+                raise wrong(f"`{key}` stands beside `folds`, which divide one pool", remedy="leave one of them")
+        return self
+
+    def noun(self) -> Folds | None:
+        """Return how one pool is divided, None where it is not."""
+        return None if self.folds is None or self.fold is None else Folds(self.folds, self.fold)
 
 
 class OperatingPointTable(Table):

@@ -126,12 +126,6 @@ def _macro_f1(models: Sequence[Given], truth: IntArray, groups: IntArray | None)
         return None
     k = truth.shape[1]
 
-    def features(there: Flags, called: Sequence[Flags], known: Flags) -> FloatArray:
-        parts = [there & known]
-        for own in called:
-            parts += [there & own & known, own & known]
-        return np.concatenate(parts, axis=1).astype(np.float64)
-
     def statistic(sums: FloatArray) -> FloatArray:
         truths, *each = np.split(sums, 1 + 2 * len(models), axis=1)
         values = []
@@ -143,9 +137,17 @@ def _macro_f1(models: Sequence[Given], truth: IntArray, groups: IntArray | None)
     # One more image that has every label and one that has none: the last model has both wrong, of two the first right.
     own = np.repeat(np.array([[True], [False]]), k, axis=1)
     every = np.ones_like(own)
-    worst, best = features(own, [own, ~own][-len(models) :], every), features(own, [~own, own][-len(models) :], every)
-    units = features(there, [one.called for one in models], known)
+    worst, best = _features(own, [own, ~own][-len(models) :], every), _features(own, [~own, own][-len(models) :], every)
+    units = _features(there, [one.called for one in models], known)
     return _interval(units, np.stack([worst, best]), statistic, groups)
+
+
+def _features(there: Flags, called: Sequence[Flags], known: Flags) -> FloatArray:
+    """Return (N, K (1 + 2 models)): whether a label is there; of each model whether it has it right, and calls it."""
+    parts = [there & known]
+    for own in called:
+        parts += [there & own & known, own & known]
+    return np.concatenate(parts, axis=1).astype(np.float64)
 
 
 def _macro_auroc(models: Sequence[Given], truth: IntArray, groups: IntArray | None) -> Estimate | None:

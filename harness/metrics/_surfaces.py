@@ -38,7 +38,13 @@ def diagonal(shape: tuple[int, ...], size: Size) -> float:
 
 
 def hausdorff(a: Mask, b: Mask, size: Size) -> float:
-    """Return the largest distance of a pixel of either from the other; the image's diagonal where one is empty."""
+    """Return the largest distance of a pixel of either from the other; the image's diagonal where one is empty.
+
+    Args:
+        a: (H, W) one mask.
+        b: (H, W) the other.
+        size: height and width of a pixel.
+    """
     from scipy.ndimage import distance_transform_edt
 
     if not (a.any() and b.any()):
@@ -48,7 +54,13 @@ def hausdorff(a: Mask, b: Mask, size: Size) -> float:
 
 
 def hausdorff_95(a: Mask, b: Mask, size: Size) -> float:
-    """Return the larger 95 % quantile of one outline's distances from the other; the diagonal where one is empty."""
+    """Return the larger 95 % quantile of one outline's distances from the other; the diagonal where one is empty.
+
+    Args:
+        a: (H, W) one mask.
+        b: (H, W) the other.
+        size: height and width of a pixel.
+    """
     found = _distances(a, b, size)
     if found is None:
         return 0.0 if a.any() == b.any() else diagonal(a.shape, size)
@@ -56,7 +68,14 @@ def hausdorff_95(a: Mask, b: Mask, size: Size) -> float:
 
 
 def within(a: Mask, b: Mask, size: Size, *, tolerance: float) -> float:
-    """Return the share of both outlines' pixels that is no farther from the other than a tolerance."""
+    """Return the share of both outlines' pixels that is no farther from the other than a tolerance.
+
+    Args:
+        a: (H, W) one mask.
+        b: (H, W) the other.
+        size: height and width of a pixel.
+        tolerance: in the unit of that size.
+    """
     found = _distances(a, b, size)
     if found is None:
         return float(a.any() == b.any())

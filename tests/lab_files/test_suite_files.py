@@ -62,7 +62,11 @@ def test_a_suite_file_becomes_a_suite(folder: Path) -> None:
             "operating_point = { sensitivity = 0.9 }\noutput = { threshold = 0.4 }",
             r"task\.output\.threshold: the operating point fixes the threshold of every model; remove it",
         ),
-        ("sensitivity =", "sensitivity_at_specificity =", r"there is none without sensitivity_at_specificity; declare"),
+        (
+            "sensitivity =",
+            "sensitivity_at_specificity =",
+            r"accept\.sensitivity_at_specificity: there is none without sensitivity_at_specificity",
+        ),
         ('positive = "solid"', "surface_tolerance = 2.0", r"task\.surface_tolerance: has no part in classification"),
         ("threads = 2", "threads = 0", r"load\.threads: .*greater than or equal to 1"),
         ("threads = 2", "treads = 2", r"load\.treads: unknown key; did you mean 'threads'"),
