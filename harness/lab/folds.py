@@ -1,9 +1,9 @@
 """`[data] folds = 5` and `fold = 0`: train, validation and test of a data set that is one pool.
 
 The pool is divided by patient where there are patients, so none is in two parts, and so that each fold has about the
-same share of every class: the patients, in an order drawn from a fixed seed and those with the most uneven images first,
-each go to the fold where that keeps the classes most even (as StratifiedGroupKFold of scikit-learn does it). Fold `fold`
-is the split `test`, the next one `validation`, all others `train`. The same files give the same folds everywhere.
+same share of every class: the patients, in an order drawn from a fixed seed and those with the most uneven images
+first, each go to the fold where that keeps the classes most even (as StratifiedGroupKFold of scikit-learn does it).
+Fold `fold` is the split `test`, the next one `validation`, all others `train`. The same files give the same folds.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def test_by_patients_the_point_stays_and_the_interval_grows(metric: str) -> None
 
 def test_a_label_without_images_has_no_means_and_what_does_not_fit_is_refused() -> None:
     samples, logits, _ = a_split(60)
-    none = replace(samples, labels=samples.labels * [1, 1, 0])
+    none = replace(samples, labels=samples.labels * np.array([1, 1, 0]))
     found = multilabel.evaluate(given(logits), none, TASK).estimates
     assert set(found) == {"exact_match", "hamming_accuracy"}
     with pytest.raises(MeasurementError, match=r"one output per label, \(N, 3\)"):
