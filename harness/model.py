@@ -201,6 +201,7 @@ class Samples:
         subgroups: (N,) int64, the subgroup of each image as an index into `subgroup_names`; None without.
         subgroup_names: what the subgroups are called in the data.
         spacing: (N, 2) height and width of a pixel of each image and mask, in millimetres; None where nobody says it.
+        pool: of a fold, a digest of the images of all folds.
     """
 
     images: npt.NDArray[Any]
@@ -217,6 +218,7 @@ class Samples:
     subgroups: IntArray | None = None
     subgroup_names: tuple[str, ...] = ()
     spacing: FloatArray | None = None
+    pool: str = ""
 
     def of_class(self, name: str) -> npt.NDArray[np.bool_]:
         """Return (N,) which labelled images are of a class, or have a label."""

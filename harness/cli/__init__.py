@@ -7,7 +7,7 @@ import click
 from harness import __version__
 from harness.cli.agreement_commands import layers
 from harness.cli.lab_commands import build, check, clean, devices, init, inspect, schema
-from harness.cli.result_commands import certify, compare, export, history, report, table
+from harness.cli.result_commands import certify, compare, export, folds, history, report, table
 from harness.cli.runner_commands import build_runner
 from harness.cli.settings import Commands, Settings, with_settings
 from harness.cli.virtual_lab import lab_group
@@ -35,6 +35,7 @@ for _command in (
     report,
     compare,
     certify,
+    folds,
     history,
     table,
     export,

@@ -78,6 +78,18 @@ def certify(settings: Settings, device: str, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("suites", metavar="SUITE...", nargs=-1, required=True)
+@with_settings
+@click.pass_obj
+def folds(settings: Settings, suites: tuple[str, ...]) -> None:
+    """Judge variants on all folds of one pool together: give the suite of each fold, measured before."""
+    from harness.cli import pooling
+
+    names = [Path(suite).name.removesuffix(".toml") for suite in suites]
+    pooling.show_pooled(pooling.pooled(settings.open_store(), names), len(names))
+
+
+@click.command()
 @click.argument("suite")
 @with_settings
 @click.pass_obj

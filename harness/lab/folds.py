@@ -8,6 +8,7 @@ Fold `fold` is the split `test`, the next one `validation`, all others `train`. 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any, Final
 
@@ -49,8 +50,9 @@ def part(pool: Samples, folds: Folds, split: str, *, file: str) -> Samples:
     of = f" of {len(names)} patients" if names else ""
     fold = f"fold {folds.fold} of {folds.count}"
     said = {0: fold, 1: f"the fold after {fold}", 2: f"all but {fold} and the one after it"}[place]
+    digest = hashlib.sha256(np.ascontiguousarray(pool.images)).hexdigest()[:16]
     description = f"{int(chosen.sum())} images{of}, {said}, of a pool: {pool.description}"
-    return replace(found, groups=groups, group_names=names, description=description)
+    return replace(found, groups=groups, group_names=names, description=description, pool=digest)
 
 
 def assigned(pool: Samples, count: int, *, file: str) -> IntArray:

@@ -413,6 +413,7 @@ def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:
     return {
         "source": suite.data["source"],
         "split": suite.split,
+        "folds": {**asdict(suite.folds), "pool": samples.pool} if suite.folds else None,
         "description": samples.description,
         "synthetic": samples.synthetic,
         "samples": len(samples.images),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.stats.discrimination import auroc, auroc_difference, mean_auroc, structural_components
 from harness.stats.evidence import confidence_sequence, log_evidence, log_evidence_at_each_look, median_sequence
+from harness.stats.folds import mean_over_folds
 from harness.stats.pace import SLOWED, launch_slowdowns, marked_rounds, usual
 from harness.stats.proportions import (
     mcnemar,
@@ -67,6 +68,7 @@ __all__ = [
     "mcnemar",
     "mean_auroc",
     "mean_interval",
+    "mean_over_folds",
     "mean_ratio",
     "median_sequence",
     "overlap",
