@@ -42,6 +42,11 @@ class Published:
     md5: Mapping[int, str]
     licence: str = "CC BY 4.0"
 
+    @property
+    def several(self) -> bool:
+        """Whether an image may have several labels."""
+        return "multi-label" in self.task
+
 
 _ORGANS: Final = (
     "bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right", "liver", "lung-left", "lung-right",

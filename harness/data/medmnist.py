@@ -205,6 +205,12 @@ def _check_fit(samples: Samples, options: Options, facts: _medmnist_record.Publi
         found, meant = ("x".join(map(str, shape)) for shape in (samples.images.shape[1:], wanted))
         text = f"holds images of {found}, and {facts.title} at size {options.size} has {meant}"
         raise LabError(text, remedy="correct `name` or `size` in [data]", file=str(file))
+    several = facts.several
+    if (samples.labels.ndim == 2) != several or (several and len(samples.classes) != len(facts.classes)):
+        have = f"{samples.labels.shape[1]} labels" if samples.labels.ndim == 2 else "one label"
+        wanted_labels = f"{len(facts.classes)} labels" if several else "one label"
+        text = f"holds {have} an image, and {facts.title} has {wanted_labels}"
+        raise LabError(text, remedy="correct `name` in [data], or the labels", file=str(file))
     labels = {str(number) for number in range(len(facts.classes))}
     if samples.masks is not None or not labels.issuperset(samples.classes):
         odd = "masks" if samples.masks is not None else f"the label {samples.classes[-1]!r}"

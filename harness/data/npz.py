@@ -173,6 +173,12 @@ def _readable(path: Path) -> Iterator[None]:
 @contextmanager
 def _opened(path: Path) -> Iterator[_Arrays]:
     with _readable(path):
+        with path.open("rb") as stream:
+            begins = stream.read(6)
+        if begins and not begins.startswith((b"PK", b"\x93NUMPY")):  # NumPy would take it for Python objects
+            raise _wrong(
+                path, "is no .npz: it does not begin as one", remedy="copy it again, or save it with numpy.savez"
+            )
         archive = np.load(path, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise _wrong(path, "is a single array", remedy="save images and labels together with numpy.savez")
@@ -233,8 +239,18 @@ def _images(images: Array, path: Path, key: str) -> Array:
 
 def _whole(values: Array, path: Path, key: str) -> IntArray:
     """Return class indices as int64; labels of 0.5 or -1 are nobody's class."""
-    if values.dtype.kind not in "iufb" or not np.array_equal(values, np.rint(values)) or values.min() < 0:
-        raise _wrong(path, "must be class indices", key, remedy="save whole numbers from 0")
+    if values.dtype.kind not in "iufb":
+        raise _wrong(path, f"holds {values.dtype}", key, remedy="save class indices, whole numbers from 0")
+    strange = np.argwhere(~((values == np.rint(values)) & (values >= 0)))
+    if len(strange):
+        value, image = values[tuple(strange[0])], int(strange[0][0])
+        images = len(np.unique(strange[:, 0]))
+        raise _wrong(
+            path,
+            f"holds {value:g} in image {image}, which is no class index ({images} of {len(values)} images have such)",
+            key,
+            remedy="save whole numbers from 0, and leave out what has no class",
+        )
     return values.astype(np.int64)
 
 
@@ -246,7 +262,7 @@ def _names(highest: int, options: Options, path: Path, key: str) -> tuple[str, .
             path,
             f"goes up to class {highest}, but `classes` in [data] names {len(options.classes)}",
             key,
-            remedy="name every class",
+            remedy="name every class, or correct what is beyond them",
         )
     return options.classes
 

@@ -50,7 +50,7 @@ def part(pool: Samples, folds: Folds, split: str, *, file: str) -> Samples:
     of = f" of {len(names)} patients" if names else ""
     fold = f"fold {folds.fold} of {folds.count}"
     said = {0: fold, 1: f"the fold after {fold}", 2: f"all but {fold} and the one after it"}[place]
-    digest = hashlib.sha256(np.ascontiguousarray(pool.images)).hexdigest()[:16]
+    digest = hashlib.sha256(np.ascontiguousarray(pool.images).data).hexdigest()[:16]
     description = f"{int(chosen.sum())} images{of}, {said}, of a pool: {pool.description}"
     return replace(found, groups=groups, group_names=names, description=description, pool=digest)
 

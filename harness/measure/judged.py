@@ -14,6 +14,7 @@ def check(suite: Suite, samples: Samples) -> None:
     Raises:
         LabError: naming the key and the line to write.
     """
+    _check_truth(suite, samples)
     _check_spacing(suite, samples)
     positive = suite.task.positive
     if not len(samples.labels) and samples.masks is None:
@@ -61,3 +62,32 @@ def _check_spacing(suite: Suite, samples: Samples) -> None:
             file=str(suite.file),
             key=wanted[0],
         )
+
+
+def _check_truth(suite: Suite, samples: Samples) -> None:
+    """Refuse labels where masks are judged, the reverse, and masks that nowhere hold the positive class."""
+    kind, positive, file = suite.task.kind, suite.task.positive, str(suite.file)
+    labels, masks = len(samples.labels) > 0, samples.masks is not None
+    if kind == "segmentation" and labels and not masks:
+        raise LabError(
+            f"is {kind!r}, and the split {suite.split} has labels and no masks",
+            remedy='write kind = "classification", or bring the masks',
+            file=file,
+            key="task.kind",
+        )
+    if kind in ("classification", "multilabel") and masks and not labels:
+        raise LabError(
+            f"is {kind!r}, and the split {suite.split} has masks and no labels",
+            remedy='write kind = "segmentation", or bring the labels',
+            file=file,
+            key="task.kind",
+        )
+    if samples.masks is not None and kind == "segmentation" and positive in samples.classes:
+        number = samples.classes.index(positive)
+        if not any((mask == number).any() for mask in samples.masks):
+            raise LabError(
+                f"no mask of the split {suite.split} holds the class {positive!r}: nothing shows how it is outlined",
+                remedy="add some, or name a class that has pixels",
+                file=file,
+                key="task.positive",
+            )

@@ -55,12 +55,19 @@ class Schedule:
 
 
 def labelled(job: Build) -> Samples:
-    """Return the train split; raises RecipeError unless it is labelled for classification, which is all this trains."""
+    """Return the train split; raises RecipeError unless it has labels of every class, which is all this trains."""
     if job.task.kind != "classification":
         raise RecipeError(
             f"only classifiers can be trained here, not {job.task.kind}", remedy="bring this variant ready-made"
         )
-    return job.samples("train")
+    samples = job.samples("train")
+    empty = [name for name in samples.classes if not len(samples.labels) or not samples.of_class(name).any()]
+    if empty:
+        raise RecipeError(
+            f"the split train has no image of {', '.join(map(repr, empty))}, and what is trained on it forgets that",
+            remedy="add some to it, or bring this variant ready-made",
+        )
+    return samples
 
 
 def fit(

@@ -169,7 +169,12 @@ def test_the_file_of_another_size_is_called_so(tmp_path: Path, publish: Callable
         ("retinamnist", {}, "images of 28x28x1, and RetinaMNIST at size 28 has 28x28x3"),
         ("breastmnist", arrays(highest=2), "holds the label '2', and BreastMNIST has the classes 0 to 1"),
         ("breastmnist", {"test_labels": np.array(["a", "b", "a"])}, "holds the label 'b', and BreastMNIST has"),
-        ("breastmnist", {"test_labels": np.zeros((3, 14), np.uint8)}, "one label an image"),
+        (
+            "breastmnist",
+            {"test_labels": np.zeros((3, 14), np.uint8)},
+            "holds 14 labels an image, and BreastMNIST has one",
+        ),
+        ("chestmnist", {}, "holds one label an image, and ChestMNIST has 14 labels"),
         ("breastmnist", {"test_labels": np.zeros(2, np.uint8)}, "holds 2 labels for 3 images"),
     ],
 )
@@ -214,3 +219,12 @@ def test_the_real_files_are_the_published_ones(
     assert tuple(len(samples.images) for samples in found) == counts
     assert np.bincount(found[2].labels).tolist() == test
     assert ("ordinal-regression" in found[2].description) == (name == "retinamnist")
+
+
+def test_a_set_of_several_labels_an_image_is_read_with_all_of_them(tmp_path: Path) -> None:
+    labels = (np.arange(42).reshape(3, 14) % 3 == 0).astype(np.uint8)
+    md5 = made(tmp_path / "chestmnist.npz", test_labels=labels)
+    found = read("medmnist", {"name": "chestmnist", "path": ".", "md5": md5}, tmp_path)
+    assert found.labels.tolist() == labels.tolist()
+    assert found.classes[:2] == ("atelectasis", "cardiomegaly")
+    assert len(found.classes) == 14
