@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-import numpy as np
 
 from harness import stats
 from harness.cli.tables import empty, show
@@ -69,9 +68,9 @@ def pooled(store: Store, suites: Sequence[str]) -> list[Pooled]:
     found = []
     for case, metric in sorted(keys, key=lambda key: (key[0], list(METRICS).index(key[1]))):
         own = [one.changes.get((case, metric)) for one in folds]
-        changes = [one.change.point for one in own if one is not None and one.change is not None]
+        changes = [one.change for one in own if one is not None and one.change is not None]
         whole = len(changes) == len(folds)
-        change = stats.mean_over_folds(np.array(changes), tested) if whole else None
+        change = stats.mean_over_folds(changes, tested) if whole else None
         found.append(Pooled(case, metric, change, _margin(folds, metric)))
     return found
 

@@ -116,9 +116,8 @@ def test_folds_that_make_no_sense_are_refused(more: str, complaint: str, tmp_pat
 
 
 def test_data_with_splits_of_their_own_are_no_pool(tmp_path: Path) -> None:
-    extra = {"test_images": np.zeros((4, 2, 2), np.uint8), "test_labels": np.arange(4) % 2}
-    extra |= {name.replace("test", "train"): value for name, value in extra.items()}
+    images, labels = np.zeros((4, 2, 2), np.uint8), np.arange(4) % 2
     path = written(tmp_path, "folds = 3\nfold = 0")
-    np.savez(tmp_path / "pool.npz", allow_pickle=False, **extra)
+    np.savez(tmp_path / "pool.npz", test_images=images, test_labels=labels, train_images=images, train_labels=labels)
     with pytest.raises(LabError, match=r"data\.folds: divides one pool, and the data has a split train of its own"):
         lab.read_split(lab.read_suite(path), "test")

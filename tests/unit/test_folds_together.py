@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,12 @@ from harness.store import Store
 from tests import made_runs
 
 
+def exactly(values: Iterable[float]) -> list[Estimate]:
+    return [Estimate(value, value, value) for value in values]
+
+
 def test_the_interval_is_the_one_worked_out_by_hand() -> None:
-    values = np.array([0.01, -0.02, 0.00, -0.03, -0.01])
+    values = exactly([0.01, -0.02, 0.00, -0.03, -0.01])
     found = stats.mean_over_folds(values, 1 / 3)
     assert found is not None
     # s^2 = 0.00025, t(0.975, 4) = 2.776445
@@ -28,12 +33,18 @@ def test_the_interval_is_the_one_worked_out_by_hand() -> None:
     assert stats.mean_over_folds(values[:1], 1 / 3) is None
 
 
+def test_folds_that_happen_to_be_equal_are_no_more_certain_than_their_images() -> None:
+    found = stats.mean_over_folds([Estimate(0.0, -0.1, 0.05)] * 4, 0.5)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((-0.05, 0.025))
+
+
 def test_folds_that_learnt_from_the_same_images_are_seldom_surer_than_they_may() -> None:
     # Differences of two folds correlate by what their training sets share: n_test / (n_test + n_train).
     rng, missed, plain, k = np.random.default_rng(71), 0, 0, 5
     shared = 0.25
     for _ in range(2000):
-        values = math.sqrt(shared) * rng.normal() + math.sqrt(1 - shared) * rng.normal(size=k)
+        values = exactly(math.sqrt(shared) * rng.normal() + math.sqrt(1 - shared) * rng.normal(size=k))
         found, naive = stats.mean_over_folds(values, 1 / 3), stats.mean_over_folds(values, 0.0)
         assert found is not None
         assert naive is not None
