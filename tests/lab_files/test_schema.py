@@ -55,4 +55,5 @@ def test_each_recipe_and_each_data_source_has_its_own_keys() -> None:
     each = chain["parameters"]["anyOf"][1]["items"]["anyOf"]
     assert [set(one["properties"]) for one in each] == [options("recipes", name) for name in recipes]
     for name, then in sources.items():
-        assert set(then["properties"]) == {"source", "split", "overlap", "input", *options("data", name)}
+        common = {"source", "split", "overlap", "folds", "fold", "input"}
+        assert set(then["properties"]) == common | options("data", name)
