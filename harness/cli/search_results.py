@@ -92,7 +92,11 @@ def conclude(searching: Searching, folder: Path) -> None:
     say(f"page: {page}")
     wrong = [said for front in fronts if (said := _missed(front))]
     if wrong:
-        raise MeasurementError("; ".join(wrong), remedy="", where=lab.shown(searching.suite.file))
+        raise MeasurementError(
+            "; ".join(wrong),
+            remedy="the page shows every attempt; widen [[space]] or --trials, or ask less of [accept]",
+            where=lab.shown(searching.suite.file),
+        )
 
 
 def _missed(front: Front) -> str:

@@ -192,7 +192,11 @@ class Searching:
         table = place.search.family(family).candidate(values)
         own = [one for one in place.search.variants(table) if one.format == place.baseline.format]
         if not own:
-            raise LabError(f"{table.id} is no .{place.baseline.format} file", file=lab.shown(self.suite.file))
+            raise LabError(
+                f"{table.id} is no .{place.baseline.format} file",
+                remedy="leave it out, or bring it in that format",
+                file=lab.shown(self.suite.file),
+            )
         return self.builder.built(own[0])
 
     def _raced(self, built: Sequence[tuple[Place, Proposal, Variant, float]]) -> dict[tuple[int, int], Result]:

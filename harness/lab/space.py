@@ -175,7 +175,7 @@ def search_of(
         return None
     if table.goal is None or not table.space:
         missing = "goal" if table.goal is None else "space"
-        raise LabError(f"there is none, and a search needs both; {_LINES}", file=file, key=missing)
+        raise LabError("there is none, and a search needs both", remedy=_LINES, file=file, key=missing)
     metric = table.goal.accuracy or next((one.metric for one in accept if one.rule == "non_inferior_by"), "")
     if metric not in METRICS or not METRICS[metric].paired:
         known = [name for name, info in METRICS.items() if info.paired]
@@ -203,7 +203,7 @@ def required(found: Search | None, *, file: str) -> Search:
         file: the suite's name.
     """
     if found is None:
-        raise LabError(f"has no [goal] and no [[space]]; {_LINES}", file=file)
+        raise LabError("has no [goal] and no [[space]]", remedy=_LINES, file=file)
     return found
 
 

@@ -162,7 +162,15 @@ def _cost(group: Group, race: Race, log: JobLog, pair: tuple[int, int], confiden
         if not all(values and min(values) > 0 for values in held):
             return None
         return stats.mean_ratio(np.array(held[0]), np.array(held[1]), confidence)
-    return _latency(log, rival, index, confidence) if race.ratio == "latency_ratio" else None
+    if race.ratio != "latency_ratio" or _apparent(log, rival, index) <= 1 + group.suite.load.margin:
+        return None  # no interval excludes what does not even look slower, and an interval takes its time
+    return _latency(log, rival, index, confidence)
+
+
+def _apparent(log: JobLog, rival: int, index: int) -> float:
+    """Return the ratio of the usual rounds of two models, 0 where one of them has none."""
+    base, own = ([one.round.level_ns for one in log.rounds_of(i)] for i in (rival, index))
+    return float(np.median(own) / np.median(base)) if base and own else 0.0
 
 
 def _latency(log: JobLog, rival: int, index: int, confidence: float) -> Estimate | None:
