@@ -48,7 +48,7 @@ def test_each_candidate_of_a_space_is_tried_once_and_then_there_are_no_more(tmp_
 def test_a_search_that_ended_goes_on_with_what_it_had_begun_and_proposes_what_it_would_have(tmp_path: Path) -> None:
     def sequence(file: Path, *, again: bool) -> list[str]:
         study, found = Study(file, "one", searched(fractions=True), 7), []
-        for _ in range(4):
+        for _ in range(2):
             for one in study.propose(2):
                 found.append(one.candidate)
                 study.begin(one)
