@@ -15,7 +15,7 @@ from harness.cli.searching import Place, Searching
 from harness.cli.studies import Attempt
 from harness.cli.tables import empty, show
 from harness.compare.front import Member, Standing, standings
-from harness.errors import MeasurementError
+from harness.errors import MeasurementError, Transient
 from harness.lab.ledger import sha256
 from harness.lab.tables import VariantTable
 from harness.measure.campaign import CampaignRunner, Result, described
@@ -77,7 +77,8 @@ def conclude(searching: Searching, folder: Path) -> None:
         HarnessError: the goal cannot be met somewhere, or a device was lost; all that is known is written before.
     """
     fronts = [_front(searching, place, {}) for place in searching.places]
-    finalists = {id(front.place): front.finalists for front in fronts}
+    # A device that was lost is not asked again now: the next time the search is.
+    finalists = {id(front.place): front.finalists if front.place.lost is None else [] for front in fronts}
     file = None
     if any(finalists.values()):
         file = _suite_file(searching, fronts)
@@ -105,6 +106,9 @@ def _missed(front: Front) -> str:
         return f"{front.place.title} is not done: {front.place.lost}; the same command goes on from here"
     if front.winner:
         return ""
+    lost = [one.error for one in front.final.values() if isinstance(one.error, Transient)]
+    if lost:
+        return f"{front.place.title} is not done: {lost[0]}; the same command goes on from here"
     if front.final:
         near = next(iter(front.final.values()))
         reasons = "; ".join(map(str, near.outcome.reasons))
@@ -158,7 +162,7 @@ def _suite_file(searching: Searching, fronts: Sequence[Front]) -> Path:
     tables: dict[str, VariantTable] = {}
     notes = []
     for front in fronts:
-        for one in front.finalists:
+        for one in front.finalists if front.place.lost is None else ():
             tables.setdefault(one.candidate, front.place.search.family(one.family).candidate(one.values))
             cost = units.full_change("ratio", "", one.cost)
             notes.append(

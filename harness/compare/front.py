@@ -1,4 +1,4 @@
-"""Which of many models are worth their cost: who dominates whom, and which cannot be separated."""
+"""Which of many models are worth their cost: which dominate others, and which cannot be separated."""
 
 from __future__ import annotations
 
