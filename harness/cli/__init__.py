@@ -9,6 +9,7 @@ from harness.cli.agreement_commands import layers
 from harness.cli.lab_commands import build, check, clean, devices, init, inspect, schema
 from harness.cli.result_commands import certify, compare, export, folds, history, report, table
 from harness.cli.runner_commands import build_runner
+from harness.cli.search_commands import search
 from harness.cli.settings import Commands, Settings, with_settings
 from harness.cli.virtual_lab import lab_group
 
@@ -31,6 +32,7 @@ for _command in (
     clean,
     build,
     build_runner,
+    search,
     layers,
     report,
     compare,

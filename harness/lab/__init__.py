@@ -7,7 +7,7 @@ from harness.lab.reading import find, shown
 from harness.lab.schema import schema
 from harness.lab.selection import cases, missing_runtime
 from harness.lab.splits import read_split
-from harness.lab.suites import read_suite, suite_files
+from harness.lab.suites import read_search, read_suite, suite_files
 
 __all__ = [
     "cases",
@@ -19,6 +19,7 @@ __all__ = [
     "missing_runtime",
     "read_device",
     "read_devices",
+    "read_search",
     "read_split",
     "read_suite",
     "runtimes",

@@ -70,6 +70,7 @@ def _complete_suite(result: dict[str, Any]) -> None:
     tables["TaskTable"]["properties"]["kind"]["enum"] = registry.names("metrics")
     tables["LoadTable"]["properties"]["accelerator"]["enum"] = ["", *registry.accelerators()]
     _complete_variant(tables["VariantTable"])
+    _complete_recipe(tables["SpaceTable"])
     data = tables["DataTable"]
     sources = registry.names("data")
     data["properties"]["source"]["enum"] = sources
@@ -89,9 +90,7 @@ def _complete_suite(result: dict[str, Any]) -> None:
 
 def _complete_variant(table: dict[str, Any]) -> None:
     """Let one recipe take its own parameters, and a chain a list of such tables."""
-    recipes = registry.names("recipes")
-    one, chain = table["properties"]["recipe"]["anyOf"][:2]
-    one["enum"], chain["items"]["enum"], chain["minItems"] = recipes, recipes, 1
+    recipes = _complete_recipe(table)
     own = {name: _options("recipes", name) for name in recipes}
     table["properties"]["parameters"]["anyOf"][1]["items"] = {"anyOf": list(own.values())} if own else {}
     table["allOf"] = [
@@ -100,6 +99,14 @@ def _complete_variant(table: dict[str, Any]) -> None:
     ]
     table["if"] = {"properties": {"recipe": {"type": "array"}}, "required": ["recipe"]}
     table["then"] = {"properties": {"parameters": {"type": "array"}}}
+
+
+def _complete_recipe(table: dict[str, Any]) -> list[str]:
+    """Let `recipe` be one that there is, or a list of such, and return their names."""
+    recipes = registry.names("recipes")
+    one, chain = table["properties"]["recipe"]["anyOf"][:2]
+    one["enum"], chain["items"]["enum"], chain["minItems"] = recipes, recipes, 1
+    return recipes
 
 
 def _rules(metric: str) -> str:

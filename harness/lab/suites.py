@@ -12,6 +12,7 @@ from harness import registry
 from harness.errors import LabError
 from harness.lab.models import Models, declared
 from harness.lab.reading import check, check_name, parse, shown
+from harness.lab.space import Search, required, search_of
 from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable
 from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Suite, Task
 from harness.vocabulary import METRICS
@@ -35,6 +36,20 @@ def read_suite(path: Path) -> Suite:
     Raises:
         LabError: anything else that is wrong, naming file and key.
     """
+    return _read(path)[0]
+
+
+def read_search(path: Path) -> tuple[Suite, Search]:
+    """Return the suite that a file describes, and what it says of a search.
+
+    Raises:
+        LabError: as `read_suite`, or it says nothing of a search: then with the lines to write.
+    """
+    suite, found = _read(path)
+    return suite, required(found, file=shown(path))
+
+
+def _read(path: Path) -> tuple[Suite, Search | None]:
     file = shown(path)
     check_name(path, "suite")
     table = check(SuiteTable, parse(path), file=file)
@@ -47,7 +62,8 @@ def read_suite(path: Path) -> Suite:
     models = Models(path, declared(table.task.output))
     baseline = models.baseline(table.baseline)
     variants = [noun for variant in table.variant for noun in models.variant(variant, baseline)]
-    return Suite(
+    search = search_of(table, models, baseline, accept, file=file)
+    suite = Suite(
         id=path.stem,
         title=table.title,
         data=data,
@@ -64,6 +80,7 @@ def read_suite(path: Path) -> Suite:
         duty=table.duty.noun() if table.duty else None,
         folds=table.data.noun(),
     )
+    return suite, search
 
 
 def _check_ids(table: SuiteTable, *, file: str) -> None:

@@ -370,6 +370,35 @@ class VariantTable(Table):
     xfail: str = Field(default="", description="Why it is known to fail: reported as xfailed, not failed.")
 
 
+class GoalTable(Table):
+    """`[goal]`: what `edgeward search` makes as small as it can; `[accept]` says what a candidate must keep."""
+
+    minimise: Literal["latency", "energy", "memory", "size"] = Field(
+        description="The cost, as a ratio to the baseline's, that shall become small."
+    )
+    accuracy: str = Field(
+        default="",
+        description="The accuracy that is weighed against it; of the first line of [accept] with non_inferior_by.",
+    )
+
+
+class SpaceTable(Table):
+    """`[[space]]`: one family of candidates for `edgeward search`, built by recipes or brought ready-made."""
+
+    id: Id = Field(description="What the ids of its candidates begin with.")
+    recipe: Annotated[str | list[str], BeforeValidator(_recipes)] | None = Field(
+        default=None, description="Build them from the baseline by this recipe, or by these one after the other."
+    )
+    parameters: dict[str, Any] | list[dict[str, Any]] = Field(
+        default={},
+        description="The recipe's options; a list is one of its values, { low = A, high = B } anything between.",
+    )
+    model: list[str] = Field(default=[], description="Files brought ready-made, each a candidate of its own.")
+    input: ModelInputTable = Field(default=ModelInputTable(), description="How the input of these models differs.")
+    output: OutputTable = Field(default=OutputTable(), description="How the output of these models is read.")
+    inputs: dict[str, float] = Field(default={}, description="Their inputs beside the image, each constant.")
+
+
 class AcceptTable(Table):
     """One line of `[accept]`."""
 
@@ -416,3 +445,5 @@ class SuiteTable(Table):
     variant: list[VariantTable] = Field(default=[], description="The optimised models.")
     accept: dict[str, AcceptTable] = Field(default={}, description="What makes a case pass: one assertion a line.")
     duty: DutyTable | None = Field(default=None, description="How often the model is used, for hours of use.")
+    goal: GoalTable | None = Field(default=None, description="What `edgeward search` makes small.")
+    space: list[SpaceTable] = Field(default=[], description="The candidates that `edgeward search` tries.")

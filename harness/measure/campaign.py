@@ -9,10 +9,10 @@ from __future__ import annotations
 import platform
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, LabError, OutOfSpace, Stopped, Transient, Unforeseen, Unsupported
 from harness.measure import operating, reference, remarks, space
 from harness.measure.group import measure
-from harness.measure.jobs import Group, load_samples
+from harness.measure.jobs import Group, Race, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
 from harness.results import agreement
 from harness.results.runs import accuracy_refused, kept, measured_case, with_agreement
@@ -52,6 +52,7 @@ class Settings:
         resume: whether to do only what an interrupted campaign left.
         devices_at_once: 0 for all.
         patience_s: how long a lost connection is tried again, s.
+        races: (device, runtime) -> how its cases race; those of others are measured in full.
     """
 
     command: str
@@ -60,6 +61,7 @@ class Settings:
     resume: bool = False
     devices_at_once: int = 0
     patience_s: float = deploy.handle.PATIENCE_S
+    races: Mapping[tuple[str, str], Race] = field(default_factory=dict)
 
 
 class CampaignRunner:
@@ -88,6 +90,16 @@ class CampaignRunner:
     def future(self, case: Case) -> Future[Result]:
         """Return where a case's result will be."""
         return self._futures[case.id]
+
+    def results(self, cases: Iterable[Case]) -> list[Result]:
+        """Return what cases gave, once all have ended and the devices are cleaned up; an interruption ends the jobs."""
+        try:
+            found = [self._futures[case.id].result() for case in cases]
+        except BaseException:
+            self.stop()
+            raise
+        self._pool.shutdown(wait=True)
+        return found
 
     def stop(self) -> None:
         """End all jobs, also those under way; devices are cleaned up before this returns."""
@@ -139,6 +151,8 @@ class CampaignRunner:
                 self._fail([case], error)
             todo = groups([case for case in cases if not self._futures[case.id].done()])
             # All of them before the first is measured: a file that does not fit is no news after an hour.
+            races = self._settings.races
+            todo = [replace(group, race=races.get((device.id, group.runtime))) for group in todo]
             fitted = [one for group in todo if (one := self._fitted(group)) is not None]
             self._groups(device, fitted)
         except BaseException as error:  # a defect of ours must reach the cases that wait for it

@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from harness import compare, deploy, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
 from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unforeseen, Unsupported
-from harness.measure import host_meter, preflight, space
+from harness.measure import host_meter, preflight, racing, space
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
 from harness.model import Case, Omission, Run, Samples, Verdict
 from harness.results import runs, scenarios
 from harness.results.job_log import JobLog
+from harness.results.runs import DROPPED
 from harness.units import human
 
 #: A connection that is lost as often without a word of the job in between is none.
@@ -72,7 +73,7 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
         known = _Known(group, samples, campaign, quick, facts)
         known.log.beside["before"] = seen["conditions"]
         with host_meter.recording(handle) as meter:
-            for _ in _follow(group, handle, folder, known.log, meter):
+            for _ in _follow(known, handle, folder, meter):
                 if not group.device.address.here:
                     # On this very machine, judging would run beside what is still measured.
                     yield from _complete(handle, folder, known)
@@ -93,7 +94,21 @@ def check_confidential(group: Group) -> None:
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a group's cases so far."""
+    """What is known of a group's cases so far.
+
+    Attributes:
+        group: the cases.
+        samples: the split that is judged.
+        campaign: its id.
+        quick: whether durations are cut to a tenth.
+        facts: what the host adds to fingerprints.
+        log: what the job said.
+        given: place of a model -> the id of its run, once that was given on.
+        failed: models that give none.
+        decided: models of which enough is known.
+        out: models that dropped out of a race -> why.
+        judged: their lines on accuracy, once those are known.
+    """
 
     group: Group
     samples: Samples
@@ -103,6 +118,9 @@ class _Known:
     log: JobLog = field(default_factory=JobLog)
     given: dict[int, str] = field(default_factory=dict)
     failed: set[int] = field(default_factory=set)
+    decided: set[int] = field(default_factory=set)
+    out: dict[int, str] = field(default_factory=dict)
+    judged: Mapping[int, racing.Lines] = field(default_factory=dict)
 
     def fresh(self) -> Iterator[int]:
         """Yield the models that are complete now and were not given yet; the baseline first, others never before it."""
@@ -153,6 +171,8 @@ class _Known:
         except Exception as error:  # noqa: BLE001 -- not swallowed: it is this case's error, and the others have none
             self.failed.add(index)
             return Found(case, Unforeseen(f"{case.device.id}: judging {case.variant.path.name}", error))
+        if index in self.out:
+            run = replace(run, notes={**run.notes, DROPPED: self.out[index]})
         run = runs.with_id(run, self.given.setdefault(index, run.id))
         return Found(case, run)
 
@@ -216,12 +236,10 @@ def _clean_up(handle: DeviceHandle, folder: str, secret: list[str], error: BaseE
             raise MeasurementError(text, where=device) from error
 
 
-def _follow(
-    group: Group, handle: DeviceHandle, folder: str, log: JobLog, meter: host_meter.Recorder
-) -> Iterator[contract.Event]:
+def _follow(known: _Known, handle: DeviceHandle, folder: str, meter: host_meter.Recorder) -> Iterator[contract.Event]:
     """Start the job and yield its events to its end, through lost connections; the job itself needs none."""
+    group, log = known.group, known.log
     runner, offset = deploy.runner(group.device), 0
-    decided: set[int] = set()
     before = health.boot_id(handle)
     runner.start(handle, folder)
     losses = 0
@@ -232,8 +250,8 @@ def _follow(
                 log.events.append(event)
                 meter.hear(event)
                 if isinstance(event, contract.Launch):
-                    _decide(group, handle, folder, log, decided)
-                if text := _progress(group, event, decided):
+                    _decide(known, handle, folder)
+                if text := _progress(group, event, known.decided):
                     handle.say(text)
                 yield event
             return
@@ -280,17 +298,37 @@ def _ended(handle: DeviceHandle, log: JobLog, error: MeasurementError) -> Measur
     )
 
 
-def _decide(group: Group, handle: DeviceHandle, folder: str, log: JobLog, decided: set[int]) -> None:
-    """Mark for the conductor which models are known well enough; it looks before the next launch."""
+def _decide(now: _Known, handle: DeviceHandle, folder: str) -> None:
+    """Mark for the conductor which models are known well enough, or out of a race; it looks before the next launch."""
+    group, log, decided = now.group, now.log, now.decided
     launches = len(log.all(contract.Launch))
     fresh = {i for i in range(len(group.cases)) if i not in decided and known(group, log, i)}
-    decided |= fresh
     running = [i for i in range(len(group.cases)) if log.failure(i) is None and i != group.baseline]
-    names = [f"{contract.STOP_FILE}-{i}" for i in sorted(fresh) if i != group.baseline]
-    if launches >= MIN_LAUNCHES and all(i in decided for i in running) and (running or group.baseline in decided):
+    if group.race is not None:
+        if not now.judged:
+            _fetch_outputs(now, handle, folder)
+            now.judged = racing.judged(group, log, now.samples)
+        dropped = racing.excluded(group, log, now.judged, decided)
+        for i, why in dropped.items():
+            handle.say(f"dropped after {launches} launches: {group.cases[i].variant.id}: {why}")
+        now.out |= dropped
+        fresh = {i for i in fresh if racing.settled(group, log, i)} | set(dropped)
+        # The best so far only keeps the others company.
+        running = [i for i in running if i != racing.best(group)]
+    decided |= fresh
+    names = [f"{contract.STOP_FILE}-{i}" for i in sorted(fresh & set(running))]
+    enough = launches >= MIN_LAUNCHES or (running and all(i in now.out for i in running))
+    if enough and all(i in decided for i in running) and (running or group.baseline in decided):
         names = [contract.STOP_FILE]
     if names:
         handle.run(["touch", *(posixpath.join(folder, name) for name in names)])
+
+
+def _fetch_outputs(now: _Known, handle: DeviceHandle, folder: str) -> None:
+    """Fetch the answers of all models, which are complete before the timed pass begins."""
+    for index in range(len(now.group.cases)):
+        if now.log.failure(index) is None and now.log.of(contract.Accuracy, index):
+            _fetch_array(handle, folder, now.log, f"m{index}.outputs.npy")
 
 
 def known(group: Group, log: JobLog, index: int) -> bool:
@@ -354,12 +392,15 @@ def _fetch_control(handle: DeviceHandle, folder: str, known: _Known) -> None:
 def _fetch(handle: DeviceHandle, folder: str, known: _Known, index: int) -> None:
     """Fetch the arrays of one model that are not here yet."""
     timed = bool(known.log.of(contract.Parts, index))
-    with tempfile.TemporaryDirectory() as work:
-        for array in scenarios.arrays(known.group.suite.load, parts=timed, control=index == known.group.control):
-            name = f"m{index}.{array}.npy"
-            if name not in known.log.arrays:
-                handle.pull(posixpath.join(folder, name), Path(work) / name)
-                known.log.arrays[name] = np.load(Path(work) / name, allow_pickle=False)
+    for array in scenarios.arrays(known.group.suite.load, parts=timed, control=index == known.group.control):
+        _fetch_array(handle, folder, known.log, f"m{index}.{array}.npy")
+
+
+def _fetch_array(handle: DeviceHandle, folder: str, log: JobLog, name: str) -> None:
+    if name not in log.arrays:
+        with tempfile.TemporaryDirectory() as work:
+            handle.pull(posixpath.join(folder, name), Path(work) / name)
+            log.arrays[name] = np.load(Path(work) / name, allow_pickle=False)
 
 
 def _facts(group: Group, data: str, handle: DeviceHandle) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import io
 import json
 import posixpath
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from harness.agent import contract
 from harness.deploy import DeviceHandle, persistent
 from harness.lab import ledger
 from harness.measure import host_meter, judged
-from harness.model import FRAME_RATE_HZ, Case, Device, Fit, InputSpec, Load, Samples, Suite
+from harness.model import FRAME_RATE_HZ, Case, Criterion, Device, Fit, InputSpec, Load, Samples, Suite
 from harness.units import NS_PER_S
+from harness.vocabulary import METRICS
 
 #: Launches before a verdict counts: fewer cannot show the variance between launches.
 MIN_LAUNCHES = stats.MIN_LAUNCHES
@@ -31,8 +32,24 @@ MIN_LAUNCHES = stats.MIN_LAUNCHES
 CONTROL_SHARE = 0.2
 #: Frames in a block of a stream, at least.
 MIN_FRAMES = 5
+#: What cold starts say, and what parts of an inference say.
+_STARTS: Final = frozenset({"load_s", "first_inference_s", "process_start_s"})
+_PARTS: Final = frozenset({"preprocess_s", "postprocess_s", "end_to_end_s"})
 #: Length of each window of the energy pass.
 ENERGY_S = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Cases of a group are candidates that drop out as soon as they are excluded (`harness.measure.racing`).
+
+    Attributes:
+        ratio: the metric, over the baseline's, that shall be small.
+        best: the variant that is to be beaten, a case of the group; "" for the baseline.
+    """
+
+    ratio: str
+    best: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,7 @@ class Group:
     """Cases that are measured in one job: same suite, device and runtime; the baseline among them if there is one.
 
     `fits` says of each case, by its id, how its model is fed and read; one that is not there is fed as the suite says.
+    `race` is there where the cases are candidates that may drop out.
     """
 
     suite: Suite
@@ -47,6 +65,7 @@ class Group:
     runtime: str
     cases: tuple[Case, ...]
     fits: Mapping[str, Fit] = field(default_factory=dict)
+    race: Race | None = None
 
     def fit(self, case: Case) -> Fit:
         """Return how a case's model is fed and read."""
@@ -61,7 +80,7 @@ class Group:
     def control(self) -> int | None:
         """The control's place in the job, behind all cases; None where none takes part."""
         load = self.suite.load
-        if self.baseline is None or not load.control or load.scenario == "sustained":
+        if self.baseline is None or not load.control or load.scenario == "sustained" or self.race:
             return None
         return len(self.cases) if deploy.runner(self.device).TURNS else None
 
@@ -104,6 +123,17 @@ def _control_rounds(plan: contract.Plan, models: int) -> int:
     round_s = plan.frames * plan.period_ns / NS_PER_S if plan.period_ns else plan.round_s
     left_s = CONTROL_SHARE * models * (plan.warmup_s + plan.rounds * round_s) - plan.warmup_s
     return min(max(int(left_s / round_s + 1e-9), 1), plan.rounds)
+
+
+def _raced(plan: contract.Plan, accept: Sequence[Criterion]) -> contract.Plan:
+    """Return the plan of a race: no starts and parts of an inference that no line of `[accept]` asks for."""
+    asked = {METRICS[line.metric].measurement for line in accept}
+    return replace(
+        plan,
+        cold_starts=plan.cold_starts if asked & _STARTS else 1,
+        evicted_starts=0,
+        parts_s=plan.parts_s if asked & _PARTS else 0.0,
+    )
 
 
 def _own(load: Load, share: float, cooldown_s: float) -> dict[str, Any]:
@@ -210,6 +240,7 @@ def job(group: Group, where: Mapping[str, str], inputs: Inputs, runtime: str, *,
         quick: whether durations are cut to a tenth.
     """
     suite, device = group.suite, group.device
+    planned = plan(suite.load, len(group.cases), quick=quick, cooldown_s=device.limits.cooldown_s)
     fed = [_input(group.fit(case).input, where[inputs.of[case.id]]) for case in group.cases]
     models = [
         _model(case, group.fit(case), where, runtime, own if own != fed[0] else None)
@@ -227,7 +258,7 @@ def job(group: Group, where: Mapping[str, str], inputs: Inputs, runtime: str, *,
         input=fed[0],
         meter=host_meter.for_job(device),
         thermal_zone=device.limits.thermal_zone,
-        plan=plan(suite.load, len(group.cases), quick=quick, cooldown_s=device.limits.cooldown_s),
+        plan=_raced(planned, suite.accept) if group.race else planned,
     )
 
 

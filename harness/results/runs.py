@@ -41,6 +41,8 @@ MARKED_SHARE = 0.2
 LOST_DRIFT = 3.0
 #: From here on outputs are stored as the answers that they are judged by: a database holds no gigabytes of maps.
 LARGE_BYTES = 64_000_000
+#: Key of the notes under which is kept why a candidate dropped out of a race.
+DROPPED = "dropped"
 #: Key of the notes under which is kept why outputs could not be judged.
 ACCURACY_REFUSED = "accuracy_refused"
 _MOVED = (

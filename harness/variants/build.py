@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -56,6 +56,35 @@ def build_suite(
     return work.done()
 
 
+class Candidates:
+    """Builds variants that are in no suite file, such as those of a search; they stay in the cache.
+
+    Args:
+        suite_file: of the suite that they are of; missing files of its baseline are made first.
+        watcher: is shown each step.
+
+    Raises:
+        LabError: as `build_suite`.
+    """
+
+    def __init__(self, suite_file: Path, watcher: Watcher = NOBODY) -> None:
+        suite = _with_baseline(lab.read_suite(suite_file), watcher)
+        self._work = _Work(suite, Cache(cache_dir() / "steps"), watcher)
+
+    def built(self, variant: Variant) -> Variant:
+        """Return a variant with its file; one that was brought ready-made is returned as it is.
+
+        Raises:
+            RecipeError: it could not be built; its finished steps are kept.
+            LabError: the file that it is to be cannot be used.
+        """
+        if variant.steps:
+            return self._work.candidate(variant)
+        if variant.problem:
+            raise LabError(variant.problem, file=lab.shown(self._work.suite.file))
+        return variant
+
+
 def _check_only(suite: Suite, only: Sequence[str]) -> None:
     built = sorted({variant.id for variant in suite.variants if variant.steps})
     for name in only:
@@ -96,7 +125,7 @@ class _Work:
     def done(self) -> list[Path]:
         """Return the files that were made; raises RecipeError once all have been tried, if one could not be."""
         planned = {key for variant in self.wanted for key in chains.keys(variant, _parent(self.suite, variant))}
-        builder = Builder(lab.shown(self.suite.file), self.cache, self.watcher, frozenset(planned))
+        builder = self._builder(planned)
         made, failed = [], []
         if self.wanted:
             builder.end([])  # shows what is planned
@@ -117,6 +146,15 @@ class _Work:
         if failed:
             raise RecipeError("\n".join(map(str, failed)))
         return made
+
+    def candidate(self, variant: Variant) -> Variant:
+        """Return a variant with its file, left where the cache has it; raises RecipeError if it cannot be built."""
+        steps = self._builder(chains.keys(variant, _parent(self.suite, variant))).build(variant, self._source(variant))
+        built = steps[-1]
+        return replace(variant, path=built.path, sha256=built.made.sha256, size_bytes=built.made.size_bytes, problem="")
+
+    def _builder(self, planned: Iterable[str]) -> Builder:
+        return Builder(lab.shown(self.suite.file), self.cache, self.watcher, frozenset(planned))
 
     def _source(self, variant: Variant) -> Source:
         """Return what a variant is built from; its data are read once for all that are built from it."""

@@ -24,6 +24,7 @@ ERRORS = {
 THING = {"file", "device", "key", "where"}
 #: File -> a part of what its text is made of -> where its reader finds what to do.
 SAID_ELSEWHERE = {
+    "cli/searching.py": {"lab.missing_runtime(case)": "it ends with the runtimes to write"},
     "cli/virtual_lab.py": {"needs {missing}": "`missing` ends with the line of apt-get"},
     "measure/campaign.py": {
         "case.variant.problem": "the problem ends with the command that builds the file",
@@ -54,6 +55,7 @@ SAID_ELSEWHERE = {
         "with none of the keys tried": "the text ends with what to do",
     },
     "variants/build.py": {
+        "variant.problem": "the problem ends with what to do about the file",
         "missing[0].problem": "the problem ends with the command that builds the file",
         "{variant.id}: {error}": "the recipe's own error, with what to do",
         "map(str, failed)": "each of the errors ends with what to do",
