@@ -416,6 +416,8 @@ class Metric(Protocol):
     another is refused. `labels_of(answers, classes)` may give the class of each image, by which the sensitivity of each
     class is reported. A kind with operating points has `threshold(answers, samples, task)`, which returns the
     threshold and in words what it reaches, and `no_threshold(reading)`: why none can decide a model's answers, or "".
+    A kind that can be measured under `[robustness]` has `per_image(answers, truth, task)`, (N,) numbers from 0 to 1
+    whose mean is the accuracy that it names as `CHIEF`.
 
     Attributes:
         PATIENTS: whether its intervals are of patients where the samples, or the truth, have groups: images of one

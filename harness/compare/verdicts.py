@@ -12,6 +12,7 @@ from harness.compare.control import Control, control_of, doubted
 from harness.compare.costs import ROLES, cost_change
 from harness.compare.decision import verdict
 from harness.compare.fingerprints import obstacle
+from harness.compare.robustness import mean_change
 from harness.compare.shares import share_change
 from harness.model import (
     Circumstance,
@@ -133,6 +134,8 @@ def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
     for line in suite.get("accept", ()):
         if line["metric"] == info.name and line["rule"] == "non_inferior_by":
             return float(line["bound"])
+    if info.under and "robustness" in suite:
+        return float(suite["robustness"]["margin"])
     return _PIXEL_MARGIN if info.unit == "px" else float(suite["load"]["margin"])
 
 
@@ -160,6 +163,8 @@ def accuracy_change(
     if known and not metrics.PATIENTS:
         # Its interval would claim more than so few patients say.
         return None, [Reason(f"the metrics of {task.kind!r} cannot compare images of which several are of one patient")]
+    if info.under:
+        return mean_change(info, baseline, run, task)
     truth = Truth(np.asarray(run.labels), run.classes, known[0] if known else None)
     change = metrics.compare(baseline.answers, run.answers, truth, task, info.name)
     return change, [] if change is not None else [Reason("too few cases of its kind in the test split to compare")]

@@ -26,6 +26,8 @@ from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, R
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
+#: The accuracy that is the mean of `per_image`.
+CHIEF = "accuracy"
 #: Keys of `[task]` that have a part in it, beside `kind` and `positive`.
 TASK_KEYS = ("ordinal", "operating_point")
 
@@ -153,6 +155,21 @@ def agreement(baseline: Answers, run: Answers) -> Estimate:
     if share is None:
         raise MeasurementError("there are no outputs to compare", remedy="check that the data's split is not empty")
     return share
+
+
+def per_image(answers: Answers, truth: Truth, task: Task) -> FloatArray:
+    """Return (N,) 1 for each image that is called what it is, else 0.
+
+    Args:
+        answers: of a model.
+        truth: of these images.
+        task: what the model is for.
+
+    Raises:
+        MeasurementError: as `evaluate`.
+    """
+    del task
+    return np.asarray(read(answers, truth.labels, truth.classes).labels == truth.labels, np.float64)
 
 
 def threshold(answers: Answers, samples: Samples, task: Task) -> tuple[float, str]:

@@ -21,6 +21,7 @@ from harness.model import (
     Campaign,
     Circumstance,
     Comparison,
+    Condition,
     Conditions,
     Criterion,
     Estimate,
@@ -29,6 +30,8 @@ from harness.model import (
     Measurement,
     Omission,
     Outcome,
+    Probe,
+    Reading,
     Reason,
     Run,
     Step,
@@ -38,7 +41,7 @@ from harness.model import (
     Verdict,
 )
 from harness.store import legacy
-from harness.store.tables import CampaignRow, ComparisonRow, MeasurementRow, OutcomeRow, RunRow
+from harness.store.tables import CampaignRow, ComparisonRow, MeasurementRow, OutcomeRow, ProbeRow, RunRow
 
 _NON_FINITE = "non_finite"
 #: Arrays larger than this are compressed, and begin so.
@@ -87,6 +90,7 @@ def run_row(run: Run) -> RunRow:
             )
             for m in run.measurements.values()
         ],
+        probes=[_probe_row(place, probe) for place, probe in enumerate(run.probes)],
     )
 
 
@@ -126,8 +130,22 @@ def run_of(row: RunRow) -> Run:
         outputs=_unpack(row.outputs),
         labels=_unpack(row.labels),
         subgroups=tuple(_subgroup(one) for one in d.pop("subgroups", ())),
+        probes=tuple(_probe(one) for one in row.probes),
         **d,
     )
+
+
+def _probe_row(place: int, probe: Probe) -> ProbeRow:
+    whole = {name: value for name, value in asdict(probe).items() if name != "outputs"}
+    return ProbeRow(place=place, document=plain(whole), outputs=_pack(probe.outputs))
+
+
+def _probe(row: ProbeRow) -> Probe:
+    d = restored(row.document)
+    reading = d["reading"] and Reading(**{**d["reading"], "classes": tuple(d["reading"]["classes"])})
+    change = d["change"] and _estimate(d["change"])
+    condition = Condition(**d["condition"])
+    return Probe(condition, _unpack(row.outputs), d["metric"], _estimate(d["level"]), change, reading)
 
 
 def comparison_row(campaign: str, c: Comparison) -> ComparisonRow:

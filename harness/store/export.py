@@ -130,6 +130,15 @@ def _run(run: Run) -> dict[str, Any]:
             | {name: _estimate(estimate) for name, estimate in one.estimates.items()}
             for one in run.subgroups
         ],
+        "robustness": [
+            {
+                **asdict(one.condition),
+                "metric": one.metric,
+                "level": _estimate(one.level),
+                "change": _estimate(one.change) if one.change else None,
+            }
+            for one in run.probes
+        ],
         "conditions": {
             "before": _plain(run.conditions.before),
             "during": _plain(run.conditions.during),

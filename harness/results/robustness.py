@@ -1,0 +1,121 @@
+"""Outputs under conditions -> what a run keeps of them: the task's chief accuracy, level by level and on the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from harness import registry, stats
+from harness.errors import MeasurementError, Reason
+from harness.model import Answers, Condition, Estimate, FloatArray, IntArray, Probe, Run, Samples, Task, Truth
+from harness.vocabulary import METRICS, UNDER
+
+#: Key of the notes under which is kept why a run has nothing of some conditions, and what was left out of them.
+NOTES: Final = "robustness"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a model gave for the split under conditions, or why it gave nothing.
+
+    Attributes:
+        conditions: each with its outputs (N, ...).
+        absent: why there are none.
+        remarks: what must be known of the conditions.
+    """
+
+    conditions: tuple[tuple[Condition, npt.NDArray[Any]], ...] = ()
+    absent: Reason | None = None
+    remarks: tuple[str, ...] = ()
+
+    def more(self, conditions: Sequence[Condition], outputs: npt.NDArray[Any] | Reason) -> Given:
+        """Return this with the outputs under more conditions, one behind the other, or the reason without them.
+
+        Args:
+            conditions: K of them.
+            outputs: (K * N, ...), or why there are none.
+        """
+        if isinstance(outputs, Reason):
+            return replace(self, absent=self.absent or outputs)
+        parts = np.split(outputs, len(conditions))
+        return replace(self, conditions=(*self.conditions, *zip(conditions, parts, strict=True)))
+
+
+def attached(run: Run, given: Given | None, samples: Samples, task: Task) -> Run:
+    """Return a run with what its model gave under conditions; unchanged where nothing was asked for.
+
+    Args:
+        run: of the images as they are.
+        given: of the same model.
+        samples: the split.
+        task: what the model is for.
+    """
+    if given is None:
+        return run
+    notes: dict[str, Any] = {"remarks": list(given.remarks)} if given.remarks else {}
+    probes: tuple[Probe, ...] = ()
+    absent, means = given.absent, dict[str, Estimate]()
+    if not len(samples.labels) and samples.masks is None:
+        absent = Reason("the images have no labels, so nothing is right or wrong")
+    elif given.conditions and run.answers is not None:
+        try:
+            probes, means = _probes(run, given, samples, task)
+        except MeasurementError as error:
+            absent = Reason(error.text, error.remedy)
+    if absent is not None:
+        notes["absent"] = asdict(absent)
+    kept = {**run.notes, **({NOTES: notes} if notes else {})}
+    return replace(run, probes=probes, accuracy={**run.accuracy, **means}, notes=kept)
+
+
+def absence(run: Run) -> Reason | None:
+    """Return why a run has nothing under some conditions, None if nothing is missing."""
+    kept = run.notes.get(NOTES, {}).get("absent")
+    return Reason(**kept) if kept else None
+
+
+def _probes(run: Run, given: Given, samples: Samples, task: Task) -> tuple[tuple[Probe, ...], dict[str, Estimate]]:
+    metrics = registry.load("metrics", task.kind, file=run.case.suite, key="task.kind")
+    truth = Truth(samples.labels if samples.masks is None else samples.masks, samples.classes, samples.groups)
+    reading = run.answers.reading if run.answers is not None else None
+    assert reading is not None
+    compact = getattr(metrics, "compact", None)
+    probes, scored = [], dict[str, list[FloatArray]]()
+    for condition, outputs in given.conditions:
+        answers = Answers(outputs, reading)
+        small = compact(answers) if compact else answers
+        scores = metrics.per_image(small, truth, task)
+        scored.setdefault(condition.kind, []).append(scores)
+        own = small.reading if small.reading != reading else None
+        level = level_of(scores, samples.groups)
+        probes.append(Probe(condition, small.values, metrics.CHIEF, level, reading=own))
+    return tuple(probes), means(scored, metrics.CHIEF, samples.groups)
+
+
+def means(scored: Mapping[str, Sequence[FloatArray]], chief: str, groups: IntArray | None) -> dict[str, Estimate]:
+    """Return metric -> the mean accuracy over all conditions of a kind, an image with all of them being one unit.
+
+    Args:
+        scored: kind -> (N,) numbers of each condition.
+        chief: the accuracy that they are of.
+        groups: the patient of each image, None where each is one.
+    """
+    found = {}
+    for kind, scores in scored.items():
+        name = f"{UNDER[kind]}_{chief}"
+        if name in METRICS:
+            found[name] = stats.mean_interval(np.mean(scores, axis=0), least=0, most=1, groups=groups)
+    return found
+
+
+def level_of(scores: FloatArray, groups: IntArray | None) -> Estimate:
+    """Return the mean of (N,) numbers from 0 to 1: Wilson's interval of a share, else by resampling."""
+    if groups is None and np.isin(scores, (0, 1)).all():
+        share = stats.wilson(int(scores.sum()), len(scores))
+        assert share is not None
+        return share
+    return stats.mean_interval(scores, least=0, most=1, groups=groups)
