@@ -549,6 +549,27 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Occlusion:
+    """Where a model looks: how much less sure it is of a class when a square of the image is covered.
+
+    Attributes:
+        places: (M,) int64, which images of the split.
+        classes: (M,) int64, the class of each that is meant: what the baseline calls it.
+        maps: (M, G, G) float32, by how much covering each square of a grid lowers the log odds of that class.
+        pictures: (M, h, w, 1 or 3) uint8, small copies of the images; None where they must not be kept.
+        correlations: (M,) rank correlation of each map with the baseline's; None for the baseline itself.
+        agreement: their mean.
+    """
+
+    places: IntArray
+    classes: IntArray
+    maps: npt.NDArray[np.float32]
+    pictures: npt.NDArray[np.uint8] | None = None
+    correlations: FloatArray | None = None
+    agreement: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredCase:
     """Which case a run or an outcome is of, by names: what is kept of a `Case` when its files are gone.
 
@@ -589,6 +610,7 @@ class Run:
         reasons: why the run is not valid, if it is not.
         subgroups: what it is worth on each class and subgroup, the smallest first.
         probes: what it gave for the same images, corrupted or attacked; none where the suite does not ask.
+        occlusion: where it looks; None where the suite does not ask.
     """
 
     id: str
@@ -611,6 +633,7 @@ class Run:
     notes: Mapping[str, Any] = field(default_factory=dict)
     subgroups: tuple[Subgroup, ...] = ()
     probes: tuple[Probe, ...] = ()
+    occlusion: Occlusion | None = None
 
     @property
     def answers(self) -> Answers | None:

@@ -51,7 +51,9 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
     # A suite without a duty does not ask for hours of use.
     names = [name for name in names if name != "use_ratio" or METRICS[name].measurement in either]
     names += [name for name, info in METRICS.items() if info.kind == "share" and name in run.measurements]
-    names += [name for name, info in METRICS.items() if info.paired and {name} & {*baseline.accuracy, *run.accuracy}]
+    have, asked = {*baseline.accuracy, *run.accuracy}, {line["metric"] for line in suite.get("accept", ())}
+    # What a suite asks of conditions is compared where both lack it too: the reason is what a case fails by.
+    names += [n for n, info in METRICS.items() if info.paired and (n in have or (info.under and n in asked))]
     if reason:
         return [Comparison(name, baseline.id, run.id, None, Verdict.INCOMPARABLE, (reason,)) for name in names]
     return [_comparison(METRICS[name], baseline, run, suite) for name in names]

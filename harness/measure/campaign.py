@@ -21,11 +21,12 @@ import harness
 from harness import compare, deploy, lab
 from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, LabError, OutOfSpace, Stopped, Transient, Unforeseen, Unsupported
-from harness.measure import operating, reference, remarks, robustness, space
+from harness.measure import occlusion, operating, reference, remarks, robustness, space
 from harness.measure.group import measure
 from harness.measure.jobs import Group, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
 from harness.results import agreement
+from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
 from harness.results.runs import accuracy_refused, kept, measured_case, with_agreement
 from harness.store import Store
@@ -262,6 +263,7 @@ class CampaignRunner:
         references = self._library.references(group, samples, handle.say)
         # Nor are these timed; before the job, so that a case is judged by all that `[accept]` names.
         changed = robustness.measured(group, handle, samples, quick=self._settings.quick)
+        covered = occlusion.measured(group, handle, samples, quick=self._settings.quick)
         task = group.suite.task
         baseline: Run | None = None
         given: set[str] = set()
@@ -274,6 +276,7 @@ class CampaignRunner:
             if reference := references.get(case.variant.sha256):
                 result = agreement.held_against(result, reference, same_machine=group.device.address.here)
             result = under_conditions.attached(result, changed.get(case.id), samples, task)
+            result = maps.attached(result, covered.get(case.id), baseline, samples)
             run = result if baseline is None else replace(
                 result,
                 accuracy=with_agreement(result, baseline),

@@ -25,7 +25,7 @@ from harness.model import Condition, Samples
 from harness.results.robustness import Given
 
 #: Images of one job; more conditions are more jobs.
-_BYTES: Final = 64_000_000
+BYTES: Final = 64_000_000
 #: How often a connection that is lost meanwhile is made again.
 _TRIES: Final = 3
 
@@ -60,10 +60,10 @@ def measured(group: Group, handle: DeviceHandle, samples: Samples, *, quick: boo
     found: dict[str, Given] = {case.id: Given() for case in group.cases}
     if not deploy.runner(group.device).OUTPUTS:
         reason = Reason(f"the {group.device.runner} runner gives no outputs")
-        return {name: replace(one, absent=reason) for name, one in found.items()}
-    for kind in (corrupted, attacked):
+        return {name: one.without("outputs", reason) for name, one in found.items()}
+    for kind, made in (("corruption", corrupted), ("attack", attacked)):
         try:
-            changed, remarks = kind(group, samples)
+            changed, remarks = made(group, samples)
             for remark in remarks:
                 handle.say(f"remark: {remark}")
             for batch in batches(changed):
@@ -76,8 +76,8 @@ def measured(group: Group, handle: DeviceHandle, samples: Samples, *, quick: boo
         except Stopped:
             raise
         except HarnessError as error:
-            handle.say(f"remark: nothing is known of {group.suite.id}, {kind.__name__}: {error.reason}")
-            found = {name: replace(one, absent=one.absent or error.reason) for name, one in found.items()}
+            handle.say(f"remark: nothing is known under {kind}s: {error.reason}")
+            found = {name: one.without(kind, error.reason) for name, one in found.items()}
     return found
 
 
@@ -136,7 +136,7 @@ def batches(found: Sequence[Changed]) -> Iterator[list[Changed]]:
     """Yield as many conditions at a time as a small device has room for."""
     batch: list[Changed] = []
     for one in found:
-        if batch and sum(other.images.nbytes for other in batch) + one.images.nbytes > _BYTES:
+        if batch and sum(other.images.nbytes for other in batch) + one.images.nbytes > BYTES:
             yield batch
             batch = []
         batch.append(one)

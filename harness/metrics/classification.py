@@ -172,6 +172,29 @@ def per_image(answers: Answers, truth: Truth, task: Task) -> FloatArray:
     return np.asarray(read(answers, truth.labels, truth.classes).labels == truth.labels, np.float64)
 
 
+def sureness(answers: Answers, classes: Sequence[str], chosen: IntArray) -> FloatArray:
+    """Return (N,) how sure a model is of a class of each image: numbers in the order of its log odds.
+
+    Args:
+        answers: of a model.
+        classes: the K classes of the data.
+        chosen: (N,) the class that is meant of each image.
+
+    Raises:
+        MeasurementError: the model answers with labels, or as `evaluate`.
+    """
+    one = read(answers, chosen, classes)
+    if one.shares is None:
+        raise MeasurementError(
+            "the model answers with labels, which do not say how sure it is",
+            remedy="export it with a probability of each class",
+        )
+    found = np.zeros(len(chosen))
+    for column in np.unique(chosen):
+        found[chosen == column] = scores(one, int(column))[chosen == column]
+    return found
+
+
 def threshold(answers: Answers, samples: Samples, task: Task) -> tuple[float, str]:
     """Return the threshold that the task's operating point asks for, and in words what it reaches.
 

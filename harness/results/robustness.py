@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,12 +24,12 @@ class Given:
 
     Attributes:
         conditions: each with its outputs (N, ...).
-        absent: why there are none.
+        absent: kind of condition -> why some or all of its outputs are missing.
         remarks: what must be known of the conditions.
     """
 
     conditions: tuple[tuple[Condition, npt.NDArray[Any]], ...] = ()
-    absent: Reason | None = None
+    absent: Mapping[str, Reason] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     def more(self, conditions: Sequence[Condition], outputs: npt.NDArray[Any] | Reason) -> Given:
@@ -40,9 +40,13 @@ class Given:
             outputs: (K * N, ...), or why there are none.
         """
         if isinstance(outputs, Reason):
-            return replace(self, absent=self.absent or outputs)
+            return self.without(conditions[0].kind, outputs)
         parts = np.split(outputs, len(conditions))
         return replace(self, conditions=(*self.conditions, *zip(conditions, parts, strict=True)))
+
+    def without(self, kind: str, reason: Reason) -> Given:
+        """Return this with the reason why outputs of one kind of conditions are missing; the first one stays."""
+        return replace(self, absent={kind: reason, **self.absent})
 
 
 def attached(run: Run, given: Given | None, samples: Samples, task: Task) -> Run:
@@ -58,24 +62,24 @@ def attached(run: Run, given: Given | None, samples: Samples, task: Task) -> Run
         return run
     notes: dict[str, Any] = {"remarks": list(given.remarks)} if given.remarks else {}
     probes: tuple[Probe, ...] = ()
-    absent, means = given.absent, dict[str, Estimate]()
+    absent, means = dict(given.absent), dict[str, Estimate]()
     if not len(samples.labels) and samples.masks is None:
-        absent = Reason("the images have no labels, so nothing is right or wrong")
+        absent = {"labels": Reason("the images have no labels, so nothing is right or wrong")}
     elif given.conditions and run.answers is not None:
         try:
             probes, means = _probes(run, given, samples, task)
         except MeasurementError as error:
-            absent = Reason(error.text, error.remedy)
-    if absent is not None:
-        notes["absent"] = asdict(absent)
+            absent = {"outputs": Reason(error.text, error.remedy)}
+    if absent:
+        notes["absent"] = {kind: asdict(reason) for kind, reason in absent.items()}
     kept = {**run.notes, **({NOTES: notes} if notes else {})}
     return replace(run, probes=probes, accuracy={**run.accuracy, **means}, notes=kept)
 
 
-def absence(run: Run) -> Reason | None:
-    """Return why a run has nothing under some conditions, None if nothing is missing."""
-    kept = run.notes.get(NOTES, {}).get("absent")
-    return Reason(**kept) if kept else None
+def absences(run: Run) -> tuple[Reason, ...]:
+    """Return why a run has nothing under some conditions, nothing if none is missing."""
+    kept = run.notes.get(NOTES, {}).get("absent", {})
+    return tuple(dict.fromkeys(Reason(**one) for one in kept.values()))
 
 
 def _probes(run: Run, given: Given, samples: Samples, task: Task) -> tuple[tuple[Probe, ...], dict[str, Estimate]]:
@@ -93,7 +97,9 @@ def _probes(run: Run, given: Given, samples: Samples, task: Task) -> tuple[tuple
         own = small.reading if small.reading != reading else None
         level = level_of(scores, samples.groups)
         probes.append(Probe(condition, small.values, metrics.CHIEF, level, reading=own))
-    return tuple(probes), means(scored, metrics.CHIEF, samples.groups)
+    # A mean over some of the conditions is not the one that the baseline and other variants have.
+    whole = {kind: scores for kind, scores in scored.items() if kind not in given.absent}
+    return tuple(probes), means(whole, metrics.CHIEF, samples.groups)
 
 
 def means(scored: Mapping[str, Sequence[FloatArray]], chief: str, groups: IntArray | None) -> dict[str, Estimate]:

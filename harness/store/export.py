@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import __version__
 from harness.errors import HarnessError
-from harness.model import Comparison, Estimate, Measurement, Run, sentence
+from harness.model import Comparison, Estimate, Measurement, Occlusion, Run, sentence
 from harness.stats import absence, percentile, percentile_bound, statistic
 from harness.vocabulary import METRICS
 
@@ -139,12 +139,21 @@ def _run(run: Run) -> dict[str, Any]:
             }
             for one in run.probes
         ],
+        "occlusion": _occlusion(run.occlusion) if run.occlusion else None,
         "conditions": {
             "before": _plain(run.conditions.before),
             "during": _plain(run.conditions.during),
             "after": _plain(run.conditions.after),
         },
         "fingerprint": _plain(run.fingerprint),
+    }
+
+
+def _occlusion(one: Occlusion) -> dict[str, Any]:
+    return {
+        "images": _plain(one.places),
+        "correlations": _plain(one.correlations),
+        "agreement": _estimate(one.agreement) if one.agreement else None,
     }
 
 

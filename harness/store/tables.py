@@ -54,6 +54,7 @@ class RunRow(Base):
     probes: orm.Mapped[list[ProbeRow]] = orm.relationship(
         lazy="selectin", cascade="all, delete-orphan", order_by="ProbeRow.place"
     )
+    occlusion: orm.Mapped[OcclusionRow | None] = orm.relationship(lazy="selectin", cascade="all, delete-orphan")
 
 
 class MeasurementRow(Base):
@@ -78,6 +79,19 @@ class ProbeRow(Base):
     place: orm.Mapped[int] = orm.mapped_column(primary_key=True)
     document: orm.Mapped[dict[str, Any]]
     outputs: orm.Mapped[bytes]
+
+
+class OcclusionRow(Base):
+    """Where a model looks; as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "occlusion"
+    run: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("run.id"), primary_key=True)
+    document: orm.Mapped[dict[str, Any]]
+    places: orm.Mapped[bytes]
+    classes: orm.Mapped[bytes]
+    maps: orm.Mapped[bytes]
+    pictures: orm.Mapped[bytes | None]
+    correlations: orm.Mapped[bytes | None]
 
 
 class ComparisonRow(Base):

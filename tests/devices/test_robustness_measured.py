@@ -10,6 +10,7 @@ import pytest
 from harness import corruptions, lab
 from harness.errors import HarnessError
 from harness.measure.campaign import CampaignRunner, Settings
+from harness.measure.occlusion import covered
 from harness.model import Comparison, Run, Verdict
 from harness.store import Store
 from tests import labs
@@ -23,6 +24,7 @@ registry = "breastmnist"
 severities = [1, 3]
 attacks = ["fgsm", "pgd"]
 epsilon = 40
+occlusion = 4
 [accept]
 corrupted_accuracy = { non_inferior_by = 0.03 }
 """
@@ -100,3 +102,30 @@ def test_every_model_is_given_the_same_changed_images_on_the_device(tmp_path: Pa
     assert runs["base"].accuracy["accuracy"].point == 1
     assert all(run.accuracy["attacked_accuracy"].point < 0.8 for run in runs.values())
     assert runs["base"].accuracy["corrupted_accuracy"].point == pytest.approx(np.mean(scores["base"]))
+    where_they_look(runs, images)
+
+
+def where_they_look(runs: dict[str, Run], images: np.ndarray) -> None:
+    """Hold the maps of the device against those of the models in plain NumPy."""
+    places = np.array([0, 16, 31, 47])
+    called = expected(images[places], "base").argmax(axis=1)
+
+    def sure(shown: np.ndarray, name: str, column: int) -> np.ndarray:
+        logits = expected(shown, name)
+        return np.asarray(logits[:, column] - np.log(np.exp(np.delete(logits, column, axis=1)).sum(axis=1)))
+
+    for name, run in runs.items():
+        assert run.occlusion is not None
+        assert np.array_equal(run.occlusion.places, places)
+        assert np.array_equal(run.occlusion.classes, called)
+        for at, place in enumerate(places):
+            image = images[place : place + 1]
+            less = sure(covered(image[0]), name, called[at])
+            wanted = sure(image, name, called[at]) - less
+            assert np.allclose(run.occlusion.maps[at].ravel(), wanted, atol=1e-3)
+    assert runs["base"].occlusion is not None
+    assert runs["base"].occlusion.agreement is None
+    assert runs["lopsided"].occlusion is not None
+    agreement = runs["lopsided"].occlusion.agreement
+    assert agreement is not None
+    assert agreement.low < agreement.point < 1

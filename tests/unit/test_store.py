@@ -24,6 +24,7 @@ from harness.model import (
     Condition,
     Estimate,
     Measurement,
+    Occlusion,
     Outcome,
     Probe,
     Reading,
@@ -99,7 +100,11 @@ def test_what_a_model_gave_under_conditions_comes_back_and_an_older_store_has_no
             Estimate(-0.1, -math.inf, 0.0), Reading(kind="labels", classes=("a", "b")),
         ),
     )  # fmt: skip
-    run = replace(report().runs[0], probes=probes)
+    looks = Occlusion(
+        np.arange(2), np.ones(2, np.int64), np.ones((2, 7, 7), np.float32), np.ones((2, 8, 8, 1), np.uint8),
+        np.array([0.5, 0.7]), Estimate(0.6, 0.2, 0.8),
+    )  # fmt: skip
+    run = replace(report().runs[0], probes=probes, occlusion=looks)
     store.add_case(report().campaign.id, run, ())
     store.complete_run(run)
     store.close()
@@ -107,10 +112,13 @@ def test_what_a_model_gave_under_conditions_comes_back_and_an_older_store_has_no
     for one, other in zip(found.probes, probes, strict=True):
         assert same(one.outputs, other.outputs)
         assert replace(one, outputs=other.outputs) == other
+    assert found.occlusion is not None
+    assert all(same(getattr(found.occlusion, one.name), getattr(looks, one.name)) for one in fields(looks))
     with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
         raw.execute("DROP TABLE probe")
+        raw.execute("DROP TABLE occlusion")
     (found,) = Store(url).runs()
-    assert found.probes == ()
+    assert (found.probes, found.occlusion) == ((), None)
 
 
 def test_masks_of_a_large_split_are_kept_in_little_room_and_come_back(store: Store, url: str) -> None:

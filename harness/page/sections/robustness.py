@@ -8,9 +8,9 @@ from typing import Any, Final
 from harness import units
 from harness.compare import non_inferiority
 from harness.model import Condition, Estimate, Probe
-from harness.page import charts, wording
+from harness.page import charts, looks, wording
 from harness.page.report import Entry, Group, Report
-from harness.results.robustness import NOTES, absence
+from harness.results.robustness import NOTES, absences
 
 ORDER = 82
 TITLE = "Robustness"
@@ -31,6 +31,18 @@ TEMPLATE = """\
 <table class="dense"><caption><span>{{ one.metric }} under each condition{{ parts.synthetic(one.group) }}</span></caption>
 <thead><tr><th scope="col">Condition</th>{% for variant in one.variants %}<th scope="col" class="head">{{ variant }}</th>{% endfor %}</tr></thead>
 <tbody>{% for title, cells in one.rows %}<tr><th scope="row">{{ title }}</th>{% for cell in cells %}<td><div class="cell"><span class="value">{{ cell.value }}</span><span class="interval">{{ cell.spread }}</span>{% if cell.change %}<span class="change">{{ cell.change }}</span><span class="judged">{{ parts.badge(cell.state, cell.word) }}</span>{% endif %}</div></td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
+{% endif %}
+{% if one.looks %}
+<h4>Does it still look at the same place?{{ parts.synthetic(one.group) }}</h4>
+<p class="note">A square of a grid of {{ one.grid }} by {{ one.grid }} is covered in turn; a map says by how much less sure that makes a model of what the baseline calls the image. Spearman's rank correlation of a variant's map with the baseline's, averaged over {{ one.looked }} images; 1 is the same order of places, 0 none.</p>
+<ul>{% for look in one.looks %}<li>{{ look.variant }}: {{ look.said }}</li>{% endfor %}</ul>
+{% for look in one.looks %}
+{% if look.worst %}
+<figure><h4>{{ look.variant }}: where it looks least like the baseline</h4>
+{% for each in look.worst %}<p>{% for picture in each.pictures %}<img src="{{ picture.url }}" width="96" height="96" alt="{{ picture.alt }}"> {% endfor %}{{ each.said }}</p>{% endfor %}
+<figcaption>The image, then the map of the baseline and that of {{ look.variant }} over it: the lighter a square, the more it counts.</figcaption></figure>
+{% endif %}
+{% endfor %}
 {% endif %}
 {% if one.attacked %}<p class="note">Attacks are transfer attacks: they are made with the gradients of the float baseline on this computer and given to every file. What is robust against them may still fall to an attack made for it.</p>{% endif %}
 {% endcall %}
@@ -64,6 +76,7 @@ def _figure(group: Group) -> Mapping[str, Any]:
         "variants": list(probes),
         "rows": rows,
         "remarks": _remarks(group.measured),
+        **looks.context(group),
         "attacked": any(condition.kind == "attack" for condition in conditions),
         "forests": [
             {"variant": name, "chart": _forest(name, own, margin, group), "said": summed(own, margin)}
@@ -86,8 +99,7 @@ def _remarks(entries: Sequence[Entry]) -> list[str]:
         if entry.run is None:
             continue
         found += entry.run.notes.get(NOTES, {}).get("remarks", ())
-        if reason := absence(entry.run):
-            found.append(f"{entry.variant}: {reason}")
+        found += [f"{entry.variant}: {reason}" for reason in absences(entry.run)]
     return list(dict.fromkeys([*found, *_masking(entries)]))
 
 
