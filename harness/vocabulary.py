@@ -120,7 +120,7 @@ _TABLE: Final = (
     _accuracy("nsd", "Normalised surface distance", needs="surface_tolerance"),
     _accuracy("corrupted_accuracy", "Accuracy, corrupted images", under="corruption"),
     _accuracy("corrupted_dice", "Dice, corrupted images", under="corruption"),
-    _accuracy("attacked_accuracy", "Accuracy, transfer attacks", under="attack"),
+    _accuracy("attacked_accuracy", "Accuracy, attacked images", under="attack"),
 )
 
 #: Kind of condition -> what begins the name of the accuracy that is the mean over them.

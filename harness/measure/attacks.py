@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 _STEPS: Final = 10
 _SEED: Final = 20
+#: How often the black box is tried on each image.
+TRIES: Final = 20
 #: Images that are differentiated at once, where the file leaves it open.
 _BATCH: Final = 32
 #: From which share of images without a gradient on attacks are said to be blind.
@@ -159,12 +161,26 @@ def _whole(values: npt.NDArray[np.float32]) -> Pixels:
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
-#: Name in `[robustness] attacks` -> what makes it.
+def stripes(images: Pixels, epsilon: int) -> Pixels:
+    """Return (TRIES * N, H, W, C): every image with vertical stripes of plus or minus epsilon, drawn afresh each time.
+
+    So begins the square attack (Andriushchenko et al. 2020, arXiv:1912.00049), which needs no gradient; here each image
+    has so many tries, none of which knows of the others, and the one that harms a model most is that model's answer.
+
+    Args:
+        images: (N, H, W, C) uint8.
+        epsilon: by how many grey levels a pixel may change.
+    """
+    drawn = np.random.default_rng(_SEED).choice([-epsilon, epsilon], (TRIES, len(images), 1, *images.shape[2:]))
+    return np.asarray(np.clip(images.astype(np.int16) + drawn, 0, 255), np.uint8).reshape(-1, *images.shape[1:])
+
+
+#: Name in `[robustness] attacks` -> what makes it with gradients.
 ATTACKS: Final[dict[str, Callable[[Attacker, int], tuple[Pixels, float]]]] = {"fgsm": fgsm, "pgd": pgd}
 
 
 def made(group: Group, samples: Samples) -> tuple[list[tuple[str, int, Pixels]], list[str]]:
-    """Return name, epsilon and images of every attack that the suite asks for, and what must be said of them.
+    """Return name, epsilon and images of every attack with gradients that the suite asks for, and remarks on them.
 
     Args:
         group: the cases.
@@ -174,13 +190,14 @@ def made(group: Group, samples: Samples) -> tuple[list[tuple[str, int, Pixels]],
         HarnessError: the baseline cannot be attacked here, and why.
     """
     wanted = group.suite.robustness
-    if wanted is None or not wanted.attacks:
+    by_gradient = [name for name in wanted.attacks if name in ATTACKS] if wanted is not None else []
+    if wanted is None or not by_gradient:
         return [], []
     if not len(samples.labels):
         raise HarnessError("attacks need labelled images", remedy="remove attacks from [robustness]")
     one = attacker(group, samples)
     found, remarks = [], []
-    for name in wanted.attacks:
+    for name in by_gradient:
         images, blind = ATTACKS[name](one, wanted.epsilon)
         found.append((name, wanted.epsilon, images))
         if blind > _BLIND:

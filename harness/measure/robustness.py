@@ -21,8 +21,8 @@ from harness.measure import attacks, space
 from harness.measure.group import check_confidential, job_folder
 from harness.measure.jobs import Group, inputs_files, job
 from harness.measure.reference import forward
-from harness.model import Condition, Samples
-from harness.results.robustness import Given
+from harness.model import Answers, Condition, Samples
+from harness.results.robustness import Given, worst_of
 
 #: Images of one job; more conditions are more jobs.
 BYTES: Final = 64_000_000
@@ -78,7 +78,44 @@ def measured(group: Group, handle: DeviceHandle, samples: Samples, *, quick: boo
         except HarnessError as error:
             handle.say(f"remark: nothing is known under {kind}s: {error.reason}")
             found = {name: one.without(kind, error.reason) for name, one in found.items()}
+    if "stripes" in wanted.attacks:
+        return _striped(group, handle, samples, found, quick=quick)
     return found
+
+
+def _striped(
+    group: Group, handle: DeviceHandle, samples: Samples, found: Mapping[str, Given], *, quick: bool
+) -> Mapping[str, Given]:
+    """Return what was found with the black box besides: of each image, the try that harms a model most."""
+    epsilon = group.suite.robustness.epsilon if group.suite.robustness else 0
+    try:
+        if samples.images.dtype != np.uint8 or not len(samples.labels):
+            raise HarnessError(
+                "attacks are of labelled images of 8 bits",
+                remedy="remove attacks from [robustness], or bring such images",
+            )
+        whole = _changed("attack", "stripes", epsilon, attacks.stripes(samples.images, epsilon))
+        handle.say(f"black box: {attacks.TRIES} tries on each of {len(samples.images)} images")
+        at_once = max(BYTES // samples.images.nbytes, 1) * len(samples.images)
+        parts: dict[str, list[npt.NDArray[Any]]] = {}
+        for first in range(0, len(whole.images), at_once):
+            some = whole.images[first : first + at_once]
+            for name, outputs in answered(group, handle, samples, some, quick=quick).items():
+                if isinstance(outputs, Reason):
+                    found = {**found, name: found[name].without("attack", outputs)}
+                else:
+                    parts.setdefault(name, []).append(outputs)
+        for case in group.cases:
+            if case.id in parts and "attack" not in found[case.id].absent:
+                answers = Answers(np.concatenate(parts[case.id]), group.fit(case).reading)
+                worst = worst_of(answers, samples, group.suite.task)
+                found = {**found, case.id: found[case.id].more([whole.condition], worst)}
+        return found
+    except Stopped:
+        raise
+    except HarnessError as error:
+        handle.say(f"remark: nothing is known of the black box: {error.reason}")
+        return {name: one.without("attack", error.reason) for name, one in found.items()}
 
 
 def corrupted(group: Group, samples: Samples) -> tuple[list[Changed], list[str]]:

@@ -102,6 +102,28 @@ def _probes(run: Run, given: Given, samples: Samples, task: Task) -> tuple[tuple
     return tuple(probes), means(whole, metrics.CHIEF, samples.groups)
 
 
+def worst_of(answers: Answers, samples: Samples, task: Task) -> npt.NDArray[Any]:
+    """Return (N, ...) of each image what a model gave for the try at which it was least sure of the truth.
+
+    Args:
+        answers: for T tries of the whole split, one behind the other: (T * N, ...).
+        samples: the split.
+        task: what the model is for.
+
+    Raises:
+        MeasurementError: its answers do not say how sure it is.
+    """
+    metrics = registry.load("metrics", task.kind, file=task.kind, key="task.kind")
+    count = len(samples.labels)
+    labels = np.tile(samples.labels, len(answers.values) // count)
+    truth = Truth(labels, samples.classes)
+    # Wrong before unsure: a threshold may call an image wrongly that is surer of the truth than another.
+    sure, right = metrics.sureness(answers, samples.classes, labels), metrics.per_image(answers, truth, task)
+    order = np.lexsort((sure.reshape(-1, count), right.reshape(-1, count)), axis=0)
+    chosen: npt.NDArray[Any] = answers.values.reshape(-1, count, *answers.values.shape[1:])[order[0], np.arange(count)]
+    return chosen
+
+
 def means(scored: Mapping[str, Sequence[FloatArray]], chief: str, groups: IntArray | None) -> dict[str, Estimate]:
     """Return metric -> the mean accuracy over all conditions of a kind, an image with all of them being one unit.
 

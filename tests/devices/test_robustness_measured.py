@@ -9,6 +9,7 @@ import pytest
 
 from harness import corruptions, lab
 from harness.errors import HarnessError
+from harness.measure.attacks import TRIES, stripes
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.measure.occlusion import covered
 from harness.model import Comparison, Run, Verdict
@@ -22,7 +23,7 @@ TABLE = """
 corruptions = ["speckle_noise", "contrast_down", "gain"]
 registry = "breastmnist"
 severities = [1, 3]
-attacks = ["fgsm", "pgd"]
+attacks = ["fgsm", "pgd", "stripes"]
 epsilon = 40
 occlusion = 4
 [accept]
@@ -81,9 +82,9 @@ def test_every_model_is_given_the_same_changed_images_on_the_device(tmp_path: Pa
         tried = [(one.condition.name, one.condition.severity) for one in run.probes]
         assert tried == [
             ("speckle_noise", 1), ("speckle_noise", 3), ("contrast_down", 1), ("contrast_down", 3), ("gain", 1),
-            ("gain", 3), ("fgsm", 40), ("pgd", 40),
+            ("gain", 3), ("fgsm", 40), ("pgd", 40), ("stripes", 40),
         ]  # fmt: skip
-        for probe in run.probes[:-2]:
+        for probe in run.probes[:-3]:
             step = steps[probe.condition.name][probe.condition.severity - 1]
             wanted = expected(corruptions.corrupted(images, probe.condition.name, step), name)
             assert np.allclose(probe.outputs, wanted, atol=1e-4)
@@ -101,6 +102,12 @@ def test_every_model_is_given_the_same_changed_images_on_the_device(tmp_path: Pa
     # The attack follows the baseline's gradients: it harms it, and what was made of it too.
     assert runs["base"].accuracy["accuracy"].point == 1
     assert all(run.accuracy["attacked_accuracy"].point < 0.8 for run in runs.values())
+    # The black box asks each file itself: of its tries on an image one that this model has wrong, if there is one.
+    for name, run in runs.items():
+        tries = [expected(some, name) for some in np.split(stripes(images, 40), TRIES)]
+        right = np.all([each.argmax(axis=1) == labels for each in tries], axis=0)
+        assert np.array_equal(run.probes[-1].outputs.argmax(axis=1) == labels, right)
+        assert run.probes[-1].level.point == pytest.approx(right.mean())
     assert runs["base"].accuracy["corrupted_accuracy"].point == pytest.approx(np.mean(scores["base"]))
     where_they_look(runs, images)
 

@@ -15,7 +15,8 @@ from harness.errors import RecipeError
 from harness.measure import attacks
 from harness.measure.campaign import groups
 from harness.measure.jobs import Group, load_samples
-from harness.model import Samples
+from harness.model import Answers, Reading, Samples, Task
+from harness.results.robustness import worst_of
 from tests import labs
 from tests import small_models as small
 
@@ -96,3 +97,20 @@ def test_what_cannot_be_attacked_is_refused_with_what_to_do(tmp_path: Path) -> N
         with pytest.raises(RecipeError, match=complaint) as caught:
             attacks.made(one, split)
         assert "remove attacks from [robustness]" in caught.value.remedy
+
+
+def test_the_black_box_draws_stripes_of_epsilon_and_the_worst_try_counts() -> None:
+    images, labels = small.samples(9)
+    found = attacks.stripes(images, 6)
+    assert found.shape == (attacks.TRIES * 9, small.SIZE, small.SIZE, 1)
+    change = found.reshape(attacks.TRIES, 9, small.SIZE, small.SIZE).astype(int) - images[..., 0]
+    assert set(np.unique(np.abs(change[:, :, 4:12]))) <= set(range(7))
+    assert np.array_equal(found, attacks.stripes(images, 6))
+    split = Samples(images, labels, small.CLASSES, "made up")
+    outputs = np.tile(np.eye(3, dtype=np.float32)[labels], (4, 1)) * 5
+    outputs[9 + 2] *= 0.1  # less sure at the second try on the third image
+    outputs[18 + 5] = [9, 9, 0]  # wrong at the third try on the sixth
+    worst = worst_of(Answers(outputs, Reading(kind="logits")), split, Task("classification", "top"))
+    assert np.array_equal(worst[2], outputs[11])
+    assert np.array_equal(worst[5], outputs[23])
+    assert np.array_equal(np.delete(worst, (2, 5), axis=0), np.delete(outputs[:9], (2, 5), axis=0))
