@@ -84,7 +84,7 @@ def absences(run: Run) -> tuple[Reason, ...]:
 
 def _probes(run: Run, given: Given, samples: Samples, task: Task) -> tuple[tuple[Probe, ...], dict[str, Estimate]]:
     metrics = registry.load("metrics", task.kind, file=run.case.suite, key="task.kind")
-    truth = Truth(samples.labels if samples.masks is None else samples.masks, samples.classes, samples.groups)
+    truth = Truth(np.asarray(run.labels), samples.classes, samples.groups)
     reading = run.answers.reading if run.answers is not None else None
     assert reading is not None
     compact = getattr(metrics, "compact", None)

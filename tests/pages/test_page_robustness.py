@@ -27,7 +27,9 @@ def tried(run: Run, place: int) -> Run:
     """Return a run as it is, and under conditions that harm it the more, the later its place; int4 gave nothing."""
     assert run.outputs is not None
     assert run.labels is not None
-    samples = Samples(np.zeros((900, 1, 1, 1), np.uint8), run.labels, run.classes, "synthetic")
+    # As the phantom: its images have masks beside the labels that count.
+    masks = np.zeros((900, 1, 1), np.uint8)
+    samples = Samples(np.zeros((900, 1, 1, 1), np.uint8), run.labels, run.classes, "synthetic", masks)
     rng = np.random.default_rng(place)
     given = Given(remarks=("motion_blur at severity 1 leaves images of 28 × 28 pixels as they are, so it is left out",))
     noise = [0.0, 0.01, 0.5, 1.5]
