@@ -381,6 +381,29 @@ class Folds:
 
 
 @dataclass(frozen=True, slots=True)
+class Robustness:
+    """What else a suite measures on the same images, changed: `[robustness]`.
+
+    Attributes:
+        corruptions: names of `harness.corruptions`.
+        registry: the set of MedMNIST-C whose severities are meant, "" for none.
+        severities: 1 to 5.
+        margin: how much of its accuracy a variant may lose against the baseline under each of them.
+        attacks: "fgsm" and "pgd", made with the gradients of the baseline; "stripes", a black box.
+        epsilon: by how many of 255 grey levels an attack may change a pixel.
+        occlusion: on how many images it is seen what a model looks at; 0 for none.
+    """
+
+    corruptions: tuple[str, ...] = ()
+    registry: str = ""
+    severities: tuple[int, ...] = (1, 3, 5)
+    margin: float = 0.03
+    attacks: tuple[str, ...] = ()
+    epsilon: int = 4
+    occlusion: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """One suite file; `data` holds the data source's own keys (its name under `source`).
 
@@ -402,6 +425,7 @@ class Suite:
     file: Path = Path()
     duty: Duty | None = None
     folds: Folds | None = None
+    robustness: Robustness | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,6 +542,65 @@ class Subgroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What was done to the images of the split before a model saw them.
+
+    Attributes:
+        kind: "corruption" or "attack".
+        name: of it.
+        severity: 1 to 5, or of an attack the grey levels by which it may change a pixel.
+        pixels_sha256: of the images that came of it: two runs are compared where they saw the same.
+    """
+
+    kind: str
+    name: str
+    severity: int
+    pixels_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a model gave on the device for the images of the split under one condition.
+
+    Attributes:
+        condition: the condition.
+        outputs: (N, ...) as `Run.outputs`, read in the same way.
+        metric: the task's chief accuracy: a name of `harness.vocabulary.METRICS`.
+        level: that accuracy under the condition.
+        change: the same minus the baseline's, paired on the same images; None for the baseline.
+        reading: how `outputs` are read where that differs from the run's, because labels are kept in place of maps.
+    """
+
+    condition: Condition
+    outputs: npt.NDArray[Any]
+    metric: str
+    level: Estimate
+    change: Estimate | None = None
+    reading: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Occlusion:
+    """Where a model looks: how much less sure it is of a class when a square of the image is covered.
+
+    Attributes:
+        places: (M,) int64, which images of the split.
+        classes: (M,) int64, the class of each that is meant: what the baseline calls it.
+        maps: (M, G, G) float32, by how much covering each square of a grid lowers the log odds of that class.
+        pictures: (M, h, w, 1 or 3) uint8, small copies of the images; None where they must not be kept.
+        correlations: (M,) rank correlation of each map with the baseline's; None for the baseline itself.
+        agreement: their mean.
+    """
+
+    places: IntArray
+    classes: IntArray
+    maps: npt.NDArray[np.float32]
+    pictures: npt.NDArray[np.uint8] | None = None
+    correlations: FloatArray | None = None
+    agreement: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredCase:
     """Which case a run or an outcome is of, by names: what is kept of a `Case` when its files are gone.
 
@@ -557,6 +640,8 @@ class Run:
         validity: of its absolute figures; comparisons have their own.
         reasons: why the run is not valid, if it is not.
         subgroups: what it is worth on each class and subgroup, the smallest first.
+        probes: what it gave for the same images, corrupted or attacked; none where the suite does not ask.
+        occlusion: where it looks; None where the suite does not ask.
     """
 
     id: str
@@ -578,6 +663,8 @@ class Run:
     quick: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     subgroups: tuple[Subgroup, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    occlusion: Occlusion | None = None
 
     @property
     def answers(self) -> Answers | None:
@@ -587,6 +674,11 @@ class Run:
         # A store of version 0.1 says nothing of it: its readers looked at the values.
         kept = self.notes.get("output", {})
         return Answers(self.outputs, Reading(**{**kept, "classes": tuple(kept.get("classes", ()))}))
+
+    def probed(self, probe: Probe) -> Answers:
+        """Return what the model gave under a condition, and how it is read."""
+        own = self.answers
+        return Answers(probe.outputs, probe.reading or (own.reading if own is not None else Reading()))
 
     @property
     def groups(self) -> IntArray | None:
@@ -694,7 +786,7 @@ class Campaign:
         command: the command line that repeats it.
         suites: suite id -> plain values: title, task (kind, positive), load (every field of Load), accept (metric,
             rule, bound), baseline, confidential, data (source, split, description, synthetic, samples, patients,
-            classes, positive_ratio).
+            classes, positive_ratio), and robustness (every field of Robustness) where the suite has it.
         environment: versions of edgeward, Python and the host's system.
     """
 

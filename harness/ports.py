@@ -420,6 +420,9 @@ class Metric(Protocol):
     sensitivity of each class is reported. A kind with operating points has `threshold(answers, samples, task)`,
     which returns the threshold and in words what it reaches, and `no_threshold(reading)`: why none can decide a model's
     answers, or "".
+    A kind that can be measured under `[robustness]` has `per_image(answers, truth, task)`, (N,) numbers from 0 to 1
+    whose mean is the accuracy that it names as `CHIEF`; one with occlusion maps has
+    `sureness(answers, classes, chosen)`, (N,) how sure a model is of a chosen class.
 
     Attributes:
         PATIENTS: whether its intervals are of patients where the samples, or the truth, have groups: images of one

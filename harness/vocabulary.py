@@ -31,6 +31,7 @@ class MetricInfo:
         measurement: for costs and ratios, the key in `Run.measurements` it is computed from ("" if it has none).
         reduce: for costs, how the raw values become one number: "p50", "p90", "p99", "median", "mean" or "max".
         needs: for accuracies, the key of `[task]` without which there is none, "" for most.
+        under: the kind of conditions that it is the mean over, "corruption" or "attack"; "" for the images as they are.
     """
 
     name: str
@@ -41,6 +42,7 @@ class MetricInfo:
     measurement: str = ""
     reduce: str = ""
     needs: str = ""
+    under: str = ""
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -66,8 +68,10 @@ def _ratio(name: str, title: str, measurement: str, *, lower: bool = True) -> Me
     return MetricInfo(name, title, "", "ratio", lower, measurement)
 
 
-def _accuracy(name: str, title: str, unit: str = "%", *, lower: bool = False, needs: str = "") -> MetricInfo:
-    return MetricInfo(name, title, unit, "accuracy", lower, needs=needs)
+def _accuracy(
+    name: str, title: str, unit: str = "%", *, lower: bool = False, needs: str = "", under: str = ""
+) -> MetricInfo:
+    return MetricInfo(name, title, unit, "accuracy", lower, needs=needs, under=under)
 
 
 _TABLE: Final = (
@@ -122,7 +126,13 @@ _TABLE: Final = (
     _accuracy("hausdorff_mm", "Hausdorff distance in millimetres", "mm", lower=True),
     _accuracy("hausdorff_95_mm", "Hausdorff distance in millimetres, 95 %", "mm", lower=True),
     _accuracy("nsd_mm", "Normalised surface distance in millimetres", needs="surface_tolerance_mm"),
+    _accuracy("corrupted_accuracy", "Accuracy, corrupted images", under="corruption"),
+    _accuracy("corrupted_dice", "Dice, corrupted images", under="corruption"),
+    _accuracy("attacked_accuracy", "Accuracy, attacked images", under="attack"),
 )
+
+#: Kind of condition -> what begins the name of the accuracy that is the mean over them.
+UNDER: Final[Mapping[str, str]] = {"corruption": "corrupted", "attack": "attacked"}
 
 #: Name -> MetricInfo, in the order in which reports show them.
 METRICS: Final[Mapping[str, MetricInfo]] = {info.name: info for info in _TABLE}

@@ -24,3 +24,20 @@ def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is
     if neutral - margin <= change.low and change.high <= neutral + margin:
         return Verdict.EQUIVALENT
     return Verdict.INCONCLUSIVE
+
+
+def non_inferiority(change: Estimate | None, margin: float) -> Verdict:
+    """Return what a change of an accuracy says of a margin: equivalent stands for non-inferior, or inconclusive.
+
+    The lower end of the interval decides, as it does in `[accept]`: at or above the margin nothing more is lost, as far
+    as the interval can say; an upper end below it shows that more is lost.
+
+    Args:
+        change: variant minus baseline, of an accuracy of which more is better.
+        margin: what may be lost.
+    """
+    if change is None or not all(map(math.isfinite, (change.point, change.low, change.high))):
+        return Verdict.INCONCLUSIVE
+    if change.low >= -margin:
+        return Verdict.IMPROVED if change.low > 0 else Verdict.EQUIVALENT
+    return Verdict.REGRESSED if change.high < -margin else Verdict.INCONCLUSIVE

@@ -12,6 +12,7 @@ from harness.compare.control import Control, control_of, doubted
 from harness.compare.costs import ROLES, cost_change
 from harness.compare.decision import verdict
 from harness.compare.fingerprints import obstacle
+from harness.compare.robustness import mean_change
 from harness.compare.shares import share_change
 from harness.model import (
     Circumstance,
@@ -50,7 +51,9 @@ def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Compariso
     # A suite without a duty does not ask for hours of use.
     names = [name for name in names if name != "use_ratio" or METRICS[name].measurement in either]
     names += [name for name, info in METRICS.items() if info.kind == "share" and name in run.measurements]
-    names += [name for name, info in METRICS.items() if info.paired and {name} & {*baseline.accuracy, *run.accuracy}]
+    have, asked = {*baseline.accuracy, *run.accuracy}, {line["metric"] for line in suite.get("accept", ())}
+    # What a suite asks of conditions is compared where both lack it too: the reason is what a case fails by.
+    names += [n for n, info in METRICS.items() if info.paired and (n in have or (info.under and n in asked))]
     if reason:
         return [Comparison(name, baseline.id, run.id, None, Verdict.INCOMPARABLE, (reason,)) for name in names]
     return [_comparison(METRICS[name], baseline, run, suite) for name in names]
@@ -133,6 +136,8 @@ def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
     for line in suite.get("accept", ()):
         if line["metric"] == info.name and line["rule"] == "non_inferior_by":
             return float(line["bound"])
+    if info.under and "robustness" in suite:
+        return float(suite["robustness"]["margin"])
     return _DISTANCE_MARGIN.get(info.unit, float(suite["load"]["margin"]))
 
 
@@ -160,6 +165,8 @@ def accuracy_change(
     if known and not metrics.PATIENTS:
         # Its interval would claim more than so few patients say.
         return None, [Reason(f"the metrics of {task.kind!r} cannot compare images of which several are of one patient")]
+    if info.under:
+        return mean_change(info, baseline, run, task)
     sizes = [one.spacing for one in (baseline, run) if one.spacing is not None]
     if info.unit == "mm" and len(sizes) == 2 and not np.array_equal(sizes[0], sizes[1]):
         return None, [Reason("the two were measured with other sizes of a pixel")]

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from harness import registry
 from harness.errors import LabError
+from harness.lab import robustness
 from harness.lab.models import Models, declared
 from harness.lab.reading import check, check_name, parse, shown
 from harness.lab.space import Search, required, search_of
 from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable
-from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Suite, Task
+from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Robustness, Suite, Task
 from harness.vocabulary import METRICS
 
 #: Keys of `[load]` that belong to one scenario. One whose value would be ignored is refused: it would label a number
@@ -56,7 +57,8 @@ def _read(path: Path) -> tuple[Suite, Search | None]:
     _check_ids(table, file=file)
     # Every table is read before the models: a wrong key is reported before gigabytes are hashed.
     data, task, load = _data(table, file=file), _task(table, file=file), _load(table.load, file=file)
-    spec, accept = _input(table, file=file), _accept(table.accept, task, file=file)
+    spec, tried = _input(table, file=file), robustness.wanted(table.robustness, data, task, file=file)
+    accept = _accept(table.accept, task, tried, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
         raise LabError("there is no such file", remedy="correct or remove it", file=file, key="baseline.source")
     models = Models(path, declared(table.task.output))
@@ -79,6 +81,7 @@ def _read(path: Path) -> tuple[Suite, Search | None]:
         file=path,
         duty=table.duty.noun() if table.duty else None,
         folds=table.data.noun(),
+        robustness=tried,
     )
     return suite, search
 
@@ -189,7 +192,9 @@ def _load(table: LoadTable, *, file: str) -> Load:
     return load
 
 
-def _accept(lines: Mapping[str, AcceptTable], task: Task, *, file: str) -> tuple[Criterion, ...]:
+def _accept(
+    lines: Mapping[str, AcceptTable], task: Task, tried: Robustness | None, *, file: str
+) -> tuple[Criterion, ...]:
     criteria = []
     for metric, table in lines.items():
         key = f"accept.{metric}"
@@ -200,6 +205,7 @@ def _accept(lines: Mapping[str, AcceptTable], task: Task, *, file: str) -> tuple
             raise LabError(
                 f"there is none without {needed}", remedy=f"declare {needed} under [task]", file=file, key=key
             )
+        robustness.check_accepted(METRICS[metric], tried, task, file=file)
         rules = {rule: bound for rule, bound in table.model_dump().items() if bound is not None}
         allowed = METRICS[metric].rules
         if not rules:

@@ -19,6 +19,7 @@ from harness.model import (
     Limits,
     Load,
     OperatingPoint,
+    Robustness,
     core_numbers,
 )
 from harness.registry import suggestion
@@ -54,6 +55,7 @@ def checked_cores(text: str) -> str:
 
 Id = Annotated[str, AfterValidator(checked_id)]
 _LIMITS, _LOAD, _INPUT, _DEVICE = Limits(), Load(), InputSpec(), Device("", "", Address(""))
+_ROBUST = Robustness()
 
 
 class Table(BaseModel):
@@ -431,6 +433,40 @@ class DutyTable(Table):
         return Duty(frames / (every * 60), f"an exam of {frames} frames every {every:g} min")
 
 
+class RobustnessTable(Table):
+    """`[robustness]`: the same images once more, corrupted or attacked, through baseline and variants on the device."""
+
+    corruptions: list[str] | Literal["medmnist-c"] = Field(
+        default=[], description="Names of corruptions, or medmnist-c for all that `registry` has."
+    )
+    registry: str = Field(
+        default="", description="Set of MedMNIST-C whose severities are meant; that of a medmnist source if left out."
+    )
+    severities: list[Annotated[int, Field(ge=1, le=5)]] = Field(
+        default=list(_ROBUST.severities), min_length=1, description="How strong corruptions are, 1 to 5."
+    )
+    margin: float = Field(
+        default=_ROBUST.margin,
+        gt=0,
+        lt=1,
+        description="What a variant may lose against the baseline under each of them: 0.03 is three points.",
+    )
+    attacks: list[Literal["fgsm", "pgd", "stripes"]] = Field(
+        default=[],
+        description="fgsm and pgd, made with the baseline's gradients and transferred to each deployed file; "
+        "stripes, a black box against each file on the device.",
+    )
+    epsilon: int = Field(
+        default=_ROBUST.epsilon, ge=1, le=128, description="Grey levels of 255 by which an attack may change a pixel."
+    )
+    occlusion: int = Field(
+        default=_ROBUST.occlusion,
+        ge=0,
+        le=1000,
+        description="Images on which baseline and variant must look at the same place, by occlusion maps.",
+    )
+
+
 class SuiteTable(Table):
     """suites/NAME.toml: data, task, baseline, variants, load and what makes a case pass."""
 
@@ -447,3 +483,6 @@ class SuiteTable(Table):
     duty: DutyTable | None = Field(default=None, description="How often the model is used, for hours of use.")
     goal: GoalTable | None = Field(default=None, description="What `edgeward search` makes small.")
     space: list[SpaceTable] = Field(default=[], description="The candidates that `edgeward search` tries.")
+    robustness: RobustnessTable | None = Field(
+        default=None, description="The same images corrupted or attacked; without it nothing more is measured."
+    )

@@ -21,11 +21,13 @@ import harness
 from harness import compare, deploy, lab
 from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, LabError, OutOfSpace, Stopped, Transient, Unforeseen, Unsupported
-from harness.measure import operating, reference, remarks, space
+from harness.measure import occlusion, operating, reference, remarks, robustness, space
 from harness.measure.group import measure
 from harness.measure.jobs import Group, Race, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
 from harness.results import agreement
+from harness.results import occlusion as maps
+from harness.results import robustness as under_conditions
 from harness.results.runs import accuracy_refused, kept, measured_case, with_agreement
 from harness.store import Store
 
@@ -273,6 +275,10 @@ class CampaignRunner:
         """Measure a group; each case is concluded as soon as it is known, and completed when its job has ended."""
         # Before the device is measured: it may be this very machine.
         references = self._library.references(group, samples, handle.say)
+        # Nor are these timed; before the job, so that a case is judged by all that `[accept]` names.
+        changed = robustness.measured(group, handle, samples, quick=self._settings.quick)
+        covered = occlusion.measured(group, handle, samples, quick=self._settings.quick)
+        task = group.suite.task
         baseline: Run | None = None
         given: set[str] = set()
         # The baseline heads its group, so that every other run has it to be held against.
@@ -283,7 +289,13 @@ class CampaignRunner:
                 continue
             if reference := references.get(case.variant.sha256):
                 result = agreement.held_against(result, reference, same_machine=group.device.address.here)
-            run = result if baseline is None else replace(result, accuracy=with_agreement(result, baseline))
+            result = under_conditions.attached(result, changed.get(case.id), samples, task)
+            result = maps.attached(result, covered.get(case.id), baseline, samples)
+            run = result if baseline is None else replace(
+                result,
+                accuracy=with_agreement(result, baseline),
+                probes=compare.with_changes(baseline, result, task),
+            )  # fmt: skip
             if case.is_baseline and (doubts := remarks.of_baseline(run)):
                 run = replace(run, notes={**run.notes, "remarks": [*run.notes.get("remarks", ()), *doubts]})
                 for remark in doubts if run.id not in given else ():
@@ -417,6 +429,7 @@ def described(suite: Suite) -> dict[str, Any]:
         "baseline": suite.baseline,
         "confidential": suite.confidential,
         "data": {"source": suite.data["source"], "split": suite.split},
+        **({"robustness": asdict(suite.robustness)} if suite.robustness else {}),
     }
 
 

@@ -65,7 +65,7 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
         inputs = held.enter_context(inputs_files(group, samples))
         deploy.prepare(handle, space.of_group(group, inputs, samples, handle.root))
         runtime = deploy.runtime(handle, group.runtime)
-        folder, where = held.enter_context(_job_folder(handle, group, runtime, inputs))
+        folder, where = held.enter_context(job_folder(handle, group, runtime, inputs))
         seen = preflight.wait_until_fit(handle)
         wanted = job(group, where, inputs, runtime, quick=quick)
         push_job(handle, wanted, folder)
@@ -192,10 +192,17 @@ def _complete(handle: DeviceHandle, folder: str, known: _Known) -> Iterator[Foun
 
 
 @contextmanager
-def _job_folder(
+def job_folder(
     handle: DeviceHandle, group: Group, runtime: str, inputs: Inputs
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield the job's folder and where its files are; ends the job and removes what must not stay, whatever happens."""
+    """Yield the job's folder and where its files are; ends the job and removes what must not stay, whatever happens.
+
+    Args:
+        handle: of the device.
+        group: the cases.
+        runtime: folder of the runtime there.
+        inputs: the images.
+    """
     folder = posixpath.join(handle.root, "jobs", uuid.uuid4().hex[:12])
     secret = (
         [posixpath.join(handle.root, "blobs", digest) for digest in inputs.files] if group.suite.confidential else []

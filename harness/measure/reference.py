@@ -135,34 +135,36 @@ class Answer:
         return self.error.message if self.error else "it gave no answer"
 
 
-def forward(handle: DeviceHandle, what: contract.Job, *, low_priority: bool = False) -> list[Answer]:
+def forward(handle: DeviceHandle, what: contract.Job, *, low_priority: bool = False, folder: str = "") -> list[Answer]:
     """Run the accuracy pass of a job and nothing else, and return what every model gave.
 
     Args:
         handle: of the device, prepared.
         what: the job, whose plan is replaced.
         low_priority: whether the job yields to whatever else the device does.
+        folder: a job's folder on the device that its maker removes, whatever happens; "" for one of its own.
 
     Raises:
         MeasurementError: the device side died.
         DeviceError: the device could not be asked.
     """
     # Not among the jobs of the one who has leased this machine as a device, and ends what it finds there.
-    folder = posixpath.join(handle.root, "jobs" if handle.beat else "reference", uuid.uuid4().hex[:12])
+    own = folder or posixpath.join(handle.root, "jobs" if handle.beat else "reference", uuid.uuid4().hex[:12])
     runner = deploy.runner(handle.device)
     found: dict[int, Answer] = {}
     try:
-        files.touch(handle, folder, [handle.workspace.folder])
-        push_job(handle, replace(what, plan=ONLY_OUTPUTS), folder)
-        runner.start(handle, folder, low_priority=low_priority)
-        for _, event in runner.follow(handle, folder, offset=0):
+        files.touch(handle, own, [handle.workspace.folder])
+        push_job(handle, replace(what, plan=ONLY_OUTPUTS), own)
+        runner.start(handle, own, low_priority=low_priority)
+        for _, event in runner.follow(handle, own, offset=0):
             if isinstance(event, contract.Accuracy):
-                found[event.model] = Answer(_pulled(handle, folder, event.model), event)
+                found[event.model] = Answer(_pulled(handle, own, event.model), event)
             if isinstance(event, contract.Error):
                 found[event.model] = Answer(error=event)
         return [found.get(index, Answer()) for index in range(len(what.models))]
     finally:
-        _clean_up(handle.device, folder)
+        if not folder:
+            _clean_up(handle.device, own)
 
 
 def _clean_up(device: Device, folder: str) -> None:

@@ -28,6 +28,8 @@ from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, R
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
+#: The accuracy that is the mean of `per_image`.
+CHIEF = "accuracy"
 #: Keys of `[task]` that have a part in it, beside `kind` and `positive`.
 TASK_KEYS = ("ordinal", "operating_point", "sensitivity_at_specificity", "specificity_at_sensitivity")
 
@@ -161,6 +163,44 @@ def agreement(baseline: Answers, run: Answers) -> Estimate:
     if share is None:
         raise MeasurementError("there are no outputs to compare", remedy="check that the data's split is not empty")
     return share
+
+
+def per_image(answers: Answers, truth: Truth, task: Task) -> FloatArray:
+    """Return (N,) 1 for each image that is called what it is, else 0.
+
+    Args:
+        answers: of a model.
+        truth: of these images.
+        task: what the model is for.
+
+    Raises:
+        MeasurementError: as `evaluate`.
+    """
+    del task
+    return np.asarray(read(answers, truth.labels, truth.classes).labels == truth.labels, np.float64)
+
+
+def sureness(answers: Answers, classes: Sequence[str], chosen: IntArray) -> FloatArray:
+    """Return (N,) how sure a model is of a class of each image: numbers in the order of its log odds.
+
+    Args:
+        answers: of a model.
+        classes: the K classes of the data.
+        chosen: (N,) the class that is meant of each image.
+
+    Raises:
+        MeasurementError: the model answers with labels, or as `evaluate`.
+    """
+    one = read(answers, chosen, classes)
+    if one.shares is None:
+        raise MeasurementError(
+            "the model answers with labels, which do not say how sure it is",
+            remedy="export it with a probability of each class",
+        )
+    found = np.zeros(len(chosen))
+    for column in np.unique(chosen):
+        found[chosen == column] = scores(one, int(column))[chosen == column]
+    return found
 
 
 def threshold(answers: Answers, samples: Samples, task: Task) -> tuple[float, str]:

@@ -38,6 +38,8 @@ from harness.model import IGNORED, Answers, Estimate, Evaluation, FloatArray, Re
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
+#: The accuracy that is the mean of `per_image`.
+CHIEF = "dice"
 #: Keys of `[task]` that have a part in it, beside `kind` and `positive`.
 TASK_KEYS = ("surface_tolerance", "surface_tolerance_mm")
 
@@ -131,6 +133,20 @@ def compare(
     before, after = (of(*_outlines(answers, masks, truth.classes, task)) for answers in (baseline, run))
     most = _most(metric, masks, truth.spacing)
     return stats.mean_interval(after - before, least=-most, most=most, groups=truth.groups)
+
+
+def per_image(answers: Answers, truth: Truth, task: Task) -> FloatArray:
+    """Return (N,) the Dice of each image.
+
+    Args:
+        answers: of a model.
+        truth: of these images: masks (N, H, W).
+        task: names the positive class.
+
+    Raises:
+        MeasurementError: as `evaluate`.
+    """
+    return _per_image(task)["dice"](*_outlines(answers, truth.labels, truth.classes, task))
 
 
 def agreement(baseline: Answers, run: Answers) -> Estimate:

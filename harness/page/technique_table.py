@@ -30,6 +30,9 @@ ACCURACIES: Final = (
     "dice",
     "iou",
     "hausdorff",
+    "corrupted_accuracy",
+    "corrupted_dice",
+    "attacked_accuracy",
 )
 #: Costs, each with its ratio to the baseline's.
 COSTS: Final = (

@@ -21,14 +21,18 @@ from harness.model import (
     Campaign,
     Circumstance,
     Comparison,
+    Condition,
     Conditions,
     Criterion,
     Estimate,
     Judgement,
     MeasuredCase,
     Measurement,
+    Occlusion,
     Omission,
     Outcome,
+    Probe,
+    Reading,
     Reason,
     Run,
     Step,
@@ -38,7 +42,7 @@ from harness.model import (
     Verdict,
 )
 from harness.store import legacy
-from harness.store.tables import CampaignRow, ComparisonRow, MeasurementRow, OutcomeRow, RunRow
+from harness.store.tables import CampaignRow, ComparisonRow, MeasurementRow, OcclusionRow, OutcomeRow, ProbeRow, RunRow
 
 _NON_FINITE = "non_finite"
 #: Arrays larger than this are compressed, and begin so.
@@ -46,6 +50,9 @@ _LARGE_BYTES = 16_000_000
 _COMPRESSED = b"zlib:"
 #: Keys of a case that are always kept, as they were in version 0.1.
 _NAMES = ("id", "suite", "variant", "device", "runtime", "scenario", "threads", "task")
+
+#: The arrays of an `Occlusion`.
+_OCCLUDED = ("places", "classes", "maps", "pictures", "correlations")
 
 
 def run_row(run: Run) -> RunRow:
@@ -87,6 +94,8 @@ def run_row(run: Run) -> RunRow:
             )
             for m in run.measurements.values()
         ],
+        probes=[_probe_row(place, probe) for place, probe in enumerate(run.probes)],
+        occlusion=_occlusion_row(run.occlusion) if run.occlusion else None,
     )
 
 
@@ -126,8 +135,34 @@ def run_of(row: RunRow) -> Run:
         outputs=_unpack(row.outputs),
         labels=_unpack(row.labels),
         subgroups=tuple(_subgroup(one) for one in d.pop("subgroups", ())),
+        probes=tuple(_probe(one) for one in row.probes),
+        occlusion=_occlusion(row.occlusion) if row.occlusion else None,
         **d,
     )
+
+
+def _probe_row(place: int, probe: Probe) -> ProbeRow:
+    whole = {name: value for name, value in asdict(probe).items() if name != "outputs"}
+    return ProbeRow(place=place, document=plain(whole), outputs=_pack(probe.outputs))
+
+
+def _probe(row: ProbeRow) -> Probe:
+    d = restored(row.document)
+    reading = d["reading"] and Reading(**{**d["reading"], "classes": tuple(d["reading"]["classes"])})
+    change = d["change"] and _estimate(d["change"])
+    condition = Condition(**d["condition"])
+    return Probe(condition, _unpack(row.outputs), d["metric"], _estimate(d["level"]), change, reading)
+
+
+def _occlusion_row(one: Occlusion) -> OcclusionRow:
+    arrays = {name: _pack(getattr(one, name)) for name in _OCCLUDED}
+    return OcclusionRow(document=plain({"agreement": one.agreement and asdict(one.agreement)}), **arrays)
+
+
+def _occlusion(row: OcclusionRow) -> Occlusion:
+    agreement = restored(row.document)["agreement"]
+    arrays = {name: _unpack(getattr(row, name)) for name in _OCCLUDED}
+    return Occlusion(**arrays, agreement=_estimate(agreement) if agreement else None)
 
 
 def comparison_row(campaign: str, c: Comparison) -> ComparisonRow:

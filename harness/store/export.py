@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import __version__
 from harness.errors import HarnessError
-from harness.model import Comparison, Estimate, Measurement, Run, sentence
+from harness.model import Comparison, Estimate, Measurement, Occlusion, Run, sentence
 from harness.stats import absence, percentile, percentile_bound, statistic
 from harness.vocabulary import METRICS
 
@@ -130,12 +130,30 @@ def _run(run: Run) -> dict[str, Any]:
             | {name: _estimate(estimate) for name, estimate in one.estimates.items()}
             for one in run.subgroups
         ],
+        "robustness": [
+            {
+                **asdict(one.condition),
+                "metric": one.metric,
+                "level": _estimate(one.level),
+                "change": _estimate(one.change) if one.change else None,
+            }
+            for one in run.probes
+        ],
+        "occlusion": _occlusion(run.occlusion) if run.occlusion else None,
         "conditions": {
             "before": _plain(run.conditions.before),
             "during": _plain(run.conditions.during),
             "after": _plain(run.conditions.after),
         },
         "fingerprint": _plain(run.fingerprint),
+    }
+
+
+def _occlusion(one: Occlusion) -> dict[str, Any]:
+    return {
+        "images": _plain(one.places),
+        "correlations": _plain(one.correlations),
+        "agreement": _estimate(one.agreement) if one.agreement else None,
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-#: Raised with every change of the tables; a store of another version is refused, never guessed at.
+#: Raised with every change of a table that is there (a new one is made where it is missing); a store of another version
+#: is refused, never guessed at.
 VERSION = 1
 
 
@@ -50,6 +51,10 @@ class RunRow(Base):
     outputs: orm.Mapped[bytes | None]
     labels: orm.Mapped[bytes | None]
     measurements: orm.Mapped[list[MeasurementRow]] = orm.relationship(lazy="selectin", cascade="all, delete-orphan")
+    probes: orm.Mapped[list[ProbeRow]] = orm.relationship(
+        lazy="selectin", cascade="all, delete-orphan", order_by="ProbeRow.place"
+    )
+    occlusion: orm.Mapped[OcclusionRow | None] = orm.relationship(lazy="selectin", cascade="all, delete-orphan")
 
 
 class MeasurementRow(Base):
@@ -64,6 +69,29 @@ class MeasurementRow(Base):
     estimated: orm.Mapped[bool]
     values: orm.Mapped[bytes]
     rounds: orm.Mapped[bytes | None]
+
+
+class ProbeRow(Base):
+    """What a model gave under one condition; stores of before have no such table until they are opened."""
+
+    __tablename__ = "probe"
+    run: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("run.id"), primary_key=True)
+    place: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    document: orm.Mapped[dict[str, Any]]
+    outputs: orm.Mapped[bytes]
+
+
+class OcclusionRow(Base):
+    """Where a model looks; as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "occlusion"
+    run: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("run.id"), primary_key=True)
+    document: orm.Mapped[dict[str, Any]]
+    places: orm.Mapped[bytes]
+    classes: orm.Mapped[bytes]
+    maps: orm.Mapped[bytes]
+    pictures: orm.Mapped[bytes | None]
+    correlations: orm.Mapped[bytes | None]
 
 
 class ComparisonRow(Base):

@@ -17,10 +17,13 @@ import pytest
 from harness.errors import HarnessError
 from harness.model import (
     Comparison,
+    Condition,
     Conditions,
     Estimate,
     MeasuredCase,
     Measurement,
+    Occlusion,
+    Probe,
     Reason,
     Run,
     Step,
@@ -110,6 +113,28 @@ FORMAT = exactly(
                     "additionalProperties": ESTIMATE,
                 },
             },
+            robustness={
+                "type": "array",
+                "items": exactly(
+                    kind={"enum": ["corruption", "attack"]},
+                    name=TEXT,
+                    severity=WHOLE,
+                    pixels_sha256=TEXT,
+                    metric=TEXT,
+                    level=ESTIMATE,
+                    change={"oneOf": [ESTIMATE, {"type": "null"}]},
+                ),
+            },
+            occlusion={
+                "oneOf": [
+                    {"type": "null"},
+                    exactly(
+                        images={"type": "array", "items": WHOLE},
+                        correlations={"type": ["array", "null"], "items": {"type": "number"}},
+                        agreement={"oneOf": [ESTIMATE, {"type": "null"}]},
+                    ),
+                ]
+            },
             conditions={"type": "object"},
             fingerprint={"type": "object"},
         ),
@@ -149,6 +174,16 @@ RUN = Run(
     reasons=(Reason('hot, and "quoted"'),),
     labels=np.zeros(500, np.int64),
     subgroups=(Subgroup("site", "Basel", 30, None, {"accuracy": Estimate(0.9, 0.7, 1.0)}),),
+    probes=(
+        Probe(Condition("corruption", "gain", 3, "0" * 64), np.zeros((500, 2)), "accuracy", Estimate(0.8, 0.7, 0.9)),
+    ),
+    occlusion=Occlusion(
+        places=np.arange(2),
+        classes=np.zeros(2, np.int64),
+        maps=np.zeros((2, 7, 7), np.float32),
+        correlations=np.array([0.5, 0.7]),
+        agreement=Estimate(0.6, 0.2, 0.8),
+    ),
 )
 CHANGE = Comparison("latency_ratio", "bbbb", "aaaa1111", Estimate(0.5, 0.48, 0.52), Verdict.IMPROVED)
 NOTHING = Comparison("energy_ratio", "bbbb", "aaaa1111", None, Verdict.INCONCLUSIVE, (Reason("no meter configured"),))

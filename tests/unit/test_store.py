@@ -19,7 +19,20 @@ import pytest
 
 from devices.virtual.openssh import small_disk
 from harness.errors import StoreError
-from harness.model import Comparison, Estimate, Measurement, Outcome, Reason, Run, Step, Verdict
+from harness.model import (
+    Comparison,
+    Condition,
+    Estimate,
+    Measurement,
+    Occlusion,
+    Outcome,
+    Probe,
+    Reading,
+    Reason,
+    Run,
+    Step,
+    Verdict,
+)
 from harness.page.report import Report
 from harness.store import VERSION, Store, shown
 from tests.pages import stored_runs
@@ -76,6 +89,36 @@ def test_a_run_comes_back_with_every_sample_round_and_output(store: Store, url: 
     rounds = found.measurements["latency_s"].rounds
     assert rounds is not None
     assert rounds.dtype == np.int64
+
+
+def test_what_a_model_gave_under_conditions_comes_back_and_an_older_store_has_none(store: Store, url: str) -> None:
+    level = Estimate(0.8, 0.7, 0.9)
+    probes = (
+        Probe(Condition("corruption", "gain", 3, "ab"), np.ones((900, 3), np.float32), "accuracy", level),
+        Probe(
+            Condition("attack", "fgsm", 4, "cd"), np.zeros((900, 3), np.uint8), "dice", level,
+            Estimate(-0.1, -math.inf, 0.0), Reading(kind="labels", classes=("a", "b")),
+        ),
+    )  # fmt: skip
+    looks = Occlusion(
+        np.arange(2), np.ones(2, np.int64), np.ones((2, 7, 7), np.float32), np.ones((2, 8, 8, 1), np.uint8),
+        np.array([0.5, 0.7]), Estimate(0.6, 0.2, 0.8),
+    )  # fmt: skip
+    run = replace(report().runs[0], probes=probes, occlusion=looks)
+    store.add_case(report().campaign.id, run, ())
+    store.complete_run(run)
+    store.close()
+    (found,) = Store(url).runs()
+    for one, other in zip(found.probes, probes, strict=True):
+        assert same(one.outputs, other.outputs)
+        assert replace(one, outputs=other.outputs) == other
+    assert found.occlusion is not None
+    assert all(same(getattr(found.occlusion, one.name), getattr(looks, one.name)) for one in fields(looks))
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
+        raw.execute("DROP TABLE probe")
+        raw.execute("DROP TABLE occlusion")
+    (found,) = Store(url).runs()
+    assert (found.probes, found.occlusion) == ((), None)
 
 
 def test_masks_of_a_large_split_are_kept_in_little_room_and_come_back(store: Store, url: str) -> None:
