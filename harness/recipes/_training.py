@@ -1,10 +1,11 @@
-"""The one training loop, for the suite's baseline, `prune_filters` and `distill`. Needs torch, imported inside."""
+"""The one training loop, of the suite's baseline and of every recipe that trains. Needs torch, imported inside."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from harness import formats
 from harness.errors import RecipeError
-from harness.model import Samples
 from harness.ports import Build
+from harness.recipes import _host
+from harness.recipes._inputs import prepare
 from harness.recipes._onnx_tools import require, whole
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 
 Inputs = npt.NDArray[np.float32]
+#: Probabilities below it count as it: that of 0 has no logarithm.
+SMALLEST: Final = 1e-12
 #: Prepared inputs (N, ...) -> outputs (N, K).
 Teacher = Callable[[Inputs], Inputs]
 
@@ -54,13 +59,41 @@ class Schedule:
     seed: int = 7
 
 
-def labelled(job: Build) -> Samples:
-    """Return the train split; raises RecipeError unless it is labelled for classification, which is all this trains."""
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """The train split as a model is fed and read.
+
+    Attributes:
+        inputs: (N, C, H, W) or (N, H, W, C), prepared.
+        labels: (N,) places of the classes among the model's outputs.
+        classes: how many outputs there are.
+    """
+
+    inputs: Inputs
+    labels: npt.NDArray[np.int64]
+    classes: int
+
+
+def lesson(job: Build) -> Lesson:
+    """Return what is learnt from.
+
+    Raises:
+        RecipeError: the task is no classification, which is all this trains, or a class is not among the outputs.
+    """
     if job.task.kind != "classification":
         raise RecipeError(
             f"only classifiers can be trained here, not {job.task.kind}", remedy="bring this variant ready-made"
         )
-    return job.samples("train")
+    samples = job.samples("train")
+    outputs = job.reading.classes or tuple(samples.classes)
+    missing = [name for name in samples.classes if name not in outputs]
+    if missing:
+        raise RecipeError(
+            f"the outputs of {job.parent.name} are {', '.join(outputs)}, and {missing[0]} of the data is none of them",
+            remedy="correct `output.classes`, or leave this variant out",
+        )
+    places = np.array([outputs.index(name) for name in samples.classes], np.int64)
+    return Lesson(prepare(samples.images, job.input), places[samples.labels], len(outputs))
 
 
 def fit(
@@ -72,6 +105,7 @@ def fit(
     teacher: Teacher | None = None,
     layout: str = "NCHW",
     score: Callable[[], float] | None = None,
+    stepped: Callable[[int], None] = lambda _: None,
     progress: Callable[[str], None] = _LOG.info,
 ) -> None:
     """Train a classifier in place.
@@ -88,34 +122,85 @@ def fit(
         layout: of `inputs`.
         score: judges the network after every epoch, on images that it does not learn from; the weights of the best
             epoch, the earliest of equal ones, are what remains. Without it, those of the last epoch remain.
+        stepped: called behind every step with how many were made.
         progress: called with one line after every epoch.
 
     Raises:
-        RecipeError: the loss is no longer a finite number.
+        RecipeError: the loss is no longer a finite number, or rose.
+        MemoryError: torch has no room for a step.
     """
     import torch
 
     best, kept = -math.inf, network.state_dict()
+    losses: list[float] = []
     rng = np.random.default_rng(schedule.seed)
     torch.manual_seed(schedule.seed)
     steps = -(-len(inputs) // schedule.batch)
-    step = _optimiser(network, schedule, steps)
+    step, made = _optimiser(network, schedule, steps), 0
     for epoch in range(schedule.epochs):
         network.train()
         total = 0.0
         for rows in np.array_split(rng.permutation(len(inputs)), steps):
             batch = augmented(inputs[rows], rng, layout) if schedule.augment else inputs[rows]
-            logits = network(torch.from_numpy(batch))
             soft = None if teacher is None else torch.from_numpy(teacher(batch))
-            total += step(_loss(logits, torch.from_numpy(labels[rows]), soft, schedule)) * len(rows)
+            with _room(f"{len(rows)} images of {inputs.shape[1:]} at once"):
+                logits = network(torch.from_numpy(batch))
+                total += step(_loss(logits, torch.from_numpy(labels[rows]), soft, schedule)) * len(rows)
+            made += 1
+            stepped(made)
         network.eval()
         reached = score() if score else 0.0
         if score and reached > best:
             best, kept = reached, {name: value.clone() for name, value in network.state_dict().items()}
         said = f", score {reached:.4f}" if score else ""
-        progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {total / len(inputs):.4f}{said}")
+        losses.append(total / len(inputs))
+        progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {losses[-1]:.4f}{said}")
     if score:
         network.load_state_dict(kept)
+    else:
+        _check_fell(losses, labels, schedule.learning_rate)
+
+
+def steps_of(schedule: Schedule, images: int) -> int:
+    """Return how many steps a training makes of so many images."""
+    return schedule.epochs * -(-images // schedule.batch)
+
+
+def holding_zeros(weights: Iterable[torch.Tensor]) -> Callable[[int], None]:
+    """Return what, called behind every step, sets to zero again what is zero now: what was pruned stays pruned."""
+    import torch
+
+    kept = [(one, one.detach() != 0) for one in weights]
+
+    def hold(_made: int) -> None:
+        with torch.no_grad():
+            for one, mask in kept:
+                one.mul_(mask)
+
+    return hold
+
+
+@contextmanager
+def _room(what: str) -> Iterator[None]:
+    """Raise MemoryError where torch, which has no such error of its own on a CPU, says that it got no memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "memory" not in str(error).lower() and "alloc" not in str(error).lower():
+            raise
+        raise MemoryError(f"for {what}") from error
+
+
+def _check_fell(losses: list[float], labels: npt.NDArray[np.int64], rate: float) -> None:
+    """Raise RecipeError where training made a network worse than one that looks at no image."""
+    shares = np.bincount(labels) / len(labels)
+    blind = -float(sum(share * math.log(share) for share in shares if share))
+    if len(losses) > 1 and losses[-1] > 1.5 * losses[0] and losses[-1] > blind:
+        raise RecipeError(
+            f"the training diverged: its loss rose from {losses[0]:.4f} in the first epoch to {losses[-1]:.4f} in the "
+            f"last, at a learning rate of {rate:g}",
+            remedy="lower `learning_rate` in the variant's parameters",
+        )
 
 
 def _optimiser(network: torch.nn.Module, schedule: Schedule, steps: int) -> Callable[[torch.Tensor], float]:
@@ -209,29 +294,51 @@ def export_onnx(network: Any, shape: tuple[int, ...], target: Path) -> None:
         )
 
 
-def teacher(parent: Path) -> Teacher:
-    """Return the function that runs a baseline's ONNX file on a batch.
+def teacher(file: Path, job: Build) -> Teacher:
+    """Return the function that gives the logits of an ONNX file for a batch.
+
+    Args:
+        file: the better model.
+        job: says which output is meant, and how it is read where the file does not say it.
 
     Raises:
-        RecipeError: onnxruntime is missing or cannot load the file.
+        RecipeError: onnxruntime is missing or cannot load the file, or it gives neither logits nor probabilities.
     """
     require("build", "onnxruntime")
     import onnxruntime
 
+    place, probabilities = _host.place_of(file, job.reading), gives_probabilities(file, job)
     try:
         settings = onnxruntime.SessionOptions()
         # Threads that spin while they wait would take the cores from torch, which has its own.
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(str(parent), settings, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base of their own
         raise RecipeError(
-            f"{parent.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}", remedy="export it again"
+            f"{file.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}", remedy="export it again"
         ) from error
-    entrance = session.get_inputs()[0]
+    entrance, output = session.get_inputs()[0], session.get_outputs()[place].name
     free = not isinstance(entrance.shape[0], int)
 
     def answer(batch: Inputs) -> Inputs:
         parts = [batch] if free else [image[None] for image in batch]
-        return np.concatenate([session.run(None, {entrance.name: part})[0] for part in parts])
+        given: Inputs = np.concatenate([session.run([output], {entrance.name: part})[0] for part in parts])
+        return np.log(np.maximum(given, SMALLEST)) if probabilities else given
 
     return answer
+
+
+def gives_probabilities(file: Path, job: Build) -> bool:
+    """Return whether a model gives probabilities, the logarithms of which are logits; else it gives logits.
+
+    Raises:
+        RecipeError: it gives neither.
+    """
+    said = formats.read(file).outputs[_host.place_of(file, job.reading)].kind or job.reading.kind
+    if said not in ("", "logits", "probabilities"):
+        raise RecipeError(
+            f"{file.name} gives {said}, and only logits, or probabilities of classes that exclude each other, can be "
+            "trained",
+            remedy="export it without its last operation, or leave this variant out",
+        )
+    return said == "probabilities"
