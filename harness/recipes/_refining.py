@@ -10,8 +10,9 @@ from torch import nn
 
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _host, _training
-from harness.recipes._training import Lesson, Schedule
+from harness.recipes import _host, _lessons, _training
+from harness.recipes._lessons import Lesson
+from harness.recipes._training import Schedule
 
 
 class Logits(nn.Module):  # type: ignore[misc]
@@ -31,7 +32,7 @@ class Logits(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.network = network
         self._place = _host.place_of(file, job.reading)
-        self._probabilities = _training.gives_probabilities(file, job)
+        self._probabilities = _lessons.gives_probabilities(file, job)
         with torch.no_grad():
             shape = tuple(self.eval()(torch.from_numpy(lesson.inputs[:1])).shape)
         if shape != (1, lesson.classes):
@@ -45,7 +46,7 @@ class Logits(nn.Module):  # type: ignore[misc]
         """Return (N, K) logits."""
         given = self.network(x)
         one: torch.Tensor = given[self._place] if isinstance(given, (list, tuple)) else given
-        return one.clamp(min=_training.SMALLEST).log() if self._probabilities else one
+        return one.clamp(min=_lessons.SMALLEST).log() if self._probabilities else one
 
 
 def refine(
@@ -72,7 +73,7 @@ def refine(
         MemoryError: torch has no room for a step.
     """
     logits = Logits(network, job.parent, job, lesson)
-    teacher = _training.teacher(by, job) if schedule.soft else None
+    teacher = _lessons.teacher(by, job) if schedule.soft else None
     _training.fit(
         logits, lesson.inputs, lesson.labels, schedule, teacher=teacher, layout=job.input.layout, stepped=stepped
     )

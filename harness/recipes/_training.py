@@ -13,12 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from harness import formats
 from harness.errors import RecipeError
-from harness.ports import Build
-from harness.recipes import _host
-from harness.recipes._inputs import prepare
-from harness.recipes._onnx_tools import require, whole
+from harness.recipes._onnx_tools import whole
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +22,6 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 
 Inputs = npt.NDArray[np.float32]
-#: Probabilities below it count as it: that of 0 has no logarithm.
-SMALLEST: Final = 1e-12
 #: Prepared inputs (N, ...) -> outputs (N, K).
 Teacher = Callable[[Inputs], Inputs]
 
@@ -57,43 +51,6 @@ class Schedule:
     soft: float = 0.7
     temperature: float = 2.0
     seed: int = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """The train split as a model is fed and read.
-
-    Attributes:
-        inputs: (N, C, H, W) or (N, H, W, C), prepared.
-        labels: (N,) places of the classes among the model's outputs.
-        classes: how many outputs there are.
-    """
-
-    inputs: Inputs
-    labels: npt.NDArray[np.int64]
-    classes: int
-
-
-def lesson(job: Build) -> Lesson:
-    """Return what is learnt from.
-
-    Raises:
-        RecipeError: the task is no classification, which is all this trains, or a class is not among the outputs.
-    """
-    if job.task.kind != "classification":
-        raise RecipeError(
-            f"only classifiers can be trained here, not {job.task.kind}", remedy="bring this variant ready-made"
-        )
-    samples = job.samples("train")
-    outputs = job.reading.classes or tuple(samples.classes)
-    missing = [name for name in samples.classes if name not in outputs]
-    if missing:
-        raise RecipeError(
-            f"the outputs of {job.parent.name} are {', '.join(outputs)}, and {missing[0]} of the data is none of them",
-            remedy="correct `output.classes`, or leave this variant out",
-        )
-    places = np.array([outputs.index(name) for name in samples.classes], np.int64)
-    return Lesson(prepare(samples.images, job.input), places[samples.labels], len(outputs))
 
 
 def fit(
@@ -186,7 +143,7 @@ def _room(what: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if "memory" not in str(error).lower() and "alloc" not in str(error).lower():
+        if not any(said in str(error) for said in ("can't allocate memory", "not enough memory", "out of memory")):
             raise
         raise MemoryError(f"for {what}") from error
 
@@ -292,53 +249,3 @@ def export_onnx(network: Any, shape: tuple[int, ...], target: Path) -> None:
             output_names=["logits"],
             dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}},
         )
-
-
-def teacher(file: Path, job: Build) -> Teacher:
-    """Return the function that gives the logits of an ONNX file for a batch.
-
-    Args:
-        file: the better model.
-        job: says which output is meant, and how it is read where the file does not say it.
-
-    Raises:
-        RecipeError: onnxruntime is missing or cannot load the file, or it gives neither logits nor probabilities.
-    """
-    require("build", "onnxruntime")
-    import onnxruntime
-
-    place, probabilities = _host.place_of(file, job.reading), gives_probabilities(file, job)
-    try:
-        settings = onnxruntime.SessionOptions()
-        # Threads that spin while they wait would take the cores from torch, which has its own.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no base of their own
-        raise RecipeError(
-            f"{file.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}", remedy="export it again"
-        ) from error
-    entrance, output = session.get_inputs()[0], session.get_outputs()[place].name
-    free = not isinstance(entrance.shape[0], int)
-
-    def answer(batch: Inputs) -> Inputs:
-        parts = [batch] if free else [image[None] for image in batch]
-        given: Inputs = np.concatenate([session.run([output], {entrance.name: part})[0] for part in parts])
-        return np.log(np.maximum(given, SMALLEST)) if probabilities else given
-
-    return answer
-
-
-def gives_probabilities(file: Path, job: Build) -> bool:
-    """Return whether a model gives probabilities, the logarithms of which are logits; else it gives logits.
-
-    Raises:
-        RecipeError: it gives neither.
-    """
-    said = formats.read(file).outputs[_host.place_of(file, job.reading)].kind or job.reading.kind
-    if said not in ("", "logits", "probabilities"):
-        raise RecipeError(
-            f"{file.name} gives {said}, and only logits, or probabilities of classes that exclude each other, can be "
-            "trained",
-            remedy="export it without its last operation, or leave this variant out",
-        )
-    return said == "probabilities"

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _onnx_tools, _training
-from harness.recipes._training import Lesson, Schedule
+from harness.recipes import _lessons, _onnx_tools, _training
+from harness.recipes._lessons import Lesson
+from harness.recipes._training import Schedule
 
 FORMATS = ("onnx",)
 TOOLS = ("numpy", "torch", "onnx", "onnx2torch", "onnxruntime")
@@ -54,7 +55,7 @@ def build(job: Build, options: Options) -> None:
         RecipeError: torch is missing, the student cannot be trained, or has a width of its own already.
     """
     _onnx_tools.require("train", "torch", "onnxruntime")
-    lesson = _training.lesson(job)
+    lesson = _lessons.lesson(job)
     first = job.parent == job.baseline
     rate = options.learning_rate or (4e-3 if first else 5e-4)
     schedule = Schedule(options.epochs, rate, augment=options.augment, seed=options.seed)
@@ -77,7 +78,7 @@ def _new(job: Build, width: float, lesson: Lesson, schedule: Schedule) -> None:
     channels = lesson.inputs.shape[1 if job.input.layout == "NCHW" else 3]
     torch.manual_seed(schedule.seed)
     network = Student(channels, lesson.classes, width, job.input.layout)
-    teacher = _training.teacher(job.baseline, job)
+    teacher = _lessons.teacher(job.baseline, job)
     _training.fit(network, lesson.inputs, lesson.labels, schedule, teacher=teacher, layout=job.input.layout)
     _training.export_onnx(network, lesson.inputs.shape[1:], job.target)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _onnx2torch, _onnx_tools, _training
+from harness.recipes import _lessons, _onnx2torch, _onnx_tools, _training
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ def build(job: Build, options: Options) -> None:
     _onnx_tools.require("train", "torch", "torch_pruning")
     from harness.recipes import _refining
 
-    lesson = _training.lesson(job)
+    lesson = _lessons.lesson(job)
     network = _onnx2torch.network(job.parent)
     _prune(network, lesson.inputs.shape[1:], lesson.classes, options.ratio, job.parent)
     schedule = _training.Schedule(options.epochs, options.learning_rate, augment=options.augment, seed=options.seed)

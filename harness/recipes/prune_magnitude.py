@@ -1,10 +1,11 @@
 """`recipe = "prune_magnitude"`, `parameters = { sparsity = 0.5 }`: zero the weights of smallest magnitude.
 
 One threshold holds for the whole network (Han, Pool, Tran, Dally, "Learning both weights and connections for efficient
-neural networks"). `epochs` trains what remains to follow the labels and the parent's outputs, while what is zero stays
-zero; `schedule = "gradual"` removes weights meanwhile (Zhu, Gupta, "To prune, or not to prune": sparsity rises as a
-cubic, fast at first). Training needs `pip install 'edgeward[train]'`. Neither the file nor the latency shrinks unless a
-runtime has sparse kernels: this variant is here to be measured, not because it helps.
+neural networks"); a layer that it leaves empty is named. `epochs` trains what remains to follow the labels and the
+parent's outputs, while what is zero stays zero; `schedule = "gradual"` removes weights meanwhile (Zhu, Gupta, "To
+prune, or not to prune": sparsity rises as a cubic, fast at first). Training needs `pip install 'edgeward[train]'`.
+Neither the file nor the latency shrinks unless a runtime has sparse kernels: this variant is here to be measured, not
+because it helps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _onnx_tools, _training
+from harness.recipes import _lessons, _onnx_tools, _training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,8 +75,8 @@ class Options:
             raise ValueError(f"soft = {self.soft} must lie between 0 and 1")
 
 
-def build(job: Build, options: Options) -> None:
-    """Write the parent with its smallest weights zeroed.
+def build(job: Build, options: Options) -> dict[str, Any]:
+    """Write the parent with its smallest weights zeroed, and return which layers have nothing but zeros, if any.
 
     Raises:
         RecipeError: it has no weights, a library is missing, or it cannot be trained.
@@ -95,6 +96,9 @@ def build(job: Build, options: Options) -> None:
         _zero(model, options.sparsity)
     with _onnx_tools.whole(job.target) as partial:
         onnx.save(model, str(partial))
+    weights = [(node, onnx.numpy_helper.to_array(tensor)) for node, tensor in _onnx_tools.onnx_weights(model)]
+    empty = [node.name or node.output[0] for node, values in weights if not values.any()]
+    return {"empty_layers": empty} if empty else {}
 
 
 def sparsity_at(step: int, steps: int, final: float) -> float:
@@ -128,7 +132,7 @@ def _trained(model: onnx.ModelProto, job: Build, options: Options) -> onnx.Model
     _onnx_tools.require("train", "torch")
     from harness.recipes import _onnx2torch, _refining
 
-    lesson = _training.lesson(job)
+    lesson = _lessons.lesson(job)
     network = _onnx2torch.Trainable(model, job.parent)
     schedule = _training.Schedule(
         options.epochs, options.learning_rate, soft=options.soft, augment=options.augment, seed=options.seed

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _host, _int8_onnx, _onnx2torch, _onnx_tools, _training
+from harness.recipes import _host, _int8_onnx, _lessons, _onnx2torch, _onnx_tools, _training
 
 FORMATS = ("onnx",)
 TOOLS = ("numpy", "torch", "onnx", "onnx2torch", "onnxruntime")
@@ -80,7 +80,7 @@ def build(job: Build, options: Options) -> dict[str, Any]:
 
     from harness.recipes import _fake_int8, _refining
 
-    lesson = _training.lesson(job)
+    lesson = _lessons.lesson(job)
     inputs = lesson.inputs
     with tempfile.TemporaryDirectory() as folder, _onnx_tools.whole(job.target) as partial:
         seen = inputs[np.linspace(0, len(inputs) - 1, min(options.calibration, len(inputs))).astype(int)]

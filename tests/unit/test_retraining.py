@@ -21,6 +21,7 @@ from harness.ports import Build
 from harness.recipes import (
     _host,
     _int8_onnx,
+    _lessons,
     _onnx2torch,
     _onnx_tools,
     _training,
@@ -121,7 +122,7 @@ def test_the_network_that_is_trained_rounds_where_the_file_rounds(exclude: tuple
     session = onnxruntime.InferenceSession(str(tmp_path / "8.onnx"), plain_settings, providers=["CPUExecutionProvider"])
     (written,) = session.run(None, {"x": inputs})
     assert np.mean(np.round(written * 255) == np.round(trained * 255)) > 0.7, "the file rounds biases, too"
-    np.testing.assert_allclose(trained, written, atol=1.01 / 255)
+    np.testing.assert_allclose(trained, written, atol=2.01 / 255)
     assert set(at.weights) == {"ConvBnFusion_W_w1", "w2", "w3"} - ({"w2"} if exclude else set())
 
 
@@ -189,6 +190,16 @@ def test_what_is_pruned_stays_zero_and_the_rest_learns(schedule: Any, parent: Pa
     assert nodes[0] == nodes[1]
 
 
+def test_a_layer_that_pruning_leaves_empty_is_named(tmp_path: Path) -> None:
+    given = job(residual(tmp_path / "m.onnx"), tmp_path / "x.onnx")
+    assert prune_magnitude.build(given, prune_magnitude.Options(0.5)) == {}
+    model = onnx.load(given.parent)
+    (second,) = [one for one in model.graph.initializer if one.name == "w2"]
+    second.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(second) / 1000, "w2"))
+    onnx.save(model, given.parent)
+    assert prune_magnitude.build(given, prune_magnitude.Options(0.7)) == {"empty_layers": ["second"]}
+
+
 def test_sparsity_rises_as_a_cubic_and_then_stays() -> None:
     at = [prune_magnitude.sparsity_at(step, 100, 0.8) for step in (0, 50, 100, 150)]
     assert at == pytest.approx([0, 0.8 * (1 - 0.125), 0.8, 0.8])
@@ -231,13 +242,13 @@ def test_qat_keeps_the_zeros_of_a_pruned_model(parent: Path, tmp_path: Path) -> 
 def test_distill_behind_another_step_trains_its_model_on_to_follow_the_baseline(
     parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    narrow, target, own, asked = tmp_path / "narrow.onnx", tmp_path / "both.onnx", _training.teacher, []
+    narrow, target, own, asked = tmp_path / "narrow.onnx", tmp_path / "both.onnx", _lessons.teacher, []
 
     def teacher(file: Path, given: Build) -> _training.Teacher:
         asked.append(file)
         return own(file, given)
 
-    monkeypatch.setattr(_training, "teacher", teacher)
+    monkeypatch.setattr(_lessons, "teacher", teacher)
     prune_filters.build(job(parent, narrow), prune_filters.Options(ratio=0.5, epochs=2, augment=False))
     second = replace(job(narrow, target), first=parent)
     distill.build(second, distill.Options(epochs=3, augment=False))
@@ -255,21 +266,21 @@ def test_distill_behind_another_step_trains_its_model_on_to_follow_the_baseline(
 def test_labels_are_learnt_in_the_order_of_the_models_outputs(parent: Path, tmp_path: Path) -> None:
     given = job(parent, tmp_path / "x.onnx")
     turned = replace(given, reading=Reading(classes=("right", "nothing", "left")))
-    assert _training.lesson(given).labels[:4].tolist() == [0, 1, 0, 1]
-    assert _training.lesson(turned).labels[:4].tolist() == [2, 0, 2, 0]
+    assert _lessons.lesson(given).labels[:4].tolist() == [0, 1, 0, 1]
+    assert _lessons.lesson(turned).labels[:4].tolist() == [2, 0, 2, 0]
     with pytest.raises(
         RecipeError, match=r"gives numbers of shape \(1, 2\) for one image, and only one for each of the 3"
     ):
         qat.build(turned, qat.Options(epochs=1))
     with pytest.raises(RecipeError, match=r"outputs of parent\.onnx are a, b, and left of the data is none of them"):
-        _training.lesson(replace(given, reading=Reading(classes=("a", "b"))))
+        _lessons.lesson(replace(given, reading=Reading(classes=("a", "b"))))
 
 
 def test_only_logits_and_probabilities_are_trained(tmp_path: Path) -> None:
     model = residual(tmp_path / "m.onnx")
     given = job(model, tmp_path / "x.onnx")
     inputs = prepare(halves(4, 1).images, SPEC)
-    np.testing.assert_allclose(np.exp(_training.teacher(model, given)(inputs)), _host.answers(model, inputs), atol=1e-6)
+    np.testing.assert_allclose(np.exp(_lessons.teacher(model, given)(inputs)), _host.answers(model, inputs), atol=1e-6)
     changed = onnx.load(model)
     changed.graph.node[-1].op_type = "Sigmoid"
     onnx.save(changed, model.with_name("sigmoid.onnx"))
