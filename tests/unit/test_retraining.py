@@ -32,7 +32,10 @@ from harness.recipes import (
     quantize_int8,
 )
 from harness.recipes._inputs import prepare
+from harness.variants.build import build_suite
+from tests import labs
 from tests.bright_halves import save
+from tests.unit.test_build import linear
 from tests.unit.test_training import LITTLE, SPEC, _torch, answers, filters, halves, job, parent, right
 
 __all__ = ("_torch", "parent")  # fixtures
@@ -292,6 +295,26 @@ def test_the_baseline_is_the_parent_where_no_step_was_before(parent: Path, tmp_p
     given = job(parent, tmp_path / "x.onnx")
     assert given.baseline == parent
     assert replace(given, parent=tmp_path / "y.onnx", first=parent).baseline == parent
+
+
+def test_a_suite_trains_a_chain_and_its_ledger_says_what_runs_in_8_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWARD_CACHE", str(tmp_path / "cache"))
+    linear(tmp_path / "base.onnx", opset=17)
+    more = """[[variant]]
+id = "both"
+recipe = ["prune_magnitude", "qat"]
+parameters = [{ sparsity = 0.5, epochs = 1, schedule = "gradual", steps = 1 }, { epochs = 1, batch = 8 }]
+"""
+    file = tmp_path / "tiny.toml"
+    file.write_text(labs.suite_toml(title="Tiny", data='source = "phantom"\ntrain = 12\ntest = 6', more=more))
+    assert [path.name for path in build_suite(file)] == ["both.onnx"]
+    pruned, eight = ledger.read(tmp_path / "models")["both.onnx"].steps
+    assert (pruned.settings or {})["seed"] == (eight.settings or {})["seed"] == 7
+    assert eight.found == {"int8_operators": {"QLinearConv": 1, "QLinearMatMul": 1}, "float_layers": []}
+    assert pruned.data == eight.data
+    assert build_suite(file) == []
 
 
 def test_a_task_without_classes_cannot_be_trained(parent: Path, tmp_path: Path) -> None:
