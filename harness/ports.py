@@ -365,7 +365,17 @@ class DataSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What a recipe is given: the parent's file, where the result goes, and the suite's data."""
+    """What a recipe is given: the parent's file, where the result goes, and the suite's data.
+
+    Attributes:
+        parent: the model that the recipe changes: the baseline's file, or in a chain what the step before wrote.
+        target: the file to write.
+        samples: name of a split -> its images and labels.
+        input: how images become the input of a model.
+        task: of the suite.
+        reading: how a model is read.
+        first: the baseline's file with which the chain begins, None where that is `parent`.
+    """
 
     parent: Path
     target: Path
@@ -373,6 +383,12 @@ class Build:
     input: InputSpec
     task: Task
     reading: Reading = field(default_factory=Reading)
+    first: Path | None = None
+
+    @property
+    def baseline(self) -> Path:
+        """The suite's baseline in the format of the parent: what a user compares with."""
+        return self.first or self.parent
 
 
 #: Types of the weights in a model, by which steps of a chain fit each other.

@@ -146,7 +146,7 @@ def per_image(answers: Answers, truth: Truth, task: Task) -> FloatArray:
     Raises:
         MeasurementError: as `evaluate`.
     """
-    return _per_image(task)["dice"](*_outlines(answers, truth.labels, truth.classes, task))
+    return _per_image(task, None)["dice"](*_outlines(answers, truth.labels, truth.classes, task))
 
 
 def agreement(baseline: Answers, run: Answers) -> Estimate:

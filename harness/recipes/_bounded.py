@@ -32,27 +32,27 @@ class Quantiser(Protocol):
 
 
 class Limit:
-    """What a variant may lose against its parent, by one metric on one split.
+    """What a variant may lose against the suite's baseline, by one metric on one split.
 
     Args:
         judge: says what a file is worth.
-        parent: the model that is quantised.
+        baseline: the file that the variant is measured against.
         metric: its name, as in `[accept]`.
         margin: the largest loss.
     """
 
-    def __init__(self, judge: _host.Judge, parent: Path, *, metric: str, margin: float) -> None:
+    def __init__(self, judge: _host.Judge, baseline: Path, *, metric: str, margin: float) -> None:
         self._judge, self.metric, self.margin = judge, metric, margin
-        self.split, self.place = judge.split, judge.place
+        self.split, self.place, self.baseline = judge.split, judge.place, baseline
         self._lower = METRICS[metric].lower_is_better
-        self.whole = judge.score(parent)
+        self.whole = judge.score(baseline)
 
     def of(self, file: Path) -> float:
         """Return the metric of a file."""
         return self._judge.score(file)
 
     def loss(self, score: float) -> float:
-        """Return how much worse than its parent a variant is."""
+        """Return how much worse than the baseline a variant is."""
         return score - self.whole if self._lower else self.whole - score
 
     def holds(self, score: float) -> bool:
@@ -94,7 +94,7 @@ def held(
     return {
         "metric": limit.metric,
         "split": limit.split,
-        "parent": limit.whole,
+        "baseline": limit.whole,
         "all_int8": first,
         "reached": best,
         "float_layers": floats,
@@ -124,8 +124,10 @@ def _by_sensitivity(
 
 def _unmet(limit: Limit, parent: Path, best: float, floats: list[str]) -> RecipeError:
     few = f"with {len(floats)} nodes in float: {', '.join(floats)}" if floats else "with no node in float"
+    if parent != limit.baseline:
+        few += f"; {parent.name}, which is quantised, has {significant(limit.of(parent), 4)} in float"
     return RecipeError(
-        f"the bound cannot be met: {limit.metric} of {parent.name} is {significant(limit.whole, 4)} and may lose "
-        f"{significant(limit.margin, 4)}; best was {significant(best, 4)}, {few}",
+        f"the bound cannot be met: {limit.metric} of {limit.baseline.name} is {significant(limit.whole, 4)} and may "
+        f"lose {significant(limit.margin, 4)}; best was {significant(best, 4)}, {few}",
         remedy="widen `margin`, allow more `float_layers`, calibrate otherwise, or leave this variant out",
     )

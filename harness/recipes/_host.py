@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from harness import formats, registry
 from harness.errors import RecipeError
-from harness.model import Answers
+from harness.model import Answers, Reading
 from harness.ports import Build
 from harness.recipes import _onnx_tools
 from harness.recipes._inputs import prepare
@@ -56,10 +56,10 @@ def _tflite(file: Path, inputs: npt.NDArray[np.float32], place: int) -> list[npt
     return rows
 
 
-def place_of(job: Build) -> int:
-    """Return which of the parent's outputs is judged."""
-    outputs = [one.name for one in formats.read(job.parent).outputs]
-    return outputs.index(job.reading.output) if job.reading.output in outputs else 0
+def place_of(file: Path, reading: Reading) -> int:
+    """Return which of a file's outputs is judged."""
+    outputs = [one.name for one in formats.read(file).outputs]
+    return outputs.index(reading.output) if reading.output in outputs else 0
 
 
 class Judge:
@@ -77,7 +77,7 @@ class Judge:
     def __init__(self, job: Build, metric: str, split: str) -> None:
         self._job, self._metric, self.split = job, metric, split
         self._samples = job.samples(split)
-        self._inputs, self.place = prepare(self._samples.images, job.input), place_of(job)
+        self._inputs, self.place = prepare(self._samples.images, job.input), place_of(job.parent, job.reading)
         self._judging = registry.load("metrics", job.task.kind, file=job.parent.name, key="task.kind")
 
     def score(self, file: Path) -> float:
@@ -87,7 +87,7 @@ class Judge:
             RecipeError: the metric has no value on this split.
             MeasurementError: the answers do not fit the labels.
         """
-        given = answers(file, self._inputs, self.place).astype(np.float32)
+        given = answers(file, self._inputs, place_of(file, self._job.reading)).astype(np.float32)
         found: Mapping[str, Any] = self._judging.evaluate(
             Answers(given, self._job.reading), self._samples, self._job.task
         ).estimates

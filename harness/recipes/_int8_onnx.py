@@ -1,8 +1,11 @@
-"""How `quantize_int8` writes .onnx: static QDQ by onnxruntime, its ranges calibrated once for every file it tries."""
+"""How `quantize_int8` and `qat` write .onnx: static QDQ by onnxruntime, its ranges found once for every file."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +24,10 @@ _METHODS: Final = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Perc
 #: Of a histogram. By default onnxruntime's entropy has no more bins than it keeps, so that nothing could ever be
 #: clipped; its time grows with their square.
 _BINS: Final = {"entropy": 512, "percentile": 2048}
+
+#: Operators with weights as onnxruntime runs them.
+_IN_8_BITS: Final = ("QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger", "MatMulIntegerToFloat")
+_IN_FLOAT: Final = (*_onnx_tools.WEIGHTED, "FusedConv", "FusedGemm", "FusedMatMul")
 
 
 class Int8:
@@ -66,6 +73,34 @@ class Int8:
             onnx.save(prepared, self._prepared)
         self._nodes = {node.name: node for node in prepared.graph.node}
         self._excluded = [_found(name, model.graph, self._nodes, parent) for name in exclude]
+
+    @property
+    def prepared(self) -> onnx.ModelProto:
+        """The float model as it becomes 8 bits: batch normalisations are folded into what is before them."""
+        import onnx
+
+        return onnx.load(self._prepared)
+
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Return the lowest and the highest value of each activation, found when the first file was written."""
+        kept = json.loads(self._ranges.read_text("utf-8"))["data"]
+        return {name: (one["lowest"]["data"][0], one["highest"]["data"][0]) for name, one in kept.items()}
+
+    def trained(self, model: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]]) -> None:
+        """Take other weights, and other ranges than the calibrated ones.
+
+        Args:
+            model: `prepared` with its weights changed.
+            ranges: lowest and highest value of activations; those not in it keep theirs.
+        """
+        import onnx
+
+        onnx.save(model, self._prepared)
+        kept = json.loads(self._ranges.read_text("utf-8"))
+        for name, ends in ranges.items():
+            for key, value in zip(("lowest", "highest"), ends, strict=True):
+                kept["data"][name][key]["data"] = [value]
+        self._ranges.write_text(json.dumps(kept), "utf-8")
 
     def layers(self) -> dict[str, bool]:
         """Return each node that computes in 8 bits, not those that hand numbers on, and whether it has weights."""
@@ -137,6 +172,25 @@ class Int8:
         for part in range(parts):  # each spans all images: bins are as wide as the first part needs
             tool.collect_data(_Calibration(self._name, self._inputs[part::parts]))
         save_tensors_data(tool.compute_data(), self._ranges)
+
+
+def operators(file: Path) -> tuple[dict[str, int], list[str]]:
+    """Return what onnxruntime here makes of an 8-bit file.
+
+    Returns:
+        how many of its operators with weights run in 8 bits, by their kind, and the names of those that run in float.
+    """
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = onnxruntime.SessionOptions()
+        settings.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
+        settings.log_severity_level = 3  # it warns that such a file is of this machine
+        onnxruntime.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
+        nodes = onnx.load(settings.optimized_model_filepath).graph.node
+    eight = Counter(node.op_type for node in nodes if node.op_type in _IN_8_BITS)
+    return dict(sorted(eight.items())), [node.name for node in nodes if node.op_type in _IN_FLOAT]
 
 
 class _Calibration:

@@ -1,10 +1,11 @@
-"""The one training loop, for the suite's baseline, `prune_filters` and `distill`. Needs torch, imported inside."""
+"""The one training loop, of the suite's baseline and of every recipe that trains. Needs torch, imported inside."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import RecipeError
-from harness.model import Samples
-from harness.ports import Build
-from harness.recipes._onnx_tools import require, whole
+from harness.recipes._onnx_tools import whole
 
 if TYPE_CHECKING:
     import torch
@@ -54,22 +53,6 @@ class Schedule:
     seed: int = 7
 
 
-def labelled(job: Build) -> Samples:
-    """Return the train split; raises RecipeError unless it has labels of every class, which is all this trains."""
-    if job.task.kind != "classification":
-        raise RecipeError(
-            f"only classifiers can be trained here, not {job.task.kind}", remedy="bring this variant ready-made"
-        )
-    samples = job.samples("train")
-    empty = [name for name in samples.classes if not len(samples.labels) or not samples.of_class(name).any()]
-    if empty:
-        raise RecipeError(
-            f"the split train has no image of {', '.join(map(repr, empty))}, and what is trained on it forgets that",
-            remedy="add some to it, or bring this variant ready-made",
-        )
-    return samples
-
-
 def fit(
     network: torch.nn.Module,
     inputs: Inputs,
@@ -79,6 +62,7 @@ def fit(
     teacher: Teacher | None = None,
     layout: str = "NCHW",
     score: Callable[[], float] | None = None,
+    stepped: Callable[[int], None] = lambda _: None,
     progress: Callable[[str], None] = _LOG.info,
 ) -> None:
     """Train a classifier in place.
@@ -95,34 +79,85 @@ def fit(
         layout: of `inputs`.
         score: judges the network after every epoch, on images that it does not learn from; the weights of the best
             epoch, the earliest of equal ones, are what remains. Without it, those of the last epoch remain.
+        stepped: called behind every step with how many were made.
         progress: called with one line after every epoch.
 
     Raises:
-        RecipeError: the loss is no longer a finite number.
+        RecipeError: the loss is no longer a finite number, or rose.
+        MemoryError: torch has no room for a step.
     """
     import torch
 
     best, kept = -math.inf, network.state_dict()
+    losses: list[float] = []
     rng = np.random.default_rng(schedule.seed)
     torch.manual_seed(schedule.seed)
     steps = -(-len(inputs) // schedule.batch)
-    step = _optimiser(network, schedule, steps)
+    step, made = _optimiser(network, schedule, steps), 0
     for epoch in range(schedule.epochs):
         network.train()
         total = 0.0
         for rows in np.array_split(rng.permutation(len(inputs)), steps):
             batch = augmented(inputs[rows], rng, layout) if schedule.augment else inputs[rows]
-            logits = network(torch.from_numpy(batch))
             soft = None if teacher is None else torch.from_numpy(teacher(batch))
-            total += step(_loss(logits, torch.from_numpy(labels[rows]), soft, schedule)) * len(rows)
+            with _room(f"{len(rows)} images of {inputs.shape[1:]} at once"):
+                logits = network(torch.from_numpy(batch))
+                total += step(_loss(logits, torch.from_numpy(labels[rows]), soft, schedule)) * len(rows)
+            made += 1
+            stepped(made)
         network.eval()
         reached = score() if score else 0.0
         if score and reached > best:
             best, kept = reached, {name: value.clone() for name, value in network.state_dict().items()}
         said = f", score {reached:.4f}" if score else ""
-        progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {total / len(inputs):.4f}{said}")
+        losses.append(total / len(inputs))
+        progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {losses[-1]:.4f}{said}")
     if score:
         network.load_state_dict(kept)
+    else:
+        _check_fell(losses, labels, schedule.learning_rate)
+
+
+def steps_of(schedule: Schedule, images: int) -> int:
+    """Return how many steps a training makes of so many images."""
+    return schedule.epochs * -(-images // schedule.batch)
+
+
+def holding_zeros(weights: Iterable[torch.Tensor]) -> Callable[[int], None]:
+    """Return what, called behind every step, sets to zero again what is zero now: what was pruned stays pruned."""
+    import torch
+
+    kept = [(one, one.detach() != 0) for one in weights]
+
+    def hold(_made: int) -> None:
+        with torch.no_grad():
+            for one, mask in kept:
+                one.mul_(mask)
+
+    return hold
+
+
+@contextmanager
+def _room(what: str) -> Iterator[None]:
+    """Raise MemoryError where torch, which has no such error of its own on a CPU, says that it got no memory."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not any(said in str(error) for said in ("can't allocate memory", "not enough memory", "out of memory")):
+            raise
+        raise MemoryError(f"for {what}") from error
+
+
+def _check_fell(losses: list[float], labels: npt.NDArray[np.int64], rate: float) -> None:
+    """Raise RecipeError where training made a network worse than one that looks at no image."""
+    shares = np.bincount(labels) / len(labels)
+    blind = -float(sum(share * math.log(share) for share in shares if share))
+    if len(losses) > 1 and losses[-1] > 1.5 * losses[0] and losses[-1] > blind:
+        raise RecipeError(
+            f"the training diverged: its loss rose from {losses[0]:.4f} in the first epoch to {losses[-1]:.4f} in the "
+            f"last, at a learning rate of {rate:g}",
+            remedy="lower `learning_rate` in the variant's parameters",
+        )
 
 
 def _optimiser(network: torch.nn.Module, schedule: Schedule, steps: int) -> Callable[[torch.Tensor], float]:
@@ -214,31 +249,3 @@ def export_onnx(network: Any, shape: tuple[int, ...], target: Path) -> None:
             output_names=["logits"],
             dynamic_axes={"input": {0: "batch"}, "logits": {0: "batch"}},
         )
-
-
-def teacher(parent: Path) -> Teacher:
-    """Return the function that runs a baseline's ONNX file on a batch.
-
-    Raises:
-        RecipeError: onnxruntime is missing or cannot load the file.
-    """
-    require("build", "onnxruntime")
-    import onnxruntime
-
-    try:
-        settings = onnxruntime.SessionOptions()
-        # Threads that spin while they wait would take the cores from torch, which has its own.
-        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = onnxruntime.InferenceSession(str(parent), settings, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no base of their own
-        raise RecipeError(
-            f"{parent.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}", remedy="export it again"
-        ) from error
-    entrance = session.get_inputs()[0]
-    free = not isinstance(entrance.shape[0], int)
-
-    def answer(batch: Inputs) -> Inputs:
-        parts = [batch] if free else [image[None] for image in batch]
-        return np.concatenate([session.run(None, {entrance.name: part})[0] for part in parts])
-
-    return answer

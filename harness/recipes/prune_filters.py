@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _onnx2torch, _onnx_tools, _training
-from harness.recipes._inputs import prepare
+from harness.recipes import _lessons, _onnx2torch, _onnx_tools, _training
 
 if TYPE_CHECKING:
     import torch
@@ -52,15 +51,15 @@ class Options:
 def build(job: Build, options: Options) -> None:
     """Write the narrower network; raises RecipeError when a library is missing or the network cannot be pruned."""
     _onnx_tools.require("train", "torch", "torch_pruning")
-    samples = _training.labelled(job)
-    inputs = prepare(samples.images, job.input)
+    from harness.recipes import _refining
+
+    lesson = _lessons.lesson(job)
     network = _onnx2torch.network(job.parent)
-    _prune(network, inputs.shape[1:], len(samples.classes), options.ratio, job.parent)
+    _prune(network, lesson.inputs.shape[1:], lesson.classes, options.ratio, job.parent)
     schedule = _training.Schedule(options.epochs, options.learning_rate, augment=options.augment, seed=options.seed)
     _normalise(network)
-    teacher = _training.teacher(job.parent)
-    _training.fit(network, inputs, samples.labels, schedule, teacher=teacher, layout=job.input.layout)
-    _training.export_onnx(network, inputs.shape[1:], job.target)
+    _refining.refine(network, job, lesson, schedule, by=job.parent)
+    _training.export_onnx(network, lesson.inputs.shape[1:], job.target)
 
 
 def _prune(network: torch.nn.Module, shape: tuple[int, ...], classes: int, ratio: float, parent: Path) -> None:

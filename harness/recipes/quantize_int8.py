@@ -2,8 +2,9 @@
 
 `parameters = { bound = { metric = "sensitivity", margin = 0.01 } }` keeps what it costs within a margin: nodes are
 given back to float, most sensitive first, until the loss of the metric on the split `validation` is within it, or the
-build fails and says what was the best. The loss is that of the point estimates, by this host's runtime: whether the
-variant is not inferior is for the measurement to say. The ledger keeps which nodes stayed float.
+build fails and says what was the best. The loss is against the suite's baseline, in a chain too, where it includes what
+the steps before cost. It is that of the point estimates, by this host's runtime: whether the variant is not inferior is
+for the measurement to say. The ledger keeps which nodes stayed float.
 
 ONNX: static QDQ with unsigned activations and signed weights, one scale per channel. The signs matter: on x86 with VNNI
 the other combinations run at half the speed or less. TFLite: static, signed, one scale per channel, inputs and outputs
@@ -138,7 +139,7 @@ def _bounded_by(
     bound: Bound, job: Build, quantiser: _bounded.Quantiser, target: Path, inputs: npt.NDArray[np.float32]
 ) -> dict[str, Any]:
     metric = bound.metric or _METRICS.get(job.task.kind, "accuracy")
-    limit = _bounded.Limit(_host.Judge(job, metric, bound.split), job.parent, metric=metric, margin=bound.margin)
+    limit = _bounded.Limit(_host.Judge(job, metric, bound.split), job.baseline, metric=metric, margin=bound.margin)
     ranked_on = inputs[np.linspace(0, len(inputs) - 1, min(_RANKED_ON, len(inputs))).astype(int)]
     most = bound.float_layers if bound.float_layers is not None else len(quantiser.layers())
     return _bounded.held(quantiser, limit, job.parent, target, inputs=ranked_on, most=most)

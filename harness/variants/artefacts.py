@@ -53,9 +53,13 @@ class Data:
     def digest(self, split: str) -> str:
         """Return the digest of a split, "" where it cannot be read or may not be learnt from."""
         try:
-            return self._known(split)[1]
+            return self.read_digest(split)
         except HarnessError:
             return ""
+
+    def read_digest(self, split: str) -> str:
+        """Return the digest of a split; raises LabError where it cannot be read, RecipeError where it may not be."""
+        return self._known(split)[1]
 
     def recorded(self) -> tuple[Callable[[str], Samples], dict[str, str]]:
         """Return what gives a recipe its splits, and split -> digest of those that it has asked for."""

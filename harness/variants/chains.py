@@ -28,7 +28,7 @@ from harness.variants.artefacts import Artefact, Cache, Data, key_of, writing
 #: Files of this package that decide what a recipe writes: they feed models, train, and judge.
 _SHARED: Final = ("recipes/_*.py", "agent/images.py", "metrics/*.py")
 #: What of a `Build` does not matter, or is known by what is in it.
-_KNOWN_OTHERWISE: Final = ("parent", "target", "samples")
+_KNOWN_OTHERWISE: Final = ("parent", "target", "samples", "first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,9 @@ class Builder:
             if item.name not in _KNOWN_OTHERWISE
         }
         own = [made.recipe, made.settings, made.code, made.tools, _python()]
-        key = key_of([own, given, parent[0].suffix, parent[1]])
+        first = None if parent[1] == source.variant.sha256 else source.variant.path
+        began = source.variant.sha256 if first else ""
+        key = key_of([own, given, parent[0].suffix, parent[1], began])
         before = self.kept.find(key, source.data)
         if before is not None:
             self.watcher.say(f"{named}: taken as it was built before")
@@ -143,7 +145,7 @@ class Builder:
         with self.kept.room() as room:
             target = room / f"{parent[0].stem[-_LONGEST:]}+{one.step.recipe}{parent[0].suffix}"
             samples, asked = source.data.recorded()
-            job = dataclasses.replace(source.given, parent=parent[0], target=target, samples=samples)
+            job = dataclasses.replace(source.given, parent=parent[0], target=target, samples=samples, first=first)
             found, size = _run(one, job), target.stat().st_size
             written = dataclasses.replace(made, data=asked, sha256=ledger.sha256(target), size_bytes=size, found=found)
             return self.kept.keep(key, target, written)

@@ -267,6 +267,6 @@ def test_what_a_recipe_decided_stands_in_the_ledger(little: Path) -> None:
     (step,) = entry.steps
     assert step.parameters["bound"] == {"margin": 0.5, "split": "train"}
     assert step.found["float_layers"] == []
-    assert 0 <= step.found["parent"] - step.found["reached"] <= 0.5
+    assert 0 <= step.found["baseline"] - step.found["reached"] <= 0.5
     assert "int8.onnx: float_layers = []" in lines
     assert build_suite(little) == []

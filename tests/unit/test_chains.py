@@ -11,6 +11,7 @@ import sys
 import textwrap
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,7 +99,9 @@ def test_the_ledger_says_of_each_step_what_it_was_given_and_with_what_it_was_bui
     built(suite(folder))
     entries = ledger.read(folder / "models")
     pruned, eight = entries["sparse-int8.onnx"].steps
-    assert (pruned.parameters, pruned.settings, pruned.data) == ({"sparsity": 0.25}, {"sparsity": 0.25}, {})
+    assert (pruned.parameters, pruned.data) == ({"sparsity": 0.25}, {})
+    assert pruned.settings is not None
+    assert (pruned.settings["sparsity"], pruned.settings["epochs"]) == (0.25, 0)
     assert (eight.recipe, eight.parameters) == ("quantize_int8", {"calibration": 6})
     assert eight.settings is not None
     assert (eight.settings["calibration"], eight.settings["per_channel"]) == (6, True), "defaults are written out"
@@ -133,6 +136,50 @@ def test_other_images_build_again_only_what_learns_from_them(folder: Path) -> No
     for path in (folder / "models").iterdir():
         path.unlink()
     assert [line for line in built(suite(folder, train=12)) if "…" in line] == []
+
+
+def test_what_learnt_from_other_images_is_out_of_date(folder: Path) -> None:
+    file = suite(folder)
+    build_suite(file)
+    lines: list[str] = []
+    assert [path.name for path in build_suite(suite(folder, train=15), watcher=Watcher(lines.append))] == [
+        "sparse-int8.onnx"
+    ]
+    assert "sparse-int8.onnx: its images of the split train are not those that it learnt from" in lines
+    assert "sparse-int4.onnx: up to date" in lines
+    assert build_suite(file) == []
+    assert build_suite(suite(folder, train=12)) == [folder / "models" / "sparse-int8.onnx"]
+
+
+def test_images_that_cannot_be_read_make_nothing_out_of_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, file = phantom.load, suite(folder)
+    build_suite(file)
+
+    def load(options: phantom.Options, *, split: str, base: Path, cache: Path) -> Samples:
+        if split == "train":
+            raise OSError("the share is gone")
+        return own(options, split=split, base=base, cache=cache)
+
+    monkeypatch.setattr(phantom, "load", load)
+    lines: list[str] = []
+    assert build_suite(file, watcher=Watcher(lines.append)) == []
+    said = "sparse-int8.onnx: up to date; whether it would learn from other images today cannot be seen: "
+    assert any(line.startswith(said) and "the share is gone" in line for line in lines)
+
+
+def test_a_later_step_is_given_the_baseline_beside_what_was_made_of_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, own = [], {one: one.build for one in (prune_magnitude, quantize_int4)}
+    for module, build in own.items():
+
+        def watched(job: Build, options: Any, build: Any = build) -> None:
+            seen.append((job.parent.name, job.baseline.name))
+            build(job, options)
+
+        monkeypatch.setattr(module, "build", watched)
+    build_suite(suite(folder), only=["sparse-int4"])
+    assert seen == [("base.onnx", "base.onnx"), ("base+prune_magnitude.onnx", "base.onnx")]
 
 
 def test_another_source_of_a_recipe_builds_its_step_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

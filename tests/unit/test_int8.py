@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def test_nodes_are_given_back_to_float_most_sensitive_first_until_the_bound_hold
     assert halves.accuracy(target) == 1.0
     assert set(found["float_layers"]) == {"lift", "differ"}
     del found["float_layers"]
-    assert found == {"metric": "accuracy", "split": "validation", "parent": 1.0, "all_int8": 0.5, "reached": 1.0}
+    assert found == {"metric": "accuracy", "split": "validation", "baseline": 1.0, "all_int8": 0.5, "reached": 1.0}
     assert [one.name for one in target.parent.iterdir() if one.name not in (parent.name, target.name)] == []
 
 
@@ -49,6 +50,18 @@ def test_a_bound_that_cannot_be_met_says_what_was_the_best_and_leaves_no_file(pa
     assert f"the bound cannot be met: sensitivity of {parent.name} is 1.000 and may lose 0.010" in str(caught.value)
     assert "; best was " in str(caught.value)
     assert [one.name for one in parent.parent.iterdir()] == [parent.name]
+
+
+def test_a_bound_is_held_against_the_baseline_and_not_against_what_steps_before_have_left(tmp_path: Path) -> None:
+    worse, first = (
+        halves.onnx_model(tmp_path / f"{name}.onnx", lift=lift) for name, lift in (("worse", 1e9), ("first", 0.0))
+    )
+    given, options = halves.job(worse, tmp_path / "int8.onnx"), Options(bound=Bound(margin=0.1))
+    assert quantize_int8.build(given, options)["baseline"] == halves.accuracy(worse) == 0.5  # type: ignore[index]
+    with pytest.raises(RecipeError) as caught:
+        quantize_int8.build(replace(given, first=first), options)
+    assert "accuracy of first.onnx is 1.000 and may lose 0.1000; best was 0.5000" in str(caught.value)
+    assert "worse.onnx, which is quantised, has 0.5000 in float" in str(caught.value)
 
 
 def test_a_bound_that_8_bits_meet_gives_nothing_back(tmp_path: Path) -> None:
