@@ -47,7 +47,8 @@ def test_a_store_of_version_0_1_is_exported_to_the_byte_as_that_version_did_but_
 ) -> None:
     found = json.loads(exported(store))
     assert all(one.pop("control") is None for one in found["comparisons"])
-    assert all(one.pop("subgroups") == [] for one in found["runs"])
+    assert all(one.pop("subgroups") == one.pop("robustness") == [] for one in found["runs"])
+    assert all(one.pop("occlusion") is None for one in found["runs"])
     for variant in (one["variant"] for one in found["runs"]):
         steps = variant.pop("steps")
         assert [step["recipe"] for step in steps] == ([variant["recipe"]] if variant["recipe"] else [])
