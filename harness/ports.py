@@ -365,7 +365,11 @@ class DataSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What a recipe is given: the parent's file, where the result goes, and the suite's data."""
+    """What a recipe is given: the parent's file, where the result goes, and the suite's data.
+
+    Paths among a recipe's options count from `folder`, that of the suite; what these files hold decides, too, whether a
+    step is built anew.
+    """
 
     parent: Path
     target: Path
@@ -373,6 +377,7 @@ class Build:
     input: InputSpec
     task: Task
     reading: Reading = field(default_factory=Reading)
+    folder: Path = Path()
 
 
 #: Types of the weights in a model, by which steps of a chain fit each other.

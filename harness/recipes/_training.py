@@ -1,10 +1,11 @@
-"""The one training loop, for the suite's baseline, `prune_filters` and `distill`. Needs torch, imported inside."""
+"""The one training loop, for the suite's baseline and every recipe that trains. Needs torch, imported inside."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -91,8 +92,44 @@ def fit(
         progress: called with one line after every epoch.
 
     Raises:
-        RecipeError: the loss is no longer a finite number.
+        RecipeError: the loss is no longer a finite number, or memory ran out.
     """
+    with enough_memory(schedule.batch, inputs.shape[1:]):
+        _fit(network, inputs, labels, schedule, teacher=teacher, layout=layout, score=score, progress=progress)
+
+
+@contextmanager
+def enough_memory(batch: int, shape: tuple[int, ...]) -> Iterator[None]:
+    """Raise RecipeError where memory runs out, which torch says in words alone.
+
+    Args:
+        batch: images in a step.
+        shape: of one input.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        words = str(error).lower()
+        if not isinstance(error, MemoryError) and not ("memory" in words and "alloc" in words):
+            raise
+        sizes = "x".join(map(str, shape))
+        raise RecipeError(
+            f"the training ran out of memory, at {batch} inputs of {sizes} a step",
+            remedy="build where there is more of it, or with smaller images",
+        ) from error
+
+
+def _fit(
+    network: torch.nn.Module,
+    inputs: Inputs,
+    labels: npt.NDArray[np.int64],
+    schedule: Schedule,
+    *,
+    teacher: Teacher | None,
+    layout: str,
+    score: Callable[[], float] | None,
+    progress: Callable[[str], None],
+) -> None:
     import torch
 
     best, kept = -math.inf, network.state_dict()
@@ -145,14 +182,24 @@ def _optimiser(network: torch.nn.Module, schedule: Schedule, steps: int) -> Call
         optimiser.step()
         pace.step()
         value: float = loss.item()
-        if not math.isfinite(value):
-            raise RecipeError(
-                f"the training diverged: its loss is {value} at a learning rate of {rate:g}",
-                remedy="lower `learning_rate` in the variant's parameters",
-            )
+        check_finite(value, rate)
         return value
 
     return step
+
+
+def check_finite(loss: float, rate: float) -> None:
+    """Raise RecipeError unless a loss is a finite number.
+
+    Args:
+        loss: of a step.
+        rate: the learning rate that is to be lowered else.
+    """
+    if not math.isfinite(loss):
+        raise RecipeError(
+            f"the training diverged: its loss is {loss} at a learning rate of {rate:g}",
+            remedy="lower `learning_rate` in the variant's parameters",
+        )
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor, target: torch.Tensor | None, schedule: Schedule) -> torch.Tensor:

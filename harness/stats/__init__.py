@@ -43,6 +43,7 @@ from harness.stats.rounds import (
 )
 from harness.stats.similarity import Overlap, common_groups, overlap, repeats
 from harness.stats.summary import absence, statistic
+from harness.stats.varying import of_path, path_medians, shares
 
 __all__ = [
     "MIN_LAUNCHES",
@@ -67,9 +68,11 @@ __all__ = [
     "mean_interval",
     "mean_ratio",
     "median_sequence",
+    "of_path",
     "overlap",
     "paired_difference",
     "pairs_for_margin",
+    "path_medians",
     "patients_for_margin",
     "percentile",
     "percentile_bound",
@@ -81,6 +84,7 @@ __all__ = [
     "round_log_levels",
     "round_quantile",
     "samples_needed",
+    "shares",
     "smallest_margin",
     "smallest_margin_of_patients",
     "statistic",

@@ -9,14 +9,14 @@ from harness import units
 from harness.model import Run
 from harness.page import wording
 from harness.page.report import Group, Report
-from harness.vocabulary import CONTROL_MARKED
+from harness.vocabulary import CONTROL_MARKED, PATHS
 
 ORDER = 100
 TITLE = "Conditions"
 #: When a reading was taken, which says nothing of the device.
 CLOCKS: Final = frozenset({"wall_s", "at_s"})
 #: Notes that programs read; people find what they say in words beside them.
-INTERNAL: Final = frozenset({"place", "marked_rounds", CONTROL_MARKED, "groups", "job_spent_s", "reference"})
+INTERNAL: Final = frozenset({"place", "marked_rounds", CONTROL_MARKED, PATHS, "groups", "job_spent_s", "reference"})
 TITLES: Final[Mapping[str, str]] = {
     "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
     "accelerator_wanted": "Accelerator asked for", "nodes": "Nodes of the model as it ran",
