@@ -67,9 +67,11 @@ def paths(run: Run) -> str:
     """Return what a run's latency is of where its time depends on the image, "" for any other."""
     if PATHS not in run.notes or absence(run, "latency_mean_s"):
         return ""
+    if len(run.notes[PATHS]["shares"]) == 1:
+        return "every image goes the same way through it"
     shares = " and ".join(units.whole_percent(share) for share in run.notes[PATHS]["shares"].values())
     worst = value("latency_worst_s", cost(run, "latency_worst_s"))
-    return f"mean image; the slowest way takes {worst}; {shares} of the images take each"
+    return f"mean image; the slowest way takes {worst}, and {shares} of the images take each"
 
 
 def absence(run: Run, metric: str) -> str:
