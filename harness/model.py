@@ -169,6 +169,7 @@ class Fit:
         labels: what its answers are called in the file, where they are texts, or the keys of a map.
         constants: its inputs beside the image, each with its value.
         remarks: what was taken from the file and should be seen.
+        paths: outputs of the file that say which way an image takes through it, on which its time depends.
     """
 
     input: InputSpec = InputSpec()
@@ -178,6 +179,7 @@ class Fit:
     labels: tuple[str, ...] = ()
     constants: Mapping[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

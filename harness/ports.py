@@ -375,6 +375,8 @@ class Build:
         task: of the suite.
         reading: how a model is read.
         first: the baseline's file with which the chain begins, None where that is `parent`.
+        folder: of the suite. Paths among a recipe's options count from it; what these files hold decides, too, whether
+            a step is built anew.
     """
 
     parent: Path
@@ -384,6 +386,7 @@ class Build:
     task: Task
     reading: Reading = field(default_factory=Reading)
     first: Path | None = None
+    folder: Path = Path()
 
     @property
     def baseline(self) -> Path:

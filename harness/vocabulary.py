@@ -12,6 +12,11 @@ from typing import Final, Literal
 #: Key of the control's latencies among the measurements of its baseline, and of its marked rounds in the notes.
 CONTROL: Final = "control_latency_s"
 CONTROL_MARKED: Final = "control_marked_rounds"
+#: Measurements of a model whose time depends on the image: a mean image's, and an image's that takes the slowest way.
+MEAN_IMAGE, WORST_IMAGE = "latency_mean_s", "latency_worst_s"
+#: Key of its notes: `timed`, the way through the file of each image that was timed, in their order ([] where they came
+#: in another one), and `shares`, the share of the split that takes each way.
+PATHS: Final = "paths"
 
 Kind = Literal["cost", "share", "ratio", "accuracy"]
 
@@ -78,6 +83,8 @@ _TABLE: Final = (
     _cost("latency_p50_s", "Latency, median", "s", "latency_s", "p50"),
     _cost("latency_p90_s", "Latency, p90", "s", "latency_s", "p90"),
     _cost("latency_p99_s", "Latency, p99", "s", "latency_s", "p99"),
+    _cost("latency_mean_s", "Latency, mean image", "s", MEAN_IMAGE, "median"),
+    _cost("latency_worst_s", "Latency, slowest way", "s", WORST_IMAGE, "median"),
     _cost("load_s", "Model load", "s", "load_s", "median"),
     _cost("first_inference_s", "First inference", "s", "first_inference_s", "median"),
     _cost("process_start_s", "Process start", "s", "process_start_s", "median"),

@@ -25,6 +25,8 @@ DRIFT = 0.05
 SENTINEL_READINGS = 9
 #: Inputs that the timed loop goes through: real images, few enough to stay in the cache like a live frame.
 TIMED_INPUTS = 16
+#: The same of a model whose time depends on the image: at even steps from all of the split, so that they take each way.
+VARYING_INPUTS = 256
 #: The quantile of a round that stands for it, the same as `harness.stats.rounds` takes.
 ROUND_QUANTILE = 0.05
 #: Warm-up is over when two windows in a row agree this well.
@@ -122,6 +124,7 @@ class Model:
         output_scale, output_zero_point: the same of the output that is judged.
         copy_of: the place in the job of the model whose file this one runs as well: a control, which takes part in the
             timed pass and in no other phase.
+        paths: outputs that say which way an image takes through it, on which its time depends; None where it does not.
     """
 
     id: str
@@ -138,6 +141,7 @@ class Model:
     output_scale: float = 0.0
     output_zero_point: float = 0.0
     copy_of: Optional[int] = None
+    paths: Optional[list[str]] = None
 
 
 @dataclass(frozen=True)
@@ -341,12 +345,17 @@ class Memory(Phase):
 
 @dataclass(frozen=True)
 class Accuracy(Phase):
-    """Every sample of the split was inferred; the outputs are in m{model}.outputs.npy."""
+    """Every sample of the split was inferred; the outputs are in m{model}.outputs.npy.
+
+    Attributes:
+        paths: of each sample, where the time depends on the image: which way it took, as a number.
+    """
 
     KIND = "accuracy"
     samples: int
     ns: int
     quantised: bool = False
+    paths: Optional[list[int]] = None
 
 
 @dataclass(frozen=True)
@@ -370,7 +379,13 @@ class Timed(Event):
 
 @dataclass(frozen=True)
 class Round:
-    """One round of one model in a launch; `arrived` and `waits` are of a stream's block."""
+    """One round of one model in a launch.
+
+    Attributes:
+        arrived, waits: of a stream's block.
+        images: of a model whose time depends on the image: through how many it goes, at even steps from the split's
+            first to its last, round and round from the first inference of the pass to the last.
+    """
 
     model: int
     turn: int
@@ -380,6 +395,7 @@ class Round:
     ns: int
     arrived: Optional[int] = None
     waits: Optional[int] = None
+    images: Optional[int] = None
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ class Phases:
             loaded = asked(process, contract.MemoryReading, "memory")
             process.ask("first")
             inferred = asked(process, contract.MemoryReading, "memory")
+            if self._job.models[index].paths:
+                process.ask("each")
             process.ask("round", duration_s=0, minimum=self._plan.round_min, keep=False)
             after = asked(process, contract.MemoryReading, "memory")
         finally:

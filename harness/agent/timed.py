@@ -108,7 +108,7 @@ class TimedPass:
                 self._ready(index, alone)
             drift = self._settle()
             process = (held or alone)[index]
-            answer = self._measure(process)
+            answer = self._measure(process, self._taken[index])
             drift = max(drift, self._sentinel.drift())
         finally:
             for process in alone.values():
@@ -119,12 +119,12 @@ class TimedPass:
         self._rows[index].extend([launch, start, self._taken[index], int(drift * 1e4)])
         return contract.Round(model=index, turn=turn, drift=round(drift, 4), **answer)
 
-    def _measure(self, process: Process) -> dict[str, Any]:
+    def _measure(self, process: Process, begin: int) -> dict[str, Any]:
         """Let one model run its round: back to back, or a block of frames that arrive by the clock."""
         plan = self._plan
         if plan.period_ns:
             return process.ask("stream", frames=plan.frames, period_ns=plan.period_ns)
-        return process.ask("round", duration_s=plan.round_s, minimum=plan.round_min, keep=True)
+        return process.ask("round", duration_s=plan.round_s, minimum=plan.round_min, keep=True, begin=begin)
 
     def _settle(self) -> float:
         # The budget comes with time, so that a comparison that is soon decided is not spent waiting.

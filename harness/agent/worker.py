@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from harness.agent import arrays, arrivals, contract, images, memory, parts
-from harness.agent.contract import ROUND_QUANTILE, STEADY, TIMED_INPUTS
+from harness.agent.contract import ROUND_QUANTILE, STEADY, TIMED_INPUTS, VARYING_INPUTS
 
 #: Requests that may fail because of the accelerator asked for, as well as of the model.
 _LOADING = ("load", "placement")
@@ -70,6 +70,8 @@ class Worker:
 
     def warm(self, max_s: float) -> dict[str, Any]:
         """Infer until two windows in a row agree within 2 %, at most `max_s`; these samples are kept apart."""
+        if self._model.paths:
+            self._make_ready(VARYING_INPUTS)
         deadline = time.monotonic_ns() + int(max_s * 1e9)
         taken, before = array("q"), 0.0
         while time.monotonic_ns() < deadline:
@@ -81,18 +83,28 @@ class Worker:
             before = now
         return {"count": len(taken), "ns": sum(taken), "steady": False}
 
-    def round(self, duration_s: float, minimum: int, keep: bool) -> dict[str, Any]:
+    def round(self, duration_s: float, minimum: int, keep: bool, begin: int = 0) -> dict[str, Any]:
         """Infer for `duration_s` and at least `minimum` times; samples to keep go to the model's own file.
 
         Args:
             duration_s: of the round.
             minimum: fewest inferences.
             keep: whether the samples are kept.
+            begin: how many were kept before, in all launches: an image follows the one before it.
         """
+        if self._model.paths:
+            self._turn = begin
         samples = self._timed(int(duration_s * 1e9), minimum)
         if keep:
             self._keep("latency", samples)
-        return {"count": len(samples), "level_ns": self._level(samples), "ns": sum(samples)}
+        known = {"count": len(samples), "level_ns": self._level(samples), "ns": sum(samples)}
+        return {**known, **({"images": len(self._bound)} if self._model.paths and self._batch == 1 else {})}
+
+    def each(self) -> dict[str, Any]:
+        """Infer every image that a timed pass would, holding one at a time: one of them takes the most memory."""
+        for row in self._rows(VARYING_INPUTS if self._model.paths else TIMED_INPUTS):
+            self._session.call(self._session.bind(next(self._inputs(self._pixels()[row : row + 1]))))
+        return {}
 
     def spin(self, duration_s: float) -> dict[str, Any]:
         """Infer for `duration_s` without keeping samples, for a meter's window; `count` is of images."""
@@ -112,7 +124,8 @@ class Worker:
     def parts(self, duration_s: float, minimum: int) -> dict[str, Any]:
         """Take images from pixels to answers, each part timed; this session is used for nothing else."""
         np, pixels = self._numpy, self._pixels()
-        frames = [np.array(pixels[i : i + 1]) for i in range(min(len(pixels), TIMED_INPUTS))]
+        chosen = self._rows(VARYING_INPUTS if self._model.paths else TIMED_INPUTS)
+        frames = [np.array(pixels[i : i + 1]) for i in chosen]
         finish = parts.finishing(self._job.task, self._model.answer, self._result)
         duration_ns, session = int(duration_s * 1e9), self._session
         rows = parts.chained(
@@ -125,10 +138,13 @@ class Worker:
         """Infer every sample of the split and write the raw outputs, float32, in the split's order."""
         np, pixels = self._numpy, self._pixels()
         part, rows = self._stem.with_suffix(".part"), None
+        paths: list[int] = []
         started, done = time.monotonic_ns(), 0
         for begin in range(0, len(pixels), 64):
             for x in self._inputs(pixels[begin : begin + 64]):
-                row = np.asarray(self._result(self._session.call(self._session.bind(x))), dtype=np.float32)
+                outputs = self._session.call(self._session.bind(x))
+                row = np.asarray(self._result(outputs), dtype=np.float32)
+                paths.append(self._path(outputs))
                 if rows is None:
                     # Maps of a large split are more than a small device can hold: they go to the disk as they come.
                     rows = np.lib.format.open_memmap(part, "w+", np.float32, (len(pixels), *row.shape))
@@ -141,7 +157,8 @@ class Worker:
             raise images.Misfit("the data has no samples")
         rows.flush()
         part.replace(self._stem.with_suffix(".outputs.npy"))
-        return {"samples": done, "ns": elapsed, "quantised": self._session.quantised()}
+        known = {"samples": done, "ns": elapsed, "quantised": self._session.quantised()}
+        return {**known, **({"paths": paths} if self._model.paths else {})}
 
     def memory(self) -> dict[str, Any]:
         """Return this process's memory, in bytes."""
@@ -165,7 +182,8 @@ class Worker:
         np, pixels = self._numpy, self._pixels()
         self._fit(pixels)
         if self._batch == 1:
-            self._bound = [self._session.bind(x) for x in self._inputs(pixels[:inputs])]
+            chosen = [pixels[i : i + 1] for i in self._rows(inputs)]
+            self._bound = [self._session.bind(x) for one in chosen for x in self._inputs(one)]
             return
         # As many images as without batches, but whole batches; a small split goes round.
         wanted = self._batch * -(-inputs // self._batch)
@@ -173,6 +191,14 @@ class Worker:
         batches = range(0, wanted, self._batch)
         rows = [[singles[i % len(singles)] for i in range(first, first + self._batch)] for first in batches]
         self._bound = [self._session.bind(np.concatenate(row)) for row in rows]
+
+    def _rows(self, most: int) -> list[int]:
+        """Return which images are timed: the first ones, or some of all where the time depends on the image."""
+        images = len(self._pixels())
+        if not self._model.paths:
+            return list(range(min(images, most)))
+        spaced: list[int] = self._numpy.linspace(0, images - 1, min(images, most)).astype(int).tolist()
+        return spaced
 
     def _pixels(self) -> Any:
         return self._numpy.load(self._spec.path, mmap_mode="r")
@@ -212,6 +238,11 @@ class Worker:
             return values
         float32 = self._numpy.float32
         return (values - float32(self._model.output_zero_point)) * float32(self._model.output_scale)
+
+    def _path(self, outputs: Any) -> int:
+        """Return which way an image took, a bit for each branch."""
+        said = [self._session.result(outputs, name).item() for name in self._model.paths or ()]
+        return sum(bool(one) << place for place, one in enumerate(said))
 
     def _timed(self, duration_ns: int, minimum: int) -> array[int]:
         samples, self._turn = timed(self._session.call, self._bound, self._turn, duration_ns, minimum)

@@ -14,7 +14,7 @@ from harness.compare.launches import levels
 from harness.model import Estimate, FloatArray, IntArray, Measurement, Omission, Reason, Run
 from harness.stats import absence
 from harness.units import times
-from harness.vocabulary import MetricInfo
+from harness.vocabulary import PATHS, MetricInfo
 
 #: What `Estimate.method` says where the two were not measured in turns.
 UNPAIRED = "unpaired"
@@ -22,6 +22,10 @@ UNPAIRED = "unpaired"
 _FEW_WINDOWS: Final = Reason("too few windows for an interval: set a longer max_duration_s")
 _FEW_ROUNDS: Final = Reason("too few rounds in turns with the baseline for an interval: measure for longer")
 _FEW_SAMPLES: Final = Reason("too few samples for an interval: measure for longer")
+_NOT_BY_PATH: Final = Reason(
+    "the time depends on the image, which is compared of variants alone, with single images back to back",
+    'write scenario = "single_stream" under [load]',
+)
 #: From which difference (of logarithms) on two methods to compare latencies give different answers.
 _DIFFERENT = 0.05
 
@@ -133,6 +137,8 @@ def _idle_drift(baseline: Run, run: Run, against: str) -> float:
 
 
 def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Change:
+    if any(PATHS in one.notes for one in (baseline, run)):
+        return _by_path(baseline, run, base, own)
     if run.case.scenario == "sustained":
         change = _over_time(base, own)
         return change, [] if change is not None else [_FEW_WINDOWS]
@@ -153,6 +159,48 @@ def _latency(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Ch
         if change is None:
             return None, [_FEW_SAMPLES]
     return _widened(change, float(np.median(own.values) / np.median(base.values)))
+
+
+def _by_path(baseline: Run, run: Run, base: Measurement, own: Measurement) -> Change:
+    """Return the ratio of the mean image's latency, of a model whose time depends on the image.
+
+    A quantile would be that of the way that most images take. So each way through the file is compared as any model
+    is, and the ratios are weighted by the shares of the split that take them. Each of P intervals misses the truth in
+    1/P of the cases that the whole may (Bonferroni), so that the weighted ends hold together.
+    """
+    ways = run.notes.get(PATHS)
+    if PATHS in baseline.notes or ways is None or not ways["timed"] or base.rounds is None or own.rounds is None:
+        return None, [_NOT_BY_PATH]
+    if baseline.campaign != run.campaign:
+        return None, [Reason("its time depends on the image, which is compared in turns with the baseline alone")]
+    wanted = [(int(path), share) for path, share in ways["shares"].items()]
+    changes: list[Estimate] = []
+    remarks: list[Reason] = []
+    for path, share in wanted:
+        of_path, rounds, have = stats.of_path(own.rounds, ways["timed"], path, len(own.values))
+        if not of_path.any():
+            return None, [Reason(f"the way that {share:.1%} of the images take was not timed")]
+        change = stats.ratio_estimate(
+            base.values,
+            base.rounds,
+            own.values[of_path],
+            rounds,
+            base_keep=_unmarked(baseline, base.rounds),
+            keep=_unmarked(run, own.rounds) & have,
+            confidence=1 - 0.05 / len(wanted),
+        )
+        if change is None:
+            return None, [_FEW_ROUNDS]
+        widened, said = _widened(change, float(np.median(own.values[of_path]) / np.median(base.values)))
+        changes.append(widened or change)
+        remarks += [*said, Reason(f"{share:.1%} of the images take {times(changes[-1].point)}")]
+    point, low, high = (
+        sum(share * getattr(change, end) for (_, share), change in zip(wanted, changes, strict=True))
+        for end in ("point", "low", "high")
+    )
+    omits = next((one.omits for one in changes if one.omits is not Omission.NOTHING), Omission.NOTHING)
+    method = f"weighted by the shares of the images that take each of {len(wanted)} ways: {changes[-1].method}"
+    return Estimate(point, low, high, 0.95, method, omits), remarks
 
 
 def _widened(change: Estimate, medians: float) -> Change:

@@ -66,7 +66,8 @@ class ModelFile:
         versions: what it was written for and by: operator sets, producer.
         parts: other files beside it that hold weights, as the file names them.
         parameters: how many numbers its weights are.
-        macs: multiplications with an addition in one inference; None where sizes are open.
+        macs: multiplications with an addition in one inference, through all branches; None where sizes are open.
+        paths: outputs that say which way an image takes through it: the condition of an `If`. They are no answers.
     """
 
     format: str
@@ -78,6 +79,7 @@ class ModelFile:
     parts: tuple[str, ...] = ()
     parameters: int = 0
     macs: int | None = None
+    paths: tuple[str, ...] = ()
 
 
 def known(format_: str) -> bool:

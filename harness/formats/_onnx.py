@@ -27,6 +27,8 @@ _QUANTISED_AT: Final = {
     "QLinearSigmoid": 3, "QLinearSoftmax": 3, "QLinearLeakyRelu": 3, "QLinearGlobalAveragePool": 3,
     "QLinearAveragePool": 3,
 }  # fmt: skip
+#: Operators that multiply with what was learnt.
+_MULTIPLIES: Final = ("Conv", "Gemm", "MatMul", "ConvTranspose", "QLinearConv", "QLinearMatMul")
 #: Keys of the metadata under which exporters keep the names of classes.
 _NAMES: Final = ("names", "classes", "class_names", "labels")
 
@@ -53,16 +55,38 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
 
 
+def macs_of_nodes(model: onnx.ModelProto) -> dict[str, int | None]:
+    """Return first output -> multiplications with an addition, of each node that has any; None where sizes are open."""
+    return _Graph(_with_shapes(model)).macs_of_nodes()
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and the branches and bodies in it."""
+    yield graph
+    for node in graph.node:
+        for branch in _branches(node):
+            yield from _graphs(branch)
+
+
+def _branches(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    return [one.g for one in node.attribute if one.HasField("g")]
+
+
 class _Graph:
-    """A model with its tensors by name."""
+    """A model with its tensors by name, those of all branches among them."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        self._model, graph = model, model.graph
-        self._weights = {one.name: one for one in graph.initializer}
-        self._made = {name: node for node in graph.node for name in node.output if name}
-        self._shapes = {one.name: one.type for one in (*graph.value_info, *graph.input, *graph.output)}
-        self._constant: set[str] = {*self._weights, *(one.values.name for one in graph.sparse_initializer)}
-        for node in graph.node:
+        self._model, graphs = model, list(_graphs(model.graph))
+        # No name stands for two tensors, in whatever branch they are made.
+        self._nodes = [node for graph in graphs for node in graph.node]
+        self._weights = {one.name: one for graph in graphs for one in graph.initializer}
+        self._made = {name: node for node in self._nodes for name in node.output if name}
+        self._shapes = {
+            one.name: one.type for graph in graphs for one in (*graph.value_info, *graph.input, *graph.output)
+        }
+        self._constant: set[str] = {*self._weights}
+        self._constant.update(one.values.name for graph in graphs for one in graph.sparse_initializer)
+        for node in self._nodes:
             if node.op_type == "Constant":
                 self._weights.update((node.output[0], one.t) for one in node.attribute if one.name == "value")
             # What is made of constants alone is one; random numbers are made of nothing and are none.
@@ -74,23 +98,26 @@ class _Graph:
     def described(self) -> ModelFile:
         model, graph = self._model, self._model.graph
         inputs = [one for one in graph.input if one.name not in self._weights]
+        tests = {node.input[0] for node in graph.node if node.op_type == "If"}
+        paths = tuple(one.name for one in graph.output if one.name in tests)
         versions = {f"opset{' ' + one.domain if one.domain else ''}": str(one.version) for one in model.opset_import}
         producer = f"{model.producer_name} {model.producer_version}".strip()
         return ModelFile(
             format="onnx",
             inputs=tuple(self._input(one) for one in inputs),
-            outputs=tuple(self._output(one) for one in graph.output),
+            outputs=tuple(self._output(one) for one in graph.output if one.name not in paths),
             classes=_classes({one.key: one.value for one in model.metadata_props}),
-            operators=dict(Counter(_named(node) for node in graph.node)),
+            operators=dict(Counter(_named(node) for node in self._nodes)),
             versions={**versions, **({"producer": producer} if producer else {})},
             parts=tuple(dict.fromkeys(_parts(model))),
             parameters=sum(math.prod(one.dims) for one in self._weights.values() if _is_weight(one)),
             macs=self._macs(),
+            paths=paths,
         )
 
     def _input(self, one: onnx.ValueInfoProto) -> Tensor:
         type_, shape = _typed(one.type)
-        readers = [node for node in self._model.graph.node if one.name in node.input]
+        readers = [node for node in self._nodes if one.name in node.input]
         scaled = len(readers) == 1 and readers[0].op_type == "DequantizeLinear"
         scale, zero_point = self._quantization(readers[0]) if scaled else (0.0, 0)
         return Tensor(one.name, type_, shape, scale, zero_point)
@@ -149,6 +176,10 @@ class _Graph:
             return _meaning.OPEN
         if node.op_type == "Softmax" and not self._is_over_classes(node):
             return _meaning.OPEN
+        if node.op_type == "If":
+            place = list(node.output).index(name)
+            ends = [branch.output[place].name for branch in _branches(node)]
+            return _meaning.behind("Identity", (self._kind(end) for end in ends))
         inputs = list(node.input)[:1] if node.op_type in ("Reshape", "Resize", "Expand", "Pad") else node.input
         return _meaning.behind(node.op_type, (self._kind(one) for one in inputs if one and one not in self._constant))
 
@@ -212,23 +243,26 @@ class _Graph:
         return found[0], int(found[1])
 
     def _macs(self) -> int | None:
-        total = 0
-        for node in self._model.graph.node:
-            if node.op_type in ("Conv", "Gemm", "MatMul", "ConvTranspose", "QLinearConv", "QLinearMatMul"):
-                weights = node.input[3 if node.op_type.startswith("QLinear") else 1]
-                made = self._sizes(node.output[0])
-                given = self._sizes(node.input[0])
-                kernel = list(self._weights[weights].dims) if weights in self._weights else self._sizes(weights)
-                if made is None or kernel is None or given is None:
-                    return None
-                if node.op_type in ("Conv", "QLinearConv"):
-                    total += math.prod(made) * math.prod(kernel[1:])
-                elif node.op_type == "ConvTranspose":
-                    total += math.prod(given) * math.prod(kernel[1:])
-                else:
-                    depth = given[0] if _attribute(node, "transA", 0) else given[-1]
-                    total += math.prod(made) * depth
-        return total
+        each = self.macs_of_nodes().values()
+        return None if None in each else sum(one or 0 for one in each)
+
+    def macs_of_nodes(self) -> dict[str, int | None]:
+        """Return the first output of each node that multiplies -> its multiplications, None where sizes are open."""
+        return {node.output[0]: self._macs_of(node) for node in self._nodes if node.op_type in _MULTIPLIES}
+
+    def _macs_of(self, node: onnx.NodeProto) -> int | None:
+        weights = node.input[3 if node.op_type.startswith("QLinear") else 1]
+        made = self._sizes(node.output[0])
+        given = self._sizes(node.input[0])
+        kernel = list(self._weights[weights].dims) if weights in self._weights else self._sizes(weights)
+        if made is None or kernel is None or given is None:
+            return None
+        if node.op_type in ("Conv", "QLinearConv"):
+            return math.prod(made) * math.prod(kernel[1:])
+        if node.op_type == "ConvTranspose":
+            return math.prod(given) * math.prod(kernel[1:])
+        depth = given[0] if _attribute(node, "transA", 0) else given[-1]
+        return math.prod(made) * depth
 
     def _sizes(self, name: str) -> list[int] | None:
         """Return the shape of a tensor for one image: what is open in front is 1."""

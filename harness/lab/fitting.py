@@ -63,6 +63,7 @@ def fit(suite: Suite, variant: Variant, samples: Samples) -> Fit:
         labels,
         dict(variant.inputs),
         (*joined, *feeding.remarks, *answering.remarks),
+        file.paths,
     )
 
 

@@ -350,6 +350,8 @@ def known(group: Group, log: JobLog, index: int) -> bool:
         index: the model's place in the job.
     """
     load = group.suite.load
+    if any(group.fit(group.cases[one]).paths for one in (index, group.baseline) if one is not None):
+        return False  # the level of a round is that of the images it had
     if sum(one.round.count for one in log.rounds_of(index)) < stats.samples_needed(0.99):
         return False
     if group.baseline is None or index == group.baseline or log.failure(group.baseline) is not None:

@@ -282,6 +282,7 @@ def _model(case: Case, fit: Fit, where: Mapping[str, str], runtime: str, own: co
         output_scale=fit.answer_quantization[0],
         output_zero_point=fit.answer_quantization[1],
         answer=fit.reading.kind,
+        paths=list(fit.paths) or None,
     )
 
 

@@ -74,7 +74,7 @@ def speed(entry: Entry, group: Group) -> str:
 
 
 def _median(entry: Entry) -> float:
-    found = wording.cost(entry.run, "latency_p50_s") if entry.run else None
+    found = wording.cost(entry.run, wording.typical(entry.run, "latency_p50_s")) if entry.run else None
     return float("inf") if found is None else found
 
 

@@ -183,8 +183,10 @@ def _cells(entry: Entry, group: Group) -> dict[str, wording.Cell]:
             cell = wording.Cell(metric, title, shown, wording.spread(metric, estimate))
             found[metric] = wording.changed(cell, entry.comparisons.get(metric))
     for metric, ratio in COSTS:
-        shown, why = wording.value(metric, wording.cost(run, metric)), wording.absence(run, metric)
-        cell = wording.Cell(metric, wording.title(metric), shown, reason=why)
+        typical = wording.typical(run, metric)
+        shown, why = wording.value(typical, wording.cost(run, typical)), wording.absence(run, typical)
+        within = wording.paths(run) if typical != metric else ""
+        cell = wording.Cell(metric, wording.title(metric), shown, within, reason=why)
         found[metric] = cell if why else wording.changed(cell, entry.comparisons.get(ratio))
     return found
 

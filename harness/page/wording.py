@@ -10,7 +10,7 @@ import numpy as np
 
 from harness import stats, units
 from harness.model import Comparison, Estimate, Run, sentence
-from harness.vocabulary import METRICS, MetricInfo
+from harness.vocabulary import METRICS, PATHS, MetricInfo
 
 GLYPHS: Final[Mapping[str, str]] = {
     "improved": "✓", "regressed": "✕", "equivalent": "=", "inconclusive": "?", "incomparable": "∅",
@@ -70,6 +70,22 @@ def title(metric: str, positive: str = "", at: float | None = None) -> str:
 def cost(run: Run, metric: str) -> float | None:
     """Return one cost of a run (SI), or None if it is absent or has too few samples for its percentile."""
     return stats.statistic(run, metric)[0]
+
+
+def typical(run: Run, metric: str) -> str:
+    """Return the metric that stands for another one: a median is half of the story where time depends on the image."""
+    return "latency_mean_s" if metric == "latency_p50_s" and PATHS in run.notes else metric
+
+
+def paths(run: Run) -> str:
+    """Return what a run's latency is of where its time depends on the image, "" for any other."""
+    if PATHS not in run.notes or absence(run, "latency_mean_s"):
+        return ""
+    if len(run.notes[PATHS]["shares"]) == 1:
+        return "every image goes the same way through it"
+    shares = " and ".join(units.whole_percent(share) for share in run.notes[PATHS]["shares"].values())
+    worst = value("latency_worst_s", cost(run, "latency_worst_s"))
+    return f"mean image; the slowest way takes {worst}, and {shares} of the images take each"
 
 
 def absence(run: Run, metric: str) -> str:

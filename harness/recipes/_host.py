@@ -70,6 +70,9 @@ class Judge:
         metric: its name, as in `[accept]`.
         split: "train" or "validation".
 
+    Attributes:
+        inputs: (N, ...) the split's images as a model takes them.
+
     Raises:
         RecipeError: the split has no truth, or is what is measured.
     """
@@ -77,7 +80,7 @@ class Judge:
     def __init__(self, job: Build, metric: str, split: str) -> None:
         self._job, self._metric, self.split = job, metric, split
         self._samples = job.samples(split)
-        self._inputs, self.place = prepare(self._samples.images, job.input), place_of(job.parent, job.reading)
+        self.inputs, self.place = prepare(self._samples.images, job.input), place_of(job.parent, job.reading)
         self._judging = registry.load("metrics", job.task.kind, file=job.parent.name, key="task.kind")
 
     def score(self, file: Path) -> float:
@@ -87,7 +90,15 @@ class Judge:
             RecipeError: the metric has no value on this split.
             MeasurementError: the answers do not fit the labels.
         """
-        given = answers(file, self._inputs, place_of(file, self._job.reading)).astype(np.float32)
+        return self.worth(answers(file, self.inputs, place_of(file, self._job.reading)).astype(np.float32), file)
+
+    def worth(self, given: npt.NDArray[np.float32], file: Path) -> float:
+        """Return the metric of answers to this split's images, in their order; raises as `score`.
+
+        Args:
+            given: (N, ...) answers.
+            file: what gave them, for messages.
+        """
         found: Mapping[str, Any] = self._judging.evaluate(
             Answers(given, self._job.reading), self._samples, self._job.task
         ).estimates

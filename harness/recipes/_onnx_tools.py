@@ -66,7 +66,7 @@ def quiet() -> Iterator[None]:
 
 
 def read_onnx(file: Path) -> onnx.ModelProto:
-    """Return an ONNX model; raises RecipeError when the file is missing or damaged."""
+    """Return an ONNX model; raises RecipeError when the file is missing or damaged, or has branches."""
     require("build", "onnx")
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -75,6 +75,13 @@ def read_onnx(file: Path) -> onnx.ModelProto:
         model = onnx.load(str(file))
     except (OSError, DecodeError, ValueError) as error:
         raise RecipeError(f"{file} cannot be read as ONNX ({error})", remedy="export it again") from error
+    branch = next((node for node in model.graph.node if node.op_type == "If"), None)
+    if branch is not None:
+        raise RecipeError(
+            f"{file.name} has a branch (the node {branch.name or branch.output[0]}, If), and a recipe would change but "
+            "the part that is outside of it",
+            remedy='write "early_exit" last in the chain, or give a baseline without branches',
+        )
     _plain(model.graph)
     _unshare(model.graph)
     return model

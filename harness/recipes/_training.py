@@ -100,7 +100,7 @@ def fit(
         for rows in np.array_split(rng.permutation(len(inputs)), steps):
             batch = augmented(inputs[rows], rng, layout) if schedule.augment else inputs[rows]
             soft = None if teacher is None else torch.from_numpy(teacher(batch))
-            with _room(f"{len(rows)} images of {inputs.shape[1:]} at once"):
+            with room(f"{len(rows)} images of {inputs.shape[1:]} at once"):
                 logits = network(torch.from_numpy(batch))
                 total += step(_loss(logits, torch.from_numpy(labels[rows]), soft, schedule)) * len(rows)
             made += 1
@@ -138,8 +138,11 @@ def holding_zeros(weights: Iterable[torch.Tensor]) -> Callable[[int], None]:
 
 
 @contextmanager
-def _room(what: str) -> Iterator[None]:
-    """Raise MemoryError where torch, which has no such error of its own on a CPU, says that it got no memory."""
+def room(what: str) -> Iterator[None]:
+    """Raise MemoryError where torch, which has no such error of its own on a CPU, says that it got no memory.
+
+    `what` is what the memory is for.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -187,14 +190,24 @@ def _optimiser(network: torch.nn.Module, schedule: Schedule, steps: int) -> Call
         optimiser.step()
         pace.step()
         value: float = loss.item()
-        if not math.isfinite(value):
-            raise RecipeError(
-                f"the training diverged: its loss is {value} at a learning rate of {rate:g}",
-                remedy="lower `learning_rate` in the variant's parameters",
-            )
+        check_finite(value, rate)
         return value
 
     return step
+
+
+def check_finite(loss: float, rate: float) -> None:
+    """Raise RecipeError unless a loss is a finite number.
+
+    Args:
+        loss: of a step.
+        rate: the learning rate that is to be lowered else.
+    """
+    if not math.isfinite(loss):
+        raise RecipeError(
+            f"the training diverged: its loss is {loss} at a learning rate of {rate:g}",
+            remedy="lower `learning_rate` in the variant's parameters",
+        )
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor, target: torch.Tensor | None, schedule: Schedule) -> torch.Tensor:

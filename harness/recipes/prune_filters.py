@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import RecipeError
 from harness.ports import Build
-from harness.recipes import _lessons, _onnx2torch, _onnx_tools, _training
+from harness.recipes import _lessons, _normalising, _onnx2torch, _onnx_tools, _training
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,7 @@ def build(job: Build, options: Options) -> None:
     network = _onnx2torch.network(job.parent)
     _prune(network, lesson.inputs.shape[1:], lesson.classes, options.ratio, job.parent)
     schedule = _training.Schedule(options.epochs, options.learning_rate, augment=options.augment, seed=options.seed)
-    _normalise(network)
+    _normalising.normalise(network)
     _refining.refine(network, job, lesson, schedule, by=job.parent)
     _training.export_onnx(network, lesson.inputs.shape[1:], job.target)
 
@@ -89,24 +89,6 @@ def _prune(network: torch.nn.Module, shape: tuple[int, ...], classes: int, ratio
         ) from error
     if _weights(network) == before:
         raise RecipeError(f"torch-pruning found no filters to remove in {parent.name}", remedy="leave this variant out")
-
-
-def _normalise(network: torch.nn.Module) -> None:
-    """Put a batch normalisation behind every convolution, unless the file has kept its own.
-
-    Exported files have theirs folded into the weights; without any, a network that lost half its filters has
-    activations of the wrong size and dies in training. The export folds these in again.
-    """
-    from torch import nn
-
-    modules = dict(network.named_modules())
-    if any(isinstance(module, nn.BatchNorm2d) for module in modules.values()):
-        return
-    for name, module in modules.items():
-        if isinstance(module, nn.Conv2d):
-            parent, _, child = name.rpartition(".")
-            normalised = nn.Sequential(module, nn.BatchNorm2d(module.out_channels))
-            setattr(modules[parent], child, normalised)
 
 
 def _weights(network: torch.nn.Module) -> int:

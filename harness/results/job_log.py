@@ -70,7 +70,8 @@ class JobLog:
 
     def slowdowns(self) -> FloatArray:
         """Return by how much the device slowed down in each launch, as `stats.launch_slowdowns` has it."""
-        models = {each.model for launch in self.all(contract.Launch) for each in launch.rounds}
+        # A model whose time depends on the image is slower where its images are.
+        models = {one.model for launch in self.all(contract.Launch) for one in launch.rounds if one.images is None}
         found = []
         for model in models:
             own = [(one.launch, one.round.ns / one.round.count) for one in self.rounds_of(model) if one.round.count]

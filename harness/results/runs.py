@@ -33,7 +33,7 @@ from harness.model import (
 from harness.results import accelerators, energy, scenarios, startup_and_memory, subgroups, use, vendor_tool
 from harness.results.job_log import JobLog
 from harness.units import NS_PER_S
-from harness.vocabulary import CONTROL, CONTROL_MARKED
+from harness.vocabulary import CONTROL, CONTROL_MARKED, PATHS
 
 #: The share of marked rounds that makes a run degraded.
 MARKED_SHARE = 0.2
@@ -115,13 +115,17 @@ def run_of(
         table, unaccelerated, log.of(contract.Sustained, index), log.slowdowns(), log.usual_pace()
     )
     beside, control_notes = _control(case, control, log)
+    measured, paths = _measurements(case, index, log, table), _paths(index, log)
+    if paths:
+        ways = scenarios.by_path(measured["latency_s"], paths[PATHS]["timed"], stats.shares(_ways(index, log)))
+        measured |= {one.metric: one for one in ways}
     return Run(
         id=uuid.uuid4().hex,
         campaign=campaign,
         started_at=log.started_at,
         case=measured_case(case),
         variant=case.variant,
-        measurements={**_measurements(case, index, log, table), **beside},
+        measurements={**measured, **beside},
         accuracy=judged.estimates,
         confusion=judged.confusion,
         classes=samples.classes,
@@ -141,6 +145,7 @@ def run_of(
         notes={
             **_notes(case, index, log, table),
             **control_notes,
+            **paths,
             **(_read_as(fit) if asked else {}),
             **({"groups": samples.groups.tolist()} if samples.groups is not None else {}),
             **({"spacing_mm": samples.spacing.tolist()} if samples.spacing is not None else {}),
@@ -250,6 +255,22 @@ def _measurements(case: Case, index: int, log: JobLog, table: IntArray) -> dict[
         *use.measurements(log.of(contract.EnergyPass, index), case.suite.duty, case.device.battery_wh),
     ]
     return {m.metric: m for m in found}
+
+
+def _ways(index: int, log: JobLog) -> list[int]:
+    """Return which way each image of the split went through a model's file, [] where there is one alone."""
+    return next((one.paths for one in log.of(contract.Accuracy, index) if one.paths), [])
+
+
+def _paths(index: int, log: JobLog) -> dict[str, Any]:
+    """Return what is kept of the ways through a model's file, nothing where there is one alone."""
+    ways = _ways(index, log)
+    if not ways:
+        return {}
+    images = next((one.round.images for one in log.rounds_of(index)), None) or 0
+    rows = np.linspace(0, len(ways) - 1, images).astype(int).tolist()
+    shares = {str(path): share for path, share in stats.shares(ways).items()}
+    return {PATHS: {"timed": [ways[row] for row in rows], "shares": shares}}
 
 
 def _control(case: Case, control: int | None, log: JobLog) -> tuple[dict[str, Measurement], dict[str, Any]]:

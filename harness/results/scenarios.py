@@ -16,6 +16,7 @@ from harness.agent.contract import Round, Sustained, Timed
 from harness.model import FloatArray, IntArray, Load, Measurement, Reason, Validity
 from harness.stats import throttling
 from harness.units import NS_PER_S
+from harness.vocabulary import MEAN_IMAGE, WORST_IMAGE
 
 CLOCK: Final = "CLOCK_MONOTONIC on the device"
 #: Which arrays a scenario leaves beside outputs, latencies and rounds.
@@ -102,6 +103,29 @@ def validity(one: Sustained) -> tuple[Validity, tuple[Reason, ...]]:
         return Validity.VALID, ()
     text = f"the device had not cooled down after {one.waited_s:.0f} s when this model's load began"
     return Validity.DEGRADED, (Reason(f"{text} (the sentinel was {one.start_drift:.0%} slower than before the job)"),)
+
+
+def by_path(latency: Measurement, timed: Sequence[int], shares: Mapping[int, float]) -> list[Measurement]:
+    """Return what a mean image takes, and one that goes the slowest way, of a model whose time depends on the image.
+
+    Args:
+        latency: of the model.
+        timed: which way each image goes that was timed, in their order; () where they came in another one.
+        shares: of the split that go each way.
+    """
+    why = latency.absent_reason or ("" if timed else "only single images back to back show it")
+    if not why:
+        medians = stats.path_medians(latency.values, timed)
+        untimed = sum(share for path, share in shares.items() if path not in medians)
+        why = f"the ways that {untimed:.0%} of the images take were not timed" if untimed else ""
+    if why:
+        return [Measurement(name, "s", absent_reason=why) for name in (MEAN_IMAGE, WORST_IMAGE)]
+    mean = sum(share * medians[path] for path, share in shares.items())
+    how = ", ".join(f"{share:.1%} of the split" for share in shares.values())
+    return [
+        Measurement(MEAN_IMAGE, "s", np.array([mean]), None, f"{CLOCK}, medians of each way through the file: {how}"),
+        Measurement(WORST_IMAGE, "s", np.array([max(medians.values())]), None, f"{CLOCK}, median of the slowest way"),
+    ]
 
 
 def _throughput(samples: FloatArray, rounds: IntArray, what: str) -> Measurement:

@@ -45,6 +45,7 @@ from harness.stats.rounds import (
 )
 from harness.stats.similarity import Overlap, common_groups, overlap, repeats
 from harness.stats.summary import absence, statistic
+from harness.stats.varying import of_path, path_medians, shares
 
 __all__ = [
     "MIN_LAUNCHES",
@@ -71,9 +72,11 @@ __all__ = [
     "mean_over_folds",
     "mean_ratio",
     "median_sequence",
+    "of_path",
     "overlap",
     "paired_difference",
     "pairs_for_margin",
+    "path_medians",
     "patients_for_margin",
     "percentile",
     "percentile_bound",
@@ -86,6 +89,7 @@ __all__ = [
     "round_quantile",
     "samples_needed",
     "sensitivity_at",
+    "shares",
     "smallest_margin",
     "smallest_margin_of_patients",
     "statistic",

@@ -6,7 +6,7 @@ import numpy as np
 
 from harness.model import Measurement, Run
 from harness.stats.quantiles import percentile, samples_needed
-from harness.vocabulary import METRICS, MetricInfo
+from harness.vocabulary import MEAN_IMAGE, METRICS, PATHS, WORST_IMAGE, MetricInfo
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
@@ -29,6 +29,8 @@ def statistic(run: Run, metric: str) -> tuple[float | None, str, str]:
     if metric == "size_bytes":
         size = run.variant.size_bytes
         return (float(size), info.unit, "") if size else (None, info.unit, "the size of the model file is not recorded")
+    if info.measurement in (MEAN_IMAGE, WORST_IMAGE) and PATHS not in run.notes:
+        info = METRICS["latency_p50_s"]  # every image takes the same
     value, reason = _reduced(run, info)
     return value, info.unit, reason
 

@@ -191,7 +191,8 @@ class _Work:
                 splits = replace(splits, input=fit.input)
             except HarnessError as error:
                 raise RecipeError(f"{lab.shown(self.suite.file)}: {variant.id}: {error}") from error
-            given = Build(parent.path, variant.path, splits, fit.input, self.suite.task, fit.reading)
+            folder = self.suite.file.parent
+            given = Build(parent.path, variant.path, splits, fit.input, self.suite.task, fit.reading, folder)
             self._sources[parent.path] = Source(parent, given, Data(splits))
         return self._sources[parent.path]
 

@@ -28,7 +28,7 @@ from harness.variants.artefacts import Artefact, Cache, Data, key_of, writing
 #: Files of this package that decide what a recipe writes: they feed models, train, and judge.
 _SHARED: Final = ("recipes/_*.py", "agent/images.py", "metrics/*.py")
 #: What of a `Build` does not matter, or is known by what is in it.
-_KNOWN_OTHERWISE: Final = ("parent", "target", "samples", "first")
+_KNOWN_OTHERWISE: Final = ("parent", "target", "samples", "first", "folder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,8 @@ class Builder:
             for item in dataclasses.fields(source.given)
             if item.name not in _KNOWN_OTHERWISE
         }
-        own = [made.recipe, made.settings, made.code, made.tools, _python()]
+        files = _files(one.options, source.given.folder)
+        own = [made.recipe, made.settings, made.code, made.tools, _python(), *([files] if files else [])]
         first = None if parent[1] == source.variant.sha256 else source.variant.path
         began = source.variant.sha256 if first else ""
         key = key_of([own, given, parent[0].suffix, parent[1], began])
@@ -182,6 +183,26 @@ def _run(one: Loaded, job: Build) -> dict[str, Any]:
             f"{recipe} failed on {job.parent.name} ({type(error).__name__}: {reason})",
             remedy="its tool does not take this model: export it in another way, or bring this variant ready-made",
         ) from error
+    return found
+
+
+def _files(options: Any, folder: Path) -> dict[str, str]:
+    """Return option -> digest of the file that it names.
+
+    Raises:
+        RecipeError: it cannot be read.
+    """
+    found = {}
+    for item in dataclasses.fields(options):
+        named = getattr(options, item.name)
+        if isinstance(named, Path):
+            try:
+                found[item.name] = ledger.sha256(folder / named)
+            except OSError as error:
+                raise RecipeError(
+                    f"{item.name} = {str(named)!r} cannot be read ({error.strerror})",
+                    remedy=f"correct it: the path counts from {folder}",
+                ) from error
     return found
 
 

@@ -26,6 +26,7 @@ TEMPLATE = """\
 <table><caption><span>{{ one.meaning[:1]|upper }}{{ one.meaning[1:] }}</span></caption>
 <thead><tr><th scope="col">Variant</th><th scope="col">Samples</th><th scope="col">Fastest</th><th scope="col">p50</th><th scope="col">p90</th><th scope="col">p99</th><th scope="col">Slowest</th><th scope="col">Throughput</th></tr></thead>
 <tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.count }}</td><td>{{ row.fastest }}</td>{% for text, why in row.cells %}<td>{{ text }}{% if why %} <span class="interval">{{ why }}</span>{% endif %}</td>{% endfor %}<td>{{ row.slowest }}</td><td>{{ row.throughput }}</td></tr>{% endfor %}</tbody></table></div>
+{% for variant, said in one.varying %}<p class="note">{{ variant }}: its time depends on the image, so its percentiles hide the images that take longest. Latency relative to the baseline is of all: {{ said }}.</p>{% endfor %}
 {% endcall %}
 {% endfor %}
 """
@@ -47,7 +48,11 @@ def context(report: Report) -> Mapping[str, Any] | None:
         entries = [entry for entry in group.measured if len(values(entry))]
         if entries:
             rows = [_figures(one) for one in entries]
-            figures.append({"group": group, "meaning": meaning(group), "chart": _chart(entries, group), "rows": rows})
+            varying = [(one.variant, said) for one in entries if one.run and (said := wording.paths(one.run))]
+            figures.append(
+                {"group": group, "meaning": meaning(group), "chart": _chart(entries, group), "rows": rows}
+                | {"varying": varying}
+            )
     return {"figures": figures, "drawn": units.count(DRAWN)} if figures else None
 
 

@@ -58,7 +58,8 @@ def _baseline(group: Group) -> str:
     """Return the baseline's own median latency, for ratios of different devices say nothing of their speeds."""
     head = group.baseline
     run = head.run if head is not None and head.usable else None
-    return wording.value("latency_p50_s", wording.cost(run, "latency_p50_s") if run else None)
+    metric = wording.typical(run, "latency_p50_s") if run else "latency_p50_s"
+    return wording.value(metric, wording.cost(run, metric) if run else None)
 
 
 def _cell(entry: Entry) -> dict[str, Any]:

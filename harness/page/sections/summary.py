@@ -103,8 +103,10 @@ def cells(entry: Entry, metrics: list[str], group: Group) -> list[wording.Cell]:
         return []
     found = []
     for metric, ratio in COSTS:
-        text = wording.value(metric, wording.cost(run, metric))
-        cell = wording.Cell(metric, wording.title(metric), text, reason=wording.absence(run, metric))
+        shown = wording.typical(run, metric)
+        text, why = wording.value(shown, wording.cost(run, shown)), wording.absence(run, shown)
+        within = wording.paths(run) if shown != metric else ""
+        cell = wording.Cell(metric, wording.title(metric), text, within, reason=why)
         found.append(wording.changed(cell, entry.comparisons.get(ratio)))
     for metric in metrics:
         estimate = run.accuracy.get(metric)
