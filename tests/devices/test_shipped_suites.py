@@ -1,4 +1,4 @@
-"""The suites of this folder: each can be collected, says how to get its images, and is measured where they are."""
+"""The suites of this folder: each can be collected, and is measured where its images are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from harness import lab
-from harness.errors import LabError
 from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.store import Store
 from tests import labs
@@ -84,9 +83,3 @@ def test_real_breast_ultrasound_is_measured(
     assert [run.confusion.sum() for run in runs if run.confusion is not None] == [156, 156]
     assert all(run.accuracy["accuracy"].point > 0.731 for run in runs), "more than by calling all images benign"
     assert any("60 of 156 images are (nearly) in the split train too" in remark for remark in remarks)
-
-
-def test_a_suite_whose_images_are_not_here_says_how_to_get_them(tmp_path: Path, device_workdir: Path) -> None:
-    suite = lab.read_suite(a_lab(tmp_path, device_workdir, "ultrasound-segmentation"))
-    with pytest.raises(LabError, match=r"data/usgra-seg.*there is no such folder.*public repository usgra-seg"):
-        lab.read_split(suite, "test")
