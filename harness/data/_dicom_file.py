@@ -88,6 +88,26 @@ def read(path: Path, window: _dicom_values.Window, *, spaced: bool = False) -> P
         return Picture(frames, shown, patient, identifying, spacing, at_detector)
 
 
+def shipped(name: str, base: Path) -> Path:
+    """Return a file that pydicom's own package holds.
+
+    Args:
+        name: of the file, such as "examples_rgb_color.dcm".
+        base: named in errors.
+
+    Raises:
+        LabError: pydicom is missing, or holds no such file.
+    """
+    library(base)
+    from pydicom.data import get_testdata_file
+
+    found = get_testdata_file(name, download=False)
+    if not isinstance(found, str):
+        text = f"pydicom holds no file {name!r}"
+        raise LabError(text, remedy="name one of its folder data/test_files", file=str(base), key="data.shipped")
+    return Path(found)
+
+
 def library(path: Path) -> Any:
     """Return pydicom; raises LabError with what installs it, for the file or folder that needs it."""
     try:

@@ -14,7 +14,7 @@ _LEFTOVERS: Final = ("thumbs.db", "desktop.ini")
 
 
 class Where(Protocol):
-    """What `[data]` says of where files lie: `path`, and `train` and `validation` for these splits alone."""
+    """What `[data]` says of where files lie: `path`, `train` and `validation` for these splits alone, and `origin`."""
 
     @property
     def path(self) -> str:
@@ -27,6 +27,10 @@ class Where(Protocol):
     @property
     def validation(self) -> str:
         """The same of the split `validation`."""
+
+    @property
+    def origin(self) -> str:
+        """Where they are to be had, or ""."""
 
 
 def root(options: Where, split: str, base: Path, listed: _groups.Listed | None) -> tuple[Path, bool]:
@@ -46,7 +50,8 @@ def root(options: Where, split: str, base: Path, listed: _groups.Listed | None) 
     found = base / (alone or options.path)
     if not found.is_dir():
         key = _splits.canonical(split) if alone else "path"
-        raise _wrong(found, "there is no such folder", f"correct `{key}` in [data] or put the images there")
+        remedy = f"correct `{key}` in [data] or put the images there"
+        raise _wrong(found, "there is no such folder", f"{remedy}: {options.origin}" if options.origin else remedy)
     if not alone and listed is not None and "split" in listed.columns:
         return found, True
     splits = [path.name for path in visible(found) if path.is_dir()]

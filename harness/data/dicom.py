@@ -10,7 +10,8 @@ width; `mode = "L"` makes all of them grey, `mode = "RGB"` colour.
 (or `label_column = "COLUMN"`) gives the class of each, `split` says which are which split. Without `path`, the files
 are those of the list. `classes = ["benign", "malignant"]` sets the order of the model's outputs. Without labels, models
 are held against one another and not against the truth. Where PATH holds a folder named like the split, that one is
-read; `train` and `validation` name folders of their own for these splits.
+read; `train` and `validation` name folders of their own for these splits. `shipped = ["examples_rgb_color.dcm"]` are
+files that pydicom carries itself, for a suite that runs anywhere.
 
 `mask_column = "mask"` names the column of the list with the mask of each file, an image of the file's own size as with
 `source = "folder"`, for segmentation; `ignore_index = 254` is the value of pixels that count for nothing. How large a
@@ -54,6 +55,8 @@ class Options:
 
     Attributes:
         path: a folder, or one file, relative to the suite; "" where the list names the files.
+        origin: where the files are to be had, in words that are shown where the folder is missing.
+        shipped: instead of `path`, names of files that pydicom's own package holds: the split test.
         train: a folder that is the split `train` alone; "" where `path` holds it.
         validation: the same of the split `validation`.
         list: a CSV that says of each file its label, split or patient.
@@ -71,6 +74,8 @@ class Options:
     """
 
     path: str = ""
+    origin: str = ""
+    shipped: tuple[str, ...] = ()
     train: str = ""
     validation: str = ""
     list: str = ""
@@ -92,6 +97,8 @@ class Options:
             raise ValueError("`resize` must be [HEIGHT, WIDTH] in pixels, both at least 1")
         if not isinstance(self.window, str) and self.window[1] < 1:
             raise ValueError("`window` must be [CENTRE, WIDTH], the width at least 1")
+        if self.shipped and (self.path or self.list):
+            raise ValueError("`shipped` names pydicom's own files: leave out `path` and `list`, or `shipped`")
         for key in ("group", "label_column", "mask_column"):
             if getattr(self, key) and not self.list:
                 raise ValueError(f'`{key}` needs a list with a column {getattr(self, key)}: write list = "images.csv"')
@@ -157,6 +164,12 @@ def example(folder: Path) -> Mapping[str, Any]:
 def _files(options: Options, split: str, base: Path, listed: _groups.Listed | None) -> tuple[tuple[Path, ...], str]:
     """Return the files of a split, and what is said of where they are."""
     alone = _splits.path_alone(split, train=options.train, validation=options.validation)
+    if options.shipped and not alone:
+        if _splits.canonical(split) != "test":
+            text = f"names files that are the split test, not {split}"
+            remedy = f"name a folder{_splits.line_to_write(split, 'FOLDER')}"
+            raise NoSplit(text, remedy=remedy, file=str(base), key="data.shipped")
+        return tuple(_dicom_file.shipped(name, base) for name in options.shipped), "pydicom's package"
     if not options.path and not alone:
         if listed is None:
             remedy = "write it, or the `list` of the files"

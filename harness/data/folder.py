@@ -46,6 +46,7 @@ class Options:
 
     Attributes:
         path: the folder, relative to the suite.
+        origin: where its images are to be had, in words that are shown where the folder is missing.
         train: a folder that is the split `train` alone; "" where `path` holds it.
         validation: the same of the split `validation`.
         classes: names of the class folders in the order of the model's outputs.
@@ -62,6 +63,7 @@ class Options:
     """
 
     path: str = "data/test"
+    origin: str = ""
     train: str = ""
     validation: str = ""
     classes: tuple[str, ...] = ()

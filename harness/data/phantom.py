@@ -2,7 +2,8 @@
 
 `seed = 20` draws other patients; `train`, `validation` and `test` set how many images a split has. `truth = "masks"` is
 for segmentation: the masks of the lesions are the truth, and there are no labels. `frames = 30` makes each image a cine
-loop of so many, one after another as at 30 Hz: the tissue of one patient, which moves with the pulse.
+loop of so many, one after another as at 30 Hz: the tissue of one patient, which moves with the pulse. `stack = 8` gives
+a model that reads loops each frame with the 7 before it, oldest first, where images have their channels.
 
 A B-mode image is made as a scanner makes one: point scatterers weighted by the tissue's echogenicity are convolved with
 the point-spread function of the probe, attenuated on the way in and out, compensated for depth, demodulated to the
@@ -53,6 +54,7 @@ class Options:
         validation: the same of this one.
         test: the same of this one.
         frames: of a loop; 1 for single images.
+        stack: frames in one image, a frame and those before it; the first frames of a loop have too few before them.
         truth: "labels" for classification, "masks" for segmentation.
     """
 
@@ -61,18 +63,21 @@ class Options:
     validation: int = 300
     test: int = 900
     frames: int = 1
+    stack: int = 1
     truth: Literal["labels", "masks"] = "labels"
 
     def __post_init__(self) -> None:
-        for name in (*SPLITS, "frames"):
+        for name in (*SPLITS, "frames", "stack"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.stack > self.frames:
+            raise ValueError(f"stack = {self.stack} is more than a loop has: set frames to {self.stack} or more")
 
 
 def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
-    """Return a split: images (N, 64, 64, 1) uint8, labels (N,), masks (N, 64, 64) holding the label inside the lesion.
+    """Return a split: images (N, 64, 64, stack) uint8, labels (N,), masks (N, 64, 64) with the label in the lesion.
 
-    The frames of a loop follow one another and are one patient.
+    The frames of a loop follow one another and are one patient. Of several frames in one image, the mask is the last's.
 
     Args:
         options: seed and sizes.
@@ -100,13 +105,16 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:
         _keep(file, *arrays)
     loops = options.frames > 1
     what = f"cine loops of {options.frames} frames of synthetic" if loops else "synthetic"
-    patients = np.repeat(np.arange(count, dtype=np.int64), options.frames)
+    behind = f", each frame with the {options.stack - 1} before it" if options.stack > 1 else ""
+    images, masks = _stacked(*arrays, options)
+    patients = np.repeat(np.arange(count, dtype=np.int64), options.frames - options.stack + 1)
     return Samples(
-        images=arrays[0][..., None],
+        images=images,
         labels=patients % len(CLASSES) if options.truth == "labels" else np.empty(0, np.int64),
         classes=CLASSES,
-        description=f"{count} {what} ultrasound phantoms ({split}, seed {options.seed}): no patient, no scanner",
-        masks=arrays[1],
+        description=f"{count} {what} ultrasound phantoms ({split}, seed {options.seed}){behind}: "
+        "no patient, no scanner",
+        masks=masks,
         synthetic=True,
         groups=patients if loops else None,
         group_names=tuple(f"{split} {index}" for index in range(count)) if loops else (),
@@ -117,6 +125,16 @@ def example(folder: Path) -> Mapping[str, Any]:
     """Return the keys of a few images; they are drawn, so nothing is written."""
     del folder
     return {"train": 6, "validation": 6, "test": 9}
+
+
+def _stacked(images: Bytes, masks: Bytes, options: Options) -> tuple[Bytes, Bytes]:
+    """Return images (N, 64, 64, stack) of the frames (F, 64, 64) of all loops, and the last frame's mask of each."""
+    if options.stack == 1:
+        return images[..., None], masks
+    loops = images.reshape(-1, options.frames, *images.shape[1:])
+    windows = np.lib.stride_tricks.sliding_window_view(loops, options.stack, axis=1)
+    last = masks.reshape(loops.shape)[:, options.stack - 1 :]
+    return np.ascontiguousarray(windows.reshape(-1, *windows.shape[2:])), last.reshape(-1, *masks.shape[1:])
 
 
 def _cached(file: Path) -> tuple[Bytes, Bytes] | None:

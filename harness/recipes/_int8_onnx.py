@@ -40,6 +40,7 @@ class Int8:
         calibration_method: "minmax", "entropy" or "percentile".
         percentile: of the last one, in percent.
         per_channel: whether weights have one scale a channel.
+        reduce_range: whether weights have 7 bits.
         exclude: names of nodes that stay float.
 
     Raises:
@@ -55,6 +56,7 @@ class Int8:
         calibration_method: str = "minmax",
         percentile: float = 99.99,
         per_channel: bool = True,
+        reduce_range: bool = False,
         exclude: Sequence[str] = (),
     ) -> None:
         _onnx_tools.require("build", "onnx", "onnxruntime")
@@ -65,7 +67,8 @@ class Int8:
         self._name, self._inputs = _onnx_tools.fed(model, parent, inputs)
         _onnx_tools.name_nodes(model.graph.node)
         self._parent, self._prepared, self._ranges = parent, folder / "prepared.onnx", folder / "ranges.json"
-        self._method, self._percentile, self._per_channel = calibration_method, percentile, per_channel
+        self._method, self._percentile = calibration_method, percentile
+        self._per_channel, self._reduce_range = per_channel, reduce_range
         onnx.save(model, self._prepared)
         quant_pre_process(str(self._prepared), str(self._prepared), skip_symbolic_shape=True)
         prepared = onnx.load(self._prepared)
@@ -141,6 +144,7 @@ class Int8:
                 _Calibration(self._name, self._inputs),
                 quant_format=QuantFormat.QDQ,
                 per_channel=self._per_channel,
+                reduce_range=self._reduce_range,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_quantize=[only] if only else None,

@@ -7,9 +7,12 @@ the steps before cost. It is that of the point estimates, by this host's runtime
 for the measurement to say. The ledger keeps which nodes stayed float.
 
 ONNX: static QDQ with unsigned activations and signed weights, one scale per channel. The signs matter: on x86 with VNNI
-the other combinations run at half the speed or less. TFLite: static, signed, one scale per channel, inputs and outputs
-stay float32. Ranges are calibrated on evenly spaced images of the train split, and span all that was seen: the tool's
-own moving average forgets the images that came first, and clips the outputs of classes that stand there.
+the other combinations run at half the speed or less. Without VNNI (x86 with AVX2 or AVX-512 alone) sums of pairs of
+products are cut off at 16 bits, which costs accuracy there and nowhere else: `reduce_range = true` leaves weights 7
+bits, so that nothing is cut off (onnxruntime.ai, "Quantize ONNX models"). TFLite: static, signed, one scale per
+channel, inputs and outputs stay float32. Ranges are calibrated on evenly spaced images of the train split, and span all
+that was seen: the tool's own moving average forgets the images that came first, and clips the outputs of classes that
+stand there.
 """
 
 from __future__ import annotations
@@ -76,6 +79,7 @@ class Options:
         calibration_method: "minmax" (all that was seen), "entropy" or "percentile" (what is rare is clipped).
         percentile: of "percentile", in percent: the share of values that a range must hold.
         per_channel: whether weights have one scale a channel, or one a tensor.
+        reduce_range: whether weights have 7 bits, for x86 processors without VNNI; of .onnx alone.
         exclude: nodes that stay float, by their names; in .tflite, by that of their output tensor.
         bound: what the variant may lose; None lets it cost what it costs.
     """
@@ -84,6 +88,7 @@ class Options:
     calibration_method: Literal["minmax", "entropy", "percentile"] = "minmax"
     percentile: float = 99.99
     per_channel: bool = True
+    reduce_range: bool = False
     exclude: tuple[str, ...] = ()
     bound: Bound | None = None
 
@@ -123,12 +128,18 @@ def _quantiser(parent: Path, inputs: npt.NDArray[np.float32], folder: Path, opti
             calibration_method=options.calibration_method,
             percentile=options.percentile,
             per_channel=options.per_channel,
+            reduce_range=options.reduce_range,
             exclude=options.exclude,
         )
     if options.calibration_method != "minmax":
         raise RecipeError(
             f"{parent.name}: ai-edge-quantizer, which writes .tflite, has no {options.calibration_method} calibration",
             remedy='write calibration_method = "minmax", or build this variant as .onnx',
+        )
+    if options.reduce_range:
+        raise RecipeError(
+            f"{parent.name}: ai-edge-quantizer, which writes .tflite, has no weights of 7 bits",
+            remedy="take reduce_range out of its parameters, or build this variant as .onnx",
         )
     from harness.recipes import _int8_tflite
 

@@ -189,6 +189,18 @@ def test_shipped_colours_and_palettes_and_loops_become_red_green_and_blue() -> N
     assert np.abs(plain.astype(int) - other).mean() < 3, "the same picture, stored in other colours"
 
 
+def test_shipped_files_are_read_by_name_as_the_split_test(tmp_path: Path) -> None:
+    table = {"shipped": ["examples_ybr_color.dcm", "examples_rgb_color.dcm"], "mode": "L"}
+    samples = read("dicom", table, tmp_path)
+    assert samples.images.shape == (31, 240, 320, 1)
+    assert samples.groups is not None
+    first, *loop, other = samples.groups.tolist()
+    assert (set(loop), other) == ({first}, 1 - first)
+    assert samples.description.startswith("2 DICOM files (31 frames) of 2 patients from pydicom's package, split test")
+    with pytest.raises(LabError, match=r'names files that are the split test, not train; .*train = "FOLDER"'):
+        read("dicom", table, tmp_path, "train")
+
+
 def test_every_way_of_storing_the_shipped_mr_image_gives_the_same_pixels() -> None:
     first = of_shipped("MR_small.dcm").images
     assert (first.min(), first.max()) == (52, 255), "127 through a window of 1600 around 600"
@@ -269,7 +281,10 @@ def test_a_folder_is_read_with_the_folders_of_it_and_its_splits(tmp_path: Path) 
     assert len(read("dicom", {"path": "in"}, tmp_path, "train").images) == 1
     for table, complaint in (
         ({}, r"data\.path: is not set"),
-        ({"path": "nowhere"}, "nowhere: there is no such folder"),
+        ({"path": "nowhere"}, r"nowhere: there is no such folder; .*put the images there$"),
+        ({"path": "nowhere", "origin": "ask Ann"}, "there is no such folder; .*: ask Ann$"),
+        ({"path": "in", "shipped": ["a.dcm"]}, "leave out `path` and `list`, or `shipped`"),
+        ({"shipped": ["examples.dcm"]}, r"data\.shipped: pydicom holds no file 'examples\.dcm'"),
         ({"path": "in/train/IM0001", "split": "x"}, "unknown key"),
         ({"path": "in", "group": "person"}, "`group` needs a list with a column person"),
         ({"path": "in", "window": [1.0, 0.0]}, "`window` must be"),

@@ -155,6 +155,17 @@ def test_a_format_whose_tool_has_no_such_calibration_is_refused_by_name(tmp_path
     parent = halves.tflite_model(tmp_path / "m.tflite")
     with pytest.raises(RecipeError, match=r"m\.tflite: ai-edge-quantizer, .* has no entropy calibration; write"):
         build(parent, calibration_method="entropy")
+    with pytest.raises(RecipeError, match=r"m\.tflite: .* has no weights of 7 bits; take reduce_range out"):
+        build(parent, reduce_range=True)
+
+
+def test_weights_of_a_reduced_range_have_seven_bits(tmp_path: Path) -> None:
+    largest = {}
+    for reduced in (False, True):
+        target, _ = build(halves.onnx_model(tmp_path / "m.onnx"), reduce_range=reduced)
+        values = {one.name: numpy_helper.to_array(one) for one in onnx.load(target).graph.initializer}
+        largest[reduced] = int(np.abs(values["differ.w_quantized"].astype(int)).max())
+    assert largest == {False: 127, True: 64}
 
 
 def test_weights_have_one_scale_a_channel_or_one_a_tensor(tmp_path: Path) -> None:

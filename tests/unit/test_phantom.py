@@ -109,6 +109,24 @@ def test_a_loop_begins_with_the_single_image_and_moves_with_its_mask(tmp_path: P
     assert 0 < steps < others / 2, "a frame is like the one before it and unlike another patient's"
 
 
+def test_a_stack_is_a_frame_behind_those_before_it(tmp_path: Path) -> None:
+    single = phantom.load(phantom.Options(test=2, frames=5), split="test", base=tmp_path, cache=tmp_path)
+    options = phantom.Options(test=2, frames=5, stack=3)
+    samples = phantom.load(options, split="test", base=tmp_path, cache=tmp_path)
+    assert samples.images.shape == (6, 64, 64, 3)
+    assert samples.masks is not None
+    assert single.masks is not None
+    for image, mask, last in zip(samples.images, samples.masks, (2, 3, 4, 7, 8, 9), strict=True):
+        np.testing.assert_array_equal(image.transpose(2, 0, 1), single.images[last - 2 : last + 1, ..., 0])
+        np.testing.assert_array_equal(mask, single.masks[last])
+    assert samples.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert samples.groups is not None
+    assert samples.groups.tolist() == samples.labels.tolist()
+    assert samples.description.endswith("(test, seed 7), each frame with the 2 before it: no patient, no scanner")
+    with pytest.raises(ValueError, match="stack = 3 is more than a loop has: set frames to 3 or more"):
+        phantom.Options(stack=3)
+
+
 def test_with_masks_as_the_truth_it_is_a_segmentation_set(tmp_path: Path) -> None:
     samples = phantom.load(phantom.Options(test=3, truth="masks"), split="test", base=tmp_path, cache=tmp_path)
     assert samples.masks is not None
