@@ -343,6 +343,7 @@ class Variant:
     `input` and `output` are the keys of those tables that its suite declares for it: the task's, then its own; `inputs`
     are its inputs beside the image, each with its constant value.
     `parts` are other files that held weights of it: `path` is then one file that was made of all.
+    `origin` is the format of the baseline's file that its steps begin with, where they lead to another one.
     """
 
     id: str
@@ -358,6 +359,7 @@ class Variant:
     output: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
+    origin: str = ""
 
     @property
     def recipe(self) -> str | None:

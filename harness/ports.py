@@ -408,12 +408,14 @@ class Recipe(Protocol):
         TAKES: which of WEIGHTS the weights of its parent may be; a chain in which they are not is refused unbuilt.
             Without it, whatever a step before leaves is tried.
         LEAVES: which of WEIGHTS it writes, "" where they stay as they were; None: it does not say.
+        GIVES: the format that it writes, "" for that of its parent.
     """
 
     FORMATS: tuple[str, ...]
     TOOLS: tuple[str, ...]
     TAKES: tuple[str, ...] = ()
     LEAVES: str | None = None
+    GIVES: str = ""
     Options: type[Any]
 
     def build(self, job: Build, options: Any) -> Mapping[str, Any] | None:
@@ -535,12 +537,19 @@ class Runtime(Protocol):
     Attributes:
         REQUIREMENT: the distribution that is installed on the device.
         CONSTRAINTS: on what is installed with it, such as `numpy<2`.
+        ALONE_WITH: the distributions that it needs to run a model, where its wheel asks for more than that: nothing
+            else is installed with it. Empty: what the wheel asks for.
+        LEFT_OUT: patterns of files (fnmatch) in its folder that no model needs to run.
+        COMPILED: bytes and files that Python adds to its folder when it is first used; (0, 0) for the usual.
         FORMATS: of the models that it runs, which are their files' suffixes.
         ACCELERATORS: every name that it knows an accelerator by; which of them a device has is seen there.
     """
 
     REQUIREMENT: str
     CONSTRAINTS: tuple[str, ...]
+    ALONE_WITH: tuple[str, ...] = ()
+    LEFT_OUT: tuple[str, ...] = ()
+    COMPILED: tuple[int, int] = (0, 0)
     FORMATS: tuple[str, ...]
     ACCELERATORS: tuple[str, ...]
 

@@ -66,7 +66,7 @@ def unbatched(wanted: list[Any], batch: int, *, one_at_a_time: bool = False) -> 
     """
     if batch > 1 and one_at_a_time:
         return (
-            f"batch = {batch} is asked for and LiteRT is given one image at a time; "
+            f"batch = {batch} is asked for and this runtime is given one image at a time; "
             "take batch out of [load], or measure an .onnx file with a free batch dimension"
         )
     first = wanted[0] if wanted else None

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _KNOWN: Final = ("ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc")
 #: Operators of TensorFlow itself in a TFLite file: they need its Flex delegate, which no runtime here has.
 _FLEX: Final = "Flex"
+#: Formats whose files do not say what their weights and sizes of layers are, and why.
+_UNSAID: Final = {"pte": "not known: what a backend holds is its own"}
 #: Where nobody says how images were scaled in training.
 _SCALE: Final = "0.00392156862745098"
 
@@ -65,7 +67,7 @@ def read_model(path: Path) -> ModelFile:
     if not formats.known(format_):
         raise LabError(
             f"files of the format {format_!r} cannot be read here",
-            remedy="name an .onnx or .tflite file",
+            remedy="name an .onnx, .tflite or .pte file",
             file=str(path),
         )
     from harness.lab.contents import mistaken
@@ -218,8 +220,11 @@ def _show(path: Path, file: ModelFile, found: Mapping[str, Any]) -> None:
     show(table)
     facts = [
         ("size", human(found["size_bytes"], "B")),
-        ("parameters", count(file.parameters)),
-        ("multiply-adds", count(file.macs) if file.macs is not None else "not known: sizes are open"),
+        ("parameters", count(file.parameters) if file.parameters is not None else _UNSAID[file.format]),
+        (
+            "multiply-adds",
+            count(file.macs) if file.macs is not None else _UNSAID.get(file.format, "not known: sizes are open"),
+        ),
         *file.versions.items(),
         *([("classes", ", ".join(file.classes))] if file.classes else []),
         *(

@@ -36,7 +36,7 @@ def init(folder: Path, model: Path | None, data: Path | None, positive: str) -> 
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @with_settings
 def inspect(model: Path, data: Path | None, runtimes: tuple[str, ...], as_json: bool) -> None:
-    """Say what MODEL, an .onnx or .tflite file, takes and gives, and the TOML that declares it."""
+    """Say what MODEL, an .onnx, .tflite or .pte file, takes and gives, and the TOML that declares it."""
     from harness.cli.inspecting import inspect as show
 
     show(model, data, runtimes, as_json=as_json)

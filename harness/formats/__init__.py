@@ -15,7 +15,7 @@ from typing import Final
 from harness.errors import HarnessError
 
 #: Format -> the module that reads it. Of the formats that runtimes of other distributions bring nothing is known.
-_READERS: Final = {"onnx": "harness.formats._onnx", "tflite": "harness.formats._tflite"}
+_READERS: Final = {"onnx": "harness.formats._onnx", "tflite": "harness.formats._tflite", "pte": "harness.formats._pte"}
 
 
 class Unreadable(HarnessError):
@@ -59,13 +59,13 @@ class ModelFile:
     """What one file says.
 
     Attributes:
-        format: "onnx" or "tflite".
+        format: "onnx", "tflite" or "pte".
         inputs, outputs: in the file's order.
         classes: names of the classes in the order of the outputs, from the file's own metadata.
         operators: domain and name of each operator -> how often it stands in the file.
         versions: what it was written for and by: operator sets, producer.
         parts: other files beside it that hold weights, as the file names them.
-        parameters: how many numbers its weights are.
+        parameters: how many numbers its weights are; None where the file does not say it.
         macs: multiplications with an addition in one inference, through all branches; None where sizes are open.
         paths: outputs that say which way an image takes through it: the condition of an `If`. They are no answers.
     """
@@ -77,7 +77,7 @@ class ModelFile:
     operators: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
-    parameters: int = 0
+    parameters: int | None = 0
     macs: int | None = None
     paths: tuple[str, ...] = ()
 

@@ -62,13 +62,14 @@ def steps(table: VariantTable, *, file: str) -> tuple[Step, ...]:
     return tuple(map(Step, recipe, given))
 
 
-def load(variant: str, steps: Sequence[Step], *, file: str) -> list[Loaded]:
+def load(variant: str, steps: Sequence[Step], *, file: str, key: str = "") -> list[Loaded]:
     """Return the steps of a variant with their plug-ins.
 
     Args:
         variant: its id.
         steps: in their order.
         file: the suite's, for errors.
+        key: of the suite that names them; "" for that of a variant.
 
     Raises:
         LabError: an unknown recipe, or an option that it does not have.
@@ -76,15 +77,15 @@ def load(variant: str, steps: Sequence[Step], *, file: str) -> list[Loaded]:
     found = []
     for number, step in enumerate(steps, 1):
         place, named = (f"[{number}]", f"step {number}, ") if len(steps) > 1 else ("", "")
-        key = f"variant[{variant}].recipe{place}"
-        module = registry.load("recipes", step.recipe, file=file, key=key)
+        where = key or f"variant[{variant}].recipe{place}"
+        module = registry.load("recipes", step.recipe, file=file, key=where)
         options = registry.options(module, step.parameters, file=file, key=f"variant[{variant}].parameters{place}")
-        found.append(Loaded(step, module, options, key, f"{named}{step.recipe}"))
+        found.append(Loaded(step, module, options, where, f"{named}{step.recipe}"))
     return found
 
 
-def parents(chain: Sequence[Loaded], baseline: Sequence[Variant], *, file: str) -> list[Variant]:
-    """Return the files of the baseline, one a format, from which a chain can be built.
+def parents(chain: Sequence[Loaded], baseline: Sequence[Variant], *, file: str) -> list[tuple[Variant, str]]:
+    """Return the files of the baseline, one a format, from which a chain can be built, and what format each gives.
 
     Args:
         chain: its steps.
@@ -94,9 +95,10 @@ def parents(chain: Sequence[Loaded], baseline: Sequence[Variant], *, file: str) 
     Raises:
         LabError: a step does not take what the one before it writes, or the first none of the baseline's formats.
     """
-    left = list(baseline)
+    left = [(parent, parent.format) for parent in baseline]
     for before, one in zip([None, *chain], chain, strict=False):
-        taken = [parent for parent in left if parent.format in one.module.FORMATS]
+        gives = getattr(one.module, "GIVES", "")
+        taken = [(parent, gives or format_) for parent, format_ in left if format_ in one.module.FORMATS]
         if not taken and before is None:
             raise LabError(
                 f"{one.step.recipe!r} takes a baseline in {_endings(one.module.FORMATS)}",
@@ -105,7 +107,7 @@ def parents(chain: Sequence[Loaded], baseline: Sequence[Variant], *, file: str) 
                 key=one.key,
             )
         if not taken:
-            written = _endings(sorted({parent.format for parent in left}))
+            written = _endings(sorted({format_ for _, format_ in left}))
             raise LabError(
                 f"{one.name} takes {_endings(one.module.FORMATS)}, and the steps before it write {written}",
                 remedy="leave this step out, or add a baseline in a format that all steps take",

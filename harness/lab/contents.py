@@ -34,8 +34,11 @@ _EXTERNAL: Final = re.compile(rb"\x6a(?:[\x00-\x7f]|[\x80-\xff][\x01-\x7f])\Z", 
 #: Identifiers that FlatBuffers files carry behind their first four bytes.
 _FLATBUFFERS: Final = {
     b"TFL3": ("tflite", Reason("is a TensorFlow Lite model", "give it the suffix .tflite")),
+    b"ET12": ("pte", Reason("is an ExecuTorch program", "give it the suffix .pte")),
     b"ORTM": ("ort", Reason("is a model in onnxruntime's own format", "use the .onnx file that it was made of")),
 }
+#: Formats whose files carry one -> what is said of a file without.
+_MARKS: Final = {"tflite": "TensorFlow Lite model (TFL3", "pte": "ExecuTorch program (ET12"}
 
 
 def mistaken(path: Path, format_: str) -> Reason | None:
@@ -45,11 +48,15 @@ def mistaken(path: Path, format_: str) -> Reason | None:
         path: a file that can be read.
         format_: its suffix without the dot; of those that runtimes of other distributions bring nothing is known.
     """
-    if format_ not in ("onnx", "tflite"):
+    if format_ not in ("onnx", *_MARKS):
         return None
     with path.open("rb") as file:
         start = file.read(1024)
     wanted = f".{format_}"
+    # The four bytes before it are a number, which may look like the beginning of anything.
+    kind, other = _FLATBUFFERS.get(start[4:8], ("", None))
+    if kind:
+        return other if kind != format_ else None
     if start.startswith(b"PK\x03\x04"):
         return _wanting(_of_zip(path), wanted)
     found = next((said for beginning, said in _BEGINNINGS if start.lstrip().startswith(beginning)), None)
@@ -58,12 +65,8 @@ def mistaken(path: Path, format_: str) -> Reason | None:
     if start and not start.strip(b"\0"):
         text = "begins with nothing but zeros, as an interrupted download leaves it"
         return Reason(text, "copy or download it again")
-    kind, other = _FLATBUFFERS.get(start[4:8], ("", None))
-    if kind and kind != format_:
-        return other
-    if format_ == "tflite" and not kind:
-        text = "is no TensorFlow Lite model (TFL3 is not in its first bytes)"
-        return Reason(text, "export it again, or correct its suffix")
+    if format_ in _MARKS:
+        return Reason(f"is no {_MARKS[format_]} is not in its first bytes)", "export it again, or correct its suffix")
     return None
 
 

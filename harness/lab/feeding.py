@@ -16,6 +16,8 @@ from harness.model import InputSpec
 
 _FLOATS: Final = ("float32", "float16", "float64")
 INTEGERS: Final = ("uint8", "int8", "uint16", "int16", "int32", "int64")
+#: Format -> the runtime that runs its files at one size.
+_FIXED: Final = {"tflite": "LiteRT", "pte": "ExecuTorch"}
 #: The filter in a line that is offered: which one a model was trained with, only its maker knows.
 _FILTER: Final = "bilinear"
 
@@ -30,9 +32,10 @@ class Feeding(Held):
             raise self.refusal(
                 f"takes {tensor}, which no image can be made", remedy="export it with a float32 input", key="model"
             )
-        if file.format == "tflite" and tensor.shape is not None and None in tensor.shape[1:]:
+        fixed = _FIXED.get(file.format)
+        if fixed and (file.format == "pte" or tensor.shape is not None) and None in (tensor.shape or (None, None))[1:]:
             raise self.refusal(
-                f"takes {tensor}: its sizes are open, and LiteRT is run at fixed ones",
+                f"takes {tensor}: its sizes are open, and {fixed} is run at fixed ones",
                 remedy="export it with fixed sizes",
                 key="model",
             )

@@ -59,10 +59,36 @@ class Models:
 
     def baseline(self, table: BaselineTable) -> list[Variant]:
         """Return the baseline, one noun a format, in the file's order."""
-        return [
+        brought = [
             replace(self._brought(table.id, path, parent="", xfail=""), **self._declared(table))
             for path in self._paths(table.model, key="baseline.model")
         ]
+        found = list(brought)
+        for recipe in table.convert:
+            for one in self._converted(table.id, recipe, brought):
+                if one.format in {other.format for other in found}:
+                    raise LabError(
+                        f"{recipe} gives a .{one.format} file, and there is one",
+                        remedy="leave one of them",
+                        file=self.name,
+                        key="baseline.convert",
+                    )
+                found.append(replace(one, **self._declared(table)))
+        return found
+
+    def _converted(self, name: str, recipe: str, brought: Sequence[Variant]) -> Iterator[Variant]:
+        """Yield the baseline in the format that a recipe gives, built from the file of it that the recipe takes."""
+        steps = (Step(recipe),)
+        chain = chaining.load(name, steps, file=self.name, key="baseline.convert")
+        if not getattr(chain[0].module, "GIVES", ""):
+            raise LabError(
+                f"{recipe} changes the model, not its format: it makes a variant",
+                remedy=f'write recipe = "{recipe}" under [[variant]]',
+                file=self.name,
+                key="baseline.convert",
+            )
+        for parent, format_ in chaining.parents(chain, brought, file=self.name):
+            yield self._built(name, steps, parent, format_)
 
     def variant(self, table: VariantTable, baseline: Sequence[Variant]) -> list[Variant]:
         """Return one `[[variant]]`, one noun a format.
@@ -110,21 +136,48 @@ class Models:
     def _from_steps(self, table: VariantTable, baseline: Sequence[Variant]) -> Iterator[Variant]:
         steps = chaining.steps(table, file=self.name)
         chain = chaining.load(table.id, steps, file=self.name)
-        for parent in chaining.parents(chain, baseline, file=self.name):
-            path = self.folder / f"{table.id}.{parent.format}"
-            problem = self._staleness(path, steps, parent)
-            sha256, size = ("", 0) if problem else measured(path)
-            yield Variant(
-                id=table.id,
-                format=parent.format,
-                path=path,
-                sha256=sha256,
-                size_bytes=size,
-                steps=steps,
-                parent=parent.id,
-                xfail=table.xfail,
-                problem=problem,
-            )
+        # What the baseline was converted to is no start of a chain: its recipes take what was brought.
+        brought = [one for one in baseline if not one.steps]
+        for parent, format_ in chaining.parents(chain, brought, file=self.name):
+            head = next((one for one in baseline if one.format == format_), None)
+            if head is None:
+                raise LabError(
+                    f"{chain[-1].name} gives a .{format_} file, and no baseline has this format to compare it with",
+                    remedy=f'write convert = ["{chain[-1].step.recipe}"] under [baseline]',
+                    file=self.name,
+                    key=chain[-1].key,
+                )
+            if head.steps == steps:
+                raise LabError(
+                    f"makes the baseline's own .{format_} file again",
+                    remedy="leave this variant out, or give its recipe other parameters",
+                    file=self.name,
+                    key=chain[-1].key,
+                )
+            yield replace(self._built(table.id, steps, parent, format_), parent=baseline[0].id, xfail=table.xfail)
+
+    def _built(self, name: str, steps: tuple[Step, ...], parent: Variant, format_: str) -> Variant:
+        """Return what steps make of a file of the baseline, where `edgeward build` puts it.
+
+        Args:
+            name: its id.
+            steps: how it is built.
+            parent: from which file.
+            format_: that it gets.
+        """
+        path = self.folder / f"{name}.{format_}"
+        problem = self._staleness(path, steps, parent)
+        sha256, size = ("", 0) if problem else measured(path)
+        return Variant(
+            id=name,
+            format=format_,
+            path=path,
+            sha256=sha256,
+            size_bytes=size,
+            steps=steps,
+            problem=problem,
+            origin=parent.format if format_ != parent.format else "",
+        )
 
     def _staleness(self, path: Path, steps: Sequence[Step], parent: Variant) -> str:
         """Return why a built file must not be measured, or ""."""

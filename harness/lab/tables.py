@@ -341,6 +341,9 @@ class BaselineTable(Table):
     output: OutputTable = Field(default=OutputTable(), description="How this model's output is read.")
     inputs: dict[str, float] = Field(default={}, description="Its inputs beside the image, each constant.")
     source: str = Field(default="", description="Script, from this file, that makes the baseline again.")
+    convert: list[str] = Field(
+        default=[], description="Recipes that make the same model in a further format each, models/ID.FORMAT."
+    )
 
 
 def _recipes(value: Any) -> Any:

@@ -41,7 +41,7 @@ def refusal(path: Path, file: ModelFile, runtime: str) -> str:
             seed=0,
             models=[contract.Model("model", str(path.absolute()), registry.runtime_name(runtime), folder)],
             threads=1,
-            input=contract.Input(str(images), "NCHW" if file.format == "onnx" else "NHWC", 1.0, [0.0], [1.0]),
+            input=contract.Input(str(images), "NHWC" if file.format == "tflite" else "NCHW", 1.0, [0.0], [1.0]),
             plan=ONLY_OUTPUTS,
         )
         (answer,) = forward(handle, what)
@@ -54,4 +54,4 @@ def _size(file: ModelFile) -> tuple[int, ...]:
     sizes = [int(size or _SIZE) for size in (shape or ())[1:]]
     if len(sizes) != 3:
         return _SIZE, _SIZE, 1
-    return (sizes[1], sizes[2], sizes[0]) if file.format == "onnx" else (sizes[0], sizes[1], sizes[2])
+    return (sizes[0], sizes[1], sizes[2]) if file.format == "tflite" else (sizes[1], sizes[2], sizes[0])

@@ -13,11 +13,12 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
 
 from harness import cache_dir, registry
 from harness.deploy import checked, files, space
 from harness.deploy.answers import listed
-from harness.deploy.wheels import Bundle, NoWheel, bundle
+from harness.deploy.wheels import Bundle, NoWheel, Only, bundle
 from harness.errors import MissingTool, OutOfSpace, Unsupported
 from harness.model import Device
 from harness.ports import Handle, Part, Step, Workspace
@@ -74,7 +75,8 @@ def _runtimes(handle: Handle, place: Workspace) -> Iterator[Step]:
             continue  # said when it is brought
         part = space.tar_part(requirement, posixpath.join(handle.root, "runtimes", made.sha256[:16]), made.archive)
         yield Step((part,))
-        yield Step((Part(f"what Python compiles of {requirement}", part.path, _COMPILED_BYTES, _COMPILED_FILES),))
+        size, count = getattr(_module(handle.device, requirement), "COMPILED", (_COMPILED_BYTES, _COMPILED_FILES))
+        yield Step((Part(f"what Python compiles of {requirement}", part.path, size, count),))
 
 
 def runtime(handle: Handle, requirement: str) -> str:
@@ -105,10 +107,10 @@ def runtime(handle: Handle, requirement: str) -> str:
 def _bundle(handle: Handle, place: Workspace, requirement: str) -> tuple[Bundle, str]:
     """Return a runtime for the device, and where on it the numpy is that must be added; "" if that is in it."""
     device = handle.device
-    name = registry.runtime_name(requirement)
-    constraints = registry.load("agent.runtimes", name, file=str(device.file), key="runtimes").CONSTRAINTS
+    module = _module(device, requirement)
+    constraints, only = module.CONSTRAINTS, Only(getattr(module, "ALONE_WITH", ()), getattr(module, "LEFT_OUT", ()))
     try:
-        return bundle(requirement, constraints, place.target, device=device.id), ""
+        return bundle(requirement, constraints, place.target, device=device.id, only=only), ""
     except NoWheel as error:
         if error.distribution != "numpy":
             raise
@@ -122,7 +124,11 @@ def _bundle(handle: Handle, place: Workspace, requirement: str) -> tuple[Bundle,
             device=device.id,
         )
     version, folder = listed(done, device, "the device's numpy does not say what it is")
-    return bundle(requirement, constraints, place.target, device=device.id, own={"numpy": version}), folder
+    return bundle(requirement, constraints, place.target, device=device.id, own={"numpy": version}, only=only), folder
+
+
+def _module(device: Device, requirement: str) -> ModuleType:
+    return registry.load("agent.runtimes", registry.runtime_name(requirement), file=str(device.file), key="runtimes")
 
 
 def agent_sources(device: Device) -> dict[str, bytes]:

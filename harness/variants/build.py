@@ -95,7 +95,9 @@ def _check_only(suite: Suite, only: Sequence[str]) -> None:
 
 def _with_baseline(suite: Suite, watcher: Watcher) -> Suite:
     """Return the suite with the files of its baseline in place."""
-    missing = [variant for variant in suite.variants if variant.id == suite.baseline and variant.problem]
+    missing = [
+        variant for variant in suite.variants if variant.id == suite.baseline and variant.problem and not variant.steps
+    ]
     if not missing:
         return suite
     file = lab.shown(suite.file)
@@ -227,8 +229,9 @@ def _fit(suite: Suite, parent: Variant, splits: _Splits) -> Fit:
 
 
 def _parent(suite: Suite, variant: Variant) -> Variant:
-    """Return the baseline's file of the variant's own format."""
-    return next(one for one in suite.variants if one.id == suite.baseline and one.format == variant.format)
+    """Return the baseline's file that the variant is built from: of its own format, or of what it is converted from."""
+    wanted = variant.origin or variant.format
+    return next(one for one in suite.variants if one.id == suite.baseline and one.format == wanted)
 
 
 @dataclass(frozen=True, slots=True)

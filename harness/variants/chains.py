@@ -144,7 +144,8 @@ class Builder:
             return dataclasses.replace(before, made=dataclasses.replace(before.made, parameters=made.parameters))
         self.watcher.say(f"{named} …")
         with self.kept.room() as room:
-            target = room / f"{parent[0].stem[-_LONGEST:]}+{one.step.recipe}{parent[0].suffix}"
+            suffix = f".{one.module.GIVES}" if getattr(one.module, "GIVES", "") else parent[0].suffix
+            target = room / f"{parent[0].stem[-_LONGEST:]}+{one.step.recipe}{suffix}"
             samples, asked = source.data.recorded()
             job = dataclasses.replace(source.given, parent=parent[0], target=target, samples=samples, first=first)
             found, size = _run(one, job), target.stat().st_size

@@ -62,4 +62,11 @@ def _tflite(path: Path) -> None:
     interpreter.invoke()
 
 
-_TRIALS = {".onnx": _onnx, ".tflite": _tflite}
+def _pte(path: Path) -> None:
+    from harness.agent.runtimes import executorch
+
+    session = executorch.Session(str(path), 1)
+    session.call(session.bind(np.zeros(session.shape, session.dtype)))
+
+
+_TRIALS = {".onnx": _onnx, ".tflite": _tflite, ".pte": _pte}

@@ -75,7 +75,11 @@ def test_a_suite_file_becomes_a_suite(folder: Path) -> None:
         ("threads = 2", "batch = 8", r"load\.batch: belongs to the scenario offline"),
         ("threads = 2", 'accelerator = "npu"', r"load\.accelerator: no accelerator"),
         ('"models/net.tflite"', '"models/b.onnx"', r"baseline\.model: holds two files of one format"),
-        ('"models/net.tflite"', '"models/net.pt"', r"baseline\.model: 'net\.pt' has no format .* use \.onnx, \.tflite"),
+        (
+            '"models/net.tflite"',
+            '"models/net.pt"',
+            r"baseline\.model: 'net\.pt' has no format .* use \.onnx, \.pte, \.tflite",
+        ),
         ('["models/net.onnx", "models/net.tflite"]', "5", r"baseline\.model: input should be a valid string, not 5"),
         ('["models/net.onnx", "models/net.tflite"]', "[]", r"baseline\.model: names no file"),
         ('id = "net-fp32"', 'id = "net-fp32"\nsource = "models/net.py"', r"baseline\.source: there is no such file"),
