@@ -19,6 +19,8 @@ from devices.virtual.requirements import Lacking, give_up, require
 
 # What tests start is the same code hundreds of times: one compilation of it is enough.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# Several processes of tests share the processors: a library that takes all of them for itself makes each one wait.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # What tests start are sessions of their own: pytest-benchmark measures nothing where it believes that it is not alone.
 for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
     del os.environ[_name]

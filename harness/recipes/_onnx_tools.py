@@ -221,3 +221,12 @@ def onnx_weights(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, onnx.
             tensor = constants.pop(node.input[1])
             if tensor.data_type == onnx.TensorProto.FLOAT:
                 yield node, tensor
+
+
+def check_reducible(parent: Path) -> None:
+    """Raise RecipeError where weights cannot have 7 bits, since none but onnxruntime's quantiser makes such."""
+    if parent.suffix != ".onnx":
+        raise RecipeError(
+            f"{parent.name}: ai-edge-quantizer, which writes .tflite, has no weights of 7 bits",
+            remedy="take reduce_range out of its parameters, or build this variant as .onnx",
+        )

@@ -10,6 +10,7 @@ because it helps.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -75,7 +76,7 @@ class Options:
             raise ValueError(f"soft = {self.soft} must lie between 0 and 1")
 
 
-def build(job: Build, options: Options) -> dict[str, Any]:
+def build(job: Build, options: Options) -> Mapping[str, Any]:
     """Write the parent with its smallest weights zeroed, and return which layers have nothing but zeros, if any.
 
     Raises:

@@ -11,6 +11,7 @@ Needs `pip install 'edgeward[train]'`; minutes for a small network.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +68,7 @@ class Options:
             raise ValueError(f"learning_rate = {self.learning_rate} must be above 0")
 
 
-def build(job: Build, options: Options) -> dict[str, Any]:
+def build(job: Build, options: Options) -> Mapping[str, Any]:
     """Write the parent in 8 bits as it was trained for them, and return which operators run in 8 bits and in float.
 
     Raises:

@@ -28,19 +28,25 @@ LEAVES = "int8"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`exclude`: nodes that stay float, by their names (in .tflite, of their outputs); `per_channel`: scales."""
+    """`exclude`: nodes that stay float, by their names (in .tflite, of their outputs); `per_channel`: scales.
+
+    `reduce_range`: whether weights have 7 bits, for x86 processors without VNNI, as for `quantize_int8`, in .onnx.
+    """
 
     exclude: tuple[str, ...] = ()
     per_channel: bool = True
+    reduce_range: bool = False
 
 
 def build(job: Build, options: Options) -> None:
     """Write the parent with 8-bit weights.
 
     Raises:
-        RecipeError: onnxruntime or ai-edge-quantizer is missing, a node to exclude is not in the model, or nothing in
-            it can be quantised so.
+        RecipeError: onnxruntime or ai-edge-quantizer is missing, a node to exclude is not in the model, nothing in it
+            can be quantised so, or weights of a .tflite are to have 7 bits.
     """
+    if options.reduce_range:
+        _onnx_tools.check_reducible(job.parent)
     with _onnx_tools.whole(job.target) as partial:
         if job.parent.suffix == ".onnx":
             _onnx(job.parent, partial, options)
@@ -71,6 +77,7 @@ def _onnx(parent: Path, target: Path, options: Options) -> None:
             str(target),
             weight_type=QuantType.QInt8,
             per_channel=options.per_channel,
+            reduce_range=options.reduce_range,
             # The tool makes a matrix product and a sum of each Gemm, and calls them so.
             nodes_to_exclude=[*excluded, *(f"{name}_MatMul" for name in excluded)],
         )

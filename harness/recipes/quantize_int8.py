@@ -137,10 +137,7 @@ def _quantiser(parent: Path, inputs: npt.NDArray[np.float32], folder: Path, opti
             remedy='write calibration_method = "minmax", or build this variant as .onnx',
         )
     if options.reduce_range:
-        raise RecipeError(
-            f"{parent.name}: ai-edge-quantizer, which writes .tflite, has no weights of 7 bits",
-            remedy="take reduce_range out of its parameters, or build this variant as .onnx",
-        )
+        _onnx_tools.check_reducible(parent)
     from harness.recipes import _int8_tflite
 
     return _int8_tflite.Int8(parent, inputs, per_channel=options.per_channel, exclude=options.exclude)

@@ -194,7 +194,7 @@ class _Work:
             except HarnessError as error:
                 raise RecipeError(f"{lab.shown(self.suite.file)}: {variant.id}: {error}") from error
             folder = self.suite.file.parent
-            given = Build(parent.path, variant.path, splits, fit.input, self.suite.task, fit.reading, folder)
+            given = Build(parent.path, variant.path, splits, fit.input, self.suite.task, fit.reading, folder=folder)
             self._sources[parent.path] = Source(parent, given, Data(splits))
         return self._sources[parent.path]
 

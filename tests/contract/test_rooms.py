@@ -159,9 +159,15 @@ def test_its_options_are_frozen_have_defaults_and_are_all_explained(room: str, n
     explained = f"{module.__doc__}{options.__doc__}"
     for field in dataclasses.fields(options):
         has_default = (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
-        assert has_default, f"{field.name}: the plug-in must work when only its name is given"
+        assert has_default, f"{field.name}: what is not given is for the plug-in to refuse, in words"
         assert re.search(rf"\b{field.name}\b", explained), f"{field.name} is explained nowhere"
-    assert registry.options(module, {}, file="lab.toml", key=room) == options()
+    try:
+        alone = options()
+    except ValueError as error:  # it needs what the user alone can say
+        with pytest.raises(LabError, match=re.escape(str(error))):
+            registry.options(module, {}, file="lab.toml", key=room)
+    else:
+        assert registry.options(module, {}, file="lab.toml", key=room) == alone
 
 
 @every_plugin

@@ -51,7 +51,8 @@ def convolutional(path: Path, kernel: np.ndarray[Any, Any] | None = None) -> Pat
 
 
 def test_dynamic_quantisation_answers_as_the_float_model_nearly_does(easy: Path) -> None:
-    target, _ = built(quantize_dynamic, easy)
+    # With weights of 8 bits the answers are another processor's where that has no VNNI.
+    target, _ = built(quantize_dynamic, easy, **({"reduce_range": True} if easy.suffix == ".onnx" else {}))
     assert halves.accuracy(target) == 1.0
     np.testing.assert_allclose(halves.answers(target), halves.answers(easy), atol=0.05)
     assert target.read_bytes() != easy.read_bytes()
@@ -69,7 +70,7 @@ def test_dynamic_quantisation_leaves_excluded_nodes_alone_and_refuses_unknown_on
 
 def test_dynamic_quantisation_makes_integers_of_convolutions_and_products(tmp_path: Path) -> None:
     parent = convolutional(tmp_path / "m.onnx")
-    target, _ = built(quantize_dynamic, parent)
+    target, _ = built(quantize_dynamic, parent, reduce_range=True)
     kinds = {node.op_type for node in onnx.load(target).graph.node}
     assert kinds >= {"ConvInteger", "MatMulInteger"}
     np.testing.assert_allclose(halves.answers(target), halves.answers(parent), atol=0.05)
@@ -166,6 +167,6 @@ def test_weights_of_integers_have_nothing_to_halve(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opset", [9, 11])
 def test_an_old_operator_set_is_taken(opset: int, tmp_path: Path) -> None:
     parent = halves.onnx_model(tmp_path / "old.onnx", lift=0.0, opset=opset)
-    for recipe in (quantize_dynamic, float16, optimize_graph):
-        target, _ = built(recipe, parent)
+    for recipe, options in ((quantize_dynamic, {"reduce_range": True}), (float16, {}), (optimize_graph, {})):
+        target, _ = built(recipe, parent, **options)
         np.testing.assert_allclose(halves.answers(target), halves.answers(parent), atol=0.05)

@@ -63,8 +63,8 @@ def other(split: str) -> Samples:
 
 
 def job(parent: Path, target: Path, **changes: Any) -> Build:
-    given = Build(parent, target, other, SPEC, Task("classification", "level"), Reading(kind="logits"), parent.parent)
-    return replace(given, **changes)
+    given = Build(parent, target, other, SPEC, Task("classification", "level"), Reading(kind="logits"))
+    return replace(given, **{"folder": parent.parent, **changes})
 
 
 def answers(file: Path, samples: Samples) -> npt.NDArray[Any]:
