@@ -93,6 +93,9 @@ class _Graph:
             of_constants = all(name in self._constant or not name for name in node.input)
             if of_constants and not node.op_type.startswith(("Random", "Multinomial", "Bernoulli")):
                 self._constant.update(node.output)
+            if node.op_type == "DynamicQuantizeLinear":
+                # One scale and zero point for all numbers of an image: what is multiplied by it means what it meant.
+                self._constant.update(node.output[1:])
         self._kinds: dict[str, str] = {}
 
     def described(self) -> ModelFile:
