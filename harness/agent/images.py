@@ -56,17 +56,17 @@ def quantize(x: Any, images: Any, spec: Input, dtype: str, scale: float, zero_po
     return np.clip(np.round(x / scale) + zero_point, limits.min, limits.max).astype(dtype)
 
 
-def unbatched(wanted: list[Any], batch: int, *, one_at_a_time: bool = False) -> str:
+def unbatched(wanted: list[Any], batch: int, *, one_at_a_time: str = "") -> str:
     """Return "" if a model that wants an input of shape `wanted` takes `batch` images at once.
 
     Args:
         wanted: its sizes; names and what is below 1 are free.
         batch: how many are asked for.
-        one_at_a_time: whether the runtime takes one image at a time, whatever the file says.
+        one_at_a_time: the runtime's name if it takes one image at a time, whatever the file says.
     """
     if batch > 1 and one_at_a_time:
         return (
-            f"batch = {batch} is asked for and this runtime is given one image at a time; "
+            f"batch = {batch} is asked for and {one_at_a_time} is given one image at a time; "
             "take batch out of [load], or measure an .onnx file with a free batch dimension"
         )
     first = wanted[0] if wanted else None

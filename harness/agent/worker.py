@@ -207,7 +207,7 @@ class Worker:
         sample = images.prepare(pixels[:1], self._spec)
         if sample.shape[0] == 0:
             raise images.Misfit("the data has no samples")
-        shape, single = self._session.shape, getattr(self._session, "one_at_a_time", False)
+        shape, single = self._session.shape, getattr(self._session, "one_at_a_time", "")
         wrong = images.misfit(shape, sample.shape) or images.unbatched(shape, self._batch, one_at_a_time=single)
         if wrong:
             raise images.Misfit(wrong)

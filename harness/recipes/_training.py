@@ -153,7 +153,7 @@ def room(what: str) -> Iterator[None]:
 
 def _check_fell(losses: list[float], labels: npt.NDArray[np.int64], rate: float) -> None:
     """Raise RecipeError where training made a network worse than one that looks at no image."""
-    shares = np.bincount(labels) / len(labels)
+    shares = np.bincount(labels.ravel()) / labels.size
     blind = -float(sum(share * math.log(share) for share in shares if share))
     if len(losses) > 1 and losses[-1] > 1.5 * losses[0] and losses[-1] > blind:
         raise RecipeError(

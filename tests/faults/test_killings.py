@@ -95,6 +95,8 @@ class Killings:
 def killings(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Killings:
     """Measure three confidential suites; kill the first one's conductor and a worker of the second."""
     folder = tmp_path_factory.mktemp("killings")
+    for left in files_with_images(device_workdir):  # of other tests, whose images are nobody's secret
+        left.unlink()
     suites = [
         small.write_suite(folder, name, ("good", small.good), {"slower": small.slower}, confidential=True)
         for name in ("agent", "worker", "quiet")

@@ -49,7 +49,7 @@ class Session:
     """
 
     #: Its input keeps the size that it was exported with.
-    one_at_a_time = True
+    one_at_a_time = "ExecuTorch"
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class Session:
     """
 
     #: Its input keeps the size that it was loaded with.
-    one_at_a_time = True
+    one_at_a_time = "LiteRT"
 
     def __init__(
         self,
