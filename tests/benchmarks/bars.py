@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model import Estimate
 
 #: An undecided ratio has to lie this near to its bar all the same: what is farther off has not been measured.
-NEAR = 0.03
+NEAR = 0.05
 
 
 def decided(found: Estimate, low: float, high: float) -> bool:

@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 #: Launches of each instrument before the first look, the fewest that have an interval, and at the latest: more follow
 #: while a doubt is left. A launch takes two seconds, a trial of the other figures some hundredths.
 LAUNCHES = max(6, int(os.environ.get("EDGEWARD_TRIALS", "0")) // 10)
-MOST = LAUNCHES + (42 if "EDGEWARD_TRIALS" in os.environ else 18)
+MOST = LAUNCHES + 42
 #: Of the suite's ResNet18, which is shown for information: only where figures are asked for, for nothing hangs on it.
 FEW = 6
 SHOWN = "EDGEWARD_TRIALS" in os.environ

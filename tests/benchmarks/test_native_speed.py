@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -26,7 +25,7 @@ from tests.devices.job_bench import Bench, bench_of
 SUITE_MODEL = Path(__file__).parents[2] / "suites" / "models" / "resnet18.onnx"
 #: Medians of one launch differ by some percent from those of the next, in either runner: many launches, few rounds.
 #: A batch is enough where nothing else runs; elsewhere more follow, until the ratio's interval leaves no doubt.
-BATCH, BATCHES, ROUNDS = 12, 4 if "EDGEWARD_TRIALS" in os.environ else 2, 4
+BATCH, BATCHES, ROUNDS = 12, 4, 4
 #: Both runners go before what else this machine does, where they may, and neither before the other. `nice` would not
 #: do: where sessions are grouped it counts within a session only.
 FIRST = ("chrt", "--rr", "1") if subprocess.run(["sh", "-c", "chrt --rr 1 true 2>/dev/null"]).returncode == 0 else ()
