@@ -28,7 +28,7 @@ from harness.model import Address, Device, Estimate
 from tests import small_models as small
 from tests import tflite_models
 from tests.benchmarks import bars
-from tests.benchmarks.test_native_speed import FIRST, SUITE_MODEL, Worker, convolutions
+from tests.benchmarks.test_native_speed import FEATURES, FIRST, SIZE, SUITE_MODEL, Worker, convolutions, images
 from tests.devices.job_bench import Bench
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ MOST = LAUNCHES + 42
 FEW = 6
 SHOWN = "EDGEWARD_TRIALS" in os.environ
 #: Convolutions of the models: some five milliseconds, beside which what Python adds to a call (10 to 40 µs) is little.
-LAYERS, FEATURES = 8, 32
+LAYERS = 40
 #: Rounds of a launch, short ones so that both instruments meet the same moments, and inferences of each.
 ROUNDS, INFERENCES = 10, 11
 LOW, HIGH = 0.98, 1.02
@@ -67,10 +67,9 @@ class OfModel(Bench):
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the folder with two models of some five milliseconds and with the images."""
     made = tmp_path_factory.mktemp("models")
-    convolutions(made / "convolutions.onnx", layers=LAYERS, features=FEATURES)
-    tflite_models.convolutions(made / "convolutions.tflite", layers=LAYERS, features=FEATURES)
-    np.save(made / "images.npy", np.random.default_rng(2).integers(0, 256, (16, 64, 64, 1), dtype=np.uint8))
-    return made
+    convolutions(made / "convolutions.onnx", layers=LAYERS)
+    tflite_models.convolutions(made / "convolutions.tflite", size=SIZE, features=FEATURES, layers=LAYERS)
+    return images(made, SIZE)
 
 
 def bench_of(requirement: str, model: Path, workdir: Path, folder: Path, **kind: str) -> OfModel:
@@ -201,6 +200,7 @@ def said(names: str, model: str, found: tuple[Estimate, int, float], note: str =
     return f"\n{names}, {model} ({size_ms:.2f} ms), {launches} launches: {bars.said(estimate, LOW, HIGH)}{note}"
 
 
+@bars.measured_again
 def test_the_agents_median_is_that_of_mlperf_loadgen_over_the_same_runtime(
     device_workdir: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -215,14 +215,15 @@ def test_the_agents_median_is_that_of_mlperf_loadgen_over_the_same_runtime(
     with capsys.disabled():
         print(said(names, f"{LAYERS} convolutions", found))
         if SHOWN:
-            suites = bench_of(small.ONNXRUNTIME, SUITE_MODEL, device_workdir, folder)
+            suites = bench_of(small.ONNXRUNTIME, SUITE_MODEL, device_workdir, images(tmp_path, 64))
             shown = compared(lambda: beside_loadgen(suites, tmp_path, order), FEW, FEW)
             print(said(names, "the suite's ResNet18", shown, "; for information"))
     assert bars.verdict(found[0], LOW, HIGH) != "beyond"
 
 
+@bars.measured_again
 def test_the_agents_median_is_that_of_litert_benchmark_over_the_same_runtime(
-    device_workdir: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    device_workdir: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     order, names = random.Random(6), "agent / litert-benchmark"
     path = folder / "convolutions.tflite"
@@ -231,7 +232,7 @@ def test_the_agents_median_is_that_of_litert_benchmark_over_the_same_runtime(
     with capsys.disabled():
         print(said(names, f"{LAYERS} convolutions", found))
         if SHOWN:
-            suites = bench_of(small.LITERT, small.RESNET, device_workdir, folder, kind="litert")
+            suites = bench_of(small.LITERT, small.RESNET, device_workdir, images(tmp_path, 64), kind="litert")
             shown = compared(lambda: beside_the_tool(suites, order), FEW, FEW)
             print(said(names, "the suite's ResNet18", shown, "; for information, the tool tells 10 µs steps"))
     assert bars.verdict(found[0], LOW, HIGH) != "beyond"
@@ -259,6 +260,7 @@ def readings(duration_ns: int) -> int:
     return count
 
 
+@bars.measured_again
 def test_taking_a_sample_costs_less_than_a_microsecond(capsys: pytest.CaptureFixture[str]) -> None:
     block_ns, inputs = 1_000_000, [None] * 16
 

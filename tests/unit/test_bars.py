@@ -24,3 +24,20 @@ def test_a_bar_is_broken_where_the_interval_or_a_far_point_says_so(
     point: float, low: float, high: float, expected: str
 ) -> None:
     assert bars.verdict(Estimate(point, low, high), 0.98, 1.02) == expected
+
+
+@pytest.mark.parametrize(("failures", "looks", "holds"), [(0, 1, True), (1, 2, True), (2, 2, False)])
+def test_a_comparison_fails_where_it_fails_twice(failures: int, looks: int, holds: bool) -> None:
+    taken = []
+
+    @bars.measured_again
+    def comparison() -> None:
+        taken.append(1)
+        assert len(taken) > failures
+
+    if holds:
+        comparison()
+    else:
+        with pytest.raises(AssertionError):
+            comparison()
+    assert len(taken) == looks
