@@ -33,6 +33,8 @@ from tests.benchmarks import bars
 RUNTIME = "onnxruntime==1.31.1"
 #: Of the long link; s.
 ROUND_TRIP_S = 0.05
+#: Of the link on which round trips are counted, s: beside it, what a busy machine takes for itself is little.
+LONG_S = 0.8
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +119,13 @@ def test_a_device_that_has_everything_is_found_so_in_few_round_trips(host: Host,
     wanted = files(tmp_path, 20, 20_000)
     near = DeviceHandle(host.server.device())
     everything(near, wanted)
-    with far.far(host.machine, round_trip_s=0.2) as wire:
+    with far.far(host.machine, round_trip_s=LONG_S) as wire:
         distant = DeviceHandle(host.at(wire.address).device())
-        distant.run(["sleep", "0.5"])
-        both = [(everything(near, wanted), everything(distant, wanted)) for _ in range(6)]
+        distant.run(["true"])  # so that the log-in is over
+        both = [(everything(near, wanted), everything(distant, wanted)) for _ in range(4)]
         distant.close()
     near.close()
-    count = (min(far_s for _, far_s in both) - min(near_s for near_s, _ in both)) / 0.2
+    count = (min(far_s for _, far_s in both) - min(near_s for near_s, _ in both)) / LONG_S
     print(f"\nround trips when nothing changed (agent, runtime, 20 files): {count:.1f} (bar: 5)")
     assert count < 5
 
@@ -131,13 +133,13 @@ def test_a_device_that_has_everything_is_found_so_in_few_round_trips(host: Host,
 @bars.measured_again
 def test_a_command_on_a_far_host_takes_one_round_trip(host: Host) -> None:
     near = ssh.connect(host.server.device())
-    with far.far(host.machine, round_trip_s=0.1) as wire:
+    with far.far(host.machine, round_trip_s=LONG_S) as wire:
         distant = ssh.connect(host.at(wire.address).device())
-        distant.run(["sleep", "0.2"])
+        distant.run(["true"])  # so that the log-in is over
         both = [(command_s(near), command_s(distant)) for _ in range(6)]
         distant.close()
     near.close()
-    count = (min(far_s for _, far_s in both) - min(near_s for near_s, _ in both)) / 0.1
+    count = (min(far_s for _, far_s in both) - min(near_s for near_s, _ in both)) / LONG_S
     print(f"\nround trips of one command: {count:.2f} (bar: 1.9)")
     assert count < 1.9
 
