@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import RecipeError
-from harness.recipes._onnx_tools import whole
+from harness.recipes._onnx_tools import quiet, whole
 
 if TYPE_CHECKING:
     import torch
@@ -251,7 +251,7 @@ def export_onnx(network: Any, shape: tuple[int, ...], target: Path) -> None:
     """
     import torch
 
-    with whole(target) as partial:
+    with whole(target) as partial, quiet():  # the tracer warns of each shape that it reads
         torch.onnx.export(
             network,
             (torch.zeros((1, *shape)),),
