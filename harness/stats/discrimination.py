@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.model import Estimate, FloatArray, IntArray
-from harness.stats.resampling import draws_of_groups, group_size
+from harness.stats.resampling import group_size, weights_interval
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -141,16 +141,15 @@ def _area_of_groups(
     ends = [np.inf if (sign > 0) == rarer else -np.inf for sign in signs]
     pairs = list(zip(scores, ends, strict=True))
     worst, best = ([np.append(own, side * end) for own, end in pairs] for side in (1, -1))
-    point = float(_difference(scores, positive, np.ones((1, len(positive))))[0])
-    lows, highs = [], []
-    for own, more in draws_of_groups(groups, 1):
-        weights = np.concatenate([own, more * size], axis=1)
-        lows.append(_difference(worst, truth, weights))
-        highs.append(_difference(best, truth, weights))
-    low = float(np.quantile(np.concatenate(lows), (1 - confidence) / 2))
-    high = float(np.quantile(np.concatenate(highs), (1 + confidence) / 2))
-    method = f"Bayesian bootstrap of {len(np.unique(groups))} patients and one pseudo-patient at each end"
-    return Estimate(point, min(low, point), max(high, point), confidence, method)
+    return weights_interval(
+        float(_difference(scores, positive, np.ones((1, len(positive))))[0]),
+        worst=lambda weights: _difference(worst, truth, weights),
+        best=lambda weights: _difference(best, truth, weights),
+        sizes=[size],
+        images=len(positive),
+        groups=groups,
+        confidence=confidence,
+    )
 
 
 def mean_auroc(
@@ -178,25 +177,22 @@ def mean_auroc(
     there, counted = (positive & known).sum(axis=0), known.sum(axis=0)
     if not ((there > 0) & (there < counted)).all():
         return None
-    size = 1.0 if groups is None else group_size(groups)
     signs = (-1,) if len(models) == 1 else (1, -1)
-    point = _mean_difference(models, positive, known, np.ones((1, len(positive))))[0]
     rarer = 2 * there <= counted
     toward = np.where(rarer, np.inf, -np.inf)  # for the answer that is right
     truth, seen = np.vstack([positive, rarer]), np.vstack([known, np.ones_like(rarer)])
     worst, best = (
         [np.vstack([own, side * sign * toward]) for own, sign in zip(models, signs, strict=True)] for side in (1, -1)
     )
-    lows, highs = [], []
-    for own, more in draws_of_groups(np.arange(len(positive)) if groups is None else groups, 1):
-        weights = np.concatenate([own, more * size], axis=1)
-        lows.append(_mean_difference(worst, truth, seen, weights))
-        highs.append(_mean_difference(best, truth, seen, weights))
-    low = float(np.quantile(np.concatenate(lows), (1 - confidence) / 2))
-    high = float(np.quantile(np.concatenate(highs), (1 + confidence) / 2))
-    units, what = (len(positive), "image") if groups is None else (len(np.unique(groups)), "patient")
-    method = f"Bayesian bootstrap of {units} {what}s and one pseudo-{what} at each end"
-    return Estimate(float(point), min(low, float(point)), max(high, float(point)), confidence, method)
+    return weights_interval(
+        float(_mean_difference(models, positive, known, np.ones((1, len(positive))))[0]),
+        worst=lambda weights: _mean_difference(worst, truth, seen, weights),
+        best=lambda weights: _mean_difference(best, truth, seen, weights),
+        sizes=[1.0 if groups is None else group_size(groups)],
+        images=len(positive),
+        groups=groups,
+        confidence=confidence,
+    )
 
 
 def _mean_difference(

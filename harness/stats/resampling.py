@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -202,23 +202,50 @@ def units_interval(
         more = rng.standard_gamma(unseen, size=(draws, len(unseen)))
         lows.append(statistic(np.asarray(sums + more @ worst)))
         highs.append(statistic(np.asarray(sums + more @ best)))
+    return _between(point, lows, highs, confidence, method)
+
+
+def weights_interval(
+    point: float,
+    *,
+    worst: Callable[[FloatArray], FloatArray],
+    best: Callable[[FloatArray], FloatArray],
+    sizes: Sequence[float],
+    images: int,
+    groups: IntArray | None = None,
+    confidence: float = 0.95,
+) -> Estimate:
+    """Return the interval of `units_interval` for a statistic that is none of sums, such as one of ranks.
+
+    Args:
+        point: the statistic of the images that were seen.
+        worst: takes (B, N + P) weights of the images and of the P pseudo-images of the lower end, gives (B,) values.
+        best: the same with those of the upper end.
+        sizes: (P,) how many images each pseudo-image stands for: `group_size` where patients are drawn, else 1.
+        images: N.
+        groups: (N,) the patient of each image, whose images are then drawn together; None where each is its own.
+        confidence: of the interval.
+    """
+    own = np.arange(images) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    count, rng = int(own.max()) + 1, np.random.default_rng(_SEED)
+    lows, highs = [], []
+    for draws in _batches(images):
+        drawn = rng.standard_exponential((draws, count + len(sizes)))
+        weights = np.concatenate([drawn[:, own], drawn[:, count:] * sizes], axis=1)
+        lows.append(worst(weights))
+        highs.append(best(weights))
+    what, kinds = "image" if groups is None else "patient", " of each kind" if len(sizes) > 1 else ""
+    method = f"Bayesian bootstrap of {count} {what}s and one pseudo-{what}{kinds} at each end"
+    return _between(point, lows, highs, confidence, method)
+
+
+def _between(
+    point: float, lows: Sequence[FloatArray], highs: Sequence[FloatArray], confidence: float, method: str
+) -> Estimate:
+    """Return an estimate whose lower end is a quantile of some draws, and whose upper end is one of others."""
     low = float(np.quantile(np.concatenate(lows), (1 - confidence) / 2))
     high = float(np.quantile(np.concatenate(highs), (1 + confidence) / 2))
     return Estimate(point, min(low, point), max(high, point), confidence, method)
-
-
-def draws_of_groups(groups: IntArray, pseudo: int) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Yield weights of the Bayesian bootstrap of groups: (B, N), those of one group alike, and (B, pseudo) of more.
-
-    Args:
-        groups: (N,) the group of each image, any whole numbers.
-        pseudo: how many pseudo-groups there are beside those that were seen.
-    """
-    own = np.unique(groups, return_inverse=True)[1].reshape(-1)
-    count, rng = int(own.max()) + 1, np.random.default_rng(_SEED)
-    for draws in _batches(len(own)):
-        weights = rng.standard_exponential((draws, count + pseudo))
-        yield weights[:, own], weights[:, count:]
 
 
 def _batches(width: int) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.model import Estimate, FloatArray, IntArray
 from harness.stats.discrimination import BoolArray
-from harness.stats.resampling import draws_of_groups, group_size
+from harness.stats.resampling import group_size, weights_interval
 
 
 def sensitivity_at(
@@ -51,17 +51,15 @@ def sensitivity_at(
     worst, best = (
         [np.append(own, [side * sign * np.inf, -side * sign * np.inf]) for own, sign in ends] for side in (1, -1)
     )
-    point = float(_difference(models, positive, np.ones((1, len(positive))), allowed)[0])
-    lows, highs = [], []
-    for own, more in draws_of_groups(np.arange(len(positive)) if groups is None else groups, 2):
-        weights = np.concatenate([own, more * sizes], axis=1)
-        lows.append(_difference(worst, truth, weights, allowed))
-        highs.append(_difference(best, truth, weights, allowed))
-    low = float(np.quantile(np.concatenate(lows), (1 - confidence) / 2))
-    high = float(np.quantile(np.concatenate(highs), (1 + confidence) / 2))
-    units, what = (len(positive), "image") if groups is None else (len(np.unique(groups)), "patient")
-    method = f"Bayesian bootstrap of {units} {what}s and one pseudo-{what} of each kind at each end"
-    return Estimate(point, min(low, point), max(high, point), confidence, method)
+    return weights_interval(
+        float(_difference(models, positive, np.ones((1, len(positive))), allowed)[0]),
+        worst=lambda weights: _difference(worst, truth, weights, allowed),
+        best=lambda weights: _difference(best, truth, weights, allowed),
+        sizes=sizes,
+        images=len(positive),
+        groups=groups,
+        confidence=confidence,
+    )
 
 
 def _difference(models: Sequence[FloatArray], positive: BoolArray, weights: FloatArray, allowed: float) -> FloatArray:
