@@ -12,8 +12,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from harness import registry
 from harness.errors import LabError
 from harness.lab import workdirs
+from harness.lab.device_table import DeviceTable
 from harness.lab.reading import check, check_name, parse, shown
-from harness.lab.tables import DeviceTable
 from harness.model import Address, Device, Limits
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from harness.errors import LabError
-from harness.lab.tables import Table, checked_id
+from harness.lab.strict import Table, checked_id
 from harness.registry import blame
 
 T = TypeVar("T", bound=Table)

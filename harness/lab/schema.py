@@ -6,8 +6,9 @@ import re
 from typing import Any, Final, Literal
 
 from harness import registry
+from harness.lab.device_table import DeviceTable
 from harness.lab.devices import examples
-from harness.lab.tables import DeviceTable, SuiteTable
+from harness.lab.tables import SuiteTable
 from harness.vocabulary import METRICS
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

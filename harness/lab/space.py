@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from harness.errors import LabError
 from harness.lab.models import Models
-from harness.lab.tables import ID, SpaceTable, SuiteTable, VariantTable
+from harness.lab.strict import ID
+from harness.lab.tables import SpaceTable, SuiteTable, VariantTable
 from harness.model import Criterion, Variant
 from harness.vocabulary import METRICS
 

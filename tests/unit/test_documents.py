@@ -25,7 +25,9 @@ from harness import lab, registry
 from harness.agent import contract
 from harness.cli import cli
 from harness.cli.settings import Settings
-from harness.lab.tables import DeviceTable, InputTable, LimitsTable, LoadTable, SuiteTable, TaskTable
+from harness.lab.device_table import DeviceTable, LimitsTable
+from harness.lab.model_tables import InputTable
+from harness.lab.tables import LoadTable, SuiteTable, TaskTable
 from harness.model import Device, Estimate, Subgroup, Suite
 from harness.store import export
 from harness.vocabulary import METRICS
