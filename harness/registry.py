@@ -131,7 +131,7 @@ def load(room: str, name: str, *, file: str, key: str) -> ModuleType:
     if lacking:
         raise LabError(
             f"{room} plug-in {name!r} lacks {', '.join(lacking)}",
-            remedy=f"bring {origins[0]} up to what harness/ports.py says",
+            remedy=f"bring {origins[0]} up to what harness/ports/ says",
             file=file,
             key=key,
         )

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from harness.model import InputSpec, Samples, Task
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _host
 from harness.recipes._inputs import prepare
 from tests.tflite_models import Graph

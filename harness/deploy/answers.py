@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from harness.deploy.handle import checked
 from harness.errors import DeviceError
 from harness.model import Device
-from harness.ports import Completed
+from harness.ports.transports import Completed
 
 T = TypeVar("T", dict[str, Any], list[Any])
 

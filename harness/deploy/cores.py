@@ -13,7 +13,7 @@ from typing import Final
 from harness.deploy.handle import DeviceHandle
 from harness.errors import Unsupported
 from harness.model import BIG_CORES, core_numbers
-from harness.ports import Workspace
+from harness.ports.runners import Workspace
 
 #: Prints a line for each core that is there: its number, 1 if it is online, and how fast it is compared with others,
 #: as the scheduler says it, else its highest frequency, else nothing.

@@ -18,7 +18,7 @@ from typing import Final
 from harness.deploy.answers import listed, value
 from harness.deploy.handle import DeviceHandle, checked, persistent
 from harness.errors import DeviceError, OutOfSpace
-from harness.ports import Handle, Workspace
+from harness.ports.runners import Handle, Workspace
 
 #: A file larger than this is sent in pieces.
 PIECE_BYTES = 16_000_000

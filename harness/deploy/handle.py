@@ -14,7 +14,8 @@ from typing import IO, Concatenate, Final, ParamSpec, Self, TypeVar
 from harness import registry
 from harness.errors import Busy, DeviceError, OutOfSpace, Stable, Stopped, Transient
 from harness.model import Device
-from harness.ports import NOTHING, Completed, Connection, Transport, Wanted, Workspace
+from harness.ports.runners import NOTHING, Wanted, Workspace
+from harness.ports.transports import Completed, Connection, Transport
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -132,14 +133,14 @@ class DeviceHandle:
         return self._connection.run(argv, timeout_s=_BESIDE_S)
 
     def run(self, argv: Sequence[str], *, timeout_s: float = 60.0, stdin: IO[bytes] | bytes = b"") -> Completed:
-        """Run `argv` and wait, as `harness.ports.Connection.run` does; repeated when the connection is lost.
+        """Run `argv` and wait, as `harness.ports.transports.Connection.run` does; repeated when the connection is lost.
 
         A command must therefore bear being run twice, as every command of the harness does.
         """
         return self.retry(lambda: self._connection.run(argv, timeout_s=timeout_s, stdin=stdin))
 
     def stream(self, argv: Sequence[str], *, silence_s: float) -> Iterator[bytes]:
-        """Run `argv` and yield its lines, as `harness.ports.Connection.stream` does.
+        """Run `argv` and yield its lines, as `harness.ports.transports.Connection.stream` does.
 
         Raises:
             Transient: the connection is lost; the reader knows from where to go on, after `reconnect`.
@@ -155,11 +156,11 @@ class DeviceHandle:
             self._streams -= 1
 
     def push(self, source: Path, target: str) -> None:
-        """Copy a file to the device, as `harness.ports.Connection.push` does; repeated like `run`."""
+        """Copy a file to the device, as `harness.ports.transports.Connection.push` does; repeated like `run`."""
         self.retry(lambda: self._connection.push(source, target))
 
     def pull(self, source: str, target: Path) -> None:
-        """Copy a file from the device, as `harness.ports.Connection.pull` does; repeated like `run`."""
+        """Copy a file from the device, as `harness.ports.transports.Connection.pull` does; repeated like `run`."""
         self.retry(lambda: self._connection.pull(source, target))
 
     def retry(self, step: Callable[[], T]) -> T:

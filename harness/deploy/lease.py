@@ -23,7 +23,7 @@ from harness.deploy.owner import is_gone, is_this_process, this_process
 from harness.deploy.workspace import runner
 from harness.errors import Busy, DeviceError, HarnessError, Transient
 from harness.model import Device
-from harness.ports import Hold, Lease, Owner
+from harness.ports.leases import Hold, Lease, Owner
 
 #: How often a busy device is looked at again, and how often the host writes its beat; s.
 _LOOK_S: Final = 5.0

@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from harness.ports import Owner
+from harness.ports.leases import Owner
 
 _HERE: Final = f"{getpass.getuser()}@{socket.gethostname()}"
 #: Place of the start time, in ticks since the system's start, behind the name in /proc/PID/stat (proc(5): field 22).

@@ -20,7 +20,7 @@ from harness.deploy.answers import value
 from harness.deploy.files import AT_ONCE, FIRST_BYTES, PIECE_BYTES
 from harness.errors import OutOfSpace
 from harness.model import Device
-from harness.ports import Handle, Part, Step, Workspace
+from harness.ports.runners import Handle, Part, Step, Workspace
 from harness.transports._disk import SPACE, Free, free
 from harness.units import count, human
 

@@ -27,7 +27,7 @@ from typing import Final, NoReturn
 
 from harness import cache_dir
 from harness.errors import MissingTool, Unsupported
-from harness.ports import Target
+from harness.ports.runners import Target
 
 #: How pip says that it could not ask an index.
 _NO_INDEX = ("connection broken", "ssl certificate")
@@ -62,7 +62,7 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """What of a runtime is wanted, where that is not all: its module's ALONE_WITH and LEFT_OUT (harness/ports.py)."""
+    """What of a runtime is wanted, where not all: ALONE_WITH and LEFT_OUT of `harness.ports.runtimes.Runtime`."""
 
     alone_with: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

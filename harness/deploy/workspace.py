@@ -11,7 +11,7 @@ from harness.deploy.cores import bind
 from harness.deploy.handle import DeviceHandle, persistent
 from harness.errors import Unsupported
 from harness.model import Device
-from harness.ports import NOTHING, Runner, Wanted
+from harness.ports.runners import NOTHING, Runner, Wanted
 
 
 def runner(device: Device) -> Runner:

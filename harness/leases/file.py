@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from harness.errors import Busy, Refused
-from harness.ports import Handle, Hold, Owner
+from harness.ports.leases import Hold, Owner
+from harness.ports.runners import Handle
 
 #: After so long without a beat an owner is gone; the beats come every 10 s, so a blink of the network is no end; s.
 EXPIRY_S: Final = 60

@@ -28,7 +28,7 @@ from harness.measure.jobs import Group, inputs_files, job
 from harness.measure.reference import HOST, forward
 from harness.measure.space import blobs
 from harness.model import Case, Reading, Samples
-from harness.ports import Wanted
+from harness.ports.runners import Wanted
 from harness.recipes import _onnx_tools
 
 if TYPE_CHECKING:

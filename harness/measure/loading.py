@@ -13,7 +13,7 @@ from harness.agent import contract
 from harness.deploy import DeviceHandle
 from harness.formats import ModelFile
 from harness.measure.reference import HOST, ONLY_OUTPUTS, forward
-from harness.ports import Wanted
+from harness.ports.runners import Wanted
 
 #: Where a file leaves a size open.
 _SIZE = 32

@@ -14,7 +14,7 @@ from harness.deploy import DeviceHandle
 from harness.errors import DeviceError, OutOfSpace, Refused
 from harness.measure import host_meter
 from harness.model import Device, Limits
-from harness.ports import Wanted
+from harness.ports.runners import Wanted
 from harness.units import human
 
 #: How often a hot device is looked at again.

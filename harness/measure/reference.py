@@ -33,7 +33,7 @@ from harness.errors import HarnessError
 from harness.measure.jobs import Group, Inputs, inputs_files, job, push_job
 from harness.measure.space import written
 from harness.model import Address, Device, Fit, Samples
-from harness.ports import Wanted
+from harness.ports.runners import Wanted
 from harness.results.agreement import Outputs, Reference
 
 #: The host as a device. Its runtimes are those of `address = "local:"`.

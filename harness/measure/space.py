@@ -14,7 +14,7 @@ from harness.deploy import DeviceHandle, space
 from harness.errors import HarnessError, OutOfSpace
 from harness.measure.jobs import Group, Inputs, inputs_files
 from harness.model import Case, Samples, Suite
-from harness.ports import Part, Step, Wanted
+from harness.ports.runners import Part, Step, Wanted
 
 #: What a job writes beside its models' outputs: events, log and pipes; and of each model its samples, which are there
 #: twice for a moment (a minute of inferences of 1 ms each is 0.5 MB).

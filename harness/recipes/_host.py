@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harness import formats, registry
 from harness.errors import RecipeError
 from harness.model import Answers, Reading
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _onnx_tools
 from harness.recipes._inputs import prepare
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from harness import formats
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _host
 from harness.recipes._inputs import prepare
 from harness.recipes._onnx_tools import require

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _host, _lessons, _training
 from harness.recipes._lessons import Lesson
 from harness.recipes._training import Schedule

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from harness import registry
 from harness.errors import RecipeError
 from harness.model import Samples
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _normalising, _onnx2torch, _onnx_tools, _training
 from harness.recipes._inputs import prepare
 

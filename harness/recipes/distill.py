@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _lessons, _onnx_tools, _training
 from harness.recipes._lessons import Lesson
 from harness.recipes._training import Schedule

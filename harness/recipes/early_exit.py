@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from harness import registry
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _branching, _host, _lessons, _onnx_tools, _training
 from harness.recipes._branching import NEVER, Cut, Head
 from harness.units import significant

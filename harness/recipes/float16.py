@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _onnx_tools, _tflite_tools
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _onnx_tools
 
 FORMATS = ("onnx",)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _lessons, _normalising, _onnx2torch, _onnx_tools, _training
 
 if TYPE_CHECKING:

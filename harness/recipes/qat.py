@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _host, _int8_onnx, _lessons, _onnx2torch, _onnx_tools, _training
 
 FORMATS = ("onnx",)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _onnx_tools, _tflite_tools
 
 #: What onnxruntime's dynamic quantisation writes.

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from harness import registry
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _bounded, _host, _onnx_tools
 from harness.recipes._inputs import prepare
 from harness.vocabulary import METRICS

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness import formats
 from harness.agent import pte
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _onnx2torch, _onnx_tools
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from harness import formats
 from harness.errors import RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _lessons, _normalising, _onnx2torch, _onnx_tools, _training
 
 if TYPE_CHECKING:

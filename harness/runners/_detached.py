@@ -9,7 +9,7 @@ from typing import Final
 from harness.agent import contract
 from harness.deploy import checked, space
 from harness.errors import MeasurementError
-from harness.ports import Handle
+from harness.ports.runners import Handle
 from harness.results import events
 
 #: Longest silence between two events; a launch of many slow models is the longest that an agent keeps; s.

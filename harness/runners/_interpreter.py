@@ -17,7 +17,8 @@ from typing import Any, Final
 from harness.deploy.answers import words
 from harness.errors import MissingTool, Unsupported
 from harness.model import Device
-from harness.ports import Completed, Handle, Target
+from harness.ports.runners import Handle, Target
+from harness.ports.transports import Completed
 
 _MIN: Final = (3, 9)
 #: Held while Python parses: before 3.11.8 and 3.12.2 it counts in one number how deep all threads are, and devices are

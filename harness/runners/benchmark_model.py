@@ -25,7 +25,7 @@ from harness import registry
 from harness.agent import contract
 from harness.deploy import answer, checked
 from harness.errors import DeviceError, MissingTool, Unsupported
-from harness.ports import Handle, Workspace
+from harness.ports.runners import Handle, Workspace
 from harness.runners import _detached, native
 from harness.runners._detached import stop
 

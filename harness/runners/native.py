@@ -24,7 +24,7 @@ from harness.deploy import answered, checked, files, space
 from harness.deploy.wheels import Bundle, bundle
 from harness.errors import DeviceError, MissingTool, OutOfSpace, Unsupported
 from harness.native import build
-from harness.ports import Handle, Step, Target, Workspace
+from harness.ports.runners import Handle, Step, Target, Workspace
 from harness.runners._detached import follow, start, stop
 
 __all__ = ["METERS", "OUTPUTS", "SCENARIOS", "TURNS", "follow", "install", "runtime", "start", "stop"]

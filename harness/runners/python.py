@@ -21,7 +21,7 @@ from harness.deploy.answers import listed
 from harness.deploy.wheels import Bundle, NoWheel, Only, bundle
 from harness.errors import MissingTool, OutOfSpace, Unsupported
 from harness.model import Device
-from harness.ports import Handle, Part, Step, Workspace
+from harness.ports.runners import Handle, Part, Step, Workspace
 from harness.runners._detached import follow, start, stop
 from harness.runners._interpreter import interpreter
 

@@ -1,4 +1,4 @@
-"""`harness.ports.Connection` over whatever carries commands; each has a way of its own, so threads may share it."""
+"""`harness.ports.transports.Connection` over whatever carries commands; threads may share it, each has its own way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, Final, cast
 
 from harness.errors import Refused, TimedOut, Unsupported
 from harness.model import Device
-from harness.ports import Completed
+from harness.ports.transports import Completed
 from harness.transports._command import Command, Expired, ended, spelled
 from harness.transports._copying import DAMAGED, PULL, PUSH, PUSH_ZIPPED, digest_of, failure, landing, lines, part_name
 from harness.transports._zipping import Pace, Zipped

@@ -24,7 +24,7 @@ from typing import IO
 
 from harness.errors import TimedOut, Unreachable, Unsupported
 from harness.model import Address, Device
-from harness.ports import Completed, Connection
+from harness.ports.transports import Completed, Connection
 from harness.transports._command import ended
 from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
 
@@ -61,7 +61,7 @@ def workdir(device: Device) -> str:
 
 
 class LocalConnection:
-    """Processes and files of this machine, with the promises of `harness.ports.Connection`."""
+    """Processes and files of this machine, with the promises of `harness.ports.transports.Connection`."""
 
     def __init__(self, device: Device) -> None:
         self._device = device.id

@@ -18,7 +18,7 @@ from harness.lab import ledger
 from harness.lab.reading import check, parse
 from harness.lab.tables import SuiteTable
 from harness.model import Fit, InputSpec, Samples, Suite, Variant
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes._onnx_tools import whole
 from harness.variants import chains
 from harness.variants.artefacts import Artefact, Cache, Data, writing

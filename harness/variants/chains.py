@@ -21,7 +21,7 @@ from harness.errors import HarnessError, RecipeError
 from harness.lab import chaining, ledger
 from harness.lab.chaining import Loaded
 from harness.model import Variant
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.variants import trial
 from harness.variants.artefacts import Artefact, Cache, Data, key_of, writing
 

@@ -24,7 +24,8 @@ from harness import deploy
 from harness.deploy import DeviceHandle
 from harness.deploy import files as on_device
 from harness.deploy.wheels import bundle
-from harness.ports import Connection, Target
+from harness.ports.runners import Target
+from harness.ports.transports import Connection
 from harness.transports import ssh
 from harness.transports._zipping import Pace
 from harness.transports.ssh._session import SshSession

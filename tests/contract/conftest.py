@@ -15,7 +15,7 @@ from devices.virtual.phone import Phone
 from devices.virtual.requirements import require
 from harness import registry
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 
 MEGABYTE = 1_000_000
 #: What each kind is reached by, under the same paths as on this host: files of one are files of the other.

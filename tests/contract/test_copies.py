@@ -17,7 +17,7 @@ from devices.virtual.openssh import small_disk
 from devices.virtual.waiting import soon
 from harness.errors import OutOfSpace, Stable, Transient
 from harness.model import Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 
 MEGABYTE = 1_000_000
 TRANSPORTS = ["local", "ssh", "openssh", "unit", "phone"]

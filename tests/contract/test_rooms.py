@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict, TypeAdapter
 
-from harness import ports, registry
+from harness import registry
 from harness.errors import LabError
 from harness.ports import ROOMS
+from harness.ports.meters import Meter
+from harness.ports.recipes import WEIGHTS
 
 PLUGINS = [(room, name) for room in ROOMS for name in registry.names(room)]
 #: How the registry is asked for a plug-in.
@@ -202,7 +204,7 @@ def test_a_transports_example_is_an_address_of_its_own_and_others_are_refused(na
             module.address(wrong)
 
 
-@pytest.mark.parametrize(("room", "name"), [pair for pair in PLUGINS if ROOMS[pair[0]].protocol is ports.Meter])
+@pytest.mark.parametrize(("room", "name"), [pair for pair in PLUGINS if ROOMS[pair[0]].protocol is Meter])
 def test_a_meter_says_its_quantity(room: str, name: str) -> None:
     assert plugin(room, name).QUANTITY in ("joules", "watts")
 
@@ -222,8 +224,8 @@ def test_a_recipe_of_this_package_says_which_weights_it_takes_and_leaves(name: s
         return  # a recipe of others need not say it: what a step before leaves to it is then tried
     said = getattr(recipe, "TAKES", ()), getattr(recipe, "LEAVES", None)
     assert said[0], "without TAKES and LEAVES, that a chain cannot be built is only seen when it is half built"
-    assert set(said[0]) <= set(ports.WEIGHTS)
-    assert said[1] in ("", *ports.WEIGHTS)
+    assert set(said[0]) <= set(WEIGHTS)
+    assert said[1] in ("", *WEIGHTS)
 
 
 def test_sections_have_places_of_their_own() -> None:

@@ -20,7 +20,8 @@ from harness.measure import space as needs
 from harness.measure.campaign import groups
 from harness.measure.jobs import load_samples
 from harness.model import Address, Device
-from harness.ports import Completed, Part, Step, Wanted
+from harness.ports.runners import Part, Step, Wanted
+from harness.ports.transports import Completed
 from harness.transports._disk import Free, free
 from tests import small_models as small
 

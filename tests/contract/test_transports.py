@@ -18,7 +18,7 @@ from devices.virtual.waiting import soon
 from harness import registry
 from harness.errors import DeviceError, Stable, TimedOut
 from harness.model import Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 
 MEGABYTE = 1_000_000
 TRANSPORTS = ["local", "ssh", "openssh", "unit", "phone"]

@@ -13,7 +13,7 @@ import pytest
 from devices.virtual.openssh import Server, openssh
 from devices.virtual.waiting import soon
 from harness.errors import Unreachable
-from harness.ports import Connection
+from harness.ports.transports import Connection
 from harness.transports import ssh
 from harness.transports._session import Session
 from harness.transports._zipping import TELLING, Pace

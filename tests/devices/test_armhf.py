@@ -15,7 +15,7 @@ from harness.deploy import DeviceHandle, wheels
 from harness.deploy.wheels import NoWheel
 from harness.errors import Unsupported
 from harness.measure import preflight
-from harness.ports import Target
+from harness.ports.runners import Target
 from tests import small_models as small
 
 BOARD = Target((3, 11), "armv7l", (2, 36))

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.deploy import DeviceHandle
 from harness.lab import select
 from harness.leases import file as lease
-from harness.ports import Owner
+from harness.ports.leases import Owner
 from tests.faults.campaigns import Night
 from tests.labs import make
 

@@ -18,7 +18,7 @@ from harness.deploy import DeviceHandle, files
 from harness.deploy.cleanup import ROOMS, clean
 from harness.errors import DeviceError, Unsupported
 from harness.model import Address, Device
-from harness.ports import Completed
+from harness.ports.transports import Completed
 
 
 class Counting(DeviceHandle):

@@ -13,7 +13,7 @@ from harness.agent import contract
 from harness.deploy import DeviceHandle
 from harness.measure.reference import ONLY_OUTPUTS, Answer, forward
 from harness.model import Address, Device, InputSpec, Task
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _host, to_executorch
 from harness.recipes._inputs import prepare
 from tests import small_models as small

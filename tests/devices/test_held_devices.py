@@ -26,7 +26,7 @@ from harness.deploy.owner import this_process
 from harness.errors import Busy
 from harness.lab import select
 from harness.leases import file as lease
-from harness.ports import Owner
+from harness.ports.leases import Owner
 from harness.store import Store
 from tests import small_models as small
 

@@ -17,7 +17,7 @@ from harness import deploy
 from harness.deploy import DeviceHandle, wheels
 from harness.errors import DeviceError, MissingTool, Unsupported
 from harness.model import Address, Device
-from harness.ports import Target
+from harness.ports.runners import Target
 from harness.runners import _interpreter
 
 #: What the probe prints on a 64-bit Debian 12, of which each test changes what it is about.

@@ -21,7 +21,7 @@ from harness.deploy.owner import is_gone, this_process
 from harness.errors import Busy, Refused
 from harness.leases import file as lease
 from harness.model import Address, Device
-from harness.ports import Owner
+from harness.ports.leases import Owner
 
 ADA = Owner("ada@clinic", 7, "noon")
 GRACE = Owner("grace@lab")

@@ -22,7 +22,7 @@ from harness.deploy.owner import is_gone, this_process
 from harness.errors import Busy, Stopped
 from harness.leases import file
 from harness.model import Address, Device
-from harness.ports import Owner
+from harness.ports.leases import Owner
 
 GRACE = Owner("grace@lab")
 

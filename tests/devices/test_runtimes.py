@@ -21,7 +21,7 @@ from harness.deploy import DeviceHandle, wheels
 from harness.errors import MissingTool, Unsupported
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Address, Device
-from harness.ports import Target
+from harness.ports.runners import Target
 from harness.runners import python
 from harness.store import Store
 from tests import small_models as small

@@ -18,7 +18,7 @@ from devices.virtual.waiting import soon
 from harness.deploy import DeviceHandle
 from harness.errors import MissingTool
 from harness.lab.devices import read_device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 from harness.runners import python
 from harness.transports import ssh
 

@@ -18,7 +18,7 @@ from harness.errors import HarnessError, Refused, TimedOut, Transient
 from harness.lab.devices import read_device
 from harness.measure import preflight
 from harness.model import Limits
-from harness.ports import Connection
+from harness.ports.transports import Connection
 from harness.transports import ssh
 
 pytestmark = pytest.mark.slow_device

@@ -19,7 +19,7 @@ from devices.virtual.phone import Phone
 from devices.virtual.waiting import runs, soon
 from harness.errors import DeviceError, OutOfSpace, Refused, TimedOut, Unreachable
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 from harness.transports import adb
 
 TICKING = ["sh", "-c", "while sleep 0.05; do echo tick; done"]

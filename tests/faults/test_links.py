@@ -19,7 +19,7 @@ from devices.virtual.openssh import Server, openssh
 from devices.virtual.waiting import runs, soon
 from harness.errors import DeviceError, TimedOut, Unreachable
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 from harness.transports import ssh
 
 

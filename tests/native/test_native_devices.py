@@ -22,7 +22,7 @@ from harness.errors import MissingTool, OutOfSpace, Unsupported
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.model import Device, Run
 from harness.native import build
-from harness.ports import Target
+from harness.ports.runners import Target
 from harness.runners import native
 from harness.store import Store
 from harness.transports import ssh

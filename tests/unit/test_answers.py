@@ -9,7 +9,7 @@ import pytest
 from harness.deploy import answer, checked
 from harness.errors import DeviceError
 from harness.model import Address, Device
-from harness.ports import Completed
+from harness.ports.transports import Completed
 
 HERE = Device("here", "sbc", Address("local"))
 

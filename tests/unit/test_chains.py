@@ -24,7 +24,7 @@ from harness.errors import LabError, RecipeError
 from harness.lab import ledger
 from harness.model import Samples, Step, Variant
 from harness.page.sections import again
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import prune_magnitude, quantize_int4
 from harness.store import legacy
 from harness.variants import chains

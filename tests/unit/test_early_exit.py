@@ -19,7 +19,7 @@ from harness import formats
 from harness.agent import contract
 from harness.errors import RecipeError
 from harness.model import InputSpec, Reading, Samples, Task
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _training, early_exit, prune_magnitude
 from harness.recipes._inputs import prepare
 from harness.results import events, runs

@@ -19,7 +19,7 @@ from harness.deploy.wheels import Only
 from harness.errors import LabError, RecipeError, Unsupported
 from harness.lab import ledger
 from harness.model import Fit, InputSpec, Load, Samples, Step, Suite, Task, Variant
-from harness.ports import Target
+from harness.ports.runners import Target
 from harness.variants.build import build_suite
 from tests import labs, small_models
 

@@ -28,7 +28,7 @@ from harness.measure import host_meter
 from harness.measure.host_meter import Offset, Readings
 from harness.meters import joulescope, ppk2, scpi
 from harness.model import Address, Device
-from harness.ports import Target, Workspace
+from harness.ports.runners import Target, Workspace
 from tests.events import event
 
 SIMULATED = f"{Path(__file__).with_name('instrument.yaml')}@sim"

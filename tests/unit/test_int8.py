@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from harness import formats, registry
 from harness.errors import LabError, RecipeError
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import quantize_int8
 from harness.recipes.quantize_int8 import Bound, Options
 from tests import bright_halves as halves

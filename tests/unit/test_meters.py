@@ -22,7 +22,7 @@ from harness.deploy import DeviceHandle
 from harness.errors import LabError
 from harness.measure import preflight
 from harness.model import Address, Device
-from harness.ports import Target, Workspace
+from harness.ports.runners import Target, Workspace
 
 MAIN = Path(agent.__path__[0], "__main__.py")
 REST_W = 1.25

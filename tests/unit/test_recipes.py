@@ -23,7 +23,7 @@ from harness import lab
 from harness.errors import RecipeError
 from harness.lab import ledger
 from harness.model import InputSpec, Samples, Task
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _onnx_tools, prune_magnitude, quantize_int4, quantize_int8
 from harness.recipes._inputs import prepare
 from tests.phantoms import drawn
@@ -161,7 +161,7 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it(
         from harness.data import phantom
         from harness.errors import RecipeError
         from harness.model import InputSpec, Task
-        from harness.ports import Build
+        from harness.ports.recipes import Build
         from harness.recipes import {recipe} as recipe
         options = phantom.Options(train=3)
         here = Path({str(tmp_path)!r})

@@ -17,7 +17,7 @@ from devices.virtual.requirements import lacking
 from harness.errors import RecipeError
 from harness.lab import ledger
 from harness.model import Reading
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import (
     _host,
     _int8_onnx,

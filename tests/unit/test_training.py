@@ -16,7 +16,7 @@ import pytest
 from devices.virtual.requirements import lacking, require
 from harness.errors import RecipeError
 from harness.model import InputSpec, Samples, Task
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _training, distill, prune_filters
 from harness.recipes._inputs import prepare
 

@@ -13,7 +13,7 @@ import pytest
 from devices.virtual.requirements import lacking, require
 from harness.errors import RecipeError
 from harness.model import InputSpec, Reading, Samples, Task
-from harness.ports import Build
+from harness.ports.recipes import Build
 from harness.recipes import _host, _normalising, _onnx2torch, _training, adapt, transfer
 from harness.recipes._inputs import prepare
 

@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 
 EXAMPLE = "adb://SERIAL"
 ENCRYPTED = False

@@ -1,4 +1,4 @@
-"""A device behind adb as `harness.ports.Connection`."""
+"""A device behind adb as `harness.ports.transports.Connection`."""
 
 from __future__ import annotations
 

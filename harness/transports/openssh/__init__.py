@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 
 __all__ = ["ENCRYPTED", "EXAMPLE", "Options", "address", "connect", "workdir"]
 

@@ -1,4 +1,4 @@
-"""A device behind OpenSSH's own client as `harness.ports.Connection`."""
+"""A device behind OpenSSH's own client as `harness.ports.transports.Connection`."""
 
 from __future__ import annotations
 

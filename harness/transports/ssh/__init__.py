@@ -12,7 +12,7 @@ never asked for and never stored: a key comes from the agent or from an identity
 from __future__ import annotations
 
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 from harness.transports.ssh._options import Options
 
 __all__ = ["ENCRYPTED", "EXAMPLE", "Options", "address", "connect", "workdir"]

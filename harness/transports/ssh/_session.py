@@ -1,4 +1,4 @@
-"""An open SSH connection as `harness.ports.Connection`."""
+"""An open SSH connection as `harness.ports.transports.Connection`."""
 
 from __future__ import annotations
 

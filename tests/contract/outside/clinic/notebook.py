@@ -12,7 +12,8 @@ import posixpath
 from dataclasses import dataclass
 
 from harness.errors import Busy
-from harness.ports import Handle, Owner
+from harness.ports.leases import Owner
+from harness.ports.runners import Handle
 
 #: Takes the page only if nobody has it: `set -C` makes the shell refuse to overwrite a file.
 _TAKE = 'mkdir -p "$1" && set -C && printf "%s" "$3" > "$1/$2" && printf "%s\\n" "$3" >> "$1/$2.past"'

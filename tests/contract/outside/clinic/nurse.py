@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.agent.contract import Event
-from harness.ports import Handle, Workspace
+from harness.ports.runners import Handle, Workspace
 from harness.runners import python
 
 SCENARIOS = python.SCENARIOS

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from clinic.corridor._door import Door
 from harness.model import Address, Device
-from harness.ports import Connection
+from harness.ports.transports import Connection
 
 EXAMPLE = "corridor:"
 ENCRYPTED = True  # nothing leaves the machine

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clinic.round_weights import _file
-from harness.ports import Build
+from harness.ports.recipes import Build
 
 FORMATS = ("tiny",)
 TOOLS = ("numpy", "clinic")
