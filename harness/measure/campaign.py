@@ -18,13 +18,13 @@ from functools import partial
 from typing import Any
 
 import harness
-from harness import compare, deploy, lab
+from harness import compare, deploy
 from harness.deploy import DeviceHandle
-from harness.errors import HarnessError, LabError, OutOfSpace, Stopped, Transient, Unforeseen, Unsupported
-from harness.measure import occlusion, operating, reference, remarks, robustness, space
+from harness.errors import HarnessError, OutOfSpace, Stopped, Transient, Unforeseen
+from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
 from harness.measure.group import measure
 from harness.measure.jobs import Group, Race, load_samples
-from harness.model import Campaign, Case, Comparison, Device, Fit, Outcome, Reason, Run, Samples, Suite, Validity
+from harness.model import Campaign, Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite, Validity
 from harness.results import agreement
 from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
@@ -149,9 +149,9 @@ class CampaignRunner:
     def _device(self, device: Device, cases: Sequence[Case]) -> None:
         """Measure all cases of one device, group after group, and leave none unanswered."""
         try:
-            for error, case in unfit(cases):
+            for error, case in grouping.unfit(cases):
                 self._fail([case], error)
-            todo = groups([case for case in cases if not self._futures[case.id].done()])
+            todo = grouping.groups([case for case in cases if not self._futures[case.id].done()])
             # All of them before the first is measured: a file that does not fit is no news after an hour.
             races = self._settings.races
             todo = [replace(group, race=races.get((device.id, group.runtime))) for group in todo]
@@ -170,58 +170,15 @@ class CampaignRunner:
         except HarnessError as error:
             self._fail(group.cases, error)
             return None
-        fits: dict[str, Fit] = {}
         if not deploy.runner(group.device).OUTPUTS:
             return group  # a vendor's tool feeds models with its own numbers and gives no answers
-        for case in group.cases:
-            try:
-                fits[case.id] = found = lab.fit(group.suite, case.variant, samples)
-                if refused := unread(case, found):
-                    raise refused
-            except HarnessError as error:
-                self._fail([case], error)
-                fits.pop(case.id, None)
-            except Exception as error:  # noqa: BLE001 -- not swallowed: it is this case's error
-                self._fail(
-                    [case], Unforeseen(f"{lab.shown(group.suite.file)}: reading {case.variant.path.name}", error)
-                )
-        heads = [fits[case.id].reading for case in group.cases if case.is_baseline and case.id in fits]
-        for case in group.cases:
-            if (
-                not case.is_baseline
-                and case.id in fits
-                and heads
-                and (said := lab.differently(fits[case.id].reading, heads[0]))
-            ):
-                remark = f"{case.variant.id}: {said}"
-                fits[case.id] = replace(fits[case.id], remarks=(*fits[case.id].remarks, remark))
-        own = tuple(case for case in group.cases if case.id in fits)
-        for remark in dict.fromkeys(remark for case in own for remark in fits[case.id].remarks):
-            self._settings.say(group.device.id, f"remark: {remark}")
-        wanted = [case for case in own if case.id in self._futures]
-        return self._at_operating_point(replace(group, cases=own, fits=fits), samples) if wanted else None
-
-    def _at_operating_point(self, group: Group, samples: Samples) -> Group | None:
-        """Return a group whose models are read at the suite's operating point, if it has one; None if none can be."""
-        if group.suite.task.operating_point is None:
-            return group
+        group = grouping.fitted(group, samples, self._fail)
         say = partial(self._settings.say, group.device.id)
-        try:
-            value, remark = operating.threshold(group, self._library, samples, say)
-        except HarnessError as error:
-            self._fail(group.cases, error)
+        for remark in dict.fromkeys(remark for case in group.cases for remark in group.fits[case.id].remarks):
+            say(f"remark: {remark}")
+        if not any(case.id in self._futures for case in group.cases):
             return None
-        say(f"remark: {remark}")
-        fits: dict[str, Fit] = {}
-        for case in group.cases:
-            try:
-                fits[case.id] = found = operating.at(case, group.fit(case), value)
-                if case.is_baseline:
-                    fits[case.id] = replace(found, remarks=(*found.remarks, remark))
-            except HarnessError as error:
-                self._fail([case], error)
-        own = tuple(case for case in group.cases if case.id in fits)
-        return replace(group, cases=own, fits=fits) if own else None
+        return operating.applied(group, self._library, samples, say, self._fail)
 
     def _groups(self, device: Device, todo: Sequence[Group]) -> None:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
@@ -371,52 +328,6 @@ class CampaignRunner:
         if isinstance(found, HarnessError):
             raise found
         return found
-
-
-def groups(cases: Sequence[Case]) -> list[Group]:
-    """Return the jobs that measure `cases`, each with its baseline at the head, also one that was not asked for."""
-    found: dict[tuple[str, str], list[Case]] = {}
-    for case in cases:
-        found.setdefault((case.suite.id, case.runtime), []).append(case)
-    return [_group(own) for own in found.values()]
-
-
-def _group(cases: Sequence[Case]) -> Group:
-    first = cases[0]
-    everything = lab.cases(first.suite, [first.device])
-    heads = [c for c in everything if c.is_baseline and c.runtime == first.runtime and not c.variant.problem]
-    others = [c for c in cases if not c.is_baseline]
-    return Group(first.suite, first.device, first.runtime, (*heads[:1], *others))
-
-
-def unfit(cases: Iterable[Case]) -> list[tuple[HarnessError, Case]]:
-    """Return the cases that cannot run at all, each with the reason and the remedy."""
-    found: list[tuple[HarnessError, Case]] = []
-    for case in cases:
-        if case.variant.problem:
-            found.append((LabError(case.variant.problem, file=lab.shown(case.suite.file)), case))
-        elif not case.runtime:
-            found.append((Unsupported(lab.missing_runtime(case), device=case.device.id), case))
-        elif refused := deploy.refusal(case.device, case.suite.load.scenario):
-            found.append((refused, case))
-    return found
-
-
-def unread(case: Case, fit: Fit) -> HarnessError | None:
-    """Return why a device's runner cannot give what a model answers, None if it can."""
-    if case.device.runner == "python" or not (fit.labels or fit.constants):
-        return None
-    if fit.constants:
-        return Unsupported(
-            f"{case.variant.path.name} has inputs beside the image, which the {case.device.runner} runner cannot feed",
-            remedy="export it with the image as its only input",
-            device=case.device.id,
-        )
-    return Unsupported(
-        f"{case.variant.path.name} answers with texts or maps, which the {case.device.runner} runner does not read",
-        remedy="export it with plain tensors (scikit-learn: zipmap=False)",
-        device=case.device.id,
-    )
 
 
 def described(suite: Suite) -> dict[str, Any]:

@@ -5,13 +5,13 @@ The baseline runs on this host, on images that are not measured; nothing of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from harness import registry, stats, units
-from harness.errors import LabError, MeasurementError
+from harness.errors import HarnessError, LabError, MeasurementError
 from harness.lab import fit as fit_of
 from harness.lab import read_split, shown
 from harness.measure.jobs import Group
@@ -20,6 +20,42 @@ from harness.model import Answers, Case, Fit, Samples, Suite
 
 SPLIT = "validation"
 _KEY = "task.operating_point"
+
+
+def applied(
+    group: Group,
+    library: Library,
+    samples: Samples,
+    say: Callable[[str], None],
+    fail: Callable[[Sequence[Case], HarnessError], None],
+) -> Group | None:
+    """Return a group whose models are read at the suite's operating point, if it has one; None if none can be.
+
+    Args:
+        group: whose models these are.
+        library: of the host's own runs.
+        samples: the split that is measured.
+        say: called with a line when something is computed, and with what the threshold reaches.
+        fail: called with the cases that are left out, and why.
+    """
+    if group.suite.task.operating_point is None:
+        return group
+    try:
+        value, remark = threshold(group, library, samples, say)
+    except HarnessError as error:
+        fail(group.cases, error)
+        return None
+    say(f"remark: {remark}")
+    fits: dict[str, Fit] = {}
+    for case in group.cases:
+        try:
+            fits[case.id] = found = at(case, group.fit(case), value)
+            if case.is_baseline:
+                fits[case.id] = replace(found, remarks=(*found.remarks, remark))
+        except HarnessError as error:
+            fail([case], error)
+    own = tuple(case for case in group.cases if case.id in fits)
+    return replace(group, cases=own, fits=fits) if own else None
 
 
 def threshold(group: Group, library: Library, samples: Samples, say: Callable[[str], None]) -> tuple[float, str]:

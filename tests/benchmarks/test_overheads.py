@@ -21,7 +21,7 @@ from harness.agent import contract, images
 from harness.agent.runtimes.onnxruntime import Session
 from harness.agent.worker import timed
 from harness.measure import reference
-from harness.measure.campaign import groups
+from harness.measure.grouping import groups
 from harness.measure.jobs import load_samples
 from harness.model import Estimate
 from harness.store import Store

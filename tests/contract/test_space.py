@@ -17,7 +17,7 @@ from harness import deploy, lab
 from harness.deploy import DeviceHandle, space
 from harness.errors import OutOfSpace
 from harness.measure import space as needs
-from harness.measure.campaign import groups
+from harness.measure.grouping import groups
 from harness.measure.jobs import load_samples
 from harness.model import Address, Device
 from harness.ports.runners import Part, Step, Wanted

@@ -14,7 +14,8 @@ from onnx import TensorProto
 
 from harness import deploy, lab
 from harness.deploy import DeviceHandle
-from harness.measure.campaign import CampaignRunner, Result, Settings, unread
+from harness.measure.campaign import CampaignRunner, Result, Settings
+from harness.measure.grouping import unread
 from harness.measure.jobs import Group, inputs_files, job, load_samples
 from harness.measure.reference import forward
 from harness.metrics import classification

@@ -24,7 +24,8 @@ from harness.cli.settings import Settings as CommandSettings
 from harness.deploy import DeviceHandle, leased
 from harness.errors import RecipeError, Unsupported
 from harness.measure import reference
-from harness.measure.campaign import CampaignRunner, Settings, groups
+from harness.measure.campaign import CampaignRunner, Settings
+from harness.measure.grouping import groups
 from harness.measure.jobs import Group, load_samples
 from harness.measure.layers import LayerComparison, compare_layers
 from harness.model import Address, Case, Reading

@@ -17,7 +17,7 @@ from devices.virtual.requirements import give_up
 from devices.virtual.waiting import soon
 from harness import lab
 from harness.agent.process import Process
-from harness.measure import campaign
+from harness.measure import grouping
 from harness.measure.campaign import CampaignRunner, Result, Settings
 from harness.model import Run
 from harness.stats import throttling
@@ -256,7 +256,7 @@ def test_a_scenario_that_a_runner_cannot_do_is_refused_before_anything_is_measur
     file = tmp_path / "devices" / "here.toml"
     file.write_text(f'runner = "benchmark_model"\n{file.read_text()}')
     cases = lab.cases(lab.read_suite(suite), lab.select(tmp_path, ["here"]))
-    ((error, case),) = campaign.unfit(cases)
+    ((error, case),) = grouping.unfit(cases)
     assert case is cases[0]
     assert str(error) == (
         f"here: the benchmark_model runner measures single_stream and not the scenario {scenario}; "

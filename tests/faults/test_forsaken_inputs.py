@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import lab
-from harness.measure.campaign import groups
+from harness.measure.grouping import groups
 from harness.measure.jobs import inputs_files, load_samples
 from tests import small_models as small
 
@@ -19,7 +19,7 @@ HOLD = """
 import signal, sys
 from pathlib import Path
 from harness import lab
-from harness.measure.campaign import groups
+from harness.measure.grouping import groups
 from harness.measure.jobs import inputs_files, load_samples
 
 suite = lab.read_suite(Path(sys.argv[1]))

@@ -13,7 +13,7 @@ from devices.virtual.requirements import require
 from harness import lab
 from harness.errors import RecipeError
 from harness.measure import attacks
-from harness.measure.campaign import groups
+from harness.measure.grouping import groups
 from harness.measure.jobs import Group, load_samples
 from harness.model import Answers, Reading, Samples, Task
 from harness.results.robustness import worst_of

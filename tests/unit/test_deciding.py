@@ -10,7 +10,7 @@ import pytest
 from harness import lab
 from harness.agent import contract
 from harness.measure import group as measuring
-from harness.measure.campaign import groups
+from harness.measure.grouping import groups
 from harness.measure.jobs import Group
 from harness.model import FloatArray, Validity, sentence
 from harness.results import runs

@@ -26,7 +26,7 @@ THING = {"file", "device", "key", "where"}
 SAID_ELSEWHERE = {
     "cli/searching.py": {"lab.missing_runtime(case)": "it ends with the runtimes to write"},
     "cli/virtual_lab.py": {"needs {missing}": "`missing` ends with the line of apt-get"},
-    "measure/campaign.py": {
+    "measure/grouping.py": {
         "case.variant.problem": "the problem ends with the command that builds the file",
         "lab.missing_runtime(case)": "it ends with the runtimes to write",
     },
