@@ -11,39 +11,27 @@ import hashlib
 import posixpath
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from harness import compare, deploy, stats
+from harness import deploy
 from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
-from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unforeseen, Unsupported
+from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unsupported
 from harness.measure import host_meter, preflight, racing, space
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
-from harness.model import Case, Omission, Run, Samples, Verdict
-from harness.results import runs, scenarios
+from harness.measure.known import Found, Known, is_known
+from harness.model import Samples
+from harness.results import scenarios
 from harness.results.job_log import JobLog
-from harness.results.runs import DROPPED
 from harness.units import human
 
 #: A connection that is lost as often without a word of the job in between is none.
 _LOSSES = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a case gave: a Run, or the error that is this case's alone.
-
-    A run that was given before the job's end comes once more, with what only the end shows.
-    """
-
-    case: Case
-    result: Run | HarnessError
 
 
 def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: str, quick: bool) -> Iterator[Found]:
@@ -70,7 +58,7 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
         wanted = job(group, where, inputs, runtime, quick=quick)
         push_job(handle, wanted, folder)
         facts = _facts(group, inputs.data, handle)
-        known = _Known(group, samples, campaign, quick, facts)
+        known = Known(group, samples, campaign, quick, facts)
         known.log.beside["before"] = seen["conditions"]
         with host_meter.recording(handle) as meter:
             for _ in _follow(known, handle, folder, meter):
@@ -92,98 +80,7 @@ def check_confidential(group: Group) -> None:
         raise Unsupported(text, remedy="use ssh://", device=group.device.id)
 
 
-@dataclass(slots=True)
-class _Known:
-    """What is known of a group's cases so far.
-
-    Attributes:
-        group: the cases.
-        samples: the split that is judged.
-        campaign: its id.
-        quick: whether durations are cut to a tenth.
-        facts: what the host adds to fingerprints.
-        log: what the job said.
-        given: place of a model -> the id of its run, once that was given on.
-        failed: models that give none.
-        decided: models of which enough is known.
-        out: models that dropped out of a race -> why.
-        judged: their lines on accuracy, once those are known.
-    """
-
-    group: Group
-    samples: Samples
-    campaign: str
-    quick: bool
-    facts: Mapping[str, Any]
-    log: JobLog = field(default_factory=JobLog)
-    given: dict[int, str] = field(default_factory=dict)
-    failed: set[int] = field(default_factory=set)
-    decided: set[int] = field(default_factory=set)
-    out: dict[int, str] = field(default_factory=dict)
-    judged: Mapping[int, racing.Lines] = field(default_factory=dict)
-
-    def fresh(self) -> Iterator[int]:
-        """Yield the models that are complete now and were not given yet; the baseline first, others never before it."""
-        baseline = self.group.baseline
-        order = [] if baseline is None else [baseline]
-        order += [index for index in range(len(self.group.cases)) if index != baseline]
-        for index in order:
-            done = index in self.given or index in self.failed
-            if not done and (self.log.failure(index) is not None or self._complete(index)):
-                yield index
-            elif index == baseline and not done:
-                return
-
-    def _complete(self, index: int) -> bool:
-        """Return whether all that is measured of a model has been measured, though the job goes on."""
-        # A meter that the host reads is only joined with the events at the end.
-        if self.group.device.meter is not None:
-            energy = self.log.of(contract.EnergyPass, index)
-            return bool(energy) and energy[0].meter != contract.HOST_METER
-        return bool(self.log.of(contract.Sustained, index))
-
-    def found(self, index: int) -> Found:
-        """Return what a model gave."""
-        case = self.group.cases[index]
-        failure = self.log.failure(index)
-        if failure is not None:
-            self.failed.add(index)
-            return Found(case, runs.failed(case, failure))
-        try:
-            run = runs.run_of(
-                case,
-                index,
-                self.log,
-                self.samples,
-                campaign=self.campaign,
-                quick=self.quick,
-                facts=self.facts,
-                fit=self.group.fits.get(case.id),
-                control=self.group.control if case.is_baseline else None,
-            )
-        except MeasurementError as error:
-            self.failed.add(index)
-            text = f"{case.variant.path.name}: {error.text}"
-            return Found(case, MeasurementError(text, remedy=error.remedy, where=case.device.id))
-        except HarnessError as error:
-            self.failed.add(index)
-            return Found(case, error)
-        except Exception as error:  # noqa: BLE001 -- not swallowed: it is this case's error, and the others have none
-            self.failed.add(index)
-            return Found(case, Unforeseen(f"{case.device.id}: judging {case.variant.path.name}", error))
-        if index in self.out:
-            run = replace(run, notes={**run.notes, DROPPED: self.out[index]})
-        run = runs.with_id(run, self.given.setdefault(index, run.id))
-        return Found(case, run)
-
-    def rest(self) -> Iterator[Found]:
-        """Yield every case that has not failed before, complete."""
-        for index in range(len(self.group.cases)):
-            if index not in self.failed:
-                yield self.found(index)
-
-
-def _complete(handle: DeviceHandle, folder: str, known: _Known) -> Iterator[Found]:
+def _complete(handle: DeviceHandle, folder: str, known: Known) -> Iterator[Found]:
     for index in list(known.fresh()):
         if known.log.failure(index) is None:
             _fetch(handle, folder, known, index)
@@ -243,7 +140,7 @@ def _clean_up(handle: DeviceHandle, folder: str, secret: list[str], error: BaseE
             raise MeasurementError(text, where=device) from error
 
 
-def _follow(known: _Known, handle: DeviceHandle, folder: str, meter: host_meter.Recorder) -> Iterator[contract.Event]:
+def _follow(known: Known, handle: DeviceHandle, folder: str, meter: host_meter.Recorder) -> Iterator[contract.Event]:
     """Start the job and yield its events to its end, through lost connections; the job itself needs none."""
     group, log = known.group, known.log
     runner, offset = deploy.runner(group.device), 0
@@ -305,11 +202,11 @@ def _ended(handle: DeviceHandle, log: JobLog, error: MeasurementError) -> Measur
     )
 
 
-def _decide(now: _Known, handle: DeviceHandle, folder: str) -> None:
+def _decide(now: Known, handle: DeviceHandle, folder: str) -> None:
     """Mark for the conductor which models are known well enough, or out of a race; it looks before the next launch."""
     group, log, decided = now.group, now.log, now.decided
     launches = len(log.all(contract.Launch))
-    fresh = {i for i in range(len(group.cases)) if i not in decided and known(group, log, i)}
+    fresh = {i for i in range(len(group.cases)) if i not in decided and is_known(group, log, i)}
     running = [i for i in range(len(group.cases)) if log.failure(i) is None and i != group.baseline]
     if group.race is not None:
         if not now.judged:
@@ -331,38 +228,11 @@ def _decide(now: _Known, handle: DeviceHandle, folder: str) -> None:
         handle.run(["touch", *(posixpath.join(folder, name) for name in names)])
 
 
-def _fetch_outputs(now: _Known, handle: DeviceHandle, folder: str) -> None:
+def _fetch_outputs(now: Known, handle: DeviceHandle, folder: str) -> None:
     """Fetch the answers of all models, which are complete before the timed pass begins."""
     for index in range(len(now.group.cases)):
         if now.log.failure(index) is None and now.log.of(contract.Accuracy, index):
             _fetch_array(handle, folder, now.log, f"m{index}.outputs.npy")
-
-
-def known(group: Group, log: JobLog, index: int) -> bool:
-    """Return whether a model's ratio to the baseline has a verdict, or is known to half the suite's precision.
-
-    A model without a baseline to compare with is known when its 99th percentile can be reported. An interval as narrow
-    as `precision` may still leave the verdict open, so then it is asked for twice as narrow.
-
-    Args:
-        group: the cases.
-        log: what the job said so far.
-        index: the model's place in the job.
-    """
-    load = group.suite.load
-    if any(group.fit(group.cases[one]).paths for one in (index, group.baseline) if one is not None):
-        return False  # the level of a round is that of the images it had
-    if sum(one.round.count for one in log.rounds_of(index)) < stats.samples_needed(0.99):
-        return False
-    if group.baseline is None or index == group.baseline or log.failure(group.baseline) is not None:
-        return True
-    base_values, base_rounds, base_keep = log.levels(group.baseline)
-    values, own_rounds, keep = log.levels(index)
-    ratio = stats.ratio_estimate(base_values, base_rounds, values, own_rounds, base_keep=base_keep, keep=keep)
-    if ratio is None or ratio.omits is not Omission.NOTHING:
-        return False
-    found = compare.verdict(ratio, neutral=1.0, margin=load.margin, higher_is_better=False)
-    return found is not Verdict.INCONCLUSIVE or (ratio.high - ratio.low) / 2 <= load.precision / 2 * ratio.point
 
 
 def _progress(group: Group, event: contract.Event, decided: set[int]) -> str:
@@ -383,7 +253,7 @@ def _progress(group: Group, event: contract.Event, decided: set[int]) -> str:
     return ""
 
 
-def _collect(handle: DeviceHandle, folder: str, known: _Known) -> None:
+def _collect(handle: DeviceHandle, folder: str, known: Known) -> None:
     """Fetch the arrays of every model that went through the whole job."""
     for index in range(len(known.group.cases)):
         # A vendor's tool gives no arrays.
@@ -392,13 +262,13 @@ def _collect(handle: DeviceHandle, folder: str, known: _Known) -> None:
     _fetch_control(handle, folder, known)
 
 
-def _fetch_control(handle: DeviceHandle, folder: str, known: _Known) -> None:
+def _fetch_control(handle: DeviceHandle, folder: str, known: Known) -> None:
     control = known.group.control
     if control is not None and known.log.failure(control) is None:
         _fetch(handle, folder, known, control)
 
 
-def _fetch(handle: DeviceHandle, folder: str, known: _Known, index: int) -> None:
+def _fetch(handle: DeviceHandle, folder: str, known: Known, index: int) -> None:
     """Fetch the arrays of one model that are not here yet."""
     timed = bool(known.log.of(contract.Parts, index))
     for array in scenarios.arrays(known.group.suite.load, parts=timed, control=index == known.group.control):

@@ -9,9 +9,9 @@ import pytest
 
 from harness import lab
 from harness.agent import contract
-from harness.measure import group as measuring
 from harness.measure.grouping import groups
 from harness.measure.jobs import Group
+from harness.measure.known import is_known
 from harness.model import FloatArray, Validity, sentence
 from harness.results import runs
 from harness.results.job_log import JobLog
@@ -46,23 +46,23 @@ def log_of(ratio: float, launches: int, *, noise: float = 0.002, pace: FloatArra
 
 
 def test_nothing_is_known_before_the_launches_show_their_variance(group: Group) -> None:
-    assert not any(measuring.known(group, log_of(2.0, launches), 1) for launches in (1, 2, 3))
+    assert not any(is_known(group, log_of(2.0, launches), 1) for launches in (1, 2, 3))
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 1.03, 2.0])
 def test_a_verdict_ends_the_measuring(group: Group, ratio: float) -> None:
-    assert measuring.known(group, log_of(ratio, 6), 1)
+    assert is_known(group, log_of(ratio, 6), 1)
 
 
 def test_a_ratio_that_is_narrow_but_leaves_the_verdict_open_is_measured_on(group: Group) -> None:
     # At 1.5 % the interval excludes 1, the point is inside the margin, and the end of the interval may not be.
     said = log_of(1.015, 6, noise=0.008)
-    assert not measuring.known(group, said, 1)
-    assert measuring.known(group, log_of(1.015, 40, noise=0.008), 1)
+    assert not is_known(group, said, 1)
+    assert is_known(group, log_of(1.015, 40, noise=0.008), 1)
 
 
 def test_a_ratio_that_scatters_is_measured_on(group: Group) -> None:
-    assert not measuring.known(group, log_of(1.03, 5, noise=0.2), 1)
+    assert not is_known(group, log_of(1.03, 5, noise=0.2), 1)
 
 
 def rows(drift: float) -> np.ndarray:
