@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from harness import formats
 from harness.errors import RecipeError
+from harness.model import Samples
 from harness.ports.recipes import Build
 from harness.recipes import _host
 from harness.recipes._inputs import prepare
@@ -54,6 +55,19 @@ def lesson(job: Build) -> Lesson:
             f"the split train has no image of {', '.join(map(repr, empty))}, and what is trained on it forgets that",
             remedy="add some to it, or bring this variant ready-made",
         )
+    return Lesson(prepare(samples.images, job.input), *placed(job, samples))
+
+
+def placed(job: Build, samples: Samples) -> tuple[npt.NDArray[np.int64], int]:
+    """Return (N,) the place of each image's class among a model's outputs, and how many outputs there are.
+
+    Args:
+        job: says what the model calls its outputs.
+        samples: images with labels.
+
+    Raises:
+        RecipeError: a class of the data is not among the outputs.
+    """
     outputs = job.reading.classes or tuple(samples.classes)
     missing = [name for name in samples.classes if name not in outputs]
     if missing:
@@ -62,7 +76,7 @@ def lesson(job: Build) -> Lesson:
             remedy="correct `output.classes`, or leave this variant out",
         )
     places = np.array([outputs.index(name) for name in samples.classes], np.int64)
-    return Lesson(prepare(samples.images, job.input), places[samples.labels], len(outputs))
+    return places[samples.labels], len(outputs)
 
 
 def teacher(file: Path, job: Build) -> Teacher:

@@ -25,7 +25,7 @@ from harness import registry
 from harness.errors import RecipeError
 from harness.model import Samples
 from harness.ports.recipes import Build
-from harness.recipes import _normalising, _onnx2torch, _onnx_tools, _training
+from harness.recipes import _lessons, _normalising, _onnx2torch, _onnx_tools, _training
 from harness.recipes._inputs import prepare
 
 if TYPE_CHECKING:
@@ -75,11 +75,13 @@ def build(job: Build, options: Options) -> Mapping[str, Any]:
 
     Raises:
         RecipeError: torch is missing, the network cannot be converted or has nothing to normalise, there are no such
-            images, or labels are wanted where there are none.
+            images, or labels are wanted where there are none or name a class that the network does not.
     """
     _onnx_tools.require("train", "torch")
     samples = _chosen(job, options)
     inputs = prepare(samples.images, job.input)
+    # A model may give the classes in another order than the data.
+    labels = _lessons.placed(job, samples)[0] if options.label_epochs else samples.labels
     network = _onnx2torch.network(job.parent)
     folded = _normalising.normalise(network)
     layers = _normalising.layers(network)
@@ -99,7 +101,7 @@ def build(job: Build, options: Options) -> Mapping[str, Any]:
     used = ["statistics", *(["entropy"] if options.entropy_epochs else [])]
     if options.label_epochs:
         schedule = _training.Schedule(options.label_epochs, options.learning_rate, augment=False, seed=options.seed)
-        _training.fit(network, inputs, samples.labels, schedule, layout=job.input.layout)
+        _training.fit(network, inputs, labels, schedule, layout=job.input.layout)
         used.append("labels")
     _training.export_onnx(network.eval(), inputs.shape[1:], job.target)
     return {

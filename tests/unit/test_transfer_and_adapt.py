@@ -122,6 +122,17 @@ def test_entropy_and_labels_are_used_where_they_are_asked_for(parent: Path, tmp_
     assert right(labels, other("test")) > 0.95
 
 
+def test_labels_are_learnt_in_the_order_in_which_the_network_gives_the_classes(parent: Path, tmp_path: Path) -> None:
+    def turned(split: str) -> Samples:
+        own = other(split)
+        return replace(own, labels=1 - own.labels, classes=own.classes[::-1])
+
+    reading = Reading(kind="logits", classes=other("other").classes)
+    given = job(parent, tmp_path / "turned.onnx", samples=turned, reading=reading)
+    adapt.build(given, adapt.Options(split="other", label_epochs=20, learning_rate=1e-2))
+    assert right(given.target, other("test")) > 0.95
+
+
 def test_a_trunk_of_another_task_learns_the_suites_classes(parent: Path, tmp_path: Path) -> None:
     trained(tmp_path / "trunk.onnx", 3)
     target = tmp_path / "transferred.onnx"
