@@ -91,7 +91,7 @@ def test_of_two_takers_never_both_get_a_device(bed: Bed) -> None:
 
 
 def race(handle: DeviceHandle, owner: Owner, got: list[Owner]) -> None:
-    time.sleep(random.uniform(0, APART_S))
+    time.sleep(random.uniform(0, APART_S))  # how far the two come apart is the question
     try:
         lease.take(handle, owner)
     except Busy:
