@@ -50,10 +50,9 @@ def cost_change(info: MetricInfo, baseline: Run, run: Run, roles: tuple[str, str
         return _sizes(baseline, run)
     found: list[Measurement] = []
     for role, one in zip(roles, (baseline, run), strict=True):
-        measurement = one.measurements.get(info.measurement)
-        reason = absence(measurement)
-        if measurement is None or reason:
-            return None, [Reason(f"{role}: {reason}")]
+        measurement = measured(info, one, role)
+        if isinstance(measurement, Reason):
+            return None, [measurement]
         if not measurement.values.min() > 0:
             return None, [
                 Reason(f"{role}: {info.measurement} holds values that are not above zero, a ratio has no meaning")
@@ -70,6 +69,19 @@ def cost_change(info: MetricInfo, baseline: Run, run: Run, roles: tuple[str, str
     else:
         change, more = _repeated(info, *found)
     return change, [*remarks, *more]
+
+
+def measured(info: MetricInfo, run: Run, role: str) -> Measurement | Reason:
+    """Return what a run holds of what a metric is computed from, or why it holds nothing.
+
+    Args:
+        info: the metric.
+        run: the run.
+        role: what it is called in the reason.
+    """
+    measurement = run.measurements.get(info.measurement)
+    reason = absence(measurement)
+    return Reason(f"{role}: {reason}") if measurement is None or reason else measurement
 
 
 def _sizes(baseline: Run, run: Run) -> Change:

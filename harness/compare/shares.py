@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from harness import stats
-from harness.compare.costs import ROLES, Change
+from harness.compare.costs import ROLES, Change, measured
 from harness.model import Estimate, FloatArray, Measurement, Omission, Reason, Run
-from harness.stats import absence
 from harness.vocabulary import MetricInfo
 
 
@@ -29,10 +28,9 @@ def share_change(info: MetricInfo, baseline: Run, run: Run, roles: tuple[str, st
     """
     found: list[Measurement] = []
     for role, one in zip(roles, (baseline, run), strict=True):
-        measurement = one.measurements.get(info.measurement)
-        reason = absence(measurement)
-        if measurement is None or reason:
-            return None, [Reason(f"{role}: {reason}")]
+        measurement = measured(info, one, role)
+        if isinstance(measurement, Reason):
+            return None, [measurement]
         found.append(measurement)
     return _difference(*found), []
 

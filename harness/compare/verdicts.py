@@ -29,7 +29,7 @@ from harness.model import (
 )
 from harness.vocabulary import METRICS, MetricInfo
 
-#: How much a metric in pixels may move without anybody minding, where the suite sets no margin for it.
+#: How much a distance may move, in its own unit, without anybody minding, where the suite sets no margin for it.
 _DISTANCE_MARGIN: Final = {"px": 1.0, "mm": 1.0}
 
 
