@@ -80,8 +80,6 @@ def build(job: Build, options: Options) -> Mapping[str, Any]:
     _onnx_tools.require("train", "torch")
     samples = _chosen(job, options)
     inputs = prepare(samples.images, job.input)
-    # A model may give the classes in another order than the data.
-    labels = _lessons.placed(job, samples)[0] if options.label_epochs else samples.labels
     network = _onnx2torch.network(job.parent)
     folded = _normalising.normalise(network)
     layers = _normalising.layers(network)
@@ -89,19 +87,20 @@ def build(job: Build, options: Options) -> Mapping[str, Any]:
         raise RecipeError(
             f"{job.parent.name} has no convolution, so nothing is normalised", remedy="leave this variant out"
         )
+    trained = _trained(network, job, samples, inputs) if options.entropy_epochs or options.label_epochs else None
     with _training.room(f"{options.batch} images of {inputs.shape[1:]} at once"):
         if folded:
             _normalising.settle(network, prepare(job.samples("train").images, job.input), options.batch)
         _re_estimate(network, layers, inputs, options)
-        if options.entropy_epochs:
-            before = _classes(network, inputs, options.batch)
-            _make_surer(network, layers, inputs, options)
+        if trained is not None and options.entropy_epochs:
+            before = _classes(trained.logits, inputs, options.batch)
+            _make_surer(trained.logits, layers, inputs, options)
             _re_estimate(network, layers, inputs, options)
-            _check_kept(before, _classes(network, inputs, options.batch))
+            _check_kept(before, _classes(trained.logits, inputs, options.batch))
     used = ["statistics", *(["entropy"] if options.entropy_epochs else [])]
-    if options.label_epochs:
+    if trained is not None and options.label_epochs:
         schedule = _training.Schedule(options.label_epochs, options.learning_rate, augment=False, seed=options.seed)
-        _training.fit(network, inputs, labels, schedule, layout=job.input.layout)
+        _training.fit(trained.logits, inputs, trained.labels, schedule, layout=job.input.layout)
         used.append("labels")
     _training.export_onnx(network.eval(), inputs.shape[1:], job.target)
     return {
@@ -112,6 +111,32 @@ def build(job: Build, options: Options) -> Mapping[str, Any]:
         "normalisations": len(layers),
         "normalised_to": "what convolutions give for the split train" if folded else "the file's own",
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """What is trained, and towards what: the class of each image as the network calls its outputs."""
+
+    logits: torch.nn.Module
+    labels: npt.NDArray[np.int64]
+
+
+def _trained(network: torch.nn.Module, job: Build, samples: Samples, inputs: Floats) -> _Trained:
+    """Return what gives a network's logits, and the labels in the order of these.
+
+    Args:
+        network: made of the parent.
+        job: says what its outputs are called.
+        samples: the images to adapt to.
+        inputs: the same, prepared.
+
+    Raises:
+        RecipeError: it does not give one logit for each class, or does not know one of the data's.
+    """
+    from harness.recipes import _refining
+
+    labels, classes = _lessons.placed(job, samples)
+    return _Trained(_refining.Logits(network, job.parent, job, _lessons.Lesson(inputs, labels, classes)), labels)
 
 
 def _chosen(job: Build, options: Options) -> Samples:

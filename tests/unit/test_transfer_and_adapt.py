@@ -183,6 +183,11 @@ def test_what_does_not_fit_is_refused_with_the_reason(parent: Path, tmp_path: Pa
     wanted = adapt.Options(split="other", label_epochs=1)
     refused("too few labels", adapt, wanted, samples=lambda split: replace(other(split), labels=np.empty(0, np.int64)))
     refused("answer with logits", adapt, wanted, reading=Reading(kind="probabilities"))
+    single = tmp_path / "single.onnx"
+    _training.export_onnx(nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(784, 1)), SHAPE, single)
+    for wanted in (adapt.Options(split="other", label_epochs=1), adapt.Options(split="other", entropy_epochs=1)):
+        with pytest.raises(RecipeError, match=r"shape \(1, 1\) for one image, and only one for each of the 2 classes"):
+            adapt.build(job(single, tmp_path / "x.onnx"), wanted)
     assert not (tmp_path / "x.onnx").exists()
     with pytest.raises(ValueError, match="the split train is what the network learnt from"):
         adapt.Options()
