@@ -18,6 +18,7 @@ from harness.model import (
     InputSpec,
     Limits,
     Load,
+    LocalStep,
     OperatingPoint,
     Robustness,
     core_numbers,
@@ -56,6 +57,7 @@ def checked_cores(text: str) -> str:
 Id = Annotated[str, AfterValidator(checked_id)]
 _LIMITS, _LOAD, _INPUT, _DEVICE = Limits(), Load(), InputSpec(), Device("", "", Address(""))
 _ROBUST = Robustness()
+_STEP = LocalStep(0.0)
 
 
 class Table(BaseModel):
@@ -470,6 +472,26 @@ class RobustnessTable(Table):
     )
 
 
+class LocalStepTable(Table):
+    """`[local_step]`: the step of training whose cost on the device `edgeward step` measures."""
+
+    learning_rate: float = Field(gt=0, description="Of the optimiser.")
+    batch: int = Field(default=_STEP.batch, ge=1, le=65_536, description="Images of the train split in a step.")
+    steps: int = Field(default=_STEP.steps, ge=3, le=10_000, description="Steps of a launch that are timed.")
+    optimiser: Literal["sgd", "adam"] = Field(
+        default=_STEP.optimiser, description="What changes the weights; sgd has no momentum."
+    )
+    layers: Literal["all", "last"] = Field(
+        default=_STEP.layers, description="Which learn: all, or the last one with weights alone."
+    )
+    tolerance: float = Field(
+        default=_STEP.tolerance,
+        gt=0,
+        lt=1,
+        description="How far the weights may end from those of the same steps on the host, over the way they went.",
+    )
+
+
 class SuiteTable(Table):
     """suites/NAME.toml: data, task, baseline, variants, load and what makes a case pass."""
 
@@ -488,4 +510,7 @@ class SuiteTable(Table):
     space: list[SpaceTable] = Field(default=[], description="The candidates that `edgeward search` tries.")
     robustness: RobustnessTable | None = Field(
         default=None, description="The same images corrupted or attacked; without it nothing more is measured."
+    )
+    local_step: LocalStepTable | None = Field(
+        default=None, description="A step of training on the device, for `edgeward step`."
     )
