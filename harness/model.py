@@ -408,6 +408,27 @@ class Robustness:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalStep:
+    """What a step of training on the device is: `[local_step]`.
+
+    Attributes:
+        learning_rate: of the optimiser.
+        batch: images in a step.
+        steps: of a launch, that are timed.
+        optimiser: "sgd", without momentum, or "adam".
+        layers: "all" of the network learn, or the "last" one with weights alone.
+        tolerance: how far the weights may end from where the same steps on the host end, over the way they went.
+    """
+
+    learning_rate: float
+    batch: int = 16
+    steps: int = 20
+    optimiser: Literal["sgd", "adam"] = "sgd"
+    layers: Literal["all", "last"] = "all"
+    tolerance: float = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """One suite file; `data` holds the data source's own keys (its name under `source`).
 
@@ -430,6 +451,7 @@ class Suite:
     duty: Duty | None = None
     folds: Folds | None = None
     robustness: Robustness | None = None
+    local_step: LocalStep | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -695,6 +717,58 @@ class Run:
         """How large a pixel of each mask is, (N, 2) height and width in millimetres; None where nobody said it."""
         kept = self.notes.get("spacing_mm")
         return None if kept is None else np.asarray(kept, np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """What steps of training cost one model on one device.
+
+    Attributes:
+        id: unique.
+        suite, variant, device: ids.
+        sha256: of the model file that learnt.
+        runtime: what trained: "torch 2.13.0".
+        asked: what a step is.
+        threads: that torch had.
+        weights: how many numbers learn.
+        times: (L, S) time of each step of each launch, s; what warmed up is left out.
+        time_s: of a step: the median of the launches' medians.
+        ratio: of that time, over the baseline's; None for the baseline, and where it was not measured.
+        peak_bytes: most memory of the process that trained.
+        loaded_bytes: what it held before its first step, with torch.
+        energy_j, energy_net_j: of a step, with idle power and without; None where `energy_absent` says why.
+        loss_before, loss_after: mean loss of the images that are learnt from.
+        apart: how far the weights ended from where the same steps on the host ended, over the way they went.
+        validity, reasons: of the times.
+        notes: plain values: versions, conditions, the meter.
+    """
+
+    id: str
+    started_at: datetime
+    suite: str
+    variant: str
+    device: str
+    sha256: str
+    runtime: str
+    asked: LocalStep
+    threads: int
+    weights: int
+    times: FloatArray
+    time_s: Estimate
+    peak_bytes: int | None
+    loaded_bytes: int | None
+    loss_before: float
+    loss_after: float
+    apart: float
+    ratio: Estimate | None = None
+    energy_j: Estimate | None = None
+    energy_net_j: Estimate | None = None
+    energy_absent: str = ""
+    is_baseline: bool = False
+    quick: bool = False
+    validity: Validity = Validity.VALID
+    reasons: tuple[Reason, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ def main() -> int:
         from harness.agent.trial import runtime as run
     elif command == "clock":
         from harness.agent.clock import main as run
+    elif command == "step":
+        from harness.agent.local_step import main as run
     elif command == "inventory":
         from harness.agent.inventory import main as run
     else:

@@ -75,6 +75,9 @@ LOG_FILE = "agent.log"
 STOP_FILE = "stop"
 #: Left by the host: paths of confidential files, one a line, that are removed with a job that ends without it.
 SECRET_FILE = "secret"
+#: What a launch of training steps is asked for, and the weights that it leaves.
+STEP_FILE = "step.json"
+WEIGHTS_FILE = "weights.npz"
 
 #: Beside a runtime's library that does not say itself which version it is.
 VERSION_FILE = "version"
@@ -217,6 +220,35 @@ class Job:
     beat: str = ""
     host_gone_s: float = 0.0
     schema: int = JOB_SCHEMA
+
+
+@dataclass(frozen=True)
+class LocalStep:
+    """What step.json holds: how a launch of the command `step` trains; paths are on the device.
+
+    Attributes:
+        program: what torch.jit.save wrote; it gives the logits of a batch.
+        inputs, labels: (N, ...) float32 and (N,) int64 in .npy files; N is a multiple of `batch`.
+        learns: names of the weights that change.
+        warmup, steps: steps before the clock counts, and those that do.
+        start: an .npz of weights to begin with, "" for the program's own.
+        meter: as in a job; None for no energy pass, which comes last.
+        energy_s: length of each of its windows.
+    """
+
+    program: str
+    inputs: str
+    labels: str
+    learns: list[str]
+    batch: int
+    warmup: int
+    steps: int
+    optimiser: str
+    learning_rate: float
+    threads: int
+    start: str = ""
+    meter: Optional[dict[str, Any]] = None
+    energy_s: float = 0.0
 
 
 # --- events.jsonl ---------------------------------------------------------------------------------------------------

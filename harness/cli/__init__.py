@@ -11,6 +11,7 @@ from harness.cli.result_commands import certify, compare, export, folds, history
 from harness.cli.runner_commands import build_runner
 from harness.cli.search_commands import search
 from harness.cli.settings import Commands, Settings, with_settings
+from harness.cli.step_commands import step
 from harness.cli.virtual_lab import lab_group
 
 
@@ -34,6 +35,7 @@ for _command in (
     build_runner,
     search,
     layers,
+    step,
     report,
     compare,
     certify,

@@ -15,7 +15,7 @@ from harness.lab.models import Models, declared
 from harness.lab.reading import check, check_name, parse, shown
 from harness.lab.space import Search, required, search_of
 from harness.lab.tables import AcceptTable, DataTable, LoadTable, SuiteTable
-from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, Robustness, Suite, Task
+from harness.model import FRAME_RATE_HZ, Criterion, InputSpec, Load, LocalStep, Robustness, Suite, Task
 from harness.vocabulary import METRICS
 
 #: Keys of `[load]` that belong to one scenario. One whose value would be ignored is refused: it would label a number
@@ -82,6 +82,7 @@ def _read(path: Path) -> tuple[Suite, Search | None]:
         duty=table.duty.noun() if table.duty else None,
         folds=table.data.noun(),
         robustness=tried,
+        local_step=LocalStep(**table.local_step.model_dump()) if table.local_step else None,
     )
     return suite, search
 

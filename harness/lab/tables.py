@@ -8,9 +8,9 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from harness.lab.model_tables import InputTable, ModelInputTable, OutputTable
 from harness.lab.strict import Id, Table, wrong
-from harness.model import FRAME_RATE_HZ, Duty, Folds, Load, OperatingPoint, Robustness
+from harness.model import FRAME_RATE_HZ, Duty, Folds, Load, LocalStep, OperatingPoint, Robustness
 
-_LOAD, _ROBUST = Load(), Robustness()
+_LOAD, _ROBUST, _STEP = Load(), Robustness(), LocalStep(0.0)
 
 
 class DataTable(Table):
@@ -266,6 +266,26 @@ class RobustnessTable(Table):
     )
 
 
+class LocalStepTable(Table):
+    """`[local_step]`: the step of training whose cost on the device `edgeward step` measures."""
+
+    learning_rate: float = Field(gt=0, description="Of the optimiser.")
+    batch: int = Field(default=_STEP.batch, ge=1, le=65_536, description="Images of the train split in a step.")
+    steps: int = Field(default=_STEP.steps, ge=3, le=10_000, description="Steps of a launch that are timed.")
+    optimiser: Literal["sgd", "adam"] = Field(
+        default=_STEP.optimiser, description="What changes the weights; sgd has no momentum."
+    )
+    layers: Literal["all", "last"] = Field(
+        default=_STEP.layers, description="Which learn: all, or the last one with weights alone."
+    )
+    tolerance: float = Field(
+        default=_STEP.tolerance,
+        gt=0,
+        lt=1,
+        description="How far the weights may end from those of the same steps on the host, over the way they went.",
+    )
+
+
 class SuiteTable(Table):
     """suites/NAME.toml: data, task, baseline, variants, load and what makes a case pass."""
 
@@ -284,4 +304,7 @@ class SuiteTable(Table):
     space: list[SpaceTable] = Field(default=[], description="The candidates that `edgeward search` tries.")
     robustness: RobustnessTable | None = Field(
         default=None, description="The same images corrupted or attacked; without it nothing more is measured."
+    )
+    local_step: LocalStepTable | None = Field(
+        default=None, description="A step of training on the device, for `edgeward step`."
     )

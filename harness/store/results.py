@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from harness.errors import StoreError
-from harness.model import Campaign, Comparison, Outcome, Run
+from harness.model import Campaign, Comparison, Outcome, Run, StepCost
 from harness.store.conversion import (
     campaign_of,
     campaign_row,
@@ -29,7 +29,8 @@ from harness.store.conversion import (
     run_row,
     utc,
 )
-from harness.store.tables import VERSION, Base, CampaignRow, ComparisonRow, OutcomeRow, RunRow, StampRow
+from harness.store.step_costs import step_of, step_row
+from harness.store.tables import VERSION, Base, CampaignRow, ComparisonRow, OutcomeRow, RunRow, StampRow, StepRow
 
 #: How long a writer waits for another one.
 _WAIT_S = 30.0
@@ -154,6 +155,16 @@ class Store:
         """Return how the cases of a campaign ended."""
         rows = self._all(sa.select(OutcomeRow).where(OutcomeRow.campaign == campaign).order_by(OutcomeRow.case))
         return [outcome_of(row) for row in rows]
+
+    def add_step_cost(self, cost: StepCost) -> None:
+        """Keep what a step of training cost."""
+        with self._writing() as session:
+            session.merge(step_row(cost))
+
+    def step_costs(self, suite: str) -> list[StepCost]:
+        """Return what steps of training cost the models of a suite, the oldest first."""
+        query = sa.select(StepRow).where(StepRow.suite == suite).order_by(StepRow.started_at, StepRow.id)
+        return [step_of(row) for row in self._all(query)]
 
     def newest(self) -> dict[str, str]:
         """Return id of a case -> id of the newest campaign that says how it ended."""

@@ -94,6 +94,18 @@ class OcclusionRow(Base):
     correlations: orm.Mapped[bytes | None]
 
 
+class StepRow(Base):
+    """What a step of training cost; as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "local_step"
+    id: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    started_at: orm.Mapped[datetime] = orm.mapped_column(sa.DateTime(timezone=True), index=True)
+    suite: orm.Mapped[str] = orm.mapped_column(index=True)
+    device: orm.Mapped[str]
+    variant: orm.Mapped[str]
+    document: orm.Mapped[dict[str, Any]]
+
+
 class ComparisonRow(Base):
     """What changed from a baseline to a run in one metric."""
 

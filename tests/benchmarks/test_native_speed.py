@@ -26,8 +26,8 @@ SUITE_MODEL = Path(__file__).parents[2] / "suites" / "models" / "resnet18.onnx"
 #: Medians of one launch differ by some percent from those of the next, in either runner: many launches, few rounds.
 #: A batch is enough where nothing else runs; elsewhere more follow, until the ratio's interval leaves no doubt.
 BATCH, BATCHES, ROUNDS = 12, 4, 4
-#: Of the models of convolutions, whose tensors (128 kB) are to lie in a processor's own cache: where they just fill it, a
-#: launch takes half as long again or not, by the pages that it happened to get.
+#: Of the models of convolutions, whose tensors (128 kB) are to lie in a processor's own cache: where they just fill it,
+#: a launch takes half as long again or not, by the pages that it happened to get.
 SIZE, FEATURES = 32, 32
 #: Both runners go before what else this machine does, where they may, and neither before the other. `nice` would not
 #: do: where sessions are grouped it counts within a session only.

@@ -30,6 +30,7 @@ SAID_ELSEWHERE = {
         "case.variant.problem": "the problem ends with the command that builds the file",
         "lab.missing_runtime(case)": "it ends with the runtimes to write",
     },
+    "measure/local_steps.py": {"one.problem": "the problem ends with the command that builds the file"},
     "measure/group.py": {"text": "it ends with what the next campaign does"},
     "measure/host_meter.py": {
         "the clocks of host and device cannot be compared": "the case has no energy and says why; the next has",
