@@ -82,8 +82,21 @@ def _read(path: Path) -> tuple[Suite, Search | None]:
         duty=table.duty.noun() if table.duty else None,
         folds=table.data.noun(),
         robustness=tried,
+        architectures=_architectures(table, file=file),
     )
     return suite, search
+
+
+def _architectures(table: SuiteTable, *, file: str) -> Mapping[str, str]:
+    """Return model id -> its architecture: its own word, or the baseline's where its recipes keep that."""
+    found = {one.id: one.architecture for one in (table.baseline, *table.variant) if one.architecture}
+    own = table.baseline.architecture
+    for variant in table.variant if own else ():
+        chain = [variant.recipe] if isinstance(variant.recipe, str) else variant.recipe or []
+        modules = [registry.load("recipes", one, file=file, key=f"variant[{variant.id}].recipe") for one in chain]
+        if modules and not any(getattr(one, "ANOTHER", False) for one in modules):
+            found.setdefault(variant.id, own)
+    return found
 
 
 def _check_ids(table: SuiteTable, *, file: str) -> None:
