@@ -89,8 +89,9 @@ def _read(path: Path) -> tuple[Suite, Search | None]:
 
 def _architectures(table: SuiteTable, *, file: str) -> Mapping[str, str]:
     """Return model id -> its architecture: its own word, or the baseline's where its recipes keep that."""
-    found = {one.id: one.architecture for one in (table.baseline, *table.variant) if one.architecture}
     own = table.baseline.architecture
+    said = {table.baseline.id: own, **{one.id: one.architecture for one in table.variant}}
+    found = {name: architecture for name, architecture in said.items() if architecture}
     for variant in table.variant if own else ():
         chain = [variant.recipe] if isinstance(variant.recipe, str) else variant.recipe or []
         modules = [registry.load("recipes", one, file=file, key=f"variant[{variant.id}].recipe") for one in chain]
