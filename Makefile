@@ -19,13 +19,30 @@ COLUMNS_SHOWN := median,iqr,min,max,rounds
 COUNTED := false_alarms controls power throttling
 COUNTED_HERE := $(COUNTED:%=tests/benchmarks/test_%.py)
 
-.PHONY: help bench lint type unit test nightly figures clean
+# What `make table` measures, and where: `vm` is an aarch64 board that this machine emulates, whose floats are
+# slow, so that the phantom's large networks are left to this machine.
+TABLE := local:breastmnist local:ultrasound-robust vm:breastmnist vm:smoke
+
+.PHONY: help bench table lint type unit test nightly figures clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
 bench: .venv/.bench  ## measure suites/ultrasound.toml on this machine
 	$(BIN)/pytest suites/ultrasound.toml --device local --benchmark-columns=$(COLUMNS_SHOWN)
+
+# Cases that fail their suite's [accept] are rows like others: pytest's 1 is no error here.
+table: .venv/.test  ## models x techniques x accuracies and costs, also corrupted and attacked, on two devices
+	SYSTEM=$(SYSTEM) .ci/system
+	@for one in $(TABLE); do \
+	  device=$${one%%:*}; suite=$${one#*:}; test $$device != vm || $(BIN)/edgeward lab up vm || exit; \
+	  begun=$$(date +%s); $(BIN)/pytest suites/$$suite.toml --device $$device --quick; code=$$?; \
+	  echo "table: $$suite on $$device took $$(($$(date +%s) - begun)) s"; test $$code -le 1 || exit $$code; \
+	done
+	$(if $(filter vm:%,$(TABLE)),$(BIN)/edgeward lab down vm)
+	$(BIN)/edgeward table --format html --out reports/html/table.html
+	$(BIN)/edgeward table --out reports/html/table.md
+	@echo "table: reports/html/table.html and table.md"
 
 lint: .venv/.test  ## ruff (rules and format) and the floors of the house
 	$(BIN)/ruff check .

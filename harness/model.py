@@ -432,7 +432,8 @@ class LocalStep:
 class Suite:
     """One suite file; `data` holds the data source's own keys (its name under `source`).
 
-    `folds` says how a data set that is one pool is divided, None where it has splits of its own.
+    `folds` says how a data set that is one pool is divided, None where it has splits of its own; `architectures` holds
+    model id -> the name of its architecture, of those of which the file says it.
     """
 
     id: str
@@ -452,6 +453,7 @@ class Suite:
     folds: Folds | None = None
     robustness: Robustness | None = None
     local_step: LocalStep | None = None
+    architectures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -864,7 +866,8 @@ class Campaign:
         command: the command line that repeats it.
         suites: suite id -> plain values: title, task (kind, positive), load (every field of Load), accept (metric,
             rule, bound), baseline, confidential, data (source, split, description, synthetic, samples, patients,
-            classes, positive_ratio), and robustness (every field of Robustness) where the suite has it.
+            classes, positive_ratio), architectures (model id -> name), devices (id -> description), and robustness
+            (every field of Robustness) where the suite has it.
         environment: versions of edgeward, Python and the host's system.
     """
 

@@ -83,8 +83,22 @@ def _read(path: Path) -> tuple[Suite, Search | None]:
         folds=table.data.noun(),
         robustness=tried,
         local_step=LocalStep(**table.local_step.model_dump()) if table.local_step else None,
+        architectures=_architectures(table, file=file),
     )
     return suite, search
+
+
+def _architectures(table: SuiteTable, *, file: str) -> Mapping[str, str]:
+    """Return model id -> its architecture: its own word, or the baseline's where its recipes keep that."""
+    own = table.baseline.architecture
+    said = {table.baseline.id: own, **{one.id: one.architecture for one in table.variant}}
+    found = {name: architecture for name, architecture in said.items() if architecture}
+    for variant in table.variant if own else ():
+        chain = [variant.recipe] if isinstance(variant.recipe, str) else variant.recipe or []
+        modules = [registry.load("recipes", one, file=file, key=f"variant[{variant.id}].recipe") for one in chain]
+        if modules and not any(getattr(one, "ANOTHER", False) for one in modules):
+            found.setdefault(variant.id, own)
+    return found
 
 
 def _check_ids(table: SuiteTable, *, file: str) -> None:

@@ -136,6 +136,7 @@ class BaselineTable(Table):
     input: ModelInputTable = Field(default=ModelInputTable(), description="How this model's input differs.")
     output: OutputTable = Field(default=OutputTable(), description="How this model's output is read.")
     inputs: dict[str, float] = Field(default={}, description="Its inputs beside the image, each constant.")
+    architecture: str = Field(default="", description="What kind of network it is, for people and tables.")
     source: str = Field(default="", description="Script, from this file, that makes the baseline again.")
     convert: list[str] = Field(
         default=[], description="Recipes that make the same model in a further format each, models/ID.FORMAT."
@@ -168,6 +169,9 @@ class VariantTable(Table):
     input: ModelInputTable = Field(default=ModelInputTable(), description="How this model's input differs.")
     output: OutputTable = Field(default=OutputTable(), description="How this model's output is read.")
     inputs: dict[str, float] = Field(default={}, description="Its inputs beside the image, each constant.")
+    architecture: str = Field(
+        default="", description="What kind of network it is, where it is another one than the baseline's."
+    )
     xfail: str = Field(default="", description="Why it is known to fail: reported as xfailed, not failed.")
 
 

@@ -120,11 +120,12 @@ class CampaignRunner:
             same = [c for c in self._store.campaigns() if _same(c.command, settings.command)]
             if same:
                 return same[0]
+        devices = {case.device.id: case.device.description for case in cases}
         campaign = Campaign(
             id=uuid.uuid4().hex,
             started_at=datetime.now(UTC),
             command=settings.command,
-            suites={case.suite.id: described(case.suite) for case in cases},
+            suites={case.suite.id: {**described(case.suite), "devices": devices} for case in cases},
             environment={
                 "edgeward": harness.__version__,
                 "python": platform.python_version(),
@@ -316,7 +317,8 @@ class CampaignRunner:
                 except HarnessError as error:
                     self._data[suite.id] = error
                 else:
-                    described_now = {**described(suite), "data": data_facts(suite, samples)}
+                    known = self.campaign.suites.get(suite.id, {})
+                    described_now = {**known, **described(suite), "data": data_facts(suite, samples)}
                     for remark in described_now["data"]["remarks"]:
                         self._settings.say(suite.id, f"remark: {remark}")
                     if samples.group_names:
@@ -340,6 +342,7 @@ def described(suite: Suite) -> dict[str, Any]:
         "baseline": suite.baseline,
         "confidential": suite.confidential,
         "data": {"source": suite.data["source"], "split": suite.split},
+        "architectures": dict(suite.architectures),
         **({"robustness": asdict(suite.robustness)} if suite.robustness else {}),
     }
 

@@ -1,7 +1,7 @@
 """Models x techniques x what each costs and how well it answers, from stored runs: as Markdown and as one HTML file.
 
 A row is the newest result of a case. Its changes are against the baseline of its own campaign, with which it took
-turns.
+turns. A number that is not there says why.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Final
 from markupsafe import Markup
 
 from harness import units
+from harness.model import Run
 from harness.page import wording
 from harness.page.render import environment, policy
 from harness.page.report import Entry, Group, Report
+from harness.results import robustness
+from harness.vocabulary import UNDER
 
-#: Accuracies that have a column where any row has them; recall is another name of sensitivity.
+#: Accuracies that have a column where any row has them.
 ACCURACIES: Final = (
     "accuracy",
     "sensitivity",
@@ -41,6 +44,15 @@ COSTS: Final = (
     ("energy_j", "energy_ratio"),
     ("size_bytes", "size_ratio"),
 )
+#: Accuracies that are means over conditions -> the kind of these, and the accuracy that they are of.
+_UNDER: Final = {
+    name: (kind, of)
+    for kind, begins in UNDER.items()
+    for name in ACCURACIES
+    if (of := name.removeprefix(f"{begins}_")) != name
+}
+#: What stands where a number is missing, before the reason.
+_MISSING: Final = "not measured"
 _LEGEND: Final = ", ".join(
     f"{wording.GLYPHS[word]} {word}" for word in ("improved", "regressed", "equivalent", "inconclusive", "incomparable")
 )
@@ -51,7 +63,7 @@ class Row:
     """One case.
 
     Attributes:
-        model: the baseline that its variant was made from.
+        model: the architecture, where the suite says it, or else the baseline that its variant was made from.
         technique: the recipe, "baseline", or "brought ready-made".
         place: device and runtime.
         measured: the day.
@@ -74,8 +86,9 @@ class Table:
 
     Attributes:
         titles: metric -> title of its column; metrics that no row has are left out.
-        absent: title and reason of each cost that no row has.
+        absent: title and reason of each cost, and of each accuracy under conditions, that no row has.
         notes: what must be known of a change -> its number.
+        devices: id -> what its file says of it, of the devices of the rows.
     """
 
     title: str
@@ -84,6 +97,7 @@ class Table:
     rows: tuple[Row, ...]
     absent: tuple[tuple[str, str], ...]
     notes: Mapping[str, int]
+    devices: Mapping[str, str]
 
 
 def tables(reports: Iterable[Report], newest: Mapping[str, str], suites: Container[str] = ()) -> tuple[Table, ...]:
@@ -114,7 +128,8 @@ def markdown(found: Sequence[Table]) -> str:
         head = ["Model", "Technique", "Variant", "Device", *table.titles.values(), "Measured"]
         lines = [_line(head), _line(["---"] * len(head)), *(_line(_texts(table, row)) for row in table.rows)]
         notes = [f"{number}. {_plain(note)}" for note, number in table.notes.items()]
-        notes += ["", *(f"{title}: {_plain(reason)}." for title, reason in table.absent)]
+        notes += ["", *(f"{title}: {_MISSING}: {_plain(reason)}.  " for title, reason in table.absent)]
+        notes += [f"{_plain(name)}: {_plain(said)}.  " for name, said in table.devices.items()]
         parts.append("\n".join([f"## {_plain(table.title)}\n\n{synthetic}{lines[0]}", *lines[1:], "", *notes]).rstrip())
     return "\n\n".join([*parts, f"Changes are against the baseline, with their intervals: {_LEGEND}."]) + "\n"
 
@@ -143,7 +158,7 @@ def _case(entry: Entry) -> str:
 def _row(report: Report, group: Group, entry: Entry) -> Row:
     head = group.baseline
     return Row(
-        model=head.variant if head else units.ABSENT,
+        model=group.settings.get("architectures", {}).get(entry.variant) or (head.variant if head else units.ABSENT),
         technique=_technique(entry),
         variant=entry.variant,
         place=group.title,
@@ -176,19 +191,32 @@ def _cells(entry: Entry, group: Group) -> dict[str, wording.Cell]:
     assert entry.run is not None
     run, found = entry.run, {}
     for metric in ACCURACIES:
-        estimate = run.accuracy.get(metric)
-        if estimate is not None:
-            title = group.called(metric)
-            shown = wording.value(metric, estimate.point)
-            cell = wording.Cell(metric, title, shown, wording.spread(metric, estimate))
+        estimate, title = run.accuracy.get(metric), group.called(metric)
+        if metric == "sensitivity":  # two names of the same share, and papers use both
+            title = title.replace("Sensitivity", "Sensitivity = recall")
+        if estimate is None:
+            found[metric] = wording.Cell(metric, title, _MISSING, reason=_absence(run, group, metric))
+        else:
+            cell = wording.Cell(metric, title, wording.value(metric, estimate.point), wording.spread(metric, estimate))
             found[metric] = wording.changed(cell, entry.comparisons.get(metric))
     for metric, ratio in COSTS:
         typical = wording.typical(run, metric)
         shown, why = wording.value(typical, wording.cost(run, typical)), wording.absence(run, typical)
         within = wording.paths(run) if typical != metric else ""
-        cell = wording.Cell(metric, wording.title(metric), shown, within, reason=why)
+        cell = wording.Cell(metric, wording.title(metric), _MISSING if why else shown, within, reason=why)
         found[metric] = cell if why else wording.changed(cell, entry.comparisons.get(ratio))
     return found
+
+
+def _absence(run: Run, group: Group, metric: str) -> str:
+    """Return why a run has no such accuracy."""
+    kind, _ = _UNDER.get(metric, ("", ""))
+    if not kind:
+        return wording.absence(run, metric)
+    asked = group.settings.get("robustness")
+    if asked is None or not asked.get(f"{kind}s", True):
+        return "the suite does not ask for it ([robustness])"
+    return "; ".join(map(str, robustness.absences(run, kind))) or f"no {kind} of this run is stored"
 
 
 def _table(pairs: Sequence[tuple[Group, Row]]) -> Table:
@@ -200,12 +228,15 @@ def _table(pairs: Sequence[tuple[Group, Row]]) -> Table:
         reasons = list(dict.fromkeys(cell.reason for cell in cells if cell.reason))
         if cells and not all(cell.reason for cell in cells):
             titles[metric] = cells[0].title
-        elif cells:
+        elif cells and (metric not in ACCURACIES or _UNDER.get(metric, ("", ""))[1] in titles):
             absent.append((cells[0].title, "; ".join(reasons)))
     named = str(group.settings.get("title") or group.suite)
     kept = tuple(replace(row, cells={name: row.cells[name] for name in titles if name in row.cells}) for row in rows)
     notes = wording.numbered(cell for row in kept for cell in row.cells.values())
-    return Table(named, group.synthetic, titles, kept, tuple(absent), notes)
+    said: dict[str, str] = {}
+    for one, _ in pairs:
+        said |= {one.device: text} if (text := one.settings.get("devices", {}).get(one.device)) else {}
+    return Table(named, group.synthetic, titles, kept, tuple(absent), notes, said)
 
 
 def _texts(table: Table, row: Row) -> list[str]:
@@ -217,6 +248,8 @@ def _texts(table: Table, row: Row) -> list[str]:
 def _text(cell: wording.Cell | None, notes: Mapping[str, int]) -> str:
     if cell is None:
         return units.ABSENT
+    if cell.reason:
+        return _plain(cell.reason if cell.reason == _MISSING else f"{_MISSING}: {cell.reason}")
     value = f"{cell.value} ({cell.interval})" if cell.interval else cell.value
     if not cell.change:
         return _plain(value)

@@ -21,6 +21,8 @@ FORMATS = ("onnx",)
 TOOLS = ("numpy", "torch", "onnx", "onnx2torch", "onnxruntime")
 TAKES = ("float32",)
 LEAVES = "float32"
+#: What it makes may be another architecture than the baseline's.
+ANOTHER = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ FORMATS = ("onnx",)
 TOOLS = ("numpy", "torch", "onnx", "onnx2torch")
 TAKES = ("float32", "float16", "int8", "int4")
 LEAVES = "float32"
+#: What it makes may be another architecture than the baseline's.
+ANOTHER = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,10 +76,14 @@ def attached(run: Run, given: Given | None, samples: Samples, task: Task) -> Run
     return replace(run, probes=probes, accuracy={**run.accuracy, **means}, notes=kept)
 
 
-def absences(run: Run) -> tuple[Reason, ...]:
-    """Return why a run has nothing under some conditions, nothing if none is missing."""
+def absences(run: Run, kind: str = "") -> tuple[Reason, ...]:
+    """Return why a run has nothing under some conditions, nothing if none is missing.
+
+    Reasons without a kind ("labels", "outputs") hold for every one.
+    """
     kept = run.notes.get(NOTES, {}).get("absent", {})
-    return tuple(dict.fromkeys(Reason(**one) for one in kept.values()))
+    own = [one for name, one in kept.items() if not kind or name == kind or name not in UNDER]
+    return tuple(dict.fromkeys(Reason(**one) for one in own))
 
 
 def _probes(run: Run, given: Given, samples: Samples, task: Task) -> tuple[tuple[Probe, ...], dict[str, Estimate]]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from harness import lab
 from harness.errors import LabError
 from harness.lab import ledger
 from harness.model import Criterion, Duty
-from tests.lab_files.written import build, suite
+from tests.lab_files.written import SUITE, build, suite
 
 
 def test_a_suite_file_becomes_a_suite(folder: Path) -> None:
@@ -30,6 +31,16 @@ def test_a_suite_file_becomes_a_suite(folder: Path) -> None:
     assert read.variants[0].sha256 == ledger.sha256(folder / "suites/models/net.onnx")
     assert read.variants[0].size_bytes == len(b"a model: net.onnx")
     assert read.variants[-1].xfail == "slow here"
+
+
+def test_a_variant_has_the_architecture_of_its_baseline_only_where_its_recipes_keep_that(folder: Path) -> None:
+    own = 'id = "net-fp32"\narchitecture = "ResNet-18"'
+    assert suite(folder, 'id = "net-fp32"', own).architectures == {"net-fp32": "ResNet-18", "net-int8": "ResNet-18"}
+    distilled = 'id = "student"\nrecipe = "distill"'
+    changed = SUITE.replace('id = "net-fp32"', own).replace('id = "net-int8"\nrecipe = "quantize_int8"', distilled)
+    (folder / "suites/lesions.toml").write_text(changed)
+    assert lab.read_suite(folder / "suites/lesions.toml").architectures == {"net-fp32": "ResNet-18"}
+    assert suite(folder, 'id = "small"', 'id = "small"\narchitecture = "U-Net"').architectures == {"small": "U-Net"}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
+from markupsafe import escape
 from playwright.sync_api import Browser
 
+from harness.model import Measurement
 from harness.page import Report, technique_table
 from tests.pages import stored_runs
 from tests.pages.test_page_in_a_browser import opened
@@ -33,7 +36,9 @@ def test_every_case_has_a_row_with_as_many_cells_as_there_are_columns() -> None:
     head, rows = cells(lines[0]), [cells(line) for line in lines[2:]]
     assert len(rows) == len(report.outcomes)
     assert {len(row) for row in rows} == {len(head)}
-    assert {"Accuracy", "Sensitivity (solid)", "AUROC", "Latency, median", "Peak memory", "Model size"} <= set(head)
+    assert {"Accuracy", "Sensitivity = recall (solid)", "AUROC", "Latency, median", "Peak memory", "Model size"} <= set(
+        head
+    )
 
 
 def test_a_cell_holds_the_value_its_interval_the_change_and_the_verdict() -> None:
@@ -56,8 +61,51 @@ def test_what_has_no_number_says_why() -> None:
     remarks = {row.variant: row.remark for row in made()[0].rows if not row.cells}
     assert remarks["resnet18-broken"].startswith("no result: models/resnet18_broken.onnx: not an ONNX file")
     assert remarks["resnet18-int4"] == f"invalid: {stored_runs.DRIFTED}"
-    assert made()[0].absent == (("Energy per inference", "no meter configured for this device"),)
-    assert "Energy per inference: no meter configured for this device." in technique_table.markdown(made())
+    unasked = "the suite does not ask for it ([robustness])"
+    assert made()[0].absent == (
+        ("Accuracy, corrupted images", unasked),
+        ("Accuracy, attacked images", unasked),
+        ("Energy per inference", "no meter configured for this device"),
+    )
+    assert "Energy per inference: not measured: no meter configured for this device." in technique_table.markdown(
+        made()
+    )
+
+
+def test_a_number_that_other_rows_have_is_missing_with_its_reason() -> None:
+    report = stored_runs.report()
+    energy = Measurement("energy_j", "J", np.array([0.02]))
+    suite = {**stored_runs.SUITE, "robustness": {"margin": 0.03}}
+    level = stored_runs.report().runs[0].accuracy["accuracy"]
+    absent = {"attack": {"text": "the baseline has no gradient", "remedy": ""}}
+    runs = [
+        replace(run, notes={**run.notes, "robustness": {"absent": absent}}) if place else replace(
+            run, measurements={**run.measurements, "energy_j": energy},
+            accuracy={**run.accuracy, "attacked_accuracy": level, "corrupted_accuracy": level},
+        )
+        for place, run in enumerate(report.runs)
+    ]  # fmt: skip
+    campaign = replace(report.campaign, suites={report.runs[0].case.suite: suite})
+    (table,) = technique_table.tables([replace(report, campaign=campaign, runs=tuple(runs))], newest(report))
+    assert {"Energy per inference", "Accuracy, attacked images"} <= set(table.titles.values())
+    text = technique_table.markdown((table,))
+    assert "| not measured: no meter configured for this device |" in text
+    assert "| not measured: the baseline has no gradient |" in text
+    assert "| not measured: not measured" not in text
+
+
+def test_a_row_names_its_architecture_and_the_table_what_a_device_is() -> None:
+    report = stored_runs.report()
+    named, device = {"resnet18-fp32": "ResNet-18", "resnet18-int8": "ResNet-18"}, report.runs[0].case.device
+    said = "in qemu: its times are no board's"
+    suite = {**stored_runs.SUITE, "architectures": named, "devices": {device: said}}
+    campaign = replace(report.campaign, suites={report.runs[0].case.suite: suite})
+    (table,) = technique_table.tables([replace(report, campaign=campaign)], newest(report))
+    models = {row.variant: row.model for row in table.rows}
+    assert {models[name] for name in named} == {"ResNet-18"}
+    assert {models[name] for name in set(models) - set(named)} <= {"resnet18-fp32", "—"}, "no architecture is guessed"
+    assert f"{device}: {said}." in technique_table.markdown((table,))
+    assert f"{device}: {escape(said)}." in technique_table.html((table,)).decode()
 
 
 def test_a_case_is_shown_from_its_newest_campaign_alone() -> None:
