@@ -28,16 +28,18 @@ from tests import small_models as small
 pytestmark = pytest.mark.usefixtures("no_jobs")
 
 #: Enough for torch and a small model, not for the activations of a large batch.
-MEMORY_BYTES = 700_000_000
+MEMORY_BYTES = 900_000_000
 
 
-def written(folder: Path, step: str, *, more: str = "", makers: Mapping[str, small.Maker] | None = None) -> Path:
-    """Write a suite with a train split whose `[local_step]` says `step`."""
+def written(
+    folder: Path, step: str, *, more: str = "", makers: Mapping[str, small.Maker] | None = None, images: int = 96
+) -> Path:
+    """Write a suite with a train split of so many images whose `[local_step]` says `step`."""
     suites = folder / "suites"
     for name, make in {"good": small.good, **(makers or {})}.items():
         make(suites / f"{name}.onnx")
     small.write_npz(suites / "data.npz")
-    small.write_npz(suites / "train.npz", 96)
+    small.write_npz(suites / "train.npz", images)
     data = labs.npz(classes=small.CLASSES) + '\ntrain = "train.npz"'
     listed = "".join(labs.variant(name) for name in makers or {})
     table = f"\n[local_step]\n{step}\n" if step else ""
@@ -154,8 +156,10 @@ def test_a_step_that_cannot_be_made_is_refused_before_the_device_makes_one(
 
 def test_what_cannot_train_is_refused_with_what_to_write(tmp_path: Path, device_workdir: Path) -> None:
     where = device(tmp_path, device_workdir)
-    small.resnet(tmp_path / "suites" / "lite.tflite")
+    for name in ("good", "lite"):
+        small.resnet(tmp_path / "suites" / f"{name}.tflite")
     file = written(tmp_path, "learning_rate = 0.05", more=labs.variant("lite", model="lite.tflite"))
+    file.write_text(file.read_text().replace('"good.onnx"', '["good.onnx", "good.tflite"]'))
     found = measured(file, where, "lite")["lite"]
     assert isinstance(found, Unsupported)
     assert "lite.tflite cannot be trained: LiteRT has no gradients" in str(found)
@@ -171,9 +175,9 @@ def test_a_device_with_too_little_memory_for_a_step_says_so(tmp_path: Path) -> N
     require(*fleet.NEEDS, "extra:train=onnx2torch")
     if missing := memory_limit.lacking_limit():
         give_up(f"this machine lacks {missing}")
-    file = written(
-        tmp_path, "learning_rate = 1e-6\nbatch = 96", makers={"wide": lambda to: small.slower(to, features=256)}
-    )
+    # 400 MB of activations, and as much of their gradients.
+    wide = {"wide": lambda to: small.slower(to, layers=0, features=96)}
+    file = written(tmp_path, "learning_rate = 1e-6\nbatch = 4096", makers=wide, images=4096)
     with fleet.fleet(tmp_path / "hosts", ["small"], memory_bytes=MEMORY_BYTES) as (host,):
         path = host.server.write_device(tmp_path, id="small", runtimes=[small.ONNXRUNTIME], workdir=tmp_path / "work")
         path.write_text(f'python = "{sys.executable}"\n' + path.read_text())
