@@ -104,11 +104,13 @@ class Listed:
 
     Attributes:
         path: of the list.
+        root: folder that its paths count from.
         columns: that it has beside the files.
-        rows: file, as a path from the list's folder -> column -> value.
+        rows: file, as a path from `root` -> column -> value.
     """
 
     path: Path
+    root: Path
     columns: tuple[str, ...]
     rows: Mapping[str, Mapping[str, str]]
 
@@ -124,20 +126,20 @@ class Listed:
                 remedy="add it, or correct its name under [data]",
                 file=str(self.path),
             )
-        names = [_spelled(os.path.relpath(image, self.path.parent)) for image in images]
+        names = [_spelled(os.path.relpath(image, self.root)) for image in images]
         found = [self.rows.get(name, {}).get(column, "") for name in names]
         missing = [name for name, value in zip(names, found, strict=True) if not value]
         if missing:
             raise LabError(
                 f"says no {column} of {missing[0]} ({len(missing)} of {len(names)} images lack one)",
-                remedy="add a line for every image, with its path from the list's folder",
+                remedy=f"add a line for every image, with its path from {self.root}",
                 file=str(self.path),
             )
         return found
 
 
-def read_list(path: Path) -> Listed:
-    """Return a list of images, a CSV in UTF-8 whose column `file` holds paths from its own folder.
+def read_list(path: Path, root: Path | None = None) -> Listed:
+    """Return a list of images, a CSV in UTF-8 whose column `file` holds paths from a folder, its own if None is given.
 
     Raises:
         LabError: it cannot be read, lacks that column, or has a file twice.
@@ -162,7 +164,7 @@ def read_list(path: Path) -> Listed:
         if name in rows:
             raise LabError(f"names {name} twice", remedy="leave one line an image", file=str(path))
         rows[name] = row
-    return Listed(path, tuple(name for name in columns if name != _FILE), rows)
+    return Listed(path, root or path.parent, tuple(name for name in columns if name != _FILE), rows)
 
 
 def _spelled(name: str) -> str:

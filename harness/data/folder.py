@@ -14,15 +14,20 @@ indices of a palette; one that holds 0 and 255 alone has the classes 0 and 1. A 
 nothing. `masks = "beside"` reads such pairs for segmentation, from PATH and the folders in it: every image must have
 its mask beside it.
 
-`list = "images.csv"` names a list of the images: its column `file` holds paths from the list's folder, and where it has
-a column `split`, this says which images are which split, in place of folders. `group = "patient"` names its column of
-patients; `group = "(P[0-9]+)_"`, a regular expression with one group, finds them in the images' paths instead.
-`subgroup = "site"` names its column of what figures are given apart for. `spacing = [0.2, 0.2]` is height and width of
-a stored pixel in millimetres: distances between outlines are then given in millimetres too.
+`variable = "EDGEWARD_LESIONS"` names a variable of the environment: where it is set, it says which folder is meant in
+place of `path`, for images that lie elsewhere on every machine.
+
+`list = "images.csv"` names a list of the images: its column `file` holds paths from the list's folder (with `variable`,
+from the folder of the images), and where it has a column `split`, this says which images are which split, in place of
+folders. `group = "patient"` names its column of patients; `group = "(P[0-9]+)_"`, a regular expression with one group,
+finds them in the images' paths instead. `subgroup = "site"` names its column of what figures are given apart for.
+`spacing = [0.2, 0.2]` is height and width of a stored pixel in millimetres: distances between outlines are then given
+in millimetres too.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,6 +38,7 @@ from unicodedata import normalize
 import numpy as np
 
 from harness.data import _groups, _pictures, _places, _spacing, _splits
+from harness.errors import LabError
 from harness.model import IGNORED, IntArray, Samples
 
 SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -46,6 +52,7 @@ class Options:
 
     Attributes:
         path: the folder, relative to the suite.
+        variable: of the environment: where it is set, it is the folder instead of `path`; "" for none.
         origin: where its images are to be had, in words that are shown where the folder is missing.
         train: a folder that is the split `train` alone; "" where `path` holds it.
         validation: the same of the split `validation`.
@@ -63,6 +70,7 @@ class Options:
     """
 
     path: str = "data/test"
+    variable: str = ""
     origin: str = ""
     train: str = ""
     validation: str = ""
@@ -81,6 +89,8 @@ class Options:
         _splits.once(self.classes)
         _spacing.checked(self.spacing)
         _groups.apart(self.group, self.subgroup)
+        if self.variable and not re.fullmatch("EDGEWARD_[A-Z0-9_]+", self.variable):
+            raise ValueError(f"`variable` must be called EDGEWARD_… in capitals, not {self.variable!r}")
         if self.subgroup and not self.list:
             raise ValueError(f'`subgroup` needs a list with a column {self.subgroup}: write list = "images.csv"')
         if self.resize is not None and min(self.resize) < 1:
@@ -112,7 +122,10 @@ def load(options: Options, *, split: str, base: Path, cache: Path) -> Samples:  
             the file.
     """
     options = replace(options, classes=_splits.declared(options.classes, options.labels, base), labels="")
-    listed = _groups.read_list(base / options.list) if options.list else None
+    if options.variable:
+        options = _elsewhere(options)
+    counted_from = base / options.path if options.variable else None
+    listed = _groups.read_list(base / options.list, counted_from) if options.list else None
     root, by_list = _places.root(options, split, base, listed)
     chosen = _Chosen(options, split, root, listed, by_list)
     if options.masks == "beside":
@@ -132,6 +145,22 @@ def example(folder: Path) -> Mapping[str, Any]:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(file)
     return {"path": "example", "classes": classes}
+
+
+def _elsewhere(options: Options) -> Options:
+    """Return the options with the folder that the variable names as their path, where it is set.
+
+    Raises:
+        LabError: it names no folder.
+    """
+    named = os.environ.get(options.variable, "")
+    if not named:
+        hint = f"{options.variable} may name their folder"
+        return replace(options, origin=f"{hint}; {options.origin}" if options.origin else hint)
+    if not Path(named).is_dir():
+        text = f"there is no such folder, which {options.variable} names"
+        raise LabError(text, remedy=f"correct or unset it{f': {options.origin}' if options.origin else ''}", file=named)
+    return replace(options, path=str(Path(named).absolute()))
 
 
 @dataclass(frozen=True, slots=True)

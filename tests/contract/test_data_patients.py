@@ -126,6 +126,32 @@ def test_a_list_says_which_images_are_a_split(tmp_path: Path) -> None:
         read("folder", keys, tmp_path, split="holdout")
 
 
+def test_a_variable_names_the_folder_of_images_that_lie_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"path": "here", "variable": "EDGEWARD_PAIRS", "list": "images.csv", "origin": "ask Ann"}
+    (tmp_path / "images.csv").write_text("file,split\nimages/a.png,train\nimages/b.png,test\n")
+    monkeypatch.delenv("EDGEWARD_PAIRS", raising=False)
+    with pytest.raises(LabError, match=r"here: there is no such folder; .*: EDGEWARD_PAIRS may name .*; ask Ann$"):
+        read("folder", keys, tmp_path)
+    for index, (place, name) in enumerate((("here", "a"), ("here", "b"), ("far", "a"), ("far", "b"))):
+        save(tmp_path / place / f"images/{name}.png", GREY[index])
+        save(tmp_path / place / f"masks/{name}.png", GREY[index] % 2)
+    np.testing.assert_array_equal(read("folder", keys, tmp_path).images[0, ..., 0], GREY[1])
+    monkeypatch.setenv("EDGEWARD_PAIRS", str(tmp_path / "far"))
+    np.testing.assert_array_equal(read("folder", keys, tmp_path).images[0, ..., 0], GREY[3])
+    np.testing.assert_array_equal(read("folder", keys, tmp_path, split="train").images[0, ..., 0], GREY[2])
+    save(tmp_path / "far/images/c.png", GREY[4])
+    save(tmp_path / "far/masks/c.png", GREY[4] % 2)
+    with pytest.raises(LabError, match=r"says no split of images/c\.png .*with its path from .*far"):
+        read("folder", keys, tmp_path)
+    monkeypatch.setenv("EDGEWARD_PAIRS", str(tmp_path / "nowhere"))
+    with pytest.raises(LabError, match=r"nowhere: there is no such folder, which EDGEWARD_PAIRS names; .*: ask Ann$"):
+        read("folder", keys, tmp_path)
+    with pytest.raises(LabError, match=r"`variable` must be called EDGEWARD_… in capitals, not 'HOME'"):
+        read("folder", {**keys, "variable": "HOME"}, tmp_path)
+
+
 def pairs(base: Path, *names: str, at: str = "busi") -> None:
     for index, name in enumerate(names):
         mask = np.zeros((8, 10), np.uint8)
