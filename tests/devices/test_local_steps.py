@@ -28,7 +28,7 @@ from tests import small_models as small
 pytestmark = pytest.mark.usefixtures("no_jobs")
 
 #: Enough for torch and a small model, not for the activations of a large batch.
-MEMORY_BYTES = 900_000_000
+MEMORY_BYTES = 700_000_000
 
 
 def written(
@@ -175,8 +175,8 @@ def test_a_device_with_too_little_memory_for_a_step_says_so(tmp_path: Path) -> N
     require(*fleet.NEEDS, "extra:train=onnx2torch")
     if missing := memory_limit.lacking_limit():
         give_up(f"this machine lacks {missing}")
-    # 400 MB of activations, and as much of their gradients.
-    wide = {"wide": lambda to: small.slower(to, layers=0, features=96)}
+    # 270 MB of activations, and as much of their gradients.
+    wide = {"wide": lambda to: small.slower(to, layers=0, features=64)}
     file = written(tmp_path, "learning_rate = 1e-6\nbatch = 4096", makers=wide, images=4096)
     with fleet.fleet(tmp_path / "hosts", ["small"], memory_bytes=MEMORY_BYTES) as (host,):
         path = host.server.write_device(tmp_path, id="small", runtimes=[small.ONNXRUNTIME], workdir=tmp_path / "work")
