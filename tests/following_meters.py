@@ -1,6 +1,6 @@
-"""Meters whose files really follow the load that a calibration plays, late, the wrong way round, or not at all.
+"""Meters whose files really follow the load that a calibration or a model plays, late, the wrong way round, or not.
 
-A process of its own looks which of the calibration's processes want to run (the kernel's state R, however much of the
+A process of its own looks which of the processes that play it want to run (the kernel's state R, however much of the
 processor they get) and writes what a sensor in the supply would show: 2 W, and 4 W more while all of them do.
 """
 
@@ -26,11 +26,15 @@ LATE_S, AVERAGED_S = 2.0, 60.0
 
 @dataclass
 class Follower:
-    """One meter: what it does with the load of the processes whose command line holds `mark`, and its files' folder."""
+    """One meter: what it does with the load of the processes whose command line holds `mark`, and its files' folder.
+
+    The load is that of a calibration's processes, or with `models` of the workers that run models.
+    """
 
     mode: str
     mark: str
     folder: str
+    models: bool = False
     past: deque[tuple[float, float]] = field(default_factory=deque)
     averaged: float = 0.0
     joules: float = 7.9
@@ -86,15 +90,32 @@ def plays_load(pid: str, mark: str) -> bool:
     return named and not own[0].endswith(b"sh") and _words(parent) == own
 
 
+def runs_model(pid: str, mark: str) -> bool:
+    """Return whether a process is the worker of a job that runs a model."""
+    own = _words(pid)
+    return b"work" in own and any(mark.encode() in word for word in own)
+
+
+def young(pid: str) -> bool:
+    """Return whether a process began in the last two seconds."""
+    try:
+        began_ticks = float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return False
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - began_ticks / os.sysconf("SC_CLK_TCK") < 2.0
+
+
 def _serve(followers: Sequence[Follower]) -> None:
     known: dict[str, Follower | None] = {}
     turn = 0
     while True:
         pids = [place.name for place in Path("/proc").iterdir() if place.name.isdecimal()]
         for pid in pids:
-            if pid not in known:
-                # A copy has its command line from the beginning, so one look is enough.
-                known[pid] = next((one for one in followers if plays_load(pid, one.mark)), None)
+            # A copy has its command line from the beginning, a worker from a moment later on.
+            if pid not in known or (known[pid] is None and young(pid)):
+                known[pid] = next(
+                    (one for one in followers if (runs_model if one.models else plays_load)(pid, one.mark)), None
+                )
         turn, now, alive = turn + 1, time.monotonic(), set(pids)
         for one in followers:
             states = [_state(pid)[0] for pid, owner in known.items() if owner is one and pid in alive]
@@ -107,7 +128,7 @@ def _serve(followers: Sequence[Follower]) -> None:
 @contextmanager
 def following(followers: Sequence[Follower]) -> Iterator[None]:
     """Let meters move until the block is left."""
-    wanted = json.dumps([{key: asdict(one)[key] for key in ("mode", "mark", "folder")} for one in followers])
+    wanted = json.dumps([{key: asdict(one)[key] for key in ("mode", "mark", "folder", "models")} for one in followers])
     process = subprocess.Popen(["nice", "-n", "-10", sys.executable, __file__, wanted], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None

@@ -29,8 +29,9 @@ def search(
     Every attempt is kept the moment it is known, however this ends: the same command goes on from there.
     """
     from harness import lab
+    from harness.cli.search_places import Options
     from harness.cli.search_results import conclude
-    from harness.cli.searching import Options, Searching
+    from harness.cli.searching import Searching
     from harness.cli.suites import suite_file
     from harness.store import Store
 

@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from harness import lab, units
 from harness.cli import found_suite
-from harness.cli.searching import Place, Searching
+from harness.cli.search_places import Place
+from harness.cli.searching import Searching
 from harness.cli.studies import Attempt
 from harness.cli.tables import empty, show
 from harness.compare.front import Member, Standing, standings
@@ -191,6 +192,7 @@ def _measured(
         say=searching.say,
         quick=searching.options.quick,
         resume=True,
+        patience_s=searching.options.patience_s,
     )
     runner = CampaignRunner(list(wanted.values()), searching.store, settings)
     found: dict[int, dict[str, Result]] = {}

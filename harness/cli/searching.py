@@ -6,26 +6,33 @@ once, each device with its own. What is on a front in the end is written into a 
 
 from __future__ import annotations
 
-import hashlib
+import itertools
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from harness import lab
-from harness.cli.studies import Attempt, Proposal, Study
-from harness.errors import HarnessError, LabError, MeasurementError, Transient
-from harness.lab.space import Family, Search
+from harness.cli.search_places import Options, Place, places
+from harness.cli.studies import Attempt, Proposal
+from harness.errors import (
+    DeviceError,
+    HarnessError,
+    HostKeyMismatch,
+    LabError,
+    MeasurementError,
+    MissingTool,
+    Refused,
+    Transient,
+)
 from harness.measure.campaign import CampaignRunner, Result
 from harness.measure.campaign import Settings as CampaignSettings
-from harness.measure.jobs import Race, load_samples
-from harness.model import Case, Device, Reason, Suite, Validity, Variant
+from harness.measure.jobs import Race
+from harness.model import Case, Device, Reason, Validity, Variant
 from harness.results.runs import DROPPED
 from harness.store import Store
-from harness.variants.artefacts import key_of
 from harness.variants.build import Candidates
 from harness.variants.chains import Watcher
 
@@ -37,58 +44,12 @@ _TRIES: Final = 3
 RACED: Final = ".search"
 #: What of progress is shown.
 _SHOWN: Final = ("dropped", "remark", "connection", "left out")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How a search is done.
-
-    Attributes:
-        trials: how many candidates are tried in each place.
-        quick: whether durations are cut to a tenth.
-        seed: of the sampler.
-        full: whether every candidate is measured in full, without a race.
-        say: is given what is done, a line each.
-    """
-
-    trials: int
-    say: Callable[[str], None]
-    quick: bool = False
-    seed: int = 0
-    full: bool = False
-
-
-@dataclass(slots=True)
-class Place:
-    """A device with one of its runtimes: it has candidates, attempts and a front of its own.
-
-    Attributes:
-        device: that is measured.
-        runtime: as its file names it.
-        baseline: the file of the baseline that it takes.
-        search: what may be tried here.
-        study: what was tried.
-        lost: why it is given up for now.
-    """
-
-    device: Device
-    runtime: str
-    baseline: Variant
-    search: Search
-    study: Study
-    lost: HarnessError | None = None
-    variants: dict[str, Variant] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """Device and runtime as people read them."""
-        return f"{self.device.id} · {self.runtime.replace('==', ' ')}"
-
-    @property
-    def best(self) -> Attempt | None:
-        """The cheapest attempt that keeps every line of `[accept]`."""
-        kept = [one for one in self.study.attempts() if one.status == "accepted" and one.cost is not None]
-        return min(kept, key=lambda one: one.cost.point if one.cost else 0.0, default=None)
+#: What is wrong with a device whatever is measured there.
+_OF_DEVICE: Final = (Transient, Refused, HostKeyMismatch, MissingTool)
+#: The first line of a family in a suite's file.
+_SPACE: Final = re.compile(r"\s*\[\[\s*space\s*\]\]")
+#: A candidate that was built in a place, and how long that took in s.
+Built = tuple[Place, Proposal, Variant, float]
 
 
 class Searching:
@@ -113,37 +74,12 @@ class Searching:
         self.builder = Candidates(suite_file, Watcher(say=lambda text: options.say(f"  {text}")))
         self.suite, self.search = lab.read_search(suite_file)
         self.store, self.options = store, options
-        _check_meters(self.search, devices)
-        self.places = list(self._places(devices, folder))
+        self.places = list(places(self.suite, self.search, devices, folder, options))
 
     def run(self) -> None:
         """Try candidates until each place has as many attempts as asked for, there are no more, or it is lost."""
         while asked := self._next():
             self._round(asked)
-
-    def _places(self, devices: Sequence[Device], folder: Path) -> Iterator[Place]:
-        images = _digest(self.suite)
-        for case in lab.cases(self.suite, devices):
-            if not case.is_baseline:
-                continue
-            if not case.runtime:
-                raise LabError(lab.missing_runtime(case), file=lab.shown(case.device.file), key="runtimes")
-            own = _of_format(self.search, case.variant.format)
-            if own is None:
-                self.options.say(f"{case.device.id}, {case.runtime}: no candidate is a .{case.variant.format} file")
-                continue
-            decisive = [
-                *(getattr(self.suite, name) for name in ("data", "split", "input", "task", "load", "accept")),
-                [own.minimise, own.accuracy, [family.table.model_dump() for family in own.families]],
-                [case.variant.sha256, case.runtime, case.device.runner, case.device.cores, images],
-                [self.options.quick, self.options.full, self.options.seed],
-            ]
-            name = f"{self.suite.id}@{case.device.id} {case.runtime} {key_of(decisive)[:12]}"
-            study = Study(folder / "search.sqlite", name, own, self.options.seed)
-            known = len(study.attempts())
-            if known:
-                self.options.say(f"{case.device.id}, {case.runtime}: going on after {known} attempts")
-            yield Place(case.device, case.runtime, case.variant, own, study)
 
     def _next(self) -> list[tuple[Place, list[Proposal]]]:
         """Return what each place tries next, first what had been begun; nothing where all is done."""
@@ -166,7 +102,7 @@ class Searching:
         return found
 
     def _round(self, asked: Sequence[tuple[Place, Sequence[Proposal]]]) -> None:
-        built: list[tuple[Place, Proposal, Variant, float]] = []
+        built: list[Built] = []
         for place, proposals in asked:
             for one in proposals:
                 began = time.monotonic()
@@ -175,17 +111,44 @@ class Searching:
                 try:
                     variant = self._variant(place, one.family, one.values)
                 except HarnessError as error:
-                    self._keep(place, _attempt(one, said=str(error), seconds=time.monotonic() - began))
+                    said = f"{self._named(one.family)}: {error}"
+                    self._keep(place, _attempt(one, said=said, seconds=time.monotonic() - began))
                     continue
                 built.append((place, one, variant, time.monotonic() - began))
         if not built:
             return
         began = time.monotonic()
         results = self._raced(built)
+        again = self._alone(built, results)
+        results |= again
         for place in {id(place): place for place, *_ in built}.values():
             own = [(one, built_s, results[id(place), one.number]) for p, one, _, built_s in built if p is place]
             share = (time.monotonic() - began) / len(own)
-            self._conclude(place, own, share)
+            self._conclude(place, own, share, again=any(key == id(place) for key, _ in again))
+
+    def _named(self, family: str) -> str:
+        """Return how a family is found in the suite's file: its table, and the line where that begins."""
+        lines = self.suite.file.read_text("utf-8").splitlines()
+        heads = [number for number, line in enumerate(lines, 1) if _SPACE.match(line)]
+        ids = [one.id for one in self.search.families]
+        # Tables may also be written otherwise, as a list in one line.
+        return f"[[space]] {family}" + (f", line {heads[ids.index(family)]}" if len(heads) == len(ids) else "")
+
+    def _alone(
+        self, built: Sequence[Built], results: Mapping[tuple[int, int], Result]
+    ) -> dict[tuple[int, int], Result]:
+        """Measure once more, each by itself, what was in a job that ended: one may have ended it, not all of them."""
+        queues = []
+        for place in {id(place): place for place, *_ in built}.values():
+            own = [one for one in built if one[0] is place]
+            error = _of_all([results[id(place), one.number] for _, one, *_ in own])
+            if len(own) > 1 and isinstance(error, MeasurementError | DeviceError) and not isinstance(error, _OF_DEVICE):
+                self.options.say(f"{place.title}: {error}: its candidates are measured again, each by itself")
+                queues.append(own)
+        found: dict[tuple[int, int], Result] = {}
+        for turn in itertools.zip_longest(*queues):
+            found |= self._raced([one for one in turn if one is not None])
+        return found
 
     def _variant(self, place: Place, family: str, values: Mapping[str, Any]) -> Variant:
         """Return a candidate's file in the format that a place takes; raises HarnessError if there is none."""
@@ -199,7 +162,7 @@ class Searching:
             )
         return self.builder.built(own[0])
 
-    def _raced(self, built: Sequence[tuple[Place, Proposal, Variant, float]]) -> dict[tuple[int, int], Result]:
+    def _raced(self, built: Sequence[Built]) -> dict[tuple[int, int], Result]:
         """Measure what was built, each place's with the best so far, and return what each gave."""
         best = {id(place): self._best(place) for place, *_ in built}
         wanted = [(place, variant) for place, _, variant, _ in built]
@@ -211,7 +174,7 @@ class Searching:
         cases: dict[tuple[int, str], Case] = {}
         for place, variant in wanted:
             for case in lab.cases(suite, [place.device]):
-                if case.runtime == place.runtime and case.variant is variant:
+                if case.runtime == place.runtime and _same(case.variant, variant):
                     cases[id(place), variant.id] = case
         races = {
             (place.device.id, place.runtime): Race(self.search.ratio, found.id if found else "")
@@ -224,6 +187,7 @@ class Searching:
             say=self.say,
             quick=self.options.quick,
             resume=True,
+            patience_s=self.options.patience_s,
             races={} if self.options.full else races,
         )
         runner = CampaignRunner(list(cases.values()), self.store, settings)
@@ -231,26 +195,29 @@ class Searching:
         return {(id(place), one.number): gave[id(place), variant.id] for place, one, variant, _ in built}
 
     def _best(self, place: Place) -> Variant | None:
-        """Return the file that is to be beaten in a place, None while that is the baseline."""
-        found = place.best
+        """Return the file that is to be beaten in a place, None while that is the baseline, or where nothing races."""
+        found = None if self.options.full else place.best
         if found is None:
             return None
         if found.candidate not in place.variants:
             place.variants[found.candidate] = self._variant(place, found.family, found.values)
         return place.variants[found.candidate]
 
-    def _conclude(self, place: Place, own: Sequence[tuple[Proposal, float, Result]], share: float) -> None:
-        errors = [result.error for *_, result in own]
-        shared = len(errors) > 1 and all(one is errors[0] for one in errors)
-        if (isinstance(errors[0], Transient) and all(isinstance(one, Transient) for one in errors)) or (
-            shared and isinstance(errors[0], MeasurementError)
-        ):
-            # The device's trouble, not a candidate's: they are tried again when the search goes on.
-            place.lost = errors[0]
-            self.options.say(f"{place.title}: given up for now: {errors[0]}")
-            return
+    def _conclude(
+        self, place: Place, own: Sequence[tuple[Proposal, float, Result]], share: float, *, again: bool
+    ) -> None:
+        """Keep what came of each candidate; what the device is to blame for is tried when the search goes on.
+
+        So it is where each one ended its job (`again`: each was by itself): that is what they have in common.
+        """
+        ended = again and all(isinstance(result.error, MeasurementError | DeviceError) for *_, result in own)
         for proposal, built_s, result in own:
-            self._keep(place, self._judged(proposal, result, built_s + share))
+            if result.error is not None and (ended or isinstance(result.error, _OF_DEVICE)):
+                place.lost = result.error
+            else:
+                self._keep(place, self._judged(proposal, result, built_s + share))
+        if place.lost is not None:
+            self.options.say(f"{place.title}: given up for now: {place.lost}")
 
     def _judged(self, proposal: Proposal, result: Result, seconds: float) -> Attempt:
         run = result.run
@@ -261,7 +228,9 @@ class Searching:
         said = "; ".join(one.message for one in failed)
         status = "accepted" if not failed else "undecided" if all(one.undecided for one in failed) else "refused"
         if run.validity is Validity.INVALID or changes.get(self.search.ratio) is None:
-            status, said = "failed", str(next(iter(result.outcome.reasons), Reason(f"no {self.search.ratio}")))
+            none = (one.reasons for one in result.comparisons if one.metric == self.search.ratio)
+            why = [*result.outcome.reasons, *next(none, ()), Reason(f"no {self.search.ratio}")]
+            status, said = "failed", str(why[0])
         elif dropped := run.notes.get(DROPPED):
             status, said = "dropped", dropped
         return Attempt(
@@ -297,39 +266,12 @@ def _attempt(proposal: Proposal, *, said: str, seconds: float = 0.0) -> Attempt:
     )
 
 
-def _check_meters(search: Search, devices: Sequence[Device]) -> None:
-    for device in devices:
-        if search.minimise == "energy" and device.meter is None:
-            raise LabError(
-                "the goal is energy, and nothing here measures it",
-                remedy='write [meter] with its kind there, or minimise = "latency" under [goal]',
-                file=lab.shown(device.file),
-                key="meter",
-            )
+def _of_all(results: Sequence[Result]) -> HarnessError | None:
+    """Return the error that all of these have together, None where they have none: that of their job."""
+    first = results[0].error
+    return first if all(one.error is first for one in results) else None
 
 
-def _of_format(search: Search, kind: str) -> Search | None:
-    """Return a search among the candidates that have one format alone, None if there are none."""
-    families = []
-    for family in search.families:
-        if family.table.model:
-            kept = [one for one in family.table.model if one.endswith(f".{kind}")]
-            free = tuple(replace(one, values=tuple(kept)) for one in family.free) if len(kept) > 1 else ()
-            if kept:
-                families.append(Family(family.table.model_copy(update={"model": kept}), free))
-        else:
-            first = family.candidate({one.name: one.corners[0] for one in family.free})
-            if any(one.format == kind for one in search.variants(first)):
-                families.append(family)
-    return replace(search, families=tuple(families)) if families else None
-
-
-def _digest(suite: Suite) -> str:
-    """Return the digest of the images that are measured, and of their labels."""
-    samples = load_samples(suite)
-    digest = hashlib.sha256()
-    for array in (samples.images, samples.labels, samples.masks):
-        if array is not None:
-            digest.update(f"{array.dtype.str} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+def _same(one: Variant, other: Variant) -> bool:
+    """Return whether two are one candidate: each place makes its own noun of it."""
+    return (one.id, one.format, one.sha256) == (other.id, other.format, other.sha256)

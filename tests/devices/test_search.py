@@ -86,7 +86,10 @@ def test_a_killed_search_goes_on_and_what_it_found_is_measured_again(tmp_path: P
     assert set(found) == {"half", "ruined", "broken-1d2082ea", "folded"}
     assert (found["broken-1d2082ea"], found["ruined"]) == ("failed", "dropped")
     # What fails is that attempt's error, with the words of the recipe; the others went on.
-    assert "has no node 'no-such-node'" in "".join(first) + done.stdout
+    said = "".join(first) + done.stdout
+    assert "has no node 'no-such-node'" in said
+    head = (tmp_path / "suites" / "lesions.toml").read_text().splitlines().index('id = "broken"')
+    assert f"broken-1d2082ea failed: [[space]] broken, line {head}: " in said
     store = Store(f"sqlite:///{tmp_path}/results.sqlite")
     raced = {run.case.variant for run in store.runs(suite=f"lesions{RACED}")}
     assert raced >= {"half", "folded", "ruined"}

@@ -24,7 +24,7 @@ ERRORS = {
 THING = {"file", "device", "key", "where"}
 #: File -> a part of what its text is made of -> where its reader finds what to do.
 SAID_ELSEWHERE = {
-    "cli/searching.py": {"lab.missing_runtime(case)": "it ends with the runtimes to write"},
+    "cli/search_places.py": {"lab.missing_runtime(case)": "it ends with the runtimes to write"},
     "cli/virtual_lab.py": {"needs {missing}": "`missing` ends with the line of apt-get"},
     "measure/grouping.py": {
         "case.variant.problem": "the problem ends with the command that builds the file",
