@@ -32,10 +32,18 @@ HERE = Path(__file__).resolve().parent
 FIRST_SEED: Final = 7
 #: Images that go through a network at once where nothing is learned.
 _BATCH: Final = 64
+#: Metrics that are printed where the task has them.
+_SAID: Final = ("accuracy", "sensitivity", "specificity", "quadratic_kappa", "dice", "iou", "nsd", "hausdorff_95")
 
 Inputs = npt.NDArray[np.float32]
 #: Prepared inputs and their truth, of the train split -> more of them.
 More = Callable[[Inputs, npt.NDArray[np.int64]], tuple[Inputs, npt.NDArray[np.int64]]]
+#: Trains a network in place, with prepared inputs and their truth.
+Fit = Callable[[nn.Module, Inputs, npt.NDArray[np.int64], _training.Schedule], None]
+
+
+def _fit(network: nn.Module, inputs: Inputs, truth: npt.NDArray[np.int64], schedule: _training.Schedule) -> None:
+    _training.fit(network, inputs, truth, schedule, progress=lambda line: print(line, flush=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +55,14 @@ class Baseline:
         make: returns the network, untrained.
         schedule: of the training; the seed of it is set for each training.
         more: images to learn from beside those of the train split, made of them; None for none.
+        fit: the training; that of the recipes if not given.
     """
 
     suite: str
     make: Callable[[], nn.Module]
     schedule: _training.Schedule
     more: More | None = None
+    fit: Fit = _fit
 
 
 def main(baseline: Baseline) -> None:
@@ -91,8 +101,7 @@ def trained(baseline: Baseline, suite: Suite, seed: int) -> nn.Module:
     truth = labels(samples)
     if baseline.more is not None:
         inputs, truth = baseline.more(inputs, truth)
-    schedule = replace(baseline.schedule, seed=seed)
-    _training.fit(network, inputs, truth, schedule, progress=lambda line: print(line, flush=True))
+    baseline.fit(network, inputs, truth, replace(baseline.schedule, seed=seed))
     return network.to(memory_format=torch.contiguous_format).eval()
 
 
@@ -115,10 +124,14 @@ def judged(network: nn.Module, suite: Suite) -> str:
         parts = [network(torch.from_numpy(inputs[at : at + _BATCH])).numpy() for at in range(0, len(inputs), _BATCH)]
     answers = Answers(np.concatenate(parts), Reading(kind="logits"))
     metric = {"classification": classification, "segmentation": segmentation}[suite.task.kind]
-    found = metric.evaluate(answers, samples, suite.task).estimates
+    found = dict(metric.evaluate(answers, samples, suite.task).estimates)
+    others = [name for name in samples.classes[1:] if name != suite.task.positive] if metric is segmentation else []
+    for name in others:
+        task = replace(suite.task, positive=name)
+        found[f"dice of {name}"] = metric.evaluate(answers, samples, task).estimates["dice"]
     said = [
         f"{name} {found[name].point:.4f} [{found[name].low:.4f}, {found[name].high:.4f}]"
-        for name in ("accuracy", "sensitivity", "specificity", "quadratic_kappa", "dice", "iou")
+        for name in (*_SAID, *(f"dice of {name}" for name in others))
         if name in found
     ]
     if metric is classification:

@@ -83,3 +83,16 @@ def test_real_breast_ultrasound_is_measured(
     assert [run.confusion.sum() for run in runs if run.confusion is not None] == [156, 156]
     assert all(run.accuracy["accuracy"].point > 0.731 for run in runs), "more than by calling all images benign"
     assert any("60 of 156 images are (nearly) in the split train too" in remark for remark in remarks)
+
+
+def test_vessels_in_real_ultrasound_are_outlined(
+    tmp_path: Path, device_workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real("usgra-seg", "masks", "0164.png")
+    monkeypatch.setenv("EDGEWARD_USGRA_SEG", str(REAL / "usgra-seg"))
+    file = a_lab(tmp_path, device_workdir, "ultrasound-segmentation")
+    found, remarks = measured(tmp_path, file, ["usgra-unet-fp32", "usgra-unet-int7"])
+    runs = [one.run for one in found.values() if one.run is not None]
+    assert [run.accuracy["dice"].point > 0.3 for run in runs] == [True, True]
+    assert [run.outputs is not None and len(run.outputs) for run in runs] == [9, 9]
+    assert not any("(nearly)" in remark for remark in remarks)
