@@ -1,4 +1,4 @@
-"""Steps of training on real devices: this machine, ones whose torch is missing or wrong, and one with little memory."""
+"""Steps of training on real devices: this machine, and ones whose torch is missing or wrong."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from devices.virtual import fleet, memory_limit
-from devices.virtual.requirements import give_up, require
+from devices.virtual.requirements import require
 from harness import lab
 from harness.cli import cli
 from harness.cli.settings import Settings
@@ -26,9 +25,6 @@ from tests import labs
 from tests import small_models as small
 
 pytestmark = pytest.mark.usefixtures("no_jobs")
-
-#: Enough for torch and a small model, not for the activations of a large batch.
-MEMORY_BYTES = 700_000_000
 
 
 def written(
@@ -169,20 +165,3 @@ def test_what_cannot_train_is_refused_with_what_to_write(tmp_path: Path, device_
     silent = lab.read_suite(written(tmp_path, ""))
     with pytest.raises(LabError, match=r"write \[local_step\] and below it learning_rate = 0.01"):
         local_steps.asked_of(silent)
-
-
-def test_a_device_with_too_little_memory_for_a_step_says_so(tmp_path: Path) -> None:
-    require(*fleet.NEEDS, "extra:train=onnx2torch")
-    if missing := memory_limit.lacking_limit():
-        give_up(f"this machine lacks {missing}")
-    # 270 MB of activations, and as much of their gradients.
-    wide = {"wide": lambda to: small.slower(to, layers=0, features=64)}
-    file = written(tmp_path, "learning_rate = 1e-6\nbatch = 4096", makers=wide, images=4096)
-    with fleet.fleet(tmp_path / "hosts", ["small"], memory_bytes=MEMORY_BYTES) as (host,):
-        path = host.server.write_device(tmp_path, id="small", runtimes=[small.ONNXRUNTIME], workdir=tmp_path / "work")
-        path.write_text(f'python = "{sys.executable}"\n' + path.read_text())
-        found = measured(file, lab.read_device(path), "wide")["wide"]
-    print(f"\n{found}")
-    assert isinstance(found, MeasurementError)
-    assert "out of memory" in str(found)
-    assert "lower `batch` under [local_step]" in str(found)
