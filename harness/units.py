@@ -1,15 +1,9 @@
-"""SI aliases, and the only place where a quantity becomes text."""
+"""The only place where a quantity becomes text."""
 
 from __future__ import annotations
 
 import math
-from typing import Final, NewType, Protocol
-
-Second = NewType("Second", float)
-Byte = NewType("Byte", int)
-Joule = NewType("Joule", float)
-Watt = NewType("Watt", float)
-Celsius = NewType("Celsius", float)
+from typing import Final, Protocol
 
 NS_PER_S: Final = 1_000_000_000
 #: What people read where there is no number; never a zero.
