@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from harness.model import Estimate
@@ -24,6 +25,21 @@ def test_a_bar_is_broken_where_the_interval_or_a_far_point_says_so(
     point: float, low: float, high: float, expected: str
 ) -> None:
     assert bars.verdict(Estimate(point, low, high), 0.98, 1.02) == expected
+
+
+def test_launches_that_had_bad_luck_with_their_memory_do_not_move_the_ratio() -> None:
+    random = np.random.default_rng(2)
+    base = random.normal(10, 0.1, (2, 48))
+    # Half the launches of the one take half as long again, a third of the other's a fifth.
+    ours = base[0] * np.where(random.random(48) < 0.5, 1.5, 1.0)
+    theirs = base[1] * np.where(random.random(48) < 0.33, 1.2, 1.0)
+    same, slower = (
+        bars.ratio_of_quickest(list(ours), list(theirs)),
+        bars.ratio_of_quickest(list(ours * 1.05), list(theirs)),
+    )
+    assert same.low < 1 < same.high
+    assert bars.verdict(same, 0.98, 1.02) != "beyond"
+    assert bars.verdict(slower, 0.98, 1.02) == "beyond"
 
 
 @pytest.mark.parametrize(("failures", "looks", "holds"), [(0, 1, True), (1, 2, True), (2, 2, False)])
