@@ -44,9 +44,15 @@ class Runtime:
     formats: tuple[str, ...]
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name most like `name`, or "" when none is like it."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), "")
+def nearest(name: str, known: Iterable[str], *, alike: float = 0.5) -> str:
+    """Return the known name most like `name`, or "" when none is like it.
+
+    Args:
+        name: that is not known.
+        known: those that are.
+        alike: from which ratio of `difflib` on, 0 to 1.
+    """
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=alike)), "")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -270,7 +276,12 @@ def blame(error: ValidationError, table: Mapping[str, Any], *, file: str, key: s
     place = list(first["loc"]) + ([context["key"]] if "key" in context else [])
     path = ".".join(part for part in (key, _dotted(place, table)) if part)
     if first["type"] == "missing":
-        return LabError("this key is required", file=file, key=path)
+        given = first["input"] if isinstance(first["input"], dict) else {}
+        # A table that leaves keys to a plug-in cannot refuse a misspelled one: it is seen by what it should have been.
+        # Its other keys may be right, so only one that is very much like it is meant.
+        written = nearest(str(place[-1]), [str(name) for name in given], alike=0.75)
+        remedy = f"did you mean it by {written!r}, which stands there?" if written else ""
+        return LabError("this key is required", remedy=remedy, file=file, key=path)
     if "remedy" in context:  # one of our own
         return LabError(context["text"], remedy=context["remedy"], file=file, key=path)
     message = first["msg"].removeprefix("Value error, ")

@@ -25,7 +25,8 @@ _MIN: Final = (3, 9)
 #: begun side by side (CPython issue 106905).
 _parsing: Final = threading.Lock()
 _MARK: Final = "edgeward-python "
-#: PYTHON -I -S -c PROBE WORKDIR MODULE...; prints a Python literal, for a pruned Python may have no json.
+#: PYTHON -I -S -c PROBE WORKDIR MODULE...; prints a Python literal, for a pruned Python may have no json. Importing a
+#: module of a pruned or broken Python may raise anything: what that leaves open is empty or listed, and judged here.
 _PROBE: Final = """
 import sys
 found = {"version": list(sys.version_info[:2]), "name": sys.implementation.name, "program": sys.executable}

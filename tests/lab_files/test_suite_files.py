@@ -52,6 +52,7 @@ def test_a_variant_has_the_architecture_of_its_baseline_only_where_its_recipes_k
         ('path = "data/test.npz"', 'splt = "val"', r"data\.splt: unknown key; did you mean 'split'"),
         ('"NCHW"', '"NCWH"', r"data\.input\.layout: input should be 'NCHW' or 'NHWC'"),
         ("scale = 0.00392156862745098\n", "", r"data\.input\.scale: this key is required"),
+        ("source = ", "sorce = ", r"data\.source: this key is required; did you mean it by 'sorce'"),
         ("std = [0.25]", "std = [0]", r"data\.input\.std\[1\]: .*greater than 0"),
         ("std = [0.25]", "std = [1, 1, 1]\nmeen = [1]", r"data\.input\.meen: unknown key; did you mean 'mean'"),
         ("mean = [0.5]\nstd = [0.25]", "mean = [1, 2]\nstd = [1, 1, 1]", r"data\.input: mean and std must have"),
