@@ -67,6 +67,12 @@ def device_workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("device") / "work"
 
 
+@pytest.fixture(scope="session")
+def proposals() -> None:
+    """Ask for what proposes a search's candidates; in CI it may not be missing."""
+    require("extra:search=optuna")
+
+
 @pytest.fixture
 def no_jobs(device_workdir: Path) -> None:
     """Clear the session's workdir of the jobs that other tests drove by hand and left there."""

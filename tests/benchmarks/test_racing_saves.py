@@ -15,7 +15,7 @@ from harness.cli.studies import Attempt
 from harness.store import Store
 from tests import small_models as small
 
-pytest.importorskip("optuna", reason='needs the extra "search"')
+pytestmark = pytest.mark.usefixtures("proposals")
 
 _DROPPED = re.compile(r"dropped after (\d+) launches: (\S+):")
 #: Convolutions of the baseline, and of the candidates.

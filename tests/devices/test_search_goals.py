@@ -18,7 +18,7 @@ from harness.store import Store
 from tests import small_models as small
 from tests.following_meters import Follower, following
 
-pytest.importorskip("optuna", reason='needs the extra "search"')
+pytestmark = pytest.mark.usefixtures("proposals")
 
 
 def written(folder: Path, goal: str, baseline: small.Maker, candidates: Mapping[str, small.Maker]) -> None:

@@ -22,8 +22,7 @@ from harness.errors import MeasurementError, Unreachable
 from harness.store import Store
 from tests import small_models as small
 
-pytest.importorskip("optuna", reason='needs the extra "search"')
-pytestmark = pytest.mark.usefixtures("no_jobs")
+pytestmark = pytest.mark.usefixtures("proposals", "no_jobs")
 
 MEMORY_BYTES = 300_000_000
 

@@ -12,7 +12,7 @@ from harness.lab.space import Family, Free, Search
 from harness.lab.tables import SpaceTable
 from harness.model import Estimate
 
-pytest.importorskip("optuna", reason='needs the extra "search"')
+pytestmark = pytest.mark.usefixtures("proposals")
 
 
 def searched(*, fractions: bool = False) -> Search:
