@@ -55,11 +55,19 @@ type: .venv/.test  ## mypy, strict, over harness, tests, devices and suites
 unit: .venv/.test  ## the pure tests: no device, no server, no browser
 	$(BIN)/pytest $(PURE) $(PARALLEL) -q
 
+# Most tests are of real devices, which share this machine with each other and with whatever else runs here. A test that
+# fails is therefore tried a second time, by itself: what is wrong fails twice. Both are printed, so a test that
+# needs it is seen and mended. An ending of pytest itself (any code but 1) is not tried again.
+define tried
+	$(BIN)/pytest $(1) $(2) || { test $$? = 1 && echo "tried again, each by itself:" && \
+	  $(BIN)/pytest $(1) --last-failed --last-failed-no-failures=none --exitfirst -s; }
+endef
+
 # All of it, lint and types included (tests/unit/test_house.py). Tests that compare speeds run alone.
 test: .venv/.test  ## every test; installs the Debian packages they need, unless SYSTEM=no
 	SYSTEM=$(SYSTEM) .ci/system
-	$(BIN)/pytest tests --ignore=tests/benchmarks $(PARALLEL) --durations=30
-	$(BIN)/pytest tests/benchmarks -s --durations=15
+	$(call tried,tests --ignore=tests/benchmarks,$(PARALLEL) --durations=30)
+	$(call tried,tests/benchmarks,-s --durations=15)
 
 nightly: test figures  ## every test, then the figures at full counts: hours
 

@@ -137,7 +137,11 @@ class Searching:
     def _alone(
         self, built: Sequence[Built], results: Mapping[tuple[int, int], Result]
     ) -> dict[tuple[int, int], Result]:
-        """Measure once more, each by itself, what was in a job that ended: one may have ended it, not all of them."""
+        """Measure once more what a job gave no result for, though no candidate need be to blame.
+
+        Each by itself where the job ended: one may have ended it, not all of them. And those whose processor was taken
+        away or too hot all the time, by which a run is invalid: that was the hour, not the candidate.
+        """
         queues = []
         for place in {id(place): place for place, *_ in built}.values():
             own = [one for one in built if one[0] is place]
@@ -145,9 +149,15 @@ class Searching:
             if len(own) > 1 and isinstance(error, MeasurementError | DeviceError) and not isinstance(error, _OF_DEVICE):
                 self.options.say(f"{place.title}: {error}: its candidates are measured again, each by itself")
                 queues.append(own)
+            # An accelerator that is not there will not be there the next time.
+            for one in own if not self.suite.load.accelerator else ():
+                run = results[id(place), one[1].number].run
+                if run is not None and run.validity is Validity.INVALID and DROPPED not in run.notes:
+                    self.options.say(f"{place.title}: {one[1].candidate}: {run.reasons[0].text}: measured again")
+                    queues.append([one])
         found: dict[tuple[int, int], Result] = {}
         for turn in itertools.zip_longest(*queues):
-            found |= self._raced([one for one in turn if one is not None])
+            found |= self._raced([one for one in turn if one is not None], again=True)
         return found
 
     def _variant(self, place: Place, family: str, values: Mapping[str, Any]) -> Variant:
@@ -162,8 +172,13 @@ class Searching:
             )
         return self.builder.built(own[0])
 
-    def _raced(self, built: Sequence[Built]) -> dict[tuple[int, int], Result]:
-        """Measure what was built, each place's with the best so far, and return what each gave."""
+    def _raced(self, built: Sequence[Built], *, again: bool = False) -> dict[tuple[int, int], Result]:
+        """Measure what was built, each place's with the best so far, and return what each gave.
+
+        Args:
+            built: the candidates.
+            again: whether they were measured before, so that what was stored then is no answer.
+        """
         best = {id(place): self._best(place) for place, *_ in built}
         wanted = [(place, variant) for place, _, variant, _ in built]
         wanted += [(place, found) for place, *_ in built if (found := best[id(place)]) is not None]
@@ -183,7 +198,7 @@ class Searching:
         }
         numbers = ", ".join(f"{place.study.name} {one.number}" for place, one, *_ in built)
         settings = CampaignSettings(
-            command=f"edgeward search {self.suite.id}: {numbers}",
+            command=f"edgeward search {self.suite.id}: {numbers}{', again' if again else ''}",
             say=self.say,
             quick=self.options.quick,
             resume=True,
@@ -227,12 +242,13 @@ class Searching:
         failed = [one for one in result.outcome.judgements if not one.passed]
         said = "; ".join(one.message for one in failed)
         status = "accepted" if not failed else "undecided" if all(one.undecided for one in failed) else "refused"
-        if run.validity is Validity.INVALID or changes.get(self.search.ratio) is None:
+        # What the race found certain by the turns that were taken holds, however few they were for a run of its own.
+        if dropped := run.notes.get(DROPPED):
+            status, said = "dropped", dropped
+        elif run.validity is Validity.INVALID or changes.get(self.search.ratio) is None:
             none = (one.reasons for one in result.comparisons if one.metric == self.search.ratio)
             why = [*result.outcome.reasons, *next(none, ()), Reason(f"no {self.search.ratio}")]
             status, said = "failed", str(why[0])
-        elif dropped := run.notes.get(DROPPED):
-            status, said = "dropped", dropped
         return Attempt(
             number=proposal.number,
             candidate=proposal.candidate,

@@ -84,9 +84,9 @@ def test_a_killed_search_goes_on_and_what_it_found_is_measured_again(tmp_path: P
     assert not known.keys() & later.keys()
     found = {**known, **later}
     assert set(found) == {"half", "ruined", "broken-1d2082ea", "folded"}
-    assert (found["broken-1d2082ea"], found["ruined"]) == ("failed", "dropped")
-    # What fails is that attempt's error, with the words of the recipe; the others went on.
     said = "".join(first) + done.stdout
+    assert (found["broken-1d2082ea"], found["ruined"]) == ("failed", "dropped"), said
+    # What fails is that attempt's error, with the words of the recipe; the others went on.
     assert "has no node 'no-such-node'" in said
     head = (tmp_path / "suites" / "lesions.toml").read_text().splitlines().index('id = "broken"')
     assert f"broken-1d2082ea failed: [[space]] broken, line {head}: " in said

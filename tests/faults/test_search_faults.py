@@ -6,6 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from harness.cli.search_places import Options
 from harness.cli.search_results import conclude
 from harness.cli.searching import RACED, Searching
 from harness.errors import MeasurementError, Unreachable
+from harness.results import runs as judged_runs
 from harness.store import Store
 from tests import small_models as small
 
@@ -122,6 +124,31 @@ def test_a_device_that_dies_in_a_race_is_named_and_the_other_ends_its_own(tmp_pa
             assert {run.case.device for run in runs if run.id not in before} == {"h2"}
     page = (tmp_path / "reports" / "html" / "search-halves.html").read_text("utf-8")
     assert all(f"{name} · onnxruntime 1.31.1" in page for name in ("h1", "h2"))
+
+
+def test_a_candidate_whose_processor_was_taken_away_is_measured_once_more(
+    tmp_path: Path, device_workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, two=layers(2), four=layers(4))
+    small.write_device(tmp_path, "dut", workdir=device_workdir)
+    with search(tmp_path) as (searching, said):
+        # As if other work had the processor: every run is invalid until one is measured again.
+        monkeypatch.setattr(judged_runs, "LOST_DRIFT", -2.0)
+        tell = searching.options.say
+
+        def hear(text: str) -> None:
+            tell(text)
+            if "measured again" in text:
+                monkeypatch.undo()
+
+        searching.options = replace(searching.options, say=hear)
+        searching.run()
+        again = [line for line in said if line.endswith(": measured again")]
+        attempts = {one.candidate: one for one in searching.places[0].study.attempts()}
+    assert again
+    assert all("the processor ran more than" in line for line in again)
+    assert {one.status for one in attempts.values()} <= {"accepted", "undecided", "dropped"}, said
+    assert set(attempts) == {"own-two", "own-four"}
 
 
 @pytest.fixture

@@ -96,8 +96,14 @@ def test_each_case_carries_its_figures_as_junit_properties(night: tuple[Path, An
     lab, _ = night
     cases = ET.parse(lab / "junit.xml").getroot().iter("testcase")
     found = {case.get("name"): {p.get("name"): p.get("value") for p in case.iter("property")} for case in cases}
-    assert float(found["int8@here"]["latency_ratio"] or "") < 1
-    assert found["int8@here"]["latency_ratio_verdict"] == "improved"
+    store = Store(f"sqlite:///{lab}/reports/results.sqlite")
+    [run] = [run for run in store.runs() if run.case.variant == "int8"]
+    [ratio] = [one for one in store.comparisons(run.campaign) if (one.run, one.metric) == (run.id, "latency_ratio")]
+    store.close()
+    assert ratio.change is not None
+    # Whether so short a campaign shows that int8 is faster is left to the machine's other work.
+    assert float(found["int8@here"]["latency_ratio"] or "") == pytest.approx(ratio.change.point, rel=1e-3)
+    assert found["int8@here"]["latency_ratio_verdict"] == ratio.verdict
     assert float(found["base@here"]["latency_p50_s"] or "") > 0
     assert found["int4@here"]["edgeward"] == "failed"
 
