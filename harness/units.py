@@ -221,3 +221,14 @@ def bound(ratio: float) -> str:
 def count(number: int) -> str:
     """Return a count with its thousands set apart: `count(12000) == "12 000"` (a narrow no-break space)."""
     return f"{number:,}".replace(",", "\u202f")
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number of things in words: `counted(1, "launch", "launches") == "1 launch"`.
+
+    Args:
+        number: of them.
+        one: the word for one of them.
+        many: the word for none or several, `one` with an s if not given.
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -15,6 +15,7 @@ from harness.errors import HarnessError, LabError
 from harness.lab.space import Family, Search
 from harness.measure.jobs import load_samples
 from harness.model import Device, Suite, Variant
+from harness.units import counted
 from harness.variants.artefacts import key_of
 
 
@@ -113,7 +114,7 @@ def places(suite: Suite, search: Search, devices: Sequence[Device], folder: Path
         study = Study(folder / "search.sqlite", name, own, options.seed)
         known = len(study.attempts())
         if known:
-            options.say(f"{case.device.id}, {case.runtime}: going on after {known} attempts")
+            options.say(f"{case.device.id}, {case.runtime}: going on after {counted(known, 'attempt')}")
         yield Place(case.device, case.runtime, case.variant, own, study)
 
 

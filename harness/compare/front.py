@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -108,23 +108,41 @@ def relation(one: Member, other: Member, suite: Mapping[str, Any], *, ratio: str
     change, _ = accuracy_change(info, other.run, one.run, suite)
     if change is None or cost is None:
         return Relation.UNCLEAR
+    gain = _turned(change) if info.lower_is_better else change
+    # Both ways round by the same margins: a ratio of 1.02 is not 0.98 turned.
+    inverse = replace(cost, point=1 / cost.point, low=1 / cost.high, high=1 / cost.low) if cost.low > 0 else None
     allowed = float(suite["load"]["margin"])
-    cheaper = verdict(cost, neutral=1.0, margin=allowed, higher_is_better=False)
-    better = verdict(change, neutral=0.0, margin=slack, higher_is_better=not info.lower_is_better)
-    ends = (-change.high, -change.low) if info.lower_is_better else (change.low, change.high)
-    # An interval that leaves out a source of variance never shows sameness.
-    whole = cost.omits is Omission.NOTHING
-    if cheaper is Verdict.IMPROVED and ends[0] >= -slack:
+    if _dominates(cost, gain, allowed, slack):
         return Relation.DOMINATES
-    if cheaper is Verdict.REGRESSED and ends[1] <= slack:
+    if inverse is not None and _dominates(inverse, _turned(gain), allowed, slack):
         return Relation.DOMINATED
-    if better is Verdict.IMPROVED and whole and cost.high <= 1 + allowed:
-        return Relation.DOMINATES
-    if better is Verdict.REGRESSED and whole and cost.low >= 1 - allowed:
-        return Relation.DOMINATED
-    if {cheaper, better} == {Verdict.IMPROVED, Verdict.REGRESSED}:
+    cheaper, dearer = (verdict(a, neutral=1.0, margin=allowed, higher_is_better=False) for a in (cost, inverse))
+    better = verdict(gain, neutral=0.0, margin=slack, higher_is_better=True)
+    if (cheaper, better) == (Verdict.IMPROVED, Verdict.REGRESSED):
+        return Relation.TRADED
+    if (dearer, better) == (Verdict.IMPROVED, Verdict.IMPROVED):
         return Relation.TRADED
     return Relation.UNCLEAR
+
+
+def _turned(change: Estimate) -> Estimate:
+    return replace(change, point=-change.point, low=-change.high, high=-change.low)
+
+
+def _dominates(cost: Estimate, gain: Estimate, allowed: float, slack: float) -> bool:
+    """Return whether a model certainly costs less and is not worse, or is certainly better and does not cost more.
+
+    Args:
+        cost: its cost over the other's.
+        gain: its accuracy minus the other's, of which more is better.
+        allowed: how much higher a cost does not matter, as a share.
+        slack: how much lower an accuracy does not matter.
+    """
+    if verdict(cost, neutral=1.0, margin=allowed, higher_is_better=False) is Verdict.IMPROVED and gain.low >= -slack:
+        return True
+    # An interval that leaves out a source of variance never shows sameness.
+    better = verdict(gain, neutral=0.0, margin=slack, higher_is_better=True) is Verdict.IMPROVED
+    return better and cost.omits is Omission.NOTHING and cost.high <= 1 + allowed
 
 
 def _cost(one: Member, other: Member, ratio: str) -> Estimate | None:

@@ -28,7 +28,7 @@ from harness.measure.known import Found, Known, is_known
 from harness.model import Samples
 from harness.results import scenarios
 from harness.results.job_log import JobLog
-from harness.units import human
+from harness.units import counted, human
 
 #: A connection that is lost as often without a word of the job in between is none.
 _LOSSES = 10
@@ -48,7 +48,8 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
         HarnessError: what went wrong for the whole group, as far as its cases were not yielded before.
     """
     check_confidential(group)
-    handle.say(f"bringing {group.runtime}, {len(group.cases)} models and {len(samples.images)} images")
+    models, images = counted(len(group.cases), "model"), counted(len(samples.images), "image")
+    handle.say(f"bringing {group.runtime}, {models} and {images}")
     with ExitStack() as held:
         inputs = held.enter_context(inputs_files(group, samples))
         deploy.prepare(handle, space.of_group(group, inputs, samples, handle.root))
@@ -214,7 +215,7 @@ def _decide(now: Known, handle: DeviceHandle, folder: str) -> None:
             now.judged = racing.judged(group, log, now.samples)
         dropped = racing.excluded(group, log, now.judged, decided)
         for i, why in dropped.items():
-            handle.say(f"dropped after {launches} launches: {group.cases[i].variant.id}: {why}")
+            handle.say(f"dropped after {counted(launches, 'launch', 'launches')}: {group.cases[i].variant.id}: {why}")
         now.out |= dropped
         fresh = {i for i in fresh if racing.settled(group, log, i)} | set(dropped)
         # The best so far only keeps the others company.

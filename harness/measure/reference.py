@@ -35,6 +35,7 @@ from harness.measure.space import written
 from harness.model import Address, Device, Fit, Samples
 from harness.ports.runners import Wanted
 from harness.results.agreement import Outputs, Reference
+from harness.units import counted
 
 #: The host as a device. Its runtimes are those of `address = "local:"`.
 HOST: Final = Device("this host", "workstation", Address("local"), file=Path("host.toml"))
@@ -84,7 +85,7 @@ class Library:
             }
             found = {sha: kept for sha, key in keys.items() if (kept := _kept(self._folder / f"{key}.npz")) is not None}
             if absent := [sha for sha in keys if sha not in found]:
-                say(f"host reference of {len(absent)} models with {group.runtime}")
+                say(f"host reference of {counted(len(absent), 'model')} with {group.runtime}")
                 found |= self._made(group, absent, inputs, samples)
                 for sha in absent:
                     # Outputs on patients' images stay nowhere but in the store.

@@ -23,6 +23,7 @@ from harness.measure.jobs import Group, inputs_files, job
 from harness.measure.reference import forward
 from harness.model import Answers, Condition, Samples
 from harness.results.robustness import Given, worst_of
+from harness.units import counted
 
 #: Images of one job; more conditions are more jobs.
 BYTES: Final = 64_000_000
@@ -68,7 +69,8 @@ def measured(group: Group, handle: DeviceHandle, samples: Samples, *, quick: boo
                 handle.say(f"remark: {remark}")
             for batch in batches(changed):
                 names = dict.fromkeys(one.condition.name for one in batch)
-                handle.say(f"{len(batch)} conditions on {len(samples.images)} images: {', '.join(names)}")
+                conditions, images = counted(len(batch), "condition"), counted(len(samples.images), "image")
+                handle.say(f"{conditions} on {images}: {', '.join(names)}")
                 outputs = answered(group, handle, samples, np.concatenate([one.images for one in batch]), quick=quick)
                 for name, own in outputs.items():
                     found[name] = found[name].more([one.condition for one in batch], own)

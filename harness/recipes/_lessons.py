@@ -103,11 +103,16 @@ def teacher(file: Path, job: Build) -> Teacher:
             f"{file.name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}", remedy="export it again"
         ) from error
     entrance, output = session.get_inputs()[0], session.get_outputs()[place].name
-    free = not isinstance(entrance.shape[0], int)
+    size = entrance.shape[0] if isinstance(entrance.shape[0], int) else 0
 
     def answer(batch: Inputs) -> Inputs:
-        parts = [batch] if free else [image[None] for image in batch]
-        given: Inputs = np.concatenate([session.run([output], {entrance.name: part})[0] for part in parts])
+        # A file that takes a fixed number of images at once gets the last ones again to fill its last batch.
+        short = -len(batch) % size if size else 0
+        filled = np.concatenate([batch, np.repeat(batch[-1:], short, axis=0)])
+        parts = np.split(filled, len(filled) // size) if size else [filled]
+        given: Inputs = np.concatenate([session.run([output], {entrance.name: part})[0] for part in parts])[
+            : len(batch)
+        ]
         return np.log(np.maximum(given, SMALLEST)) if probabilities else given
 
     return answer

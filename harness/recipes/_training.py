@@ -83,7 +83,7 @@ def fit(
         progress: called with one line after every epoch.
 
     Raises:
-        RecipeError: the loss is no longer a finite number, or rose.
+        RecipeError: the loss is no longer a finite number, or rose; or no epoch has a score.
         MemoryError: torch has no room for a step.
     """
     import torch
@@ -113,6 +113,11 @@ def fit(
         losses.append(total / len(inputs))
         progress(f"epoch {epoch + 1} of {schedule.epochs}: loss {losses[-1]:.4f}{said}")
     if score:
+        if best == -math.inf:
+            raise RecipeError(
+                "the score of no epoch is a number, so none can be chosen",
+                remedy="score it on images of every class, or leave the score out",
+            )
         network.load_state_dict(kept)
     else:
         _check_fell(losses, labels, schedule.learning_rate)

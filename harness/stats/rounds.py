@@ -30,6 +30,7 @@ from harness.agent.contract import ROUND_QUANTILE
 from harness.errors import MeasurementError
 from harness.model import Estimate, FloatArray, IntArray, Omission
 from harness.stats.evidence import confidence_sequence, median_sequence
+from harness.units import counted
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -195,10 +196,12 @@ def _estimate(launches: IntArray, levels: FloatArray, confidence: float) -> Esti
         return None
     locations = launch_locations(launches, levels)
     low, high = confidence_sequence(locations, confidence, first_look=MIN_LAUNCHES)
-    method, omits = f"confidence sequence over {len(locations)} launches, {len(levels)} paired rounds", Omission.NOTHING
+    of_launches = counted(len(locations), "launch", "launches")
+    paired = counted(len(levels), "paired round")
+    method, omits = f"confidence sequence over {of_launches}, {paired}", Omission.NOTHING
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = median_sequence(levels[:, 1] - levels[:, 0], confidence)
-        method = f"{ONE_LAUNCH}: confidence sequence over {len(levels)} paired rounds of {len(locations)} launches"
+        method = f"{ONE_LAUNCH}: confidence sequence over {paired} of {of_launches}"
         omits = Omission.LAUNCHES
     if not (math.isfinite(low) and math.isfinite(high)):
         return None

@@ -42,6 +42,16 @@ def test_better_at_the_same_cost_dominates_if_the_cost_is_known_well() -> None:
     assert relation(member("one", 0.5, width=0.2), worse, PLAIN, **ASKED) is Relation.UNCLEAR
 
 
+def test_at_the_edge_of_a_margin_the_order_of_a_pair_does_not_count() -> None:
+    edge = 1 + PLAIN["load"]["margin"]
+    turned = {Relation.DOMINATES: Relation.DOMINATED, Relation.DOMINATED: Relation.DOMINATES}
+    for cost in np.linspace(1 - 2 * (edge - 1), 1 + 2 * (edge - 1), 41):
+        for wrong in (0.0, 0.2):
+            one, other = member("one", 1.0, wrong=wrong, width=1e-4), member("other", float(cost), width=1e-4)
+            there, back = relation(one, other, PLAIN, **ASKED), relation(other, one, PLAIN, **ASKED)
+            assert back is turned.get(there, there), (cost, wrong)
+
+
 def test_wide_intervals_cannot_be_separated() -> None:
     assert relation(member("one", 0.5, width=0.3), member("other", 0.6, width=0.3), PLAIN, **ASKED) is Relation.UNCLEAR
     assert "cannot be separated" in Relation.UNCLEAR

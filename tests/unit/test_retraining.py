@@ -279,6 +279,20 @@ def test_labels_are_learnt_in_the_order_of_the_models_outputs(parent: Path, tmp_
         _lessons.lesson(replace(given, reading=Reading(classes=("a", "b"))))
 
 
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_a_teacher_of_a_fixed_batch_answers_for_any_number_of_images(tmp_path: Path, size: int) -> None:
+    model = residual(tmp_path / "m.onnx")
+    given = job(model, tmp_path / "x.onnx")
+    inputs = prepare(halves(7, 1).images, SPEC)
+    expected = _lessons.teacher(model, given)(inputs)
+    fixed = onnx.load(model)
+    for one in (*fixed.graph.input, *fixed.graph.output):
+        one.type.tensor_type.shape.dim[0].ClearField("dim_param")
+        one.type.tensor_type.shape.dim[0].dim_value = size
+    onnx.save(fixed, model.with_name("fixed.onnx"))
+    np.testing.assert_allclose(_lessons.teacher(model.with_name("fixed.onnx"), given)(inputs), expected, atol=1e-5)
+
+
 def test_only_logits_and_probabilities_are_trained(tmp_path: Path) -> None:
     model = residual(tmp_path / "m.onnx")
     given = job(model, tmp_path / "x.onnx")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +133,13 @@ def test_what_remains_is_the_epoch_that_the_held_out_images_are_best_in() -> Non
     _training.fit(network, prepare(samples.images, SPEC), samples.labels, replace(LITTLE, epochs=4), score=score)
     same = [all(torch.equal(one[name], value) for name, value in network.state_dict().items()) for one in seen]
     assert same == [False, True, False, False]
+
+
+def test_where_no_epoch_has_a_score_no_weights_are_chosen() -> None:
+    network, samples = plain(), halves(64, 1)
+    inputs = prepare(samples.images, SPEC)
+    with pytest.raises(RecipeError, match="the score of no epoch is a number"):
+        _training.fit(network, inputs, samples.labels, replace(LITTLE, epochs=2), score=lambda: math.nan)
 
 
 def test_a_rate_that_falls_in_steps_is_a_tenth_behind_each() -> None:

@@ -51,3 +51,9 @@ def test_a_tiny_gap_does_not_read_as_nothing(unit: str, amount: float, said: str
 )
 def test_the_name_of_a_fact_says_its_unit(name: str, found: tuple[str, str]) -> None:
     assert units.named_unit(name) == found
+
+
+def test_one_of_a_thing_is_not_said_as_several() -> None:
+    said = [units.counted(number, "launch", "launches") for number in (0, 1, 12)]
+    assert said == ["0 launches", "1 launch", "12 launches"]
+    assert units.counted(2, "model") == "2 models"

@@ -164,7 +164,7 @@ def summed(probes: Mapping[Condition, Probe], margin: float) -> str:
     kept = sum(WORDS[state] in ("better", "non-inferior") for state in states)
     lost = sum(WORDS[state] == "inferior" for state in states)
     worst = min(known, key=lambda condition: known[condition].point)
-    said = f"Non-inferior under {kept} of {len(known)} conditions, inferior under {lost}"
+    said = f"Non-inferior under {kept} of {units.counted(len(known), 'condition')}, inferior under {lost}"
     if known[worst].point >= 0:
         return f"{said}."
     return f"{said}; it loses most under {titled(worst)}: {_change(probes[worst], known[worst])}."
