@@ -28,7 +28,7 @@ LATE_S, AVERAGED_S = 2.0, 60.0
 class Follower:
     """One meter: what it does with the load of the processes whose command line holds `mark`, and its files' folder.
 
-    The load is that of a calibration's processes, or with `models` of the workers that run models.
+    The load is that of a calibration's processes, or with `models` of the workers that run models or let them learn.
     """
 
     mode: str
@@ -91,9 +91,9 @@ def plays_load(pid: str, mark: str) -> bool:
 
 
 def runs_model(pid: str, mark: str) -> bool:
-    """Return whether a process is the worker of a job that runs a model."""
+    """Return whether a process is the worker of a job that runs a model, or makes the steps of one."""
     own = _words(pid)
-    return b"work" in own and any(mark.encode() in word for word in own)
+    return not {b"work", b"step"}.isdisjoint(own) and any(mark.encode() in word for word in own)
 
 
 def young(pid: str) -> bool:

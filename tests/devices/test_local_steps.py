@@ -19,10 +19,12 @@ from harness.cli.settings import Settings
 from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, LabError, MeasurementError, MissingTool, Unsupported
 from harness.measure import local_steps
+from harness.measure.jobs import ENERGY_S
 from harness.model import Device, StepCost
 from harness.store import Store
 from tests import labs
 from tests import small_models as small
+from tests.following_meters import IDLE_W, MORE_W, Follower, following
 
 pytestmark = pytest.mark.usefixtures("no_jobs")
 
@@ -94,6 +96,30 @@ def test_a_step_is_timed_stored_and_shown_and_a_model_that_cannot_learn_harms_no
     options = ["step", "steps", "--lab", str(tmp_path), "--device", "here", "--stored"]
     again = CliRunner().invoke(cli, options, obj=Settings()).output
     assert again.splitlines() == said.output.splitlines()[-len(again.splitlines()) - 1 : -1]
+
+
+def test_a_step_takes_the_joules_that_a_meter_shows_while_steps_are_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("extra:train=onnx2torch")
+    # A window of full length, for no shorter one is believed, and few launches.
+    monkeypatch.setattr("harness.measure.local_steps.ENERGY_S", 10 * ENERGY_S)
+    meter, workdir = tmp_path / "supply", tmp_path / "work"
+    meter.mkdir()
+    where = device(tmp_path, workdir, more=f'[meter]\nkind = "hwmon"\nchip = "{meter}"\n')
+    file = written(tmp_path, "learning_rate = 0.001")
+    with following([Follower("follows", str(workdir), str(meter), models=True)]):
+        cost = measured(file, where)["good"]
+    assert isinstance(cost, StepCost), cost
+    assert cost.energy_j is not None, cost.energy_absent
+    assert cost.energy_net_j is not None
+    took = cost.time_s.point
+    print(
+        f"a step: {took * 1e3:.2f} ms, {cost.energy_j.point * 1e3:.2f} mJ, {cost.energy_net_j.point * 1e3:.2f} mJ net"
+    )
+    # The meter shows 2 W at rest and 6 W while steps are made, however long other work lets one take.
+    assert cost.energy_j.point / cost.energy_net_j.point == pytest.approx((IDLE_W + MORE_W) / MORE_W, rel=0.15)
+    assert cost.energy_net_j.point > 0.7 * MORE_W * took
 
 
 def test_a_torch_that_computes_otherwise_is_found_by_the_weights_and_gives_no_number(
