@@ -204,3 +204,12 @@ def section(html: str, name: str) -> str:
     found = re.search(rf'<section id="{name}".*?</section>', html, re.DOTALL)
     assert found, name
     return found[0]
+
+
+def test_a_fold_of_a_pool_is_named_with_what_its_intervals_leave_out() -> None:
+    full = stored_runs.report()
+    data = {**stored_runs.SUITE["data"], "folds": {"count": 5, "fold": 1, "pool": "abc"}}
+    campaign = replace(full.campaign, suites={"ultrasound": {**stored_runs.SUITE, "data": data}})
+    text = page.render(replace(full, campaign=campaign)).decode()
+    assert "2 of 5, the models of which learnt from the others; what another training set would have changed" in text
+    assert "edgeward folds" not in page.render(full).decode()

@@ -36,6 +36,7 @@ def _suite(name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
     facts = [
         ("Data", str(data.get("description", ""))),
         ("Split", f"{data.get('split', '')}, {units.count(int(data.get('samples', 0)))} samples"),
+        ("Fold", _fold(data.get("folds"))),
         ("Classes", ", ".join(str(one) for one in data.get("classes", ()))),
         ("Positive class", str(settings.get("task", {}).get("positive", ""))),
         ("Scenario", str(load.get("scenario", "")).replace("_", " ")),
@@ -48,6 +49,14 @@ def _suite(name: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         facts.append(("Longest timed pass", units.human(float(load["max_duration_s"]), "s")))
     accept = [_line(line) for line in settings.get("accept", ())]
     return {"name": name, "title": settings.get("title", name), "facts": [f for f in facts if f[1]], "accept": accept}
+
+
+def _fold(folds: Mapping[str, Any] | None) -> str:
+    """Return which fold of a pool was measured and what that leaves open, "" where the data have splits of their own."""
+    if not folds:
+        return ""
+    which = f"{int(folds['fold']) + 1} of {folds['count']}, the models of which learnt from the others"
+    return f"{which}; what another training set would have changed is in no interval here: edgeward folds compares all"
 
 
 def _line(line: Mapping[str, Any]) -> str:
