@@ -7,6 +7,7 @@ measured.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -34,6 +35,8 @@ from harness.store.tables import VERSION, Base, CampaignRow, ComparisonRow, Outc
 
 #: How long a writer waits for another one.
 _WAIT_S = 30.0
+#: How often the tables of a new store are looked for again, and after how long, while another process makes them; s.
+_TRIES, _AGAIN_S = 20, 0.1
 #: A password before the @ of a URL or in its query, also in a URL that cannot be parsed.
 _SECRET = re.compile(r"""(//[^:/@\s]*:)[^\s'"]*(?=@)|([?&]password=)[^&\s'"]*""")
 
@@ -52,8 +55,9 @@ class Store:
         self.url = url
         try:
             parsed = sa.make_url(url)
-            if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-                Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+            database = parsed.database or ":memory:"
+            if parsed.get_backend_name() == "sqlite" and not database.startswith((":memory:", "file:")):
+                Path(database).parent.mkdir(parents=True, exist_ok=True)
             self._engine = sa.create_engine(parsed, **_patient(parsed))
             self._check_version()
         except ImportError as error:
@@ -208,9 +212,22 @@ class Store:
                 (f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}"),
                 remedy="choose another file with --store",
             )
+        for last in (*[False] * _TRIES, True):
+            try:
+                self._make_tables(stamped=found is not None)
+            except sa.exc.DatabaseError:
+                # Two campaigns that begin together on a new store both make its tables: who comes second looks again.
+                if last:
+                    raise
+                time.sleep(_AGAIN_S)
+            else:
+                return
+
+    def _make_tables(self, *, stamped: bool) -> None:
         Base.metadata.create_all(self._engine)
-        with self._writing() as session:
-            session.merge(StampRow(version=VERSION))
+        if not stamped:
+            with orm.Session(self._engine) as session, session.begin():
+                session.merge(StampRow(version=VERSION))
 
 
 def _patient(url: sa.URL) -> dict[str, Any]:

@@ -220,6 +220,45 @@ def test_two_processes_write_at_once_and_nothing_is_lost(store: Store, url: str)
     assert len(store.outcomes(report().campaign.id)) == 60
 
 
+OPENER = """
+import sys
+from harness.store import Store
+print("ready", flush=True)
+for line in sys.stdin:
+    Store(line.strip()).close()
+    print("open", flush=True)
+"""
+
+
+def test_several_processes_that_begin_together_on_a_new_store_all_open_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENER]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(4)]
+    try:
+        assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * 4
+        for number in range(10):
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(f"sqlite:///{tmp_path}/{number}/night.sqlite\n")
+                process.stdin.flush()
+            assert [process.stdout.readline() for process in processes if process.stdout] == ["open\n"] * 4
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def test_a_store_that_may_only_be_read_is_read(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "results" / "night.sqlite"
+    monkeypatch.chdir(tmp_path)
+    read_only = Store(f"sqlite:///file:{file}?mode=ro&uri=true")
+    assert [one.id for one in read_only.campaigns()] == [one.id for one in store.campaigns()]
+    with pytest.raises(StoreError, match=r"cannot write to .*readonly"):
+        read_only.add_outcome(report().campaign.id, Outcome("case", "passed"))
+    read_only.close()
+    assert [one.name for one in tmp_path.iterdir()] == ["results"]
+
+
 def test_a_run_that_cannot_be_kept_whole_is_not_kept_at_all(store: Store) -> None:
     twice = Measurement("load_s", "s", np.ones(3))
     with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*UNIQUE.*check --store"):
