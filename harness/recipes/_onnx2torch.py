@@ -6,6 +6,7 @@ It works also beside a torchvision that was built for another torch.
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import onnx
     import torch
 
+#: Operators of files whose weights or values are integers.
+_INTEGERS: Final = re.compile(r"Quantize|^QLinear|Integer$|NBits$")
 #: Which input of a node a tensor of its torch module comes from.
 _PLACES: Final = {"weight": 1, "bias": 2, "running_mean": 3, "running_var": 4}
 
@@ -36,6 +39,7 @@ def network(file: Path) -> torch.nn.Module:
 
 
 def _converted(model: onnx.ModelProto, file: Path) -> torch.nn.Module:
+    _check_floats(model, file)
     with _torchvision():
         _onnx_tools.require("train", "torch", "onnx2torch")
     import onnx2torch
@@ -48,6 +52,23 @@ def _converted(model: onnx.ModelProto, file: Path) -> torch.nn.Module:
             remedy="leave this variant out, or bring it ready-made",
         ) from error
     return converted
+
+
+def _check_floats(model: onnx.ModelProto, file: Path) -> None:
+    """Raise RecipeError where weights are no float32 numbers: what was quantised or halved has nothing that learns."""
+    from onnx import TensorProto
+
+    node = next((one for one in model.graph.node if _INTEGERS.search(one.op_type)), None)
+    halved = next(
+        (one.name for one in model.graph.initializer if one.data_type in (TensorProto.FLOAT16, TensorProto.BFLOAT16)),
+        None,
+    )
+    if node is not None or halved is not None:
+        what = f"quantised values ({node.op_type} {node.name!r})" if node is not None else f"half floats ({halved!r})"
+        raise RecipeError(
+            f"{file.name} computes with {what}, and only a network of float32 weights becomes one of torch",
+            remedy="name the model that it was made of, or leave this variant out",
+        )
 
 
 class Trainable:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ import pytest
 from onnx import numpy_helper
 
 from devices.virtual.requirements import require
+from harness.errors import RecipeError
 from harness.model import InputSpec, LocalStep, Samples, Task
 from harness.ports.recipes import Build
 from harness.recipes import _step_program
@@ -73,3 +77,16 @@ def test_the_program_itself_gives_what_the_file_gives(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             program(torch.from_numpy(made.inputs[:5])).numpy(), halves @ mix, rtol=1e-4, atol=1e-5
         )
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [("quantize_dynamic", "quantised values (DynamicQuantizeLinear "), ("float16", "half floats (")],
+)
+def test_what_has_no_float32_weights_cannot_learn_and_that_is_said(tmp_path: Path, recipe: str, said: str) -> None:
+    require("extra:train=onnx2torch")
+    module, build = importlib.import_module(f"harness.recipes.{recipe}"), job(tmp_path)
+    other = tmp_path / "other.onnx"
+    module.build(replace(build, target=other), module.Options())
+    with pytest.raises(RecipeError, match=re.escape(f"other.onnx computes with {said}") + ".*float32 weights becomes"):
+        _step_program.make(replace(build, parent=other), LocalStep(learning_rate=0.05, batch=5), 4)
