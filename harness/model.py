@@ -393,7 +393,7 @@ class Robustness:
         registry: the set of MedMNIST-C whose severities are meant, "" for none.
         severities: 1 to 5.
         margin: how much of its accuracy a variant may lose against the baseline under each of them.
-        attacks: "fgsm" and "pgd", made with the gradients of the baseline; "stripes", a black box.
+        attacks: "fgsm" and "pgd", made with the gradients of the baseline; "stripes" and "square", black boxes.
         epsilon: by how many of 255 grey levels an attack may change a pixel.
         occlusion: on how many images it is seen what a model looks at; 0 for none.
     """

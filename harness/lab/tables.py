@@ -254,10 +254,10 @@ class RobustnessTable(Table):
         lt=1,
         description="What a variant may lose against the baseline under each of them: 0.03 is three points.",
     )
-    attacks: list[Literal["fgsm", "pgd", "stripes"]] = Field(
+    attacks: list[Literal["fgsm", "pgd", "stripes", "square"]] = Field(
         default=[],
         description="fgsm and pgd, made with the baseline's gradients and transferred to each deployed file; "
-        "stripes, a black box against each file on the device.",
+        "stripes and square, black boxes against each file on the device.",
     )
     epsilon: int = Field(
         default=_ROBUST.epsilon, ge=1, le=128, description="Grey levels of 255 by which an attack may change a pixel."

@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from harness import corruptions, deploy
 from harness.deploy import DeviceHandle
-from harness.errors import HarnessError, Reason, Stopped, Transient
-from harness.measure import attacks, space
+from harness.errors import HarnessError, MeasurementError, Reason, Stopped, Transient
+from harness.measure import attacks, black_box, space
 from harness.measure.group import check_confidential, job_folder
 from harness.measure.jobs import Group, inputs_files, job
 from harness.measure.reference import forward
-from harness.model import Answers, Condition, Samples
-from harness.results.robustness import Given, worst_of
+from harness.model import Answers, Case, Condition, Samples
+from harness.results.robustness import Given, sure_and_called, worst_of
 from harness.units import counted
 
 #: Images of one job; more conditions are more jobs.
@@ -80,44 +80,83 @@ def measured(group: Group, handle: DeviceHandle, samples: Samples, *, quick: boo
         except HarnessError as error:
             handle.say(f"remark: nothing is known under {kind}s: {error.reason}")
             found = {name: one.without(kind, error.reason) for name, one in found.items()}
-    if "stripes" in wanted.attacks:
-        return _striped(group, handle, samples, found, quick=quick)
+    for box, attack in (("stripes", _striped), ("square", _squared)):
+        if box not in wanted.attacks:
+            continue
+        try:
+            if samples.images.dtype != np.uint8 or not len(samples.labels):
+                raise HarnessError(
+                    "attacks are of labelled images of 8 bits",
+                    remedy="remove attacks from [robustness], or bring such images",
+                )
+            found = attack(group, handle, samples, found, quick=quick)
+        except Stopped:
+            raise
+        except HarnessError as error:
+            handle.say(f"remark: nothing is known of the black box: {error.reason}")
+            found = {name: one.without("attack", error.reason) for name, one in found.items()}
     return found
 
 
 def _striped(
-    group: Group, handle: DeviceHandle, samples: Samples, found: Mapping[str, Given], *, quick: bool
-) -> Mapping[str, Given]:
-    """Return what was found with the black box besides: of each image, the try that harms a model most."""
+    group: Group, handle: DeviceHandle, samples: Samples, found: dict[str, Given], *, quick: bool
+) -> dict[str, Given]:
+    """Return what was found with stripes besides: of each image, the try that harms a model most."""
     epsilon = group.suite.robustness.epsilon if group.suite.robustness else 0
-    try:
-        if samples.images.dtype != np.uint8 or not len(samples.labels):
-            raise HarnessError(
-                "attacks are of labelled images of 8 bits",
-                remedy="remove attacks from [robustness], or bring such images",
-            )
-        whole = _changed("attack", "stripes", epsilon, attacks.stripes(samples.images, epsilon))
-        handle.say(f"black box: {attacks.TRIES} tries on each of {len(samples.images)} images")
-        at_once = max(BYTES // samples.images.nbytes, 1) * len(samples.images)
-        parts: dict[str, list[npt.NDArray[Any]]] = {}
-        for first in range(0, len(whole.images), at_once):
-            some = whole.images[first : first + at_once]
-            for name, outputs in answered(group, handle, samples, some, quick=quick).items():
-                if isinstance(outputs, Reason):
-                    found = {**found, name: found[name].without("attack", outputs)}
-                else:
-                    parts.setdefault(name, []).append(outputs)
-        for case in group.cases:
-            if case.id in parts and "attack" not in found[case.id].absent:
-                answers = Answers(np.concatenate(parts[case.id]), group.fit(case).reading)
-                worst = worst_of(answers, samples, group.suite.task)
-                found = {**found, case.id: found[case.id].more([whole.condition], worst)}
-        return found
-    except Stopped:
-        raise
-    except HarnessError as error:
-        handle.say(f"remark: nothing is known of the black box: {error.reason}")
-        return {name: one.without("attack", error.reason) for name, one in found.items()}
+    whole = _changed("attack", "stripes", epsilon, attacks.stripes(samples.images, epsilon))
+    handle.say(f"black box: {attacks.TRIES} tries on each of {counted(len(samples.images), 'image')}")
+    at_once = max(BYTES // samples.images.nbytes, 1) * len(samples.images)
+    parts: dict[str, list[npt.NDArray[Any]]] = {}
+    for first in range(0, len(whole.images), at_once):
+        some = whole.images[first : first + at_once]
+        for name, outputs in answered(group, handle, samples, some, quick=quick).items():
+            if isinstance(outputs, Reason):
+                found = {**found, name: found[name].without("attack", outputs)}
+            else:
+                parts.setdefault(name, []).append(outputs)
+    for case in group.cases:
+        if case.id in parts and "attack" not in found[case.id].absent:
+            answers = Answers(np.concatenate(parts[case.id]), group.fit(case).reading)
+            worst = worst_of(answers, samples, group.suite.task)
+            found = {**found, case.id: found[case.id].more([whole.condition], worst)}
+    return found
+
+
+def _squared(
+    group: Group, handle: DeviceHandle, samples: Samples, found: dict[str, Given], *, quick: bool
+) -> dict[str, Given]:
+    """Return what was found with the square attack besides, which each model is given by itself."""
+    epsilon = group.suite.robustness.epsilon if group.suite.robustness else 0
+    # Each model has images of its own in the end; what they have in common is where the attack begins.
+    condition = _changed("attack", "square", epsilon, samples.images).condition
+    at_once = max(BYTES // max(samples.images[:1].nbytes, 1), 1)
+    images = counted(len(samples.images), "image")
+    for case in group.cases:
+        if "attack" in found[case.id].absent:
+            continue
+        alone = replace(group, cases=(case,))
+
+        def ask(some: Pixels, alone: Group = alone) -> npt.NDArray[Any]:
+            parts = []
+            for first in range(0, len(some), at_once):
+                (given,) = answered(alone, handle, samples, some[first : first + at_once], quick=quick).values()
+                if isinstance(given, Reason):
+                    raise MeasurementError(given.text, remedy=given.remedy, where=handle.device.id)
+                parts.append(given)
+            return np.concatenate(parts)
+
+        def judge(outputs: npt.NDArray[Any], case: Case = case) -> npt.NDArray[np.float64]:
+            return sure_and_called(Answers(outputs, group.fit(case).reading), samples.classes, group.suite.task)
+
+        handle.say(f"black box: {black_box.ITERATIONS} steps of the square attack on {images}: {case.variant.id}")
+        asked = black_box.Asked(ask, judge)
+        try:
+            outputs = black_box.square(samples.images, samples.labels, len(samples.classes), epsilon, asked)
+        except MeasurementError as error:
+            found = {**found, case.id: found[case.id].without("attack", error.reason)}
+        else:
+            found = {**found, case.id: found[case.id].more([condition], outputs)}
+    return found
 
 
 def corrupted(group: Group, samples: Samples) -> tuple[list[Changed], list[str]]:

@@ -128,6 +128,24 @@ def worst_of(answers: Answers, samples: Samples, task: Task) -> npt.NDArray[Any]
     return chosen
 
 
+def sure_and_called(answers: Answers, classes: Sequence[str], task: Task) -> FloatArray:
+    """Return (N, 2 K): how sure a model is of each class, then 1 for the class that it calls an image, else 0.
+
+    Args:
+        answers: of a model, (N, ...).
+        classes: the K classes of the data.
+        task: what the model is for.
+
+    Raises:
+        MeasurementError: its answers do not say how sure it is.
+    """
+    metrics = registry.load("metrics", task.kind, file=task.kind, key="task.kind")
+    each = [np.full(len(answers.values), number) for number in range(len(classes))]
+    sure = [metrics.sureness(answers, classes, chosen) for chosen in each]
+    called = [metrics.per_image(answers, Truth(chosen, tuple(classes)), task) for chosen in each]
+    return np.stack([*sure, *called], axis=1)
+
+
 def means(scored: Mapping[str, Sequence[FloatArray]], chief: str, groups: IntArray | None) -> dict[str, Estimate]:
     """Return metric -> the mean accuracy over all conditions of a kind, an image with all of them being one unit.
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devices.virtual.requirements import require
 from harness import corruptions, lab
 from harness.errors import HarnessError
+from harness.measure import black_box
 from harness.measure.attacks import TRIES, stripes
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.measure.occlusion import covered
@@ -110,6 +112,34 @@ def test_every_model_is_given_the_same_changed_images_on_the_device(tmp_path: Pa
         assert run.probes[-1].level.point == pytest.approx(right.mean())
     assert runs["base"].accuracy["corrupted_accuracy"].point == pytest.approx(np.mean(scores["base"]))
     where_they_look(runs, images)
+
+
+def test_the_square_attack_asks_each_file_on_its_device(
+    tmp_path: Path, device_workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require("extra:attacks=art")
+    monkeypatch.setattr(black_box, "ITERATIONS", 2)
+    file = a_suite(tmp_path, device_workdir)
+    table = '[robustness]\nattacks = ["stripes", "square"]\nepsilon = 40\n'
+    file.write_text(file.read_text().replace(TABLE, table))
+    runs, changes, errors = measured(tmp_path, file)
+    assert errors == [None, None]
+    images, labels = small.samples(48)
+
+    def sure(logits: np.ndarray) -> np.ndarray:
+        others = np.exp(logits.astype(np.float64)) * (1 - np.eye(3)[labels])
+        return np.asarray(logits[np.arange(48), labels] - np.log(others.sum(axis=1)))
+
+    for name, run in runs.items():
+        tried = {one.condition.name: one for one in run.probes}
+        assert list(tried) == ["stripes", "square"]
+        assert tried["square"].level.point == pytest.approx((tried["square"].outputs.argmax(axis=1) == labels).mean())
+        # What is right is made less sure, step by step; what is wrong already is left as it is.
+        before, after = sure(expected(images, name)), sure(tried["square"].outputs)
+        assert (after <= before + 1e-4).all()
+        assert (after[before > 0] < before[before > 0]).mean() > 0.9
+        assert (tried["square"].change is None) is run.is_baseline, name
+    assert changes["attacked_accuracy"].change is not None
 
 
 def where_they_look(runs: dict[str, Run], images: np.ndarray) -> None:

@@ -12,11 +12,11 @@ from onnx import helper
 from devices.virtual.requirements import require
 from harness import lab
 from harness.errors import RecipeError
-from harness.measure import attacks
+from harness.measure import attacks, black_box
 from harness.measure.grouping import groups
 from harness.measure.jobs import Group, load_samples
 from harness.model import Answers, Reading, Samples, Task
-from harness.results.robustness import worst_of
+from harness.results.robustness import sure_and_called, worst_of
 from tests import labs
 from tests import small_models as small
 
@@ -97,6 +97,61 @@ def test_what_cannot_be_attacked_is_refused_with_what_to_do(tmp_path: Path) -> N
         with pytest.raises(RecipeError, match=complaint) as caught:
             attacks.made(one, split)
         assert "remove attacks from [robustness]" in caught.value.remedy
+
+
+def asked_of(mix: np.ndarray, seen: list[int]) -> black_box.Asked:
+    """Return a model whose three logits are a linear map of its image's halves; `seen` is how many are asked for."""
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        halves = np.stack([images[:, :8].mean(axis=(1, 2, 3)), images[:, 8:].mean(axis=(1, 2, 3))], axis=1) / 255
+        return np.asarray(halves @ mix, np.float32)
+
+    def judge(outputs: np.ndarray) -> np.ndarray:
+        return sure_and_called(Answers(outputs, Reading(kind="logits")), small.CLASSES, Task("classification", "top"))
+
+    return black_box.Asked(ask, judge)
+
+
+def test_the_square_attack_stays_within_epsilon_and_harms_at_least_as_much_as_its_stripes() -> None:
+    require("extra:attacks=art")
+    images, labels = small.samples(40)
+    mix, seen, again = np.array([[5, 20, -20], [5, -20, 20]]), list[int](), list[int]()
+    np.random.seed(5)
+    drawn = np.random.random(3)
+    np.random.seed(5)
+    asked = asked_of(mix, seen)
+    outputs = black_box.square(images, labels, 3, 30, asked)
+    assert np.array_equal(np.random.random(3), drawn), "others draw what they would have drawn"
+    # The device is asked once for the images as they are, for the stripes, and for each step, of those that still hold.
+    assert seen[:2] == [40, 40]
+    assert len(seen) <= 2 + black_box.ITERATIONS
+    changed = np.stack([np.frombuffer(key, np.uint8).reshape(images.shape[1:]) for key in asked._known])
+    nearest = [np.abs(images.astype(int) - one).max(axis=(1, 2, 3)).min() for one in changed]
+    assert max(nearest) == 30
+    sure = asked.judged(images)[np.arange(40), labels]
+    last = sure_and_called(Answers(outputs, Reading(kind="logits")), small.CLASSES, Task("classification", "top"))
+    assert (last[np.arange(40), labels] <= sure + 1e-6).all()
+    assert (last[np.arange(40), labels] < sure).mean() > 0.9
+    assert (outputs.argmax(axis=1) == labels).mean() <= (asked.outputs(images).argmax(axis=1) == labels).mean()
+    assert np.array_equal(black_box.square(images, labels, 3, 30, asked_of(mix, again)), outputs)
+    assert again == seen
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (6, 40), (40, 6)])
+def test_squares_fit_into_images_of_any_shape(shape: tuple[int, int]) -> None:
+    require("extra:attacks=art")
+    images = np.random.default_rng(3).integers(60, 190, (5, *shape, 1), dtype=np.uint8)
+
+    def ask(some: np.ndarray) -> np.ndarray:
+        return np.asarray(some[:, :2].mean(axis=(1, 2, 3)) - some[:, 2:].mean(axis=(1, 2, 3)), np.float64)[:, None]
+
+    def judge(outputs: np.ndarray) -> np.ndarray:
+        sure = np.concatenate([outputs, -outputs], axis=1)
+        return np.concatenate([sure, sure > 0], axis=1).astype(np.float64)
+
+    outputs = black_box.square(images, np.array([0, 1, 0, 1, 0]), 2, 8, black_box.Asked(ask, judge))
+    assert outputs.shape == (5, 1)
 
 
 def test_the_black_box_draws_stripes_of_epsilon_and_the_worst_try_counts() -> None:

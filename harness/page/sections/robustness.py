@@ -45,9 +45,12 @@ TEMPLATE = """\
 {% endfor %}
 {% endif %}
 {% if one.attacked %}<p class="note">FGSM and PGD are transfer attacks: they are made with the gradients of the float baseline on this computer and given to every file. What is robust against them may still fall to an attack made for it.</p>{% endif %}
+{% if one.adaptive %}<p class="note">The square attack was made for each file by itself, by what that file answered on the device: the images are the same at its beginning alone.</p>{% endif %}
 {% endcall %}
 {% endfor %}
 """
+#: Attacks that need no gradient -> in words.
+_BOXES: Final[Mapping[str, str]] = {"stripes": "random stripes", "square": "the squares of the square attack"}
 #: What the verdict of a paired difference is called against a margin.
 WORDS: Final[Mapping[str, str]] = {
     "improved": "better", "equivalent": "non-inferior", "regressed": "inferior", "inconclusive": "undecided"
@@ -77,7 +80,8 @@ def _figure(group: Group) -> Mapping[str, Any]:
         "rows": rows,
         "remarks": _remarks(group.measured),
         **looks.context(group),
-        "attacked": any(condition.kind == "attack" and condition.name != "stripes" for condition in conditions),
+        "attacked": any(condition.kind == "attack" and condition.name not in _BOXES for condition in conditions),
+        "adaptive": any(condition.name == "square" for condition in conditions),
         "forests": [
             {"variant": name, "chart": _forest(name, own, margin, group), "said": summed(own, margin)}
             for name, own in probes.items()
@@ -88,8 +92,8 @@ def _figure(group: Group) -> Mapping[str, Any]:
 
 def titled(condition: Condition) -> str:
     """Return a condition as people read it."""
-    if condition.name == "stripes":
-        return f"stripes, black box, ±{condition.severity}"
+    if condition.name in _BOXES:
+        return f"{condition.name}, black box, ±{condition.severity}"
     if condition.kind == "attack":
         return f"{condition.name.upper()}, transfer, ±{condition.severity}"
     return f"{condition.name.replace('_', ' ')}, {condition.severity}"
@@ -118,13 +122,14 @@ def _masking(entries: Sequence[Entry]) -> list[str]:
                 "gradient masking: one step along the baseline's gradient harms it more than ten smaller ones, so its "
                 "accuracy under attack is too high"
             )
-        box = attacks.pop("stripes", None)
-        weaker = [own.condition.name.upper() for own in attacks.values() if box and box.level.high < own.level.low]
-        if entry.is_baseline and weaker:
-            found.append(
-                f"gradient masking: random stripes, which need no gradient, harm the baseline more than "
-                f"{' and '.join(weaker)}, so its accuracy under these is too high"
-            )
+        boxes = {name: box for name in _BOXES if (box := attacks.pop(name, None))}
+        for name, box in boxes.items() if entry.is_baseline else ():
+            weaker = [own.condition.name.upper() for own in attacks.values() if box.level.high < own.level.low]
+            if weaker:
+                found.append(
+                    f"gradient masking: {_BOXES[name]}, which need no gradient, harm the baseline more than "
+                    f"{' and '.join(weaker)}, so its accuracy under these is too high"
+                )
         harmed = [titled(probe.condition) for probe in attacks.values() if probe.change and probe.change.high < 0]
         if harmed and not entry.is_baseline:
             found.append(
