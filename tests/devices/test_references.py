@@ -75,7 +75,7 @@ def test_the_host_runs_each_model_once_and_keeps_what_it_gave(
     assert "does not run this file here: InvalidProtobuf" in first["half"].absent
 
     again, said = asked(group, library)
-    assert said == ["host reference of 1 models with onnxruntime==1.31.1"]  # the one that gave nothing
+    assert said == ["host reference of 1 model with onnxruntime==1.31.1"]  # the one that gave nothing
     assert np.array_equal(again["good"].outputs, first["good"].outputs)  # type: ignore[arg-type]
     assert again["good"].runtime == first["good"].runtime
 

@@ -117,7 +117,8 @@ def test_the_energy_pass_finds_the_joules_of_a_known_power(
     for window in event["windows"].values():
         at_ns, readings = window["at_ns"], window["readings"]
         assert at_ns[0] <= window["begin_ns"] < window["end_ns"] <= at_ns[-1]
-        assert len(at_ns) == len(readings) > 15
+        # Some 25 where nothing else runs; a busy machine gives the reader fewer turns.
+        assert len(at_ns) == len(readings) > 6
         sums = energy.sums(at_ns, readings, event["quantity"])
         assert {name: window[name] for name in sums} == pytest.approx(sums, rel=1e-9)
         allowed = moving.allowed(WATTS, window["seconds"]) if event["quantity"] == "joules" else 0.02 * WATTS
