@@ -92,7 +92,7 @@ def ask(handle: Handle, place: Workspace, own: Mapping[str, str], steps: Sequenc
     """
     steps = (*steps, *handle.wanted.steps)
     paths = [part.path for step in steps for part in step.parts]
-    asked = "".join(f"{path}\n" for path in paths) + "\n" + json.dumps(dict(own))
+    asked = "".join(f"{path}\n" for path in paths) + "\n" + json.dumps(dict(own), separators=(",", ":"))
     script = ["sh", "-c", _ASK, "sh", handle.root, *place.command, "inventory"]
     done = handle.run(script, stdin=asked.encode("utf-8", "surrogateescape"), timeout_s=600)
     answer = _read(done.out)

@@ -90,6 +90,13 @@ def test_binary_input_arrives_as_it_is(connection: Connection) -> None:
     assert connection.run(["cat"], stdin=content).out == content
 
 
+@pytest.mark.parametrize("size", [7_900, 8_500, 8_780, 8_900, 9_100])
+def test_input_arrives_whether_it_goes_with_the_command_or_after_it(connection: Connection, size: int) -> None:
+    content = (b'"a path with spaces and quotes\'s": "0123456789abcdef",\n' * 200)[:size]
+    assert connection.run(["cat"], stdin=b"x" * size).out == b"x" * size
+    assert connection.run(["cat"], stdin=content).out == content
+
+
 def test_input_may_be_an_open_file(connection: Connection, fifty_megabytes: Path) -> None:
     with fifty_megabytes.open("rb") as file:
         file.seek(40 * MEGABYTE)

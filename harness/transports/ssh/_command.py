@@ -13,8 +13,9 @@ from harness.transports.ssh._orderly import OrderlyChannel, OrderlyTransport
 #: OpenSSH's largest packet is 32 KiB; a chunk that fills one exactly leaves no small ones in between.
 _CHUNK: Final = (1 << 15) - 64
 #: OpenSSH takes no input before it has started the command, which is a round trip; a short one goes with the command.
-#: dropbear takes command lines of up to 9,000 bytes.
-_LONGEST: Final = 8000
+#: dropbear takes command lines of up to 9,000 bytes. The digests of the agent's files have to fit, also under a workdir
+#: with a long path.
+_LONGEST: Final = 8900
 _SAID: Final = 'said=$1; shift; printf %s "$said" | "$@"'
 
 
