@@ -26,7 +26,7 @@ DATA = Path(__file__).parents[1] / "unit" / "data"
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Give programs of one model: with XNNPACK, with kernels alone, cut off, and exported for a backend not here."""
-    require("large:executorch=executorch")
+    require("extra:executorch=executorch")
     folder = tmp_path_factory.mktemp("programs")
     base = small.slower(folder / "base.onnx", layers=2)
     found = {"base": base}
