@@ -27,10 +27,15 @@ IGNORED = 255
 
 
 class Verdict(StrEnum):
-    """What a comparison with the baseline says; `INCONCLUSIVE` is an honest answer and never rounded up."""
+    """What a comparison with the baseline says; `INCONCLUSIVE` is an honest answer and never rounded up.
+
+    `IMPROVED` and `REGRESSED` are changes beyond the margin, `BETTER` and `WORSE` are as certain and lie within it.
+    """
 
     IMPROVED = "improved"
     REGRESSED = "regressed"
+    BETTER = "better"
+    WORSE = "worse"
     EQUIVALENT = "equivalent"
     INCONCLUSIVE = "inconclusive"
     INCOMPARABLE = "incomparable"

@@ -15,7 +15,7 @@ from harness.stats import statistic
 from harness.units import ABSENT, full_change, human, times
 from harness.vocabulary import METRICS
 
-_COLOURS = {Verdict.IMPROVED: "green", Verdict.REGRESSED: "red"}
+_COLOURS = {Verdict.IMPROVED: "green", Verdict.REGRESSED: "red", Verdict.WORSE: "yellow"}
 _HISTORY = ("latency_p50_s", "latency_p90_s", "peak_memory_bytes", "size_bytes", "accuracy", "sensitivity", "dice")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from harness.compare.campaigns import CampaignChange, across_campaigns
 from harness.compare.control import Control, control_of
-from harness.compare.decision import non_inferiority, verdict
+from harness.compare.decision import decided, non_inferiority, verdict
 from harness.compare.judgement import judge
 from harness.compare.robustness import with_changes
-from harness.compare.verdicts import compare
+from harness.compare.verdicts import compare, margin
 
 __all__ = [
     "CampaignChange",
@@ -15,7 +15,9 @@ __all__ = [
     "across_campaigns",
     "compare",
     "control_of",
+    "decided",
     "judge",
+    "margin",
     "non_inferiority",
     "verdict",
     "with_changes",

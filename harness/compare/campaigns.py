@@ -212,7 +212,7 @@ def _judged(
     found = verdict(change, neutral=neutral, margin=limit, higher_is_better=not info.lower_is_better)
     how = [change.method] if change else []
     if change is not None and drifts and metric in _DRIFTING:
-        # An interval that leaves out a source of variance may show a difference, never sameness.
-        found = Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found
+        # An interval that leaves out a source of variance may show a large difference, never a small one or sameness.
+        found = found if found in (Verdict.IMPROVED, Verdict.REGRESSED) else Verdict.INCONCLUSIVE
         how.append(_BETWEEN)
     return Change(metric, title, numbers[0], numbers[1], change, found, "; ".join(filter(None, [*how, remark])))

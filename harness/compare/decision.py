@@ -8,7 +8,7 @@ from harness.model import Estimate, Verdict
 
 
 def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is_better: bool) -> Verdict:
-    """Return what an estimated change says; the four verdicts of runs that may be compared (reports/METHOD.md).
+    """Return what an estimated change says; the six verdicts of runs that may be compared (reports/METHOD.md).
 
     Args:
         change: the ratio or difference with its interval.
@@ -18,12 +18,35 @@ def verdict(change: Estimate | None, *, neutral: float, margin: float, higher_is
     """
     if change is None or not all(map(math.isfinite, (change.point, change.low, change.high))):
         return Verdict.INCONCLUSIVE
-    excluded = change.low > neutral or change.high < neutral
-    if excluded and abs(change.point - neutral) > margin:
-        return Verdict.IMPROVED if (change.point > neutral) == higher_is_better else Verdict.REGRESSED
-    if neutral - margin <= change.low and change.high <= neutral + margin:
-        return Verdict.EQUIVALENT
-    return Verdict.INCONCLUSIVE
+    if change.low > neutral or change.high < neutral:
+        good = (change.point > neutral) == higher_is_better
+        if abs(change.point - neutral) > margin:
+            return Verdict.IMPROVED if good else Verdict.REGRESSED
+        return Verdict.BETTER if good else Verdict.WORSE
+    return Verdict.EQUIVALENT if within(change, neutral=neutral, margin=margin) else Verdict.INCONCLUSIVE
+
+
+def within(change: Estimate, *, neutral: float, margin: float) -> bool:
+    """Return whether the whole interval of a change lies within the margin.
+
+    Args:
+        change: as for `verdict`.
+        neutral: as for `verdict`.
+        margin: as for `verdict`.
+    """
+    return neutral - margin <= change.low and change.high <= neutral + margin
+
+
+def decided(change: Estimate, *, neutral: float, margin: float) -> bool:
+    """Return whether more measuring is unlikely to place a change elsewhere: beyond the margin, or wholly within it.
+
+    Args:
+        change: as for `verdict`.
+        neutral: as for `verdict`.
+        margin: as for `verdict`.
+    """
+    found = verdict(change, neutral=neutral, margin=margin, higher_is_better=True)
+    return found in (Verdict.IMPROVED, Verdict.REGRESSED) or within(change, neutral=neutral, margin=margin)
 
 
 def non_inferiority(change: Estimate | None, margin: float) -> Verdict:

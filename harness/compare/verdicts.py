@@ -29,8 +29,10 @@ from harness.model import (
 )
 from harness.vocabulary import METRICS, MetricInfo
 
-#: How much a distance may move, in its own unit, without anybody minding, where the suite sets no margin for it.
-_DISTANCE_MARGIN: Final = {"px": 1.0, "mm": 1.0}
+#: By how much an accuracy may change without mattering where the suite sets no margin for it, in its own unit: what is
+#: a share in points, a distance by its unit, a squared error (Brier) less than a share. `load.margin` is that of costs.
+_POINTS: Final = 0.02
+_MARGINS: Final = {"px": 1.0, "mm": 1.0, "brier": 0.01}
 
 
 def compare(baseline: Run, run: Run, suite: Mapping[str, Any]) -> list[Comparison]:
@@ -109,10 +111,12 @@ _DOUBTS: Final = {
 
 
 def _doubted(found: Verdict, change: Estimate) -> tuple[Verdict, list[Reason]]:
-    # An interval that leaves out a source of variance may show a difference larger than that source, never sameness.
+    # An interval that leaves out a source of variance may show a difference larger than that source, never a small one
+    # and never sameness.
     if change.omits is Omission.NOTHING:
         return found, []
-    return (Verdict.INCONCLUSIVE if found is Verdict.EQUIVALENT else found), [_DOUBTS[change.omits]]
+    large = found in (Verdict.IMPROVED, Verdict.REGRESSED)
+    return (found if large else Verdict.INCONCLUSIVE), [_DOUBTS[change.omits]]
 
 
 def _circumstances(info: MetricInfo, baseline: Run, run: Run, *, held: bool) -> Iterator[Circumstance]:
@@ -132,13 +136,20 @@ def _concerns(info: MetricInfo, degraded: Run) -> bool:
 
 
 def margin(info: MetricInfo, suite: Mapping[str, Any]) -> float:
-    """Return by how much a metric may change without mattering: the suite's own bound for it, else its `margin`."""
+    """Return by how much a metric may change without mattering: the suite's own bound, else what suits its kind.
+
+    Args:
+        info: the metric.
+        suite: plain values as in `Campaign.suites`: load (margin), accept, robustness.
+    """
     for line in suite.get("accept", ()):
         if line["metric"] == info.name and line["rule"] == "non_inferior_by":
             return float(line["bound"])
     if info.under and "robustness" in suite:
         return float(suite["robustness"]["margin"])
-    return _DISTANCE_MARGIN.get(info.unit, float(suite["load"]["margin"]))
+    if info.kind != "accuracy":
+        return float(suite["load"]["margin"])
+    return _MARGINS.get(info.name, _MARGINS.get(info.unit, _POINTS))
 
 
 def accuracy_change(

@@ -11,7 +11,7 @@ from harness.agent import contract
 from harness.errors import HarnessError, MeasurementError, Unforeseen
 from harness.measure import racing
 from harness.measure.jobs import Group
-from harness.model import Case, Omission, Run, Samples, Verdict
+from harness.model import Case, Omission, Run, Samples
 from harness.results import runs
 from harness.results.job_log import JobLog
 from harness.results.runs import DROPPED
@@ -142,5 +142,5 @@ def is_known(group: Group, log: JobLog, index: int) -> bool:
     ratio = stats.ratio_estimate(base_values, base_rounds, values, own_rounds, base_keep=base_keep, keep=keep)
     if ratio is None or ratio.omits is not Omission.NOTHING:
         return False
-    found = compare.verdict(ratio, neutral=1.0, margin=load.margin, higher_is_better=False)
-    return found is not Verdict.INCONCLUSIVE or (ratio.high - ratio.low) / 2 <= load.precision / 2 * ratio.point
+    decided = compare.decided(ratio, neutral=1.0, margin=load.margin)
+    return decided or (ratio.high - ratio.low) / 2 <= load.precision / 2 * ratio.point

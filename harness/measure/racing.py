@@ -17,7 +17,7 @@ import numpy as np
 from harness import compare, registry, stats
 from harness.agent import contract
 from harness.measure.jobs import Group, Race
-from harness.model import Answers, Criterion, Estimate, Omission, Samples, Truth, Verdict
+from harness.model import Answers, Criterion, Estimate, Omission, Samples, Truth
 from harness.results.job_log import JobLog
 from harness.units import full_change, gap, human
 from harness.vocabulary import METRICS
@@ -94,8 +94,8 @@ def settled(group: Group, log: JobLog, index: int) -> bool:
     change = _latency(log, first, index, 0.95)
     if change is None or change.omits is not Omission.NOTHING:
         return False
-    found = compare.verdict(change, neutral=1.0, margin=load.margin, higher_is_better=False)
-    return found is not Verdict.INCONCLUSIVE or (change.high - change.low) / 2 <= load.precision / 2 * change.point
+    decided = compare.decided(change, neutral=1.0, margin=load.margin)
+    return decided or (change.high - change.low) / 2 <= load.precision / 2 * change.point
 
 
 def _limit(group: Group, change: Estimate) -> float:

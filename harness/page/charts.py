@@ -43,6 +43,8 @@ _AXES_AND_MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
 STATES: Final[Mapping[str, tuple[str, str]]] = {
     "improved": ("var(--good)", "circle"),
     "regressed": ("var(--bad)", "diamond"),
+    "better": ("var(--same)", "triangle-right"),
+    "worse": ("var(--unsure)", "triangle-left"),
     "equivalent": ("var(--same)", "square"),
     "inconclusive": ("var(--unsure)", "triangle-up"),
     "incomparable": ("var(--muted)", "triangle-down"),

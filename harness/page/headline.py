@@ -1,14 +1,21 @@
-"""The verdict in one sentence: speed and safety joined, and never more said than was measured."""
+"""The verdict in one sentence: speed and accuracy joined, and never more said than was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from harness import units
-from harness.model import Estimate, Validity, Verdict
+from harness import compare, units
+from harness.model import Validity, Verdict
 from harness.page import wording
+from harness.page.caveats import caveats
+from harness.page.evidence import accepted, factor, faster, latency, levels, limits, regressed, reservations, speed
 from harness.page.report import Entry, Group, Report
+from harness.vocabulary import METRICS
+
+#: What a reader takes for granted of a diagnostic test: said to be open where the suite sets no limit for it.
+_EXPECTED = ("sensitivity", "specificity", "auroc")
+Pair = tuple[Entry, Group]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,59 +25,13 @@ class Headline:
     sentence: str
     tone: str
     caveats: tuple[str, ...] = ()
+    #: Whether any case behind it has numbers that may be read.
+    measured: bool = True
 
 
-def latency(entry: Entry) -> Estimate | None:
-    """Return the latency of an entry relative to its baseline, None without a bounded interval."""
-    found = entry.comparisons.get("latency_ratio")
-    return found.change if found is not None and wording.bounded(found.change) else None
-
-
-def faster(entry: Entry) -> bool:
-    """Return True if an entry is faster than its baseline beyond doubt and beyond the margin."""
-    found = entry.comparisons.get("latency_ratio")
-    return entry.usable and found is not None and found.verdict is Verdict.IMPROVED
-
-
-def safety(entry: Entry) -> list[tuple[bool, str]]:
-    """Return each accuracy the suite sets a bound for: whether it holds, and in words."""
-    lines = []
-    for judgement in entry.outcome.judgements if entry.outcome else ():
-        rule, metric = judgement.criterion, judgement.criterion.metric
-        if wording.info(metric).kind != "accuracy":
-            continue
-        name, comparison = wording.info(metric).title, entry.comparisons.get(metric)
-        if name.isascii() and not name.isupper():
-            name = name[0].lower() + name[1:]
-        if rule.rule == "non_inferior_by" and comparison is not None and comparison.change is not None:
-            word = "not inferior by" if judgement.passed else "not shown to be non-inferior by"
-            # The level comes first: a variant that is not inferior to a poor baseline may still be poor.
-            level = entry.run.accuracy.get(metric) if entry.run else None
-            own = f"{wording.value(metric, level.point)}, " if level else ""
-            point = wording.change(metric, comparison.change.point)
-            lines.append((judgement.passed, f"{name} {own}{point} ({word} {units.bound(rule.bound)})"))
-        else:
-            lines.append((judgement.passed, judgement.message))
-    return lines
-
-
-def safe(entry: Entry) -> bool:
-    """Return True if the suite bounds an accuracy, every such bound holds, and the case passed."""
-    lines = safety(entry)
-    accepted = entry.outcome is not None and entry.outcome.status in ("passed", "xpassed")
-    return entry.usable and accepted and bool(lines) and all(held for held, _ in lines)
-
-
-def speed(entry: Entry, group: Group) -> str:
-    """Return how fast an entry is against its baseline, with the interval."""
-    change, head = latency(entry), group.baseline
-    if change is None or head is None:
-        return "no comparison"
-    within = f"{units.whole_percent(change.confidence)} interval {units.times_span(change.low, change.high)}"
-    control = entry.comparisons["latency_ratio"].control
-    if control is not None and wording.bounded(control):
-        within += f"; control {units.times_span(control.low, control.high)}"
-    return f"{units.times(change.point)} the latency of {head.variant} ({within})"
+def _where(group: Group, *, software: bool) -> str:
+    place = "this machine" if group.device == "local" else group.device
+    return f"On {place}{f' with {group.software}' if software and group.software else ''}"
 
 
 def _median(entry: Entry) -> float:
@@ -81,54 +42,159 @@ def _median(entry: Entry) -> float:
 def verdict(groups: Sequence[Group]) -> Headline:
     """Return the sentence for groups that compete with one another: those of one device and suite."""
     pairs = [(entry, group) for group in groups for entry in group.entries if not entry.is_baseline]
-    winners = [(entry, group) for entry, group in pairs if faster(entry) and safe(entry)]
     several = len(groups) > 1
+    winners = [(entry, group) for entry, group in pairs if faster(entry) and accepted(entry, group)]
     if winners:
-        entry, group = min(winners, key=lambda pair: _median(pair[0]))
-        where = f" (with {group.software})" if several else ""
-        held = ", ".join(text for _, text in safety(entry))
-        sentence = f"{entry.variant}{where} is the fastest variant that is safe: {speed(entry, group)}, {held}."
-        return Headline(sentence, "good", _rivals(entry, group, winners))
+        # Better evidence first: what is degraded, unexpected or has lost accuracy does not win over what is not.
+        entry, group = min(
+            winners, key=lambda pair: (bool(regressed(pair[0])), len(reservations(pair[0])), _median(pair[0]))
+        )
+        return _winner(entry, group, winners, several=several)
     quick = sorted(((e, g) for e, g in pairs if faster(e)), key=lambda pair: _median(pair[0]))
-    return _nothing_safe(*quick[0]) if quick else _nothing_faster(groups, [entry for entry, _ in pairs])
+    return _nothing_accepted(*quick[0], several) if quick else _nothing_faster(groups, pairs)
 
 
-def _rivals(entry: Entry, group: Group, winners: Sequence[tuple[Entry, Group]]) -> tuple[str, ...]:
-    """Return a caveat naming the safe variants that may be just as fast."""
-    best = latency(entry)
-    close = []
-    for other, _ in (pair for pair in winners if pair[1] is group and pair[0] is not entry):
-        change = latency(other)
-        if best and change and change.low <= best.high:
-            close.append(other.variant)
+def _winner(entry: Entry, group: Group, winners: Sequence[Pair], *, several: bool) -> Headline:
+    held = ", ".join(text for _, text in limits(entry, group))
+    lost, doubts = regressed(entry), reservations(entry)
+    sentence = f"{_where(group, software=several)}, {entry.variant} {speed(entry, group)}"
+    if lost:
+        fell = " and ".join(levels(entry, group, one) for one in lost)
+        sentence += f", but loses accuracy: {fell}. The suite's limits do not speak of it; they hold: {held}"
+    else:
+        sentence += f" and meets the suite's limits: {held}"
+    sentence += f". Read it with care: {' and '.join(doubts)}." if doubts else "."
+    weak = entry.outcome is not None and entry.outcome.status == "xpassed"
+    weak = weak or entry.comparisons["latency_ratio"].validity is Validity.DEGRADED
+    tone = "bad" if lost else "unsure" if weak else "good"
+    return Headline(
+        sentence, tone, (*_unlimited(entry, group), *_rivals(entry, group, winners), *_failing(group.baseline))
+    )
+
+
+def _unlimited(entry: Entry, group: Group) -> tuple[str, ...]:
+    """Return a caveat naming the usual accuracies that the suite sets no limit for, with what they did."""
+    asked = {judgement.criterion.metric for judgement in (entry.outcome.judgements if entry.outcome else ())}
+    open_ = [name for name in _EXPECTED if entry.run and name in entry.run.accuracy and name not in asked]
+    if not open_:
+        return ()
+    names = " and ".join(wording.info(name).title for name in open_)
+    seen = [
+        levels(entry, group, one) for name in open_ if (one := entry.comparisons.get(name)) and one.change is not None
+    ]
+    return (f"The suite sets no limit for {names}{': ' if seen else ''}{'; '.join(seen)}.",)
+
+
+def _absolute(entry: Entry, group: Group) -> tuple[float, float] | None:
+    """Return the interval of an entry's latency in the time of its own baseline, for variants of other baselines."""
+    change, head = latency(entry), group.baseline
+    return None if change is None or head is None else (_median(head) * change.low, _median(head) * change.high)
+
+
+def _rivals(entry: Entry, group: Group, winners: Sequence[Pair]) -> tuple[str, ...]:
+    """Return a caveat naming the accepted variants that may be just as fast, also those of another runtime."""
+    best, close = latency(entry), []
+    mine = _absolute(entry, group)
+    for other, place in winners:
+        if other is entry:
+            continue
+        if place is group:
+            change = latency(other)
+            near = best is not None and change is not None and change.low <= best.high
+        else:
+            theirs = _absolute(other, place)
+            near = mine is not None and theirs is not None and theirs[0] <= mine[1]
+        if near:
+            close.append(other.variant if place is group else f"{other.variant} with {place.software}")
     if not close:
         return ()
-    return (f"Its interval overlaps that of {' and '.join(close)}, also safe: which is faster was not decided.",)
+    names = " and ".join(close)
+    return (f"Its interval overlaps that of {names}, within the limits too: which is faster was not decided.",)
 
 
-def _nothing_safe(entry: Entry, group: Group) -> Headline:
-    lines = safety(entry)
+def _nothing_accepted(entry: Entry, group: Group, several: bool) -> Headline:
+    lines, where = limits(entry, group), _where(group, software=several)
+    doubts = reservations(entry)
+    care = f" Read it with care: {' and '.join(doubts)}." if doubts else ""
     if not lines:
-        sentence = f"{entry.variant} is the fastest variant, {speed(entry, group)}, but the suite bounds no accuracy."
-        return Headline(sentence, "unsure", ("Whether it is safe was not judged: set a margin under [accept].",))
-    lost = "; ".join(text for held, text in lines if not held)
-    why = lost or (entry.outcome.message if entry.outcome else "") or "its case did not pass"
-    sentence = f"No variant is both faster and safe: the fastest, {entry.variant}, has {speed(entry, group)}; {why}."
-    return Headline(sentence, "bad")
+        sentence = f"{where}, {entry.variant} {speed(entry, group)}, but the suite limits no accuracy.{care}"
+        lost = [levels(entry, group, one) for one in regressed(entry)]
+        if lost:
+            return Headline(f"{sentence} It loses: {'; '.join(lost)}.", "bad", _unlimited(entry, group))
+        hint = "Whether it is good enough was not judged: set a margin under [accept]."
+        return Headline(sentence, "unsure", (hint, *_unlimited(entry, group)))
+    broken = "; ".join(text for held, text in lines if not held)
+    why = broken or (entry.outcome.message if entry.outcome else "") or "its case did not pass"
+    sentence = f"{where}, no variant is both faster and within the suite's limits: the fastest, {entry.variant}, "
+    return Headline(f"{sentence}{speed(entry, group)}; {why.rstrip('.')}.{care}", "bad", _failing(group.baseline))
 
 
-def _nothing_faster(groups: Sequence[Group], entries: Sequence[Entry]) -> Headline:
-    measured = [entry for entry in entries if entry.usable]
+def _nothing_faster(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
     heads = [group.baseline for group in groups if group.baseline and group.baseline.usable]
     if not heads:
         if any(entry.run for group in groups for entry in group.entries):
             return Headline("Nothing can be said: the baseline has no valid run to compare with.", "bad")
-        return Headline(_unmeasured(groups), "bad")
-    if not entries:
-        median = wording.value("latency_p50_s", _median(heads[0]))
-        return Headline(f"{heads[0].variant} was measured alone: {median} an inference, nothing to compare.", "unsure")
-    number = f"none of {units.count(len(measured))} measured variants" if len(measured) > 1 else "no variant measured"
-    return Headline(f"Keep {heads[0].variant}: {number} was shown to be faster beyond the suite's margin.", "unsure")
+        return Headline(_unmeasured(groups), "bad", measured=False)
+    head = heads[0]
+    if not pairs:
+        median = wording.value("latency_p50_s", _median(head))
+        return Headline(f"{head.variant} was measured alone: {median} an inference, nothing to compare.", "unsure")
+    compared = [entry for entry, _ in pairs if entry.usable and latency(entry) is not None]
+    if not compared:
+        sentence = f"Nothing could be compared with {head.variant}: {'; '.join(_ends(entry for entry, _ in pairs))}."
+        return Headline(sentence, "bad", _failing(head))
+    number = f"none of {units.count(len(compared))} compared variants" if len(compared) > 1 else "no compared variant"
+    if len(compared) == 1:
+        number = f"{compared[0].variant}, the only variant compared,"
+    shown = "was not shown" if len(compared) == 1 else "was shown"
+    left = _ends(entry for entry, _ in pairs if entry not in compared)
+    sentence = f"Keep {head.variant}: {number} {shown} to be faster beyond the suite's margin."
+    caveats = [f"Not compared: {'; '.join(left)}."] if left else []
+    return Headline(sentence, "unsure", (*_smaller(pairs), *caveats, *_failing(head)))
+
+
+def _ends(entries: Iterable[Entry]) -> list[str]:
+    """Return how cases that could not be compared ended, one each."""
+    found = []
+    for entry in entries:
+        if entry.run is None:
+            reasons = [str(reason).splitlines()[0] for reason in entry.outcome.reasons[:1]] if entry.outcome else []
+            why = f"ended in an error{f' ({reasons[0].rstrip(chr(46))})' if reasons else ''}"
+        elif not entry.usable:
+            why = f"has an invalid run ({'; '.join(map(str, entry.run.reasons)) or 'no reason was recorded'})"
+        else:
+            found_ratio = entry.comparisons.get("latency_ratio")
+            why = f"has no latency to compare ({found_ratio.reason if found_ratio else 'none was measured'})"
+        found.append(f"{entry.variant} {why}")
+    return found
+
+
+def _smaller(pairs: Sequence[Pair]) -> Iterator[str]:
+    """Yield what is gained without speed: a variant within the limits, no slower, and smaller on disk or in memory."""
+    for entry, group in pairs:
+        ratio = latency(entry)
+        margin = compare.margin(METRICS["latency_ratio"], group.settings) if group.settings.get("load") else 0.0
+        if ratio is None or ratio.high > 1 + margin or not accepted(entry, group) or regressed(entry):
+            continue
+        gains = []
+        for metric, word in (("size_ratio", "smaller on disk"), ("memory_ratio", "smaller in memory")):
+            found = entry.comparisons.get(metric)
+            if found is not None and found.verdict is Verdict.IMPROVED and found.change and found.change.point > 0:
+                gains.append(f"{factor(1 / found.change.point)} times {word}")
+        if gains:
+            yield f"{entry.variant} is as fast, within the suite's limits and {' and '.join(gains)}."
+
+
+def _failing(head: Entry | None) -> tuple[str, ...]:
+    """Return a caveat where the baseline itself breaks the suite's limits."""
+    if head is None or head.outcome is None:
+        return ()
+    broken = [one.message for one in head.outcome.judgements if not one.passed]
+    return (
+        (f"The baseline {head.variant} itself does not meet the suite's limits: {'; '.join(broken)}.",)
+        if broken
+        else ()
+    )
 
 
 def _unmeasured(groups: Sequence[Group]) -> str:
@@ -151,53 +217,26 @@ def overall(report: Report) -> tuple[Headline, tuple[tuple[str, Headline], ...]]
     details = tuple((group.title, verdict([group])) for group in groups) if len(groups) > 1 else ()
     if len(found) == 1:
         head = next(iter(found.values()))
-        return Headline(head.sentence, head.tone, (*head.caveats, *caveats(report))), details
-    good = sum(head.tone == "good" for head in found.values())
+        return Headline(head.sentence, head.tone, (*head.caveats, *caveats(report)), head.measured), details
+    return _of_places(list(found.values()), caveats(report)), details
+
+
+def _of_places(found: Sequence[Headline], around: tuple[str, ...]) -> Headline:
+    """Return the sentence over several places (device and suite)."""
+    good, answered = sum(one.tone == "good" for one in found), sum(one.measured for one in found)
+    of = units.count(len(found))
+    if not answered:
+        return Headline(
+            f"Nothing was measured in {of} places (device and suite): {_first(found)}", "bad", around, False
+        )
     tone = "good" if good == len(found) else "unsure" if good else "bad"
-    number, of = units.count(good), units.count(len(found))
-    sentence = f"A variant that is faster and safe was found in {number} of {of} places (device and suite)."
-    return Headline(sentence, tone, caveats(report)), details
+    sentence = f"A variant that is faster and meets the suite's limits was found in {units.count(good)} of {of} places "
+    sentence += "(device and suite)."
+    if answered < len(found):
+        sentence += f" In {units.count(len(found) - answered)} of them nothing was measured."
+    return Headline(sentence, tone, around)
 
 
-def caveats(report: Report) -> tuple[str, ...]:
-    """Return what holds for the whole report: quick, degraded, invalid, errors."""
-    lines = []
-    if report.quick:
-        lines.append("Quick campaign: one tenth of the durations, so intervals are wide and verdicts provisional.")
-    for validity in (Validity.DEGRADED, Validity.INVALID):
-        if names := _names(report, validity):
-            use = "not used" if validity is Validity.INVALID else "read with its reasons below"
-            what = "Absolute figures degraded" if validity is Validity.DEGRADED else str(validity).capitalize()
-            lines.append(f"{what}: {', '.join(dict.fromkeys(names))} – {use}.")
-    lines += _controls(report)
-    errors = [outcome for outcome in report.outcomes if outcome.status == "error"]
-    if errors:
-        lines.append(f"Cases that ended in an error: {units.count(len(errors))}; see the summary.")
-    return tuple(lines)
-
-
-def _controls(report: Report) -> list[str]:
-    """Return what the controls say of the comparisons of latencies, nothing where none took part."""
-    seen = [group.control for group in report.groups() if group.baseline and group.baseline.usable]
-    found = [one for one in seen if one is not None and one.change is not None]
-    alarms = sum(one.alarm for one in found)
-    if alarms:
-        return [f"Comparisons of latencies degraded in {units.count(alarms)} of {units.count(len(found))} places: "
-                "the control, the baseline's own file, was found changed."]  # fmt: skip
-    degraded = any(run.validity is Validity.DEGRADED for run in report.runs)
-    if found and degraded and len(found) == len(seen):
-        return ["Comparisons of latencies hold: the control, the baseline's own file, was not found changed."]
-    return []
-
-
-def _names(report: Report, validity: Validity) -> list[str]:
-    """Return which runs are of a validity: each by its name, or all of a place or of the report in a word."""
-    measured = [(group, [entry for entry in group.entries if entry.run]) for group in report.groups()]
-    count = sum(len(entries) for _, entries in measured)
-    names, found = [], 0
-    for group, entries in measured:
-        hit = [entry.variant for entry in entries if entry.run and entry.run.validity is validity]
-        found += len(hit)
-        whole = len(hit) == len(entries) > 1
-        names += [f"all on {group.title}"] if whole else [f"{variant} ({group.title})" for variant in hit]
-    return [f"all {units.count(count)} runs"] if found == count > 1 and len(measured) > 1 else names
+def _first(found: Sequence[Headline]) -> str:
+    """Return what happened in the first of places where nothing was measured, without saying so once more."""
+    return found[0].sentence.removeprefix("Nothing was measured: ")

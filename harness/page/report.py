@@ -40,11 +40,13 @@ class Group:
     runtime: str
     settings: Mapping[str, Any]
     entries: tuple[Entry, ...]
+    #: The suite's name where the campaign has several, which are then told apart in every heading.
+    told_apart: str = ""
 
     @property
     def title(self) -> str:
-        """Device and runtime as people read them."""
-        return " · ".join(part for part in (self.device, self.software) if part)
+        """Device and runtime as people read them, after the suite where there are several."""
+        return " · ".join(part for part in (self.told_apart, self.device, self.software) if part)
 
     @property
     def software(self) -> str:
@@ -109,9 +111,12 @@ class Report:
         return self.campaign.quick or any(run.quick for run in self.runs)
 
     @property
-    def synthetic(self) -> bool:
-        """True if any suite's data is synthetic."""
-        return any(group.synthetic for group in self.groups())
+    def synthetic(self) -> str:
+        """Whose data is synthetic: "" for no suite's, else "Synthetic data", with the suites where not all are."""
+        made = {group.suite: group.synthetic for group in self.groups()}
+        names = [suite for suite, synthetic in made.items() if synthetic]
+        whose = "" if len(names) == len(made) else f" in {', '.join(names)}"
+        return f"Synthetic data{whose}" if names else ""
 
     def groups(self) -> tuple[Group, ...]:
         """Return the cases by suite, device and runtime, in the order in which they were measured."""
@@ -135,7 +140,8 @@ class Report:
 
     def _group(self, key: tuple[str, str, str], entries: list[Entry]) -> Group:
         heads_first = sorted(entries, key=lambda entry: not entry.is_baseline)
-        return Group(*key, self.campaign.suites.get(key[0], {}), tuple(heads_first))
+        suites = self.campaign.suites
+        return Group(*key, suites.get(key[0], {}), tuple(heads_first), key[0] if len(suites) > 1 else "")
 
     def _place(self, outcome: Outcome, known: list[tuple[str, str, str]]) -> tuple[str, tuple[str, str, str]]:
         """Return the variant of a case without a run and the group it belongs to."""

@@ -54,7 +54,8 @@ _UNDER: Final = {
 #: What stands where a number is missing, before the reason.
 _MISSING: Final = "not measured"
 _LEGEND: Final = ", ".join(
-    f"{wording.GLYPHS[word]} {word}" for word in ("improved", "regressed", "equivalent", "inconclusive", "incomparable")
+    f"{wording.GLYPHS[word]} {word}"
+    for word in ("improved", "regressed", "better", "worse", "equivalent", "inconclusive", "incomparable")
 )
 
 

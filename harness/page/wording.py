@@ -13,7 +13,8 @@ from harness.model import Comparison, Estimate, Run, sentence
 from harness.vocabulary import METRICS, PATHS, MetricInfo
 
 GLYPHS: Final[Mapping[str, str]] = {
-    "improved": "✓", "regressed": "✕", "equivalent": "=", "inconclusive": "?", "incomparable": "∅",
+    "improved": "✓", "regressed": "✕", "better": "▴", "worse": "▾", "equivalent": "=", "inconclusive": "?",
+    "incomparable": "∅",
     "passed": "✓", "failed": "✕", "error": "!", "xfailed": "≈", "xpassed": "?",
     "valid": "✓", "degraded": "△", "invalid": "✕", "baseline": "●",
 }  # fmt: skip

@@ -26,9 +26,10 @@ def changes(baseline: Run, run: Run) -> dict[str, Comparison]:
         (0.50, 0.48, 0.52, Verdict.IMPROVED),
         (1.30, 1.27, 1.36, Verdict.REGRESSED),
         (1.00, 0.985, 1.015, Verdict.EQUIVALENT),
-        (0.99, 0.985, 0.995, Verdict.EQUIVALENT),  # surely less, and too little to matter
+        (0.99, 0.985, 0.995, Verdict.BETTER),  # surely less, and too little to matter
+        (1.01, 1.005, 1.015, Verdict.WORSE),
         (0.97, 0.93, 1.01, Verdict.INCONCLUSIVE),
-        (0.985, 0.975, 0.995, Verdict.INCONCLUSIVE),  # surely less, perhaps by more than the margin
+        (0.985, 0.975, 0.995, Verdict.BETTER),  # surely less, perhaps by more than the margin
         (float("nan"), 0.9, 1.1, Verdict.INCONCLUSIVE),
     ],
 )

@@ -146,7 +146,9 @@ FORMAT = exactly(
             baseline=TEXT,
             run=TEXT,
             change={"oneOf": [ESTIMATE, {"type": "null"}]},
-            verdict={"enum": ["improved", "regressed", "equivalent", "inconclusive", "incomparable"]},
+            verdict={
+                "enum": ["improved", "regressed", "better", "worse", "equivalent", "inconclusive", "incomparable"]
+            },
             validity={"enum": ["valid", "degraded", "invalid"]},
             control={"oneOf": [ESTIMATE, {"type": "null"}]},
             reason=TEXT,

@@ -8,7 +8,7 @@ from typing import Any
 from harness import units
 from harness.compare import Control
 from harness.page import charts, wording
-from harness.page.headline import latency
+from harness.page.evidence import latency
 from harness.page.report import Entry, Group, Report
 
 ORDER = 50
@@ -21,7 +21,7 @@ TEMPLATE = """\
 {% call parts.place(one.group) %}
 {% if one.chart %}
 <figure>{{ one.chart }}
-<figcaption>Latency relative to the baseline with its interval.{% if one.margin %} The shaded band, ±{{ one.margin }}, holds changes too small to matter.{% endif %}{% if one.methods %} Intervals: {{ one.methods|join("; ") }}.{% endif %} {{ parts.badge("improved") }} {{ parts.badge("regressed") }} {{ parts.badge("equivalent") }} {{ parts.badge("inconclusive") }}</figcaption></figure>
+<figcaption>Latency relative to the baseline with its interval.{% if one.margin %} The shaded band, ±{{ one.margin }}, holds changes too small to matter.{% endif %}{% if one.methods %} Intervals: {{ one.methods|join("; ") }}.{% endif %} {{ parts.badge("improved") }} {{ parts.badge("regressed") }} {{ parts.badge("better", "better, within the margin or not surely beyond it") }} {{ parts.badge("worse", "worse, likewise") }} {{ parts.badge("equivalent") }} {{ parts.badge("inconclusive") }}</figcaption></figure>
 {% endif %}
 {% if one.control %}<p class="note">{{ one.control }}</p>{% endif %}
 {% for variant, remark in one.remarks %}<p class="note">{{ variant }}: {{ remark }}.</p>{% endfor %}

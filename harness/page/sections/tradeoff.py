@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.model import Estimate
 from harness.page import charts, plots, wording
-from harness.page.headline import latency
+from harness.page.evidence import latency
 from harness.page.report import Entry, Group, Report
 
 ORDER = 30

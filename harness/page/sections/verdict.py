@@ -34,6 +34,9 @@ def context(report: Report) -> Mapping[str, Any]:
     """Return the sentence, one more for each place if there are several, and the description of the data."""
     head, details = headline.overall(report)
     groups = report.groups()
-    data = [group.settings.get("data", {}) for group in groups]
-    described = dict.fromkeys(str(one.get("description", "")) for one in data if one.get("synthetic"))
-    return {"head": head, "details": details, "synthetic": [text for text in described if text]}
+    described = dict.fromkeys(
+        f"{f'{group.told_apart}: ' if group.told_apart else ''}{text}"
+        for group in groups
+        if group.synthetic and (text := str(group.settings.get("data", {}).get("description", "")))
+    )
+    return {"head": head, "details": details, "synthetic": list(described)}

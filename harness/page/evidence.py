@@ -1,0 +1,124 @@
+"""What one case shows: how fast it is, within which limits of accuracy, and with what reservations."""
+
+from __future__ import annotations
+
+from harness import units
+from harness.model import Comparison, Estimate, Validity, Verdict
+from harness.page import wording
+from harness.page.report import Entry, Group
+
+_ACCEPTED = ("passed", "xpassed")
+
+
+def latency(entry: Entry) -> Estimate | None:
+    """Return the latency of an entry relative to its baseline, None without a bounded interval."""
+    found = entry.comparisons.get("latency_ratio")
+    return found.change if found is not None and wording.bounded(found.change) else None
+
+
+def faster(entry: Entry) -> bool:
+    """Return True if an entry is faster than its baseline beyond doubt and beyond the margin."""
+    found = entry.comparisons.get("latency_ratio")
+    return entry.usable and found is not None and found.verdict is Verdict.IMPROVED
+
+
+def limits(entry: Entry, group: Group) -> list[tuple[bool, str]]:
+    """Return each accuracy the suite sets a limit for: whether it holds, and in words."""
+    lines = []
+    for judgement in entry.outcome.judgements if entry.outcome else ():
+        rule, metric = judgement.criterion, judgement.criterion.metric
+        if wording.info(metric).kind != "accuracy":
+            continue
+        comparison = entry.comparisons.get(metric)
+        if rule.rule == "non_inferior_by" and comparison is not None and comparison.change is not None:
+            unit = wording.info(metric).unit
+            allowed = units.bound(rule.bound) if unit == "%" else units.gap(unit, rule.bound)
+            word = f"a loss of up to {allowed} was allowed"
+            if not judgement.passed:
+                word = f"not shown to lose no more than the {allowed} that were allowed"
+            lines.append((judgement.passed, levels(entry, group, comparison, word)))
+        else:
+            lines.append((judgement.passed, judgement.message))
+    return lines
+
+
+def levels(entry: Entry, group: Group, comparison: Comparison, note: str = "") -> str:
+    """Return an accuracy beside the baseline's: `sensitivity (solid) 93.7 % against 93.3 % (−1.2 to +2.0 pp)`.
+
+    Args:
+        entry: the case.
+        group: of the case, for the baseline.
+        comparison: of that accuracy.
+        note: what stands beside the interval.
+    """
+    metric, head = comparison.metric, group.baseline
+    name = group.called(metric)
+    if name.split()[0].isascii() and not name.split()[0].isupper():
+        name = name[0].lower() + name[1:]
+    # The level comes first: a variant that is not inferior to a poor baseline may still be poor.
+    found = [one.run.accuracy.get(metric) if one and one.run else None for one in (entry, head)]
+    text = " against ".join(wording.value(metric, one.point) for one in found if one is not None)
+    change = wording.full_change(comparison) if len(list(filter(None, found))) < 2 else ""
+    aside = [wording.change_spread(metric, comparison.change) or ("" if change else "exactly")]
+    aside.insert(0, "worse" if comparison.verdict in (Verdict.WORSE, Verdict.REGRESSED) else "")
+    said = "; ".join(part for part in (*aside, note) if part)
+    return " ".join(part for part in (name, text, change, f"({said})" if said else "") if part)
+
+
+def accepted(entry: Entry, group: Group) -> bool:
+    """Return True if the suite limits an accuracy, every such limit holds, and the case passed."""
+    lines = limits(entry, group)
+    passed = entry.outcome is not None and entry.outcome.status in _ACCEPTED
+    return entry.usable and passed and bool(lines) and all(held for held, _ in lines)
+
+
+def regressed(entry: Entry) -> list[Comparison]:
+    """Return the accuracies of an entry that were lost beyond their margin, whether the suite asks for them or not."""
+    return [
+        one
+        for one in entry.comparisons.values()
+        if one.verdict is Verdict.REGRESSED and wording.info(one.metric).kind == "accuracy" and one.change is not None
+    ]
+
+
+def reservations(entry: Entry) -> list[str]:
+    """Return what lessens a case's evidence, in words; nothing for a full, valid measurement that was expected."""
+    found, comparison = [], entry.comparisons.get("latency_ratio")
+    if entry.run is not None and entry.run.quick:
+        found.append("a quick measurement, so provisional")
+    if comparison is not None and comparison.validity is Validity.DEGRADED:
+        found.append("its comparison is degraded")
+    elif entry.run is not None and entry.run.validity is Validity.DEGRADED:
+        found.append("its absolute figures are degraded")
+    if entry.outcome is not None and entry.outcome.status == "xpassed":
+        found.append("it was expected to fail")
+    return found
+
+
+def speed(entry: Entry, group: Group) -> str:
+    """Return how fast an entry is against its baseline, with the interval, as a factor of more than one."""
+    change, head = latency(entry), group.baseline
+    if change is None or head is None:
+        return "no comparison"
+    if not change.low > 0:
+        return f"{units.times(change.point)} the latency of {head.variant}"
+    slower = change.point > 1
+    ends = (change.low, change.point, change.high)
+    low, point, high = ends if slower else tuple(1 / one for one in reversed(ends))
+    within = f"{units.whole_percent(change.confidence)} interval {factors(low, high)}"
+    control = entry.comparisons["latency_ratio"].control
+    if control is not None and wording.bounded(control):
+        within += f"; the control, a copy of the baseline, took {units.times_span(control.low, control.high)}"
+    if slower:
+        return f"takes {factor(point)} times as long as {head.variant} ({within})"
+    return f"answers {factor(point)} times as fast as {head.variant} ({within})"
+
+
+def factor(value: float) -> str:
+    """Return how many times as fast or as small, without a sign: `factor(4.5) == "4.50"`."""
+    return f"{value:.2f}" if value < 10 else units.significant(value)
+
+
+def factors(low: float, high: float) -> str:
+    """Return an interval of factors in words."""
+    return f"{factor(low)} to {factor(high)}"
