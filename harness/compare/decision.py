@@ -50,7 +50,7 @@ def decided(change: Estimate, *, neutral: float, margin: float) -> bool:
 
 
 def non_inferiority(change: Estimate | None, margin: float) -> Verdict:
-    """Return what a change of an accuracy says of a margin: equivalent stands for non-inferior, or inconclusive.
+    """Return what a change of an accuracy says of a margin: better, worse and equivalent are non-inferior.
 
     The lower end of the interval decides, as it does in `[accept]`: at or above the margin nothing more is lost, as far
     as the interval can say; an upper end below it shows that more is lost.
@@ -62,5 +62,5 @@ def non_inferiority(change: Estimate | None, margin: float) -> Verdict:
     if change is None or not all(map(math.isfinite, (change.point, change.low, change.high))):
         return Verdict.INCONCLUSIVE
     if change.low >= -margin:
-        return Verdict.IMPROVED if change.low > 0 else Verdict.EQUIVALENT
+        return Verdict.IMPROVED if change.low > 0 else Verdict.WORSE if change.high < 0 else Verdict.EQUIVALENT
     return Verdict.REGRESSED if change.high < -margin else Verdict.INCONCLUSIVE

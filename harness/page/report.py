@@ -40,13 +40,13 @@ class Group:
     runtime: str
     settings: Mapping[str, Any]
     entries: tuple[Entry, ...]
-    #: The suite's name where the campaign has several, which are then told apart in every heading.
-    told_apart: str = ""
+    #: The suite's name where the campaign has several, which then stands in every heading.
+    prefix: str = ""
 
     @property
     def title(self) -> str:
         """Device and runtime as people read them, after the suite where there are several."""
-        return " · ".join(part for part in (self.told_apart, self.device, self.software) if part)
+        return " · ".join(part for part in (self.prefix, self.device, self.software) if part)
 
     @property
     def software(self) -> str:

@@ -180,6 +180,17 @@ def test_a_segmentation_is_shown_with_its_own_metrics() -> None:
     assert "Confusion" not in accuracy
 
 
+def test_every_margin_stands_below_the_table_that_is_judged_by_it() -> None:
+    text = section(page.render(stored_runs.report(runtime="onnxruntime")).decode(), "summary")
+    said = re.search(r"Margins, up to which a change does not matter: (.*?)\.</p>", text)
+    assert said is not None
+    assert said[1].split("; ") == [
+        "2 % of latency, peak memory, model size",
+        "5 pp of Sensitivity (solid), Specificity (solid)",
+        "2 pp of Accuracy",
+    ]
+
+
 def test_each_device_has_tables_of_its_own() -> None:
     report = stored_runs.report(runtime="ai-edge-litert")
     text = page.render(stored_runs.on_devices(report, "far")).decode()

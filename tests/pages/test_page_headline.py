@@ -139,12 +139,12 @@ def only(report: Report, *variants: str) -> Report:
 
 def test_an_accuracy_that_fell_without_a_limit_is_no_good_news() -> None:
     report = only(stored_runs.report(runtime="onnxruntime"), "resnet18-fp32", "resnet18-int8")
-    told = tuple(
+    bounded = tuple(
         replace(one, judgements=tuple(each for each in one.judgements if each.criterion.metric != "specificity"))
         for one in report.outcomes
     )
     fell = changed(report, "specificity", Estimate(-0.46, -0.5, -0.41), Verdict.REGRESSED)
-    head = sentence(replace(fell, outcomes=told))
+    head = sentence(replace(fell, outcomes=bounded))
     assert head.tone == "bad"
     assert "but loses accuracy: specificity (solid)" in head.sentence
     assert "(worse; −50.0 to −41.0 pp)" in head.sentence

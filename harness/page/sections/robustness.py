@@ -53,7 +53,8 @@ TEMPLATE = """\
 _BOXES: Final[Mapping[str, str]] = {"stripes": "random stripes", "square": "the squares of the square attack"}
 #: What the verdict of a paired difference is called against a margin.
 WORDS: Final[Mapping[str, str]] = {
-    "improved": "better", "equivalent": "non-inferior", "regressed": "inferior", "inconclusive": "undecided"
+    "improved": "better", "equivalent": "non-inferior", "worse": "worse, non-inferior", "regressed": "inferior",
+    "inconclusive": "undecided",
 }  # fmt: skip
 
 
@@ -166,7 +167,7 @@ def summed(probes: Mapping[Condition, Probe], margin: float) -> str:
     """
     known = {condition: one.change for condition, one in probes.items() if one.change is not None}
     states = [non_inferiority(change, margin) for change in known.values()]
-    kept = sum(WORDS[state] in ("better", "non-inferior") for state in states)
+    kept = sum(WORDS[state] not in ("inferior", "undecided") for state in states)
     lost = sum(WORDS[state] == "inferior" for state in states)
     worst = min(known, key=lambda condition: known[condition].point)
     said = f"Non-inferior under {kept} of {units.counted(len(known), 'condition')}, inferior under {lost}"

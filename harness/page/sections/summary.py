@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness import units
+from harness import compare, units
 from harness.model import Reason
 from harness.page import wording
 from harness.page.report import Entry, Group, Report
+from harness.vocabulary import METRICS
 
 ORDER = 20
 TITLE = "Summary"
@@ -35,6 +36,7 @@ TEMPLATE = """\
 {% endfor %}
 </tbody>
 </table>
+{% if table.margins %}<p class="note">Margins, up to which a change does not matter: {{ table.margins }}.</p>{% endif %}
 {{ parts.notes(table.notes) }}
 <details class="accept"{% if table.rows|selectattr("entry.outcome")|rejectattr("entry.outcome.status", "equalto", "passed")|list %} open{% endif %}>
 <summary>What was asked of each case, and by how much it was met</summary>
@@ -62,8 +64,25 @@ def context(report: Report) -> Mapping[str, Any]:
         rows: list[dict[str, Any]]
         rows = [{"entry": one, "cells": cells(one, metrics, group), "message": message(one)} for one in group.entries]
         notes = wording.numbered(cell for row in rows for cell in row["cells"])
-        tables.append({"group": group, "titles": titles, "rows": rows, "notes": notes})
+        said = margins(group, metrics)
+        tables.append({"group": group, "titles": titles, "rows": rows, "notes": notes, "margins": said})
     return {"tables": tables, "confidence": confidence(report)}
+
+
+def margins(group: Group, metrics: list[str]) -> str:
+    """Return the margin of every compared column, "" where nothing is known of the suite."""
+    if not group.settings.get("load"):
+        return ""
+    allowed: dict[str, list[str]] = {}
+    columns = [(ratio, wording.title(cost).lower().partition(",")[0]) for cost, ratio in COSTS]
+    for name, title in (*columns, *((metric, group.called(metric)) for metric in metrics)):
+        if name not in METRICS:
+            continue
+        described, amount = METRICS[name], compare.margin(METRICS[name], group.settings)
+        own = described.kind == "accuracy"
+        text = units.gap(described.unit, amount) if own else units.whole_percent(amount)
+        allowed.setdefault(units.bound(amount) if own and described.unit == "%" else text, []).append(title)
+    return "; ".join(f"{text} of {', '.join(names)}" for text, names in allowed.items())
 
 
 def confidence(report: Report) -> str:

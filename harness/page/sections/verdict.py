@@ -35,7 +35,7 @@ def context(report: Report) -> Mapping[str, Any]:
     head, details = headline.overall(report)
     groups = report.groups()
     described = dict.fromkeys(
-        f"{f'{group.told_apart}: ' if group.told_apart else ''}{text}"
+        f"{f'{group.prefix}: ' if group.prefix else ''}{text}"
         for group in groups
         if group.synthetic and (text := str(group.settings.get("data", {}).get("description", "")))
     )
