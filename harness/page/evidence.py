@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from harness import units
 from harness.model import Comparison, Estimate, Validity, Verdict
 from harness.page import wording
@@ -42,6 +44,12 @@ def limits(entry: Entry, group: Group) -> list[tuple[bool, str]]:
     return lines
 
 
+def inside(metric: str) -> str:
+    """Return a metric's title inside a sentence: `sensitivity`, `AUROC`."""
+    title = wording.info(metric).title
+    return title[0].lower() + title[1:] if title[1:2].islower() else title
+
+
 def levels(entry: Entry, group: Group, comparison: Comparison, note: str = "") -> str:
     """Return an accuracy beside the baseline's: `sensitivity (solid) 93.7 % against 93.3 % (−1.2 to +2.0 pp)`.
 
@@ -52,9 +60,7 @@ def levels(entry: Entry, group: Group, comparison: Comparison, note: str = "") -
         note: what stands beside the interval.
     """
     metric, head = comparison.metric, group.baseline
-    name = group.called(metric)
-    if name.split()[0].isascii() and not name.split()[0].isupper():
-        name = name[0].lower() + name[1:]
+    name = group.called(metric).replace(wording.info(metric).title, inside(metric), 1)
     # The level comes first: a variant that is not inferior to a poor baseline may still be poor.
     found = [one.run.accuracy.get(metric) if one and one.run else None for one in (entry, head)]
     text = " against ".join(wording.value(metric, one.point) for one in found if one is not None)
@@ -105,13 +111,27 @@ def speed(entry: Entry, group: Group) -> str:
     slower = change.point > 1
     ends = (change.low, change.point, change.high)
     low, point, high = ends if slower else tuple(1 / one for one in reversed(ends))
-    within = f"{units.whole_percent(change.confidence)} interval {factors(low, high)}"
-    control = entry.comparisons["latency_ratio"].control
-    if control is not None and wording.bounded(control):
-        within += f"; the control, a copy of the baseline, took {units.times_span(control.low, control.high)}"
-    if slower:
-        return f"takes {factor(point)} times as long as {head.variant} ({within})"
-    return f"answers {factor(point)} times as fast as {head.variant} ({within})"
+    how = "takes {} times as long as" if slower else "answers {} times as fast as"
+    return f"{how.format(factor(point))} {head.variant} ({factors(low, high)})"
+
+
+def grounds(entry: Entry) -> str:
+    """Return why what is said of a case may be believed: validity, images, launches, and what the control showed."""
+    run, comparison = entry.run, entry.comparisons.get("latency_ratio")
+    if run is None or comparison is None or comparison.change is None:
+        return ""
+    found = [f"its run is {run.validity.value}"]
+    if run.labels is not None and len(run.labels):
+        found.append(units.counted(len(run.labels), "image"))
+    own = run.measurements.get("latency_s")
+    if own is not None and own.rounds is not None and len(own.rounds):
+        launches = units.counted(len(np.unique(own.rounds[:, 0])), "launch", "launches")
+        found.append(f"{launches} in turns with the baseline")
+    if comparison.control is not None and wording.bounded(comparison.control):
+        took = units.full_change("ratio", "", comparison.control)
+        found.append(f"the control, a copy of the baseline that took turns with it, took {took} as long")
+    within = f"Brackets hold intervals of {units.whole_percent(comparison.change.confidence)}."
+    return f"Why to believe it: {'; '.join(found)}. {within}"
 
 
 def factor(value: float) -> str:

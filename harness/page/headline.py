@@ -9,7 +9,19 @@ from harness import compare, units
 from harness.model import Validity, Verdict
 from harness.page import wording
 from harness.page.caveats import caveats
-from harness.page.evidence import accepted, factor, faster, latency, levels, limits, regressed, reservations, speed
+from harness.page.evidence import (
+    accepted,
+    factor,
+    faster,
+    grounds,
+    inside,
+    latency,
+    levels,
+    limits,
+    regressed,
+    reservations,
+    speed,
+)
 from harness.page.report import Entry, Group, Report
 from harness.vocabulary import METRICS
 
@@ -68,7 +80,9 @@ def _winner(entry: Entry, group: Group, winners: Sequence[Pair], *, several: boo
     weak = weak or entry.comparisons["latency_ratio"].validity is Validity.DEGRADED
     tone = "bad" if lost else "unsure" if weak else "good"
     return Headline(
-        sentence, tone, (*_unlimited(entry, group), *_rivals(entry, group, winners), *_failing(group.baseline))
+        sentence,
+        tone,
+        (grounds(entry), *_unlimited(entry, group), *_rivals(entry, group, winners), *_failing(group.baseline)),
     )
 
 
@@ -78,7 +92,7 @@ def _unlimited(entry: Entry, group: Group) -> tuple[str, ...]:
     open_ = [name for name in _EXPECTED if entry.run and name in entry.run.accuracy and name not in asked]
     if not open_:
         return ()
-    names = " and ".join(wording.info(name).title for name in open_)
+    names = " and ".join(inside(name) for name in open_)
     seen = [
         levels(entry, group, one) for name in open_ if (one := entry.comparisons.get(name)) and one.change is not None
     ]
@@ -126,7 +140,9 @@ def _nothing_accepted(entry: Entry, group: Group, several: bool) -> Headline:
     broken = "; ".join(text for held, text in lines if not held)
     why = broken or (entry.outcome.message if entry.outcome else "") or "its case did not pass"
     sentence = f"{where}, no variant is both faster and within the suite's limits: the fastest, {entry.variant}, "
-    return Headline(f"{sentence}{speed(entry, group)}; {why.rstrip('.')}.{care}", "bad", _failing(group.baseline))
+    return Headline(
+        f"{sentence}{speed(entry, group)}; {why.rstrip('.')}.{care}", "bad", (grounds(entry), *_failing(group.baseline))
+    )
 
 
 def _nothing_faster(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
@@ -154,19 +170,19 @@ def _nothing_faster(groups: Sequence[Group], pairs: Sequence[Pair]) -> Headline:
 
 
 def _ends(entries: Iterable[Entry]) -> list[str]:
-    """Return how cases that could not be compared ended, one each."""
-    found = []
+    """Return how cases that could not be compared ended, those that ended alike together."""
+    found: dict[str, list[str]] = {}
     for entry in entries:
         if entry.run is None:
             reasons = [str(reason).splitlines()[0] for reason in entry.outcome.reasons[:1]] if entry.outcome else []
-            why = f"ended in an error{f' ({reasons[0].rstrip(chr(46))})' if reasons else ''}"
+            why = f"an error{f' ({reasons[0].rstrip(chr(46))})' if reasons else ''}"
         elif not entry.usable:
-            why = f"has an invalid run ({'; '.join(map(str, entry.run.reasons)) or 'no reason was recorded'})"
+            why = f"an invalid run ({'; '.join(map(str, entry.run.reasons)) or 'no reason was recorded'})"
         else:
             found_ratio = entry.comparisons.get("latency_ratio")
-            why = f"has no latency to compare ({found_ratio.reason if found_ratio else 'none was measured'})"
-        found.append(f"{entry.variant} {why}")
-    return found
+            why = f"no latency to compare ({found_ratio.reason if found_ratio else 'none was measured'})"
+        found.setdefault(why, []).append(entry.variant)
+    return [f"{', '.join(names)}: {why}" for why, names in found.items()]
 
 
 def _smaller(pairs: Sequence[Pair]) -> Iterator[str]:
