@@ -376,3 +376,27 @@ def test_a_maximum_is_passed_from_its_own_figure_on_and_missed_below_it(name: st
     passed, message = judged(FASTER, name, "max", 1e-12)
     assert not passed
     assert "exceeds the maximum" in message
+
+
+def test_measuring_goes_on_until_a_change_is_beyond_the_margin_or_wholly_within_it() -> None:
+    """A change that is certain and small is no reason to stop before the margin is decided."""
+    cases = [(0.5, 0.48, 0.52), (0.99, 0.985, 0.995), (0.985, 0.975, 0.995), (1.0, 0.985, 1.015), (0.97, 0.93, 1.01)]
+    found = [room.decided(Estimate(*case), neutral=1.0, margin=0.02) for case in cases]
+    assert found == [True, True, False, True, False]
+
+
+def test_the_margin_of_latency_is_not_that_of_accuracies() -> None:
+    suite = {"load": {"margin": 0.05}, "accept": [{"metric": "sensitivity", "rule": "non_inferior_by", "bound": 0.03}]}
+    found = {
+        name: room.margin(METRICS[name], suite)
+        for name in ("latency_ratio", "sensitivity", "specificity", "brier", "hausdorff")
+    }
+    assert found == {
+        "latency_ratio": 0.05, "sensitivity": 0.03, "specificity": 0.02, "brier": 0.01, "hausdorff": 1.0
+    }  # fmt: skip
+
+
+def test_a_loss_within_the_margin_is_non_inferior_and_worse() -> None:
+    assert room.non_inferiority(Estimate(-0.04, -0.049, -0.031), 0.05) is Verdict.WORSE
+    assert room.non_inferiority(Estimate(-0.038, -0.069, -0.008), 0.05) is Verdict.INCONCLUSIVE
+    assert room.non_inferiority(Estimate(0.0, -0.02, 0.02), 0.05) is Verdict.EQUIVALENT
