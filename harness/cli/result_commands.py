@@ -19,17 +19,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where it goes [default: reports/html/].")
 @click.option("--campaign", metavar="ID", help="Campaign to report, or how its id begins [default: the newest].")
+@click.option("--device", metavar="ID", default="", help="Only this one, with every chart [default: all].")
 @with_settings
 @click.pass_obj
-def report(settings: Settings, out: Path | None, campaign: str | None) -> None:
-    """Render the HTML report of a campaign again; no device is asked."""
+def report(settings: Settings, out: Path | None, campaign: str | None, device: str) -> None:
+    """Render the HTML report of a campaign again; no device is asked.
+
+    Of more than 12 places (device and suite) the details of each stand on a page of its own, in a folder beside it.
+    """
     from harness.page.publish import publish
 
     store = settings.open_store()
     # With --store and --out a report needs no lab.
     lab = settings.folder() if out is None else settings.folder_if_any() or Path()
     overrides = lab / "reports/templates"
-    file = publish(store, _campaign(store, campaign), out or lab / "reports/html", overrides=overrides)
+    found = _campaign(store, campaign)
+    file = publish(store, found, out or lab / "reports/html", overrides=overrides, device=device)
     click.echo(f"report: {file}")
 
 

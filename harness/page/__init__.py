@@ -1,6 +1,6 @@
-"""Runs and comparisons -> one self-contained HTML file. Pure: reads nothing but its own templates."""
+"""Runs and comparisons -> self-contained HTML files. Pure: reads nothing but its own templates."""
 
-from harness.page.render import render
+from harness.page.render import pages, render
 from harness.page.report import Report
 
-__all__ = ["Report", "render"]
+__all__ = ["Report", "pages", "render"]

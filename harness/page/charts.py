@@ -7,10 +7,13 @@ twice, for a wide page and for a phone, and CSS shows one: text then has its tru
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -56,15 +59,30 @@ HALO: Final[Mapping[str, Any]] = {"stroke": "var(--card)", "strokeWidth": 4, "st
 _SIGNED: Final = "datum.value == 0 ? '0' : format(datum.value, '+~g')"
 Row = Mapping[str, Any]
 Draw = Callable[[bool], Any]
+#: What stands instead of a chart, None where charts are drawn.
+_INSTEAD: Final[ContextVar[Markup | None]] = ContextVar("instead", default=None)
+
+
+@contextmanager
+def undrawn(instead: Markup | None) -> Iterator[None]:
+    """Let `instead` stand where a chart would; None draws charts as always."""
+    token = _INSTEAD.set(instead)
+    try:
+        yield
+    finally:
+        _INSTEAD.reset(token)
 
 
 def figure(draw: Draw, *, alt: str) -> Markup:
-    """Return one chart, drawn for both widths.
+    """Return one chart, drawn for both widths, or what stands instead (`undrawn`).
 
     Args:
         draw: returns the Altair chart; its argument is True for a wide page.
         alt: what the chart says, for those who cannot see it.
     """
+    instead = _INSTEAD.get()
+    if instead is not None:
+        return instead
     from altair.utils.schemapi import debug_mode
 
     with debug_mode(False):  # checking every part against Vega-Lite's schema takes longer than drawing it
@@ -135,8 +153,8 @@ def data(rows: Sequence[Row]) -> Any:
     """Return rows as the data of a chart."""
     import altair as alt
 
-    # A tuple: Altair copies lists and what is in them again and again while a chart is put together.
-    return alt.Data(values=tuple(dict(row) for row in rows))
+    # Text: Altair walks through lists and what is in them again and again while a chart is put together.
+    return alt.Data(values=json.dumps([dict(row) for row in rows]), format=alt.DataFormat(type="json"))
 
 
 def state(field: str) -> dict[str, Any]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
+import numpy as np
+
+from harness.model import FloatArray
 from harness.page.charts import CHARACTER, HALO, NAMES, NARROW, PLOT, Draw, Row, axis_title, data, padded, state, ticks
 
 _PLACES: Final = (
@@ -15,71 +19,131 @@ _PLACES: Final = (
 )  # fmt: skip
 
 
+#: Height of a row of a density, pixels, and the room above it: on a phone its name stands there.
+_DENSITY: Final = 44
+_ROOM: Final[Mapping[bool, int]] = {True: 10, False: 40}
+#: In how many steps a density is drawn, and how many bins of samples stand for one of them.
+_STEPS: Final = 140
+_FINER: Final = 4
+
+
 def distributions(
-    samples: Sequence[Row], marks: Sequence[Row], *, extent: tuple[float, float], unit: str, title: str
+    samples: Mapping[str, tuple[str, FloatArray]],
+    marks: Sequence[Row],
+    *,
+    extent: tuple[float, float],
+    unit: str,
+    title: str,
 ) -> Draw:
     """Return a drawing of one density a row, on a logarithmic axis, with its percentiles.
 
     Args:
-        samples: variant, value, state: thinned samples.
+        samples: variant -> its state, and its samples, (N,).
         marks: variant, name (p50, p90, p99), value, hover.
         extent: the smallest and largest value drawn.
         unit: of values and extent.
         title: what the values are.
     """
+    domain = padded(*extent, True)
+    at = np.geomspace(*domain, _STEPS + 1)
+
+    @cache
+    def shapes() -> Sequence[FloatArray]:
+        # Here and not in Vega: it would be given every sample, and draw each row as a chart of its own.
+        return [density(values, domain) for _, values in samples.values()]
 
     def draw(wide: bool) -> Any:
         import altair as alt
 
-        domain = padded(*extent, True)
+        pitch = _DENSITY + _ROOM[wide]
+        bottom = {name: row * pitch + _DENSITY for row, name in enumerate(samples)}
+        curves = [
+            {"variant": name, "state": state, "at": float(f"{x:.6g}"), "top": round(bottom[name] - _DENSITY * y, 2),
+             "bottom": bottom[name]}
+            for (name, (state, _)), shape in zip(samples.items(), shapes(), strict=True)
+            for x, y in zip(at.tolist(), shape.tolist(), strict=True)
+        ]  # fmt: skip
+        lines = [
+            {**mark, "top": bottom[mark["variant"]] - _DENSITY, "bottom": bottom[mark["variant"]]} for mark in marks
+        ]
+        names = [{"variant": name, "at": end + (-14 if wide else -_DENSITY - 8)} for name, end in bottom.items()]
         scale = alt.Scale(type="log", domain=list(domain), nice=False, clamp=True)
-        heading = axis_title(f"{title}, {unit}", "logarithmic", wide)
-        axis = alt.Axis(values=ticks(*domain), format="~g", title=heading)
-        area = _density(domain).encode(x=alt.X("at:Q", scale=scale, axis=axis))
-        place = {"x": alt.XValue(-NAMES), "y": alt.YValue(30)} if wide else {"x": alt.XValue(0), "y": alt.YValue(-8)}
-        size, room = (12.5, NAMES - 12) if wide else (12, NARROW)
-        base = alt.Chart().transform_filter("datum.name == 'p50'")
-        name = base.mark_text(align="left", color="var(--ink)", fontSize=size, limit=room)
-        order = list(dict.fromkeys(row["variant"] for row in samples))
-        rows = alt.Row("variant:N", sort=order, header=alt.Header(title=None, labels=False))
-        layers = [area, _percentiles(scale), name.encode(text=alt.Text("variant:N"), **place)]
-        chart = alt.layer(*layers, data=data([*samples, *marks])).properties(width=PLOT if wide else NARROW, height=44)
-        return chart.facet(row=rows, spacing=6 if wide else 24).resolve_scale(y="independent")
+        axis = alt.Axis(values=ticks(*domain), format="~g", title=axis_title(f"{title}, {unit}", "logarithmic", wide))
+        x, top, end = alt.X("at:Q", scale=scale, axis=axis), _pixels("top"), alt.Y2("bottom:Q")
+        area = alt.Chart(data(curves)).mark_area(
+            opacity=0.55, line={"strokeWidth": 1.2, "color": "var(--ink)", "opacity": 0.5}
+        )
+        text = alt.Chart(data(names)).mark_text(
+            align="left",
+            color="var(--ink)",
+            fontSize=12.5 if wide else 12,
+            limit=NAMES - 12 if wide else NARROW,
+            **HALO,
+        )
+        layers = [
+            area.encode(x=x, y=top, y2=end, color=state("state")["color"], detail="variant:N"),
+            _percentiles(lines, scale, wide).encode(y=top, y2=end),
+            text.encode(x=alt.XValue(-NAMES if wide else 0), y=_pixels("at"), text=alt.Text("variant:N")),
+        ]
+        height = len(samples) * pitch - _ROOM[wide]
+        return alt.layer(*layers).properties(width=PLOT if wide else NARROW, height=height)
 
     return draw
 
 
-def _density(domain: tuple[float, float]) -> Any:
-    """Return the density of the logarithms of the samples: latencies vary by factors."""
+def _pixels(field: str) -> Any:
+    """Return the y channel of what is in pixels already."""
     import altair as alt
 
-    ends = [math.log10(end) for end in domain]
-    base = alt.Chart().transform_filter("isValid(datum.sample)").transform_calculate(power="log(datum.sample) / LN10")
-    dense = base.transform_density(
-        "power", groupby=["variant", "state"], extent=ends, steps=140, as_=["power", "density"]
-    ).transform_calculate(at="pow(10, datum.power)")
-    area = dense.mark_area(opacity=0.55, line={"strokeWidth": 1.2, "color": "var(--ink)", "opacity": 0.5})
-    return area.encode(y=alt.Y("density:Q", axis=None, stack=None), color=state("state")["color"])
+    return alt.Y(f"{field}:Q", scale=None, axis=None)
 
 
-def _percentiles(scale: Any) -> Any:
+def density(samples: FloatArray, domain: tuple[float, float]) -> FloatArray:
+    """Return the density of the logarithms of samples, relative to its own highest point: latencies vary by factors.
+
+    A Gaussian kernel with the bandwidth of Scott's rule, over bins of a quarter of a step.
+
+    Args:
+        samples: (N,) positive numbers.
+        domain: smallest and largest value drawn; samples beyond it count for the bandwidth alone.
+
+    Returns:
+        (_STEPS + 1,) numbers of 0..1, at even steps of the logarithm of the domain.
+    """
+    powers, (low, high) = np.log10(samples), np.log10(domain)
+    step = (high - low) / _STEPS / _FINER
+    half = step / 2
+    counts, _ = np.histogram(powers, _STEPS * _FINER + 1, (low - half, high + half))
+    quarters = np.subtract(*np.quantile(powers, [0.75, 0.25])) / 1.34
+    width = 1.06 * (min(float(powers.std()), quarters) or float(powers.std())) * len(powers) ** -0.2
+    reach = min(int(4 * width / step) + 1, len(counts) - 1)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / max(width, half)) ** 2)
+    smooth = np.convolve(counts, kernel)[reach : reach + len(counts) : _FINER]
+    return np.asarray(smooth / max(float(smooth.max()), 1e-300), np.float64)
+
+
+def _percentiles(marks: Sequence[Row], scale: Any, wide: bool) -> Any:
     import altair as alt
 
-    base = alt.Chart().transform_filter("isValid(datum.name)")
-    dash = alt.StrokeDash("name:N", legend=_legend())
-    return base.mark_rule(color="var(--ink)", strokeWidth=1.6, aria=True).encode(
-        x=alt.X("value:Q", scale=scale),
-        strokeDash=dash.scale(domain=["p50", "p90", "p99"], range=[[1, 0], [5, 3], [2, 3]]),
-        description=alt.Description("hover:N"),
+    dash = alt.StrokeDash("name:N", legend=_legend(wide))
+    return (
+        alt.Chart(data(marks))
+        .mark_rule(color="var(--ink)", strokeWidth=1.6, aria=True)
+        .encode(
+            x=alt.X("value:Q", scale=scale),
+            strokeDash=dash.scale(domain=["p50", "p90", "p99"], range=[[1, 0], [5, 3], [2, 3]]),
+            description=alt.Description("hover:N"),
+        )
     )
 
 
-def _legend() -> Any:
+def _legend(wide: bool) -> Any:
     import altair as alt
 
     return alt.Legend(
         title=None,
         orient="top",
+        offset=18 if wide else 26,
         labelColor="var(--ink)",
         symbolStrokeColor="var(--ink)",
         symbolSize=220,
@@ -131,9 +195,10 @@ def tradeoff(rows: Sequence[Row], *, x_title: str, y_title: str, x_aside: str = 
             bar.encode(x=x, y=alt.Y("y_low:Q", scale=up), y2=alt.Y2("y_high:Q")),
             dot.encode(x=x, y=y, description=alt.Description("hover:N"), **shown),
         ]
-        for row, place in zip(rows, placed(rows, frame, key), strict=True):
-            text = alt.Chart(data([row])).mark_text(fontSize=12, color="var(--ink)", **place, **HALO)
-            layers.append(text.encode(x=x, y=y, text=alt.Text(f"{key}:N")))
+        labels = [{**row, **place} for row, place in zip(rows, placed(rows, frame, key), strict=True)]
+        offsets: dict[str, Any] = {name: alt.expr(f"datum.{name}") for name in ("dx", "dy", "align")}
+        text = alt.Chart(data(labels)).mark_text(fontSize=12, color="var(--ink)", **offsets, **HALO)
+        layers.append(text.encode(x=x, y=y, text=alt.Text(f"{key}:N")))
         return alt.layer(*layers).properties(width=frame.width, height=frame.height)
 
     return draw

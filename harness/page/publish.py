@@ -10,30 +10,48 @@ from harness.model import Campaign
 from harness.store import Store
 
 
-def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path) -> Path:
-    """Write the report of a campaign and return its path; it appears whole or not at all.
+def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path, device: str = "") -> Path:
+    """Write the report of a campaign and return the path of its first page; it appears whole or not at all.
+
+    The pages of single places, of a report that has them, stand in a folder of the same name beside it.
 
     Args:
         store: where the runs are.
         campaign: which of them.
         folder: where the HTML goes; made if it is missing.
         overrides: the lab's reports/templates/, whose files replace the report's own; may be missing.
+        device: id of the one that the report is of, "" for all.
 
     Raises:
-        StoreError: the folder cannot be written.
+        StoreError: the folder cannot be written, or the campaign has no such device.
     """
-    html = page.render(stored(store, campaign), overrides=overrides if overrides.is_dir() else None)
-    target = folder / f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}.html"
-    part = target.with_suffix(".part")
+    name = f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}"
+    report = stored(store, campaign)
+    if device:
+        report, name = _of(report, device), f"{name}-{device}"
+    target = folder / f"{name}.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(html)
-        part.replace(target)
+        made = page.pages(report, name, overrides=overrides if overrides.is_dir() else None)
+        for path, html in made:
+            file = folder / path
+            part = file.with_suffix(".part")
+            file.parent.mkdir(exist_ok=True)
+            part.write_bytes(html)
+            part.replace(file)
     except OSError as error:
         raise StoreError(
             f"the report cannot be written to {folder}: {error.strerror}", remedy="choose another --report"
         ) from error
     return target
+
+
+def _of(report: page.Report, device: str) -> page.Report:
+    places = [place for place in report.places if place[1] == device]
+    if not places:
+        known = ", ".join(dict.fromkeys(name for _, name in report.places if name))
+        raise StoreError(f"the campaign has no case on a device {device!r}", remedy=f"take one of: {known or 'none'}")
+    return report.of(places)
 
 
 def stored(store: Store, campaign: Campaign) -> page.Report:

@@ -1,10 +1,11 @@
-"""Puts the sections together into one HTML file that needs no network and runs no script."""
+"""Puts the sections together into HTML files that need no network and run no script."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -14,17 +15,21 @@ from jinja2 import BaseLoader, ChoiceLoader, DictLoader, Environment, FileSystem
 from markupsafe import Markup
 
 from harness import registry
-from harness.page import wording
-from harness.page.report import Report
+from harness.page import charts, wording
+from harness.page.report import Place, Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _ROOM: Final = "page.sections"
 #: Up to so many places are shown open; of more, each is a line that opens, so that the page stays readable.
 _OPEN_PLACES: Final = 4
+#: Instead of a chart on the page of a place; the device.
+_UNDRAWN: Final = Markup(
+    '<p class="note">Not drawn among so many places: <code>edgeward report --device {}</code> does.</p>'
+)
 
 
 def render(report: Report, *, overrides: Path | None = None) -> bytes:
-    """Return the report as one UTF-8 HTML file.
+    """Return the whole report as one UTF-8 HTML file.
 
     Args:
         report: what was measured, compared and judged.
@@ -34,18 +39,74 @@ def render(report: Report, *, overrides: Path | None = None) -> bytes:
         LabError: a section cannot be imported.
     """
     found = sections()
+    return _page(report, found, environment(found, overrides))
+
+
+def pages(report: Report, name: str, *, overrides: Path | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the UTF-8 HTML of every page of a report: one page, or an overview and one for each place.
+
+    The overview comes last, when all that it leads to is there. Each is made when it is asked for: only one is held.
+
+    Args:
+        report: what was measured, compared and judged.
+        name: of the first page, without `.html`; the folder of the others has this name too.
+        overrides: as for `render`.
+
+    Raises:
+        LabError: a section cannot be imported.
+    """
+    found = sections()
     known = environment(found, overrides)
+    addresses = _addresses(report, name) if report.divided else {}
+    for place, address in addresses.items():
+        with charts.undrawn(None if report.drawn else _UNDRAWN.format(place[1])):
+            html = _page(report.of([place]), found, known, of=place[1] or "no device", overview=f"../{name}.html")
+        yield address, html
+    # A section of a plug-in may be of any size, so it stands here only if it says that it is small.
+    small = [(one, section) for one, section in found if getattr(section, "OVERVIEW", False)]
+    yield f"{name}.html", _page(report, small if addresses else found, known, addresses=addresses)
+
+
+def _addresses(report: Report, name: str) -> dict[Place, str]:
+    """Return the path of the page of each place; the number tells those apart whose names are written alike."""
+    written = {place: re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(place)) for place in report.places}
+    return {place: f"{name}/{number:03}-{text}.html" for number, (place, text) in enumerate(written.items(), 1)}
+
+
+def _page(
+    report: Report,
+    found: Sequence[tuple[str, ModuleType]],
+    known: Environment,
+    *,
+    of: str = "",
+    overview: str = "",
+    addresses: Mapping[Place, str] | None = None,
+) -> bytes:
+    """Return one page.
+
+    Args:
+        report: what it is of.
+        found: its sections.
+        known: where templates come from.
+        of: the device that the page is of, "" for the whole campaign.
+        overview: address of the page that it belongs to, "" for the first page itself.
+        addresses: of the pages that it leads to.
+    """
     css = known.get_template("page.css").render()
     parts = []
-    places = {"several": several(report), "folded": len(report.groups()) > _OPEN_PLACES}
+    shared = {
+        "report": report, "several": several(report), "folded": len(report.groups()) > _OPEN_PLACES,
+        "addresses": addresses or {},
+    }  # fmt: skip
     for name, section in found:
         context = section.context(report)
         if context is not None:
-            html = known.get_template(f"{name}.html").render(**places, report=report, **context)
+            html = known.get_template(f"{name}.html").render(**shared, **context)
             # The template escaped what it was given; escaping its markup once more would show tags.
             parts.append({"name": name, "title": section.TITLE, "html": Markup(html)})
+    title = f"{titles(report)}, {of}" if of else titles(report)
     page = known.get_template("page.html")
-    text = page.render(report=report, css=Markup(css), policy=policy(css), parts=parts, titles=titles(report))
+    text = page.render(**shared, css=Markup(css), policy=policy(css), parts=parts, titles=title, overview=overview)
     return text.encode()
 
 

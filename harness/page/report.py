@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
 
 from harness.compare import Control, control_of
 from harness.model import Campaign, Comparison, Outcome, Run, Validity
 from harness.page import wording
+
+#: Suite and device.
+Place = tuple[str, str]
+#: Of up to so many places everything stands in one file. A place of 9 variants takes about 0.3 MB, so that it can still
+#: be sent by mail; of 13 places nobody reads every chart, but everybody wants the table of all.
+TOGETHER: Final = 12
+#: The charts of up to so many places are drawn. Those of one take 1 to 3 s of CPU time, ten times what its tables
+#: take, and nobody shall wait for many minutes at the end of a campaign.
+DRAWN: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,11 @@ class Group:
     entries: tuple[Entry, ...]
     #: The suite's name where the campaign has several, which then stands in every heading.
     prefix: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Suite and device."""
+        return self.suite, self.device
 
     @property
     def title(self) -> str:
@@ -96,7 +111,7 @@ class Group:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """Everything a report is rendered from; nothing else is looked up."""
 
@@ -118,40 +133,84 @@ class Report:
         whose = "" if len(names) == len(made) else f" in {', '.join(names)}"
         return f"Synthetic data{whose}" if names else ""
 
+    @property
+    def divided(self) -> bool:
+        """True if the details of each place need a page of their own."""
+        return len(self.places) > TOGETHER
+
+    @property
+    def drawn(self) -> bool:
+        """True if the pages of places hold charts: there are not too many, or all are of one device."""
+        return len(self.places) <= DRAWN or len({device for _, device in self.places}) == 1
+
     def groups(self) -> tuple[Group, ...]:
         """Return the cases by suite, device and runtime, in the order in which they were measured."""
-        places: dict[tuple[str, str, str], list[Entry]] = {}
+        return self._groups
+
+    @cached_property
+    def places(self) -> Mapping[Place, tuple[Group, ...]]:
+        """The groups of each suite on each device, whatever their runtime."""
+        found: dict[Place, tuple[Group, ...]] = {}
+        for group in self._groups:
+            found[group.place] = (*found.get(group.place, ()), group)
+        return found
+
+    def of(self, places: Collection[Place]) -> Report:
+        """Return the report of some of the places alone."""
+        entries = [entry for place in places for group in self.places[place] for entry in group.entries]
+        named = {suite for suite, _ in places}
+        settings = {name: suite for name, suite in self.campaign.suites.items() if name in named}
+        return Report(
+            replace(self.campaign, suites=settings),
+            tuple(entry.run for entry in entries if entry.run),
+            tuple(change for entry in entries for change in entry.comparisons.values()),
+            tuple(entry.outcome for entry in entries if entry.outcome),
+        )
+
+    @cached_property
+    def _groups(self) -> tuple[Group, ...]:
+        found: dict[tuple[str, str, str], list[Entry]] = {}
         by_run = {outcome.run: outcome for outcome in self.outcomes if outcome.run}
         by_case = {outcome.case: outcome for outcome in self.outcomes}
+        changes: dict[str, dict[str, Comparison]] = {}
+        for change in self.comparisons:
+            changes.setdefault(change.run, {})[change.metric] = change
         for run in self.runs:
             key = (run.case.suite, run.case.device, run.case.runtime)
             outcome = by_run.get(run.id) or by_case.get(run.case.id)
-            places.setdefault(key, []).append(self._entry(run, outcome))
+            found.setdefault(key, []).append(Entry(run.case.variant, run, outcome, changes.get(run.id, {})))
+        known: dict[str, list[tuple[str, str, str]]] = {}
+        for key in found:
+            known.setdefault(key[1], []).append(key)
         shown = {run.id for run in self.runs} | {run.case.id for run in self.runs}
         for outcome in self.outcomes:
             if outcome.run not in shown and outcome.case not in shown:
-                variant, key = self._place(outcome, list(places))
-                places.setdefault(key, []).append(Entry(variant, None, outcome, {}))
-        return tuple(self._group(key, entries) for key, entries in places.items())
-
-    def _entry(self, run: Run, outcome: Outcome | None) -> Entry:
-        changes = {change.metric: change for change in self.comparisons if change.run == run.id}
-        return Entry(run.case.variant, run, outcome, changes)
+                variant, key = self._place(outcome, known)
+                if key not in found:
+                    known.setdefault(key[1], []).append(key)
+                found.setdefault(key, []).append(Entry(variant, None, outcome, {}))
+        return tuple(self._group(key, entries) for key, entries in found.items())
 
     def _group(self, key: tuple[str, str, str], entries: list[Entry]) -> Group:
         heads_first = sorted(entries, key=lambda entry: not entry.is_baseline)
         suites = self.campaign.suites
         return Group(*key, suites.get(key[0], {}), tuple(heads_first), key[0] if len(suites) > 1 else "")
 
-    def _place(self, outcome: Outcome, known: list[tuple[str, str, str]]) -> tuple[str, tuple[str, str, str]]:
-        """Return the variant of a case without a run and the group it belongs to."""
+    def _place(
+        self, outcome: Outcome, known: Mapping[str, Sequence[tuple[str, str, str]]]
+    ) -> tuple[str, tuple[str, str, str]]:
+        """Return the variant of a case without a run and the group it belongs to, of the known ones of each device."""
         about = outcome.about
         if about is None:
             return outcome.case, ("", "", "")
         variant, device, runtime = about.variant, about.device, about.runtime
-        fitting = [key for key in known if key[1] == device and key[2].startswith(runtime)]
+        suites = self.campaign.suites
+        fitting = [
+            key
+            for key in known.get(device, ())
+            if key[2].startswith(runtime) and (key[0] == about.suite or about.suite not in suites)
+        ]
         if len(fitting) == 1 or (fitting and runtime):
             return variant, fitting[0]
-        suites = self.campaign.suites
         suite = about.suite if about.suite in suites else next(iter(suites)) if len(suites) == 1 else ""
         return variant, (suite, device, runtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, TypeGuard
 
 import numpy as np
@@ -70,7 +71,27 @@ def title(metric: str, positive: str = "", at: float | None = None) -> str:
 
 def cost(run: Run, metric: str) -> float | None:
     """Return one cost of a run (SI), or None if it is absent or has too few samples for its percentile."""
-    return stats.statistic(run, metric)[0]
+    return _statistic(_Same(run), metric)[0]
+
+
+class _Same:
+    """A run as a key: equal to itself alone, for comparing arrays would take longer than what is looked up."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __hash__(self) -> int:
+        return id(self.run)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.run is self.run
+
+
+@lru_cache(maxsize=2048)  # all numbers of some hundred runs; each is asked for by several sections
+def _statistic(key: _Same, metric: str) -> tuple[float | None, str, str]:
+    return stats.statistic(key.run, metric)
 
 
 def typical(run: Run, metric: str) -> str:
@@ -91,7 +112,7 @@ def paths(run: Run) -> str:
 
 def absence(run: Run, metric: str) -> str:
     """Return why a run has no such cost, "" if it has one."""
-    return stats.statistic(run, metric)[2]
+    return _statistic(_Same(run), metric)[2]
 
 
 def reading(run: Run, name: str) -> str:

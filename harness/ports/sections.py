@@ -12,7 +12,11 @@ class Section(Protocol):
     Attributes:
         ORDER: its place on the page, the smallest first.
         TITLE: its heading.
-        TEMPLATE: Jinja markup that is rendered with what `context` returns, `report`, `several` and `folded`.
+        TEMPLATE: Jinja markup that is rendered with what `context` returns, `report`, `several`, `folded` and
+            `addresses`.
+
+    `OVERVIEW = True`, which most sections leave out, has it stand on the first page too where each place has a page of
+    its own: what is small or sums up all places.
     """
 
     ORDER: int

@@ -67,15 +67,27 @@ def percentile_bound(values: FloatArray, q: float, confidence: float = 0.99) -> 
     Raises:
         ValueError: if `q` is below 0.5: of a low quantile a bound from above says nothing.
     """
-    from scipy.stats import binom
-
     if not 0.5 <= q < 1:
         raise ValueError(f"a bound from above is for quantiles from 0.5 to below 1, not {q}")
     n = len(values)
     if n < samples_needed(q, confidence):
         return None
-    allowed = int(binom.ppf(1 - confidence, n, 1 - q)) - 1
-    return float(np.sort(np.asarray(values, float))[n - allowed])
+    at = n - _allowed(n, q, confidence)
+    return float(np.partition(np.asarray(values, float), at)[at])
+
+
+@cache
+def _allowed(n: int, q: float, confidence: float) -> int:
+    """Return the t of `percentile_bound`; many runs have as many samples, and scipy takes its time.
+
+    Args:
+        n: how many samples there are.
+        q: the quantile.
+        confidence: of the bound.
+    """
+    from scipy.stats import binom
+
+    return int(binom.ppf(1 - confidence, n, 1 - q)) - 1
 
 
 def quantile_interval(values: FloatArray, q: float, confidence: float = 0.95) -> Estimate | None:

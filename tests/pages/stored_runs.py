@@ -242,6 +242,43 @@ def on_devices(report: Report, *names: str) -> Report:
     return replace(report, runs=runs)
 
 
+def fleet(devices: int, variants: int, samples: int = 1080) -> Report:
+    """Return a campaign of many cases, the baseline one of the variants; every run has latencies of its own.
+
+    Args:
+        devices: how many places.
+        variants: of each place.
+        samples: latencies of each run, a multiple of 72 (the rounds).
+    """
+    full, rng = measured(), np.random.default_rng(5)
+    models = [run for run in full.runs if run.id.startswith("onnxruntime")]
+    compared = {run.id: [one for one in full.comparisons if one.run == run.id] for run in models}
+    judged = {one.run: one for one in full.outcomes if one.run}
+    ends = np.arange(73) * (samples // 72)
+    rounds: IntArray = np.column_stack([np.arange(72) // 12, ends[:-1], ends[1:]]).astype(np.int64)
+    runs: list[Run] = []
+    comparisons: list[Comparison] = []
+    outcomes: list[Outcome] = []
+    for place in range(devices):
+        for number in range(variants):
+            model = models[number if number < len(models) else 1 + number % (len(models) - 1)]
+            variant = model.case.variant + (f"-{number}" if number >= len(models) else "")
+            case = replace(model.case, id=f"{variant}@board-{place:03}", device=f"board-{place:03}", variant=variant)
+            old = model.measurements["latency_s"]
+            latency = replace(old, values=rng.choice(old.values, samples) * rng.normal(1, 0.01, samples), rounds=rounds)
+            run = replace(
+                model,
+                id=f"{place}-{number}",
+                case=case,
+                variant=replace(model.variant, id=variant, sha256=hashlib.sha256(variant.encode()).hexdigest()),
+                measurements={**model.measurements, "latency_s": latency},
+            )
+            runs.append(run)
+            comparisons += [replace(one, baseline=f"{place}-0", run=run.id) for one in compared[model.id]]
+            outcomes.append(replace(judged[model.id], case=case.id, run=run.id, about=case))
+    return Report(campaign(), tuple(runs), tuple(comparisons), tuple(outcomes))
+
+
 def _renamed(run: Run, names: Mapping[str, str]) -> str:
     variant = run.case.variant
     return names.get(variant, variant)

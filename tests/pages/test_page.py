@@ -9,11 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from harness import page
-from harness.model import Circumstance, Comparison, Estimate, Measurement, Reason, Verdict
+from harness.model import (
+    Circumstance,
+    Comparison,
+    Estimate,
+    MeasuredCase,
+    Measurement,
+    Outcome,
+    Reason,
+    Verdict,
+)
+from harness.page.plots import density
 from harness.page.render import sections
-from harness.page.sections.latency import DRAWN, thinned
+from harness.page.report import DRAWN, TOGETHER
+from harness.page.sections.latency import DRAWN as SAMPLES_DRAWN
+from harness.page.sections.latency import thinned
 from tests.pages import stored_runs
 
 
@@ -208,8 +221,73 @@ def test_each_device_has_tables_of_its_own() -> None:
 def test_thinned_samples_keep_their_shape() -> None:
     samples = np.random.default_rng(1).lognormal(size=20_000)
     few = thinned(samples)
-    assert len(few) == DRAWN
+    assert len(few) == SAMPLES_DRAWN
     np.testing.assert_allclose(np.quantile(few, [0.1, 0.5, 0.9]), np.quantile(samples, [0.1, 0.5, 0.9]), rtol=0.02)
+
+
+def test_the_drawn_density_is_that_of_the_samples_also_where_they_vary_by_factors() -> None:
+    rng = np.random.default_rng(2)
+    for spread in (0.001, 0.05, 1.0):
+        powers = spread * rng.standard_normal(500)
+        ends = float(powers.min() - 0.1), float(powers.max() + 0.1)
+        at = np.linspace(*ends, 141)
+        bell = stats.gaussian_kde(powers, lambda kde: 1.06 * kde.n**-0.2)(at)
+        ours = density(10**powers, (10 ** ends[0], 10 ** ends[1]))
+        assert ours.shape == (141,)
+        assert ours.max() == 1
+        # Of samples that lie within one step the drawing cannot show more than where they are.
+        assert abs(at[ours.argmax()] - at[bell.argmax()]) < max(0.6 * spread, 1.01 * (at[1] - at[0]))
+        if spread > 0.001:
+            np.testing.assert_allclose(ours, bell / bell.max(), atol=0.12)
+
+
+def test_a_report_of_many_devices_is_an_overview_that_leads_to_a_page_of_each() -> None:
+    report = stored_runs.fleet(TOGETHER + 1, 3)
+    made = dict(page.pages(report, "night"))
+    overview = made.pop("night.html").decode()
+    assert re.findall(r'<section id="([^"]+)"', overview) == ["verdict", "places", "method", "again"]
+    assert "Details of each device stand on pages of their own" in overview
+    assert re.findall(r'<a href="(night/[^"]+)"', overview) == list(made)
+    assert "<svg" not in overview
+    for number, html in enumerate(made.values()):
+        text = html.decode()
+        assert f"<h1>{stored_runs.SUITE['title']}, board-{number:03}</h1>" in text
+        assert '<a href="../night.html">' in text
+        assert {"summary", "latency", "accuracy"} < set(re.findall(r'<section id="([^"]+)"', text))
+        assert f"board-{number:03} ·" in section(text, "latency"), "the page holds the charts of its own device"
+
+
+def test_a_report_of_as_many_devices_as_fit_together_stays_one_file() -> None:
+    report = stored_runs.fleet(TOGETHER, 2)
+    ((name, html),) = page.pages(report, "night")
+    assert name == "night.html"
+    assert html == page.render(report)
+
+
+def test_the_page_of_a_device_says_the_same_as_a_report_of_it_alone() -> None:
+    report = stored_runs.fleet(TOGETHER + 1, 3)
+    first, alone = next(iter(page.pages(report, "night"))), stored_runs.fleet(1, 3)
+    assert section(first[1].decode(), "summary") == section(page.render(alone).decode(), "summary")
+
+
+def test_among_too_many_places_the_pages_hold_tables_and_say_how_charts_are_drawn() -> None:
+    report = stored_runs.fleet(DRAWN + 1, 2, 144)
+    _, html = next(iter(page.pages(report, "night")))
+    latency = section(html.decode(), "latency")
+    assert "<svg" not in html.decode()
+    assert "<code>edgeward report --device board-000</code>" in latency
+    assert "resnet18-int8" in latency
+    assert report.of([("ultrasound", "board-000")]).drawn
+
+
+def test_a_case_without_a_result_stands_with_its_own_suite_on_its_own_page() -> None:
+    report = stored_runs.fleet(TOGETHER + 1, 2)
+    silent = Reason("no answer", "check that the device is on")
+    cases = [MeasuredCase(f"lost@{name}", "ultrasound", "lost", name) for name in ("board-003", "board-dark")]
+    lost = tuple(Outcome(case.id, "error", "", (silent,), (), case) for case in cases)
+    made = {name: html.decode() for name, html in page.pages(replace(report, outcomes=report.outcomes + lost), "night")}
+    telling = [name for name, text in made.items() if "No result. no answer" in text]
+    assert telling == ["night/004-ultrasound-board-003.html", "night/014-ultrasound-board-dark.html"]
 
 
 def section(html: str, name: str) -> str:

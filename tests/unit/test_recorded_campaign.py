@@ -17,6 +17,7 @@ import pytest
 
 from harness import compare
 from harness.agent import contract
+from harness.errors import StoreError
 from harness.model import Address, Case, Criterion, Device, InputSpec, Load, Run, Samples, Suite, Task
 from harness.page.publish import publish
 from harness.results import agreement, events, runs
@@ -70,6 +71,18 @@ def test_a_store_of_version_0_1_renders_with_its_reasons_and_circumstances(store
     assert [outcome.about.device for outcome in store.outcomes(store.campaigns()[0].id) if outcome.about] == [
         "local"
     ] * 4
+
+
+def test_a_report_of_one_device_is_a_file_of_its_own_and_an_unknown_one_is_refused(
+    store: Store, tmp_path: Path
+) -> None:
+    newest, none = store.campaigns()[0], tmp_path / "none"
+    alone = publish(store, newest, tmp_path, overrides=none, device="local")
+    assert alone.name.endswith("-local.html")
+    assert alone.read_text() == publish(store, newest, tmp_path, overrides=none).read_text(), "it is the only device"
+    with pytest.raises(StoreError, match="no case on a device 'far'") as refused:
+        publish(store, newest, tmp_path, overrides=none, device="far")
+    assert refused.value.remedy == "take one of: local"
 
 
 def job_log(archive: zipfile.ZipFile, folder: str) -> JobLog:

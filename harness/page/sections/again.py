@@ -10,6 +10,7 @@ from harness.page.report import Report
 
 ORDER = 120
 TITLE = "Run it again"
+OVERVIEW = True
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("again", "How to run it again") }}

@@ -98,13 +98,12 @@ def _chart(entries: list[Entry], group: Group) -> Any:
     least = min(float(values(entry).min()) for entry in entries)
     most = max(float(np.quantile(values(entry), 0.995)) for entry in entries)
     divisor, unit = units.scale("s", most)
-    samples, marks, said = [], [], []
+    samples: dict[str, tuple[str, FloatArray]] = {}
+    marks, said = [], []
     for entry in entries:
         assert entry.run is not None  # an entry with samples has a run
         state = "baseline" if entry.is_baseline else _state(entry)
-        samples += [
-            {"variant": entry.variant, "state": state, "sample": float(one) / divisor} for one in thinned(values(entry))
-        ]
+        samples[entry.variant] = state, thinned(values(entry)) / divisor
         for name in COLUMNS:
             number = wording.cost(entry.run, f"latency_{name}_s")
             if number is not None:

@@ -11,6 +11,7 @@ from harness.page.report import Report
 
 ORDER = 110
 TITLE = "Method"
+OVERVIEW = True
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("method", "How it was measured") }}

@@ -10,10 +10,11 @@ from harness.page.report import Entry, Group, Report
 
 ORDER = 15
 TITLE = "Places"
+OVERVIEW = True
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("places", "Every place at a glance") }}
-<p class="lead">The latency of each variant relative to the baseline of the same device and runtime, and how its case ended; the rest of this page goes through the places one by one.</p>
+<p class="lead">The latency of each variant relative to the baseline of the same device and runtime, and how its case ended{% if addresses %}. Details of each device stand on pages of their own, which the names in the first column lead to.{% else %}; the rest of this page goes through the places one by one.{% endif %}</p>
 {% for table in tables %}
 <div class="scroll" tabindex="0" role="region" aria-label="Latency by place">
 <table class="dense">
@@ -21,7 +22,7 @@ TEMPLATE = """\
 <thead><tr><th scope="col">Device and runtime</th><th scope="col">Baseline</th>{% for name in table.variants %}<th scope="col" class="head">{{ name }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in table.rows %}
-<tr><th scope="row">{{ row.group.device }} <span class="tag">{{ row.group.software }}</span></th><td><span class="value">{{ row.baseline }}</span></td>
+<tr><th scope="row">{% if addresses %}<a href="{{ addresses[row.group.place] }}">{{ row.group.device or "no device" }}</a>{% else %}{{ row.group.device }}{% endif %} <span class="tag">{{ row.group.software }}</span></th><td><span class="value">{{ row.baseline }}</span></td>
 {% for cell in row.cells %}
 <td>{% if cell is none %}<span class="muted">not measured</span>{% else %}<div class="cell">{% if cell.change.change %}<span class="value">{{ cell.change.change }}</span><span class="interval">{{ cell.change.change_interval }}</span>{{ parts.badge(cell.change.verdict, cell.change.verdict) }}{% else %}<span class="muted">{{ "no comparison" if cell.usable else "no result" }}</span>{% endif %}{% if cell.status and cell.status != "passed" %} {{ parts.badge(cell.status, outcome_words[cell.status]) }}{% endif %}</div>{% endif %}</td>
 {% endfor %}
@@ -35,11 +36,15 @@ TEMPLATE = """\
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
-    """Return a table for each suite that was measured on several devices, None without any."""
+    """Return a table for each suite that was measured on several devices or has a page of its own, None without any."""
     suites: dict[str, list[Group]] = {}
     for group in report.groups():
         suites.setdefault(group.suite, []).append(group)
-    tables = [_table(name, groups) for name, groups in suites.items() if len({group.device for group in groups}) > 1]
+    tables = [
+        _table(name, groups)
+        for name, groups in suites.items()
+        if report.divided or len({group.device for group in groups}) > 1
+    ]
     return {"tables": tables} if tables else None
 
 

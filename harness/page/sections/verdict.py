@@ -10,6 +10,7 @@ from harness.page.report import Report
 
 ORDER = 10
 TITLE = "Verdict"
+OVERVIEW = True
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 <h2 id="verdict-title" class="quiet">Verdict</h2>
