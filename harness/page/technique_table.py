@@ -197,7 +197,7 @@ def _cells(entry: Entry, group: Group) -> dict[str, wording.Cell]:
         if estimate is None:
             found[metric] = wording.Cell(metric, title, _MISSING, reason=_absence(run, group, metric))
         else:
-            cell = wording.Cell(metric, title, wording.value(metric, estimate.point), wording.spread(metric, estimate))
+            cell = wording.Cell(metric, title, *wording.level(metric, estimate))
             found[metric] = wording.changed(cell, entry.comparisons.get(metric))
     for metric, ratio in COSTS:
         typical = wording.typical(run, metric)

@@ -123,21 +123,14 @@ def value(metric: str, number: float | None) -> str:
     return units.human(number, info(metric).unit)
 
 
-def spread(metric: str, estimate: Estimate | None) -> str:
-    """Return the interval of a metric's value."""
-    if estimate is None:
-        return ""
-    return units.span(estimate.low, estimate.high, info(metric).unit) if bounded(estimate) else units.UNBOUNDED
+def level(metric: str, estimate: Estimate | None) -> tuple[str, str]:
+    """Return a metric's value and its interval, which are read together: in one unit, with the same decimals."""
+    return units.level(info(metric).unit, estimate)
 
 
 def change(metric: str, number: float | None) -> str:
     """Return a change against the baseline: a ratio for costs, points or a plain difference for accuracies."""
     return units.change(info(metric).kind, info(metric).unit, number)
-
-
-def change_spread(metric: str, estimate: Estimate | None) -> str:
-    """Return the interval of a change against the baseline, "" where the change is known exactly."""
-    return "" if estimate is None else units.change_interval(info(metric).kind, info(metric).unit, estimate)
 
 
 def full_change(comparison: Comparison) -> str:
@@ -152,11 +145,12 @@ def changed(cell: Cell, comparison: Comparison | None) -> Cell:
     """Return a cell that also says how it changed, and what must be known of that."""
     if comparison is None:
         return cell
-    estimate, note = comparison.change, remark(comparison)
+    described, note = info(comparison.metric), remark(comparison)
+    point, within = units.change_with_interval(described.kind, described.unit, comparison.change)
     return replace(
         cell,
-        change=change(comparison.metric, estimate.point) if estimate else "",
-        change_interval=change_spread(comparison.metric, estimate),
+        change=point if comparison.change else "",
+        change_interval=within,
         verdict=str(comparison.verdict),
         note="" if note == cell.reason or (cell.reason in note and cell.reason) else note,
     )

@@ -93,11 +93,12 @@ def _stream(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Mapp
 def _share(entry: Entry, metric: str) -> wording.Cell:
     assert entry.run is not None  # entries with a latency have a run
     one = _found(entry, metric)
-    interval = one.estimate if one else None
-    cell = wording.Cell(
-        metric, wording.title(metric), wording.value(metric, wording.cost(entry.run, metric)),
-        wording.spread(metric, interval), reason=wording.absence(entry.run, metric),
-    )  # fmt: skip
+    known = one.estimate if one else None
+    value, within = (
+        wording.level(metric, known) if known else (wording.value(metric, wording.cost(entry.run, metric)), "")
+    )
+    reason = wording.absence(entry.run, metric)
+    cell = wording.Cell(metric, wording.title(metric), value, within, reason=reason)
     return wording.changed(cell, entry.comparisons.get(metric))
 
 
