@@ -22,15 +22,26 @@ if TYPE_CHECKING:
 @with_settings
 @click.pass_obj
 def report(settings: Settings, out: Path | None, campaign: str | None) -> None:
-    """Render the HTML report of a campaign again; no device is asked."""
+    """Render the HTML report of a campaign again; no device is asked.
+
+    What cannot be read or drawn is named there and on standard error, and the exit code is then 1.
+    """
     from harness.page.publish import publish
 
     store = settings.open_store()
     # With --store and --out a report needs no lab.
     lab = settings.folder() if out is None else settings.folder_if_any() or Path()
     overrides = lab / "reports/templates"
-    file = publish(store, _campaign(store, campaign), out or lab / "reports/html", overrides=overrides)
+    missing: list[str] = []
+    file = publish(
+        store, _campaign(store, campaign), out or lab / "reports/html", overrides=overrides, say=missing.append
+    )
+    for text in missing:
+        click.echo(f"warning: {text}", err=True)
     click.echo(f"report: {file}")
+    if missing:
+        # The report was written, but not all of it.
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -126,7 +137,10 @@ def table(settings: Settings, suites: tuple[str, ...], kind: str, out: Path | No
     _check_suites(names, known)
     newest = store.newest()
     wanted = [one for one in known if one.id in newest.values() and (not names or names & set(one.suites))]
-    found = technique_table.tables((stored(store, one) for one in reversed(wanted)), newest, names)
+    reports = [stored(store, one) for one in reversed(wanted)]
+    for text in dict.fromkeys(text for one in reports for text in one.unreadable):
+        click.echo(f"warning: {text}", err=True)
+    found = technique_table.tables(reports, newest, names)
     if not found:
         raise StoreError("nothing has been measured yet", remedy="run `pytest suites --device ID` first")
     lab = settings.folder_if_any()

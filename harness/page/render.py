@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ from jinja2 import BaseLoader, ChoiceLoader, DictLoader, Environment, FileSystem
 from markupsafe import Markup
 
 from harness import registry
+from harness.errors import HarnessError, Unforeseen
 from harness.page import wording
 from harness.page.report import Report
 
@@ -23,12 +24,14 @@ _ROOM: Final = "page.sections"
 _OPEN_PLACES: Final = 4
 
 
-def render(report: Report, *, overrides: Path | None = None) -> bytes:
+def render(report: Report, *, overrides: Path | None = None, say: Callable[[str], None] | None = None) -> bytes:
     """Return the report as one UTF-8 HTML file.
 
     Args:
         report: what was measured, compared and judged.
         overrides: a folder whose templates (and page.css) stand in for those of the same name.
+        say: is told of each section that could not be drawn, which then says so on the page; without it, what one
+            raises goes on.
 
     Raises:
         LabError: a section cannot be imported.
@@ -39,14 +42,30 @@ def render(report: Report, *, overrides: Path | None = None) -> bytes:
     parts = []
     places = {"several": several(report), "folded": len(report.groups()) > _OPEN_PLACES}
     for name, section in found:
-        context = section.context(report)
-        if context is not None:
+        try:
+            context = section.context(report)
+            if context is None:
+                continue
             html = known.get_template(f"{name}.html").render(**places, report=report, **context)
-            # The template escaped what it was given; escaping its markup once more would show tags.
-            parts.append({"name": name, "title": section.TITLE, "html": Markup(html)})
+        except Exception as error:
+            # Numbers that nobody thought of must not cost the rest of what was measured.
+            if say is None:
+                raise
+            known_error = error if isinstance(error, HarnessError) else Unforeseen(f"drawing {section.TITLE}", error)
+            failure = wording.readable(str(known_error))
+            say(f"a section of the report could not be drawn: {failure}")
+            parts.append({"name": name, "title": section.TITLE, "html": "", "failure": failure})
+            continue
+        # The template escaped what it was given; escaping its markup once more would show tags.
+        parts.append({"name": name, "title": section.TITLE, "html": Markup(html), "failure": ""})
     page = known.get_template("page.html")
     text = page.render(report=report, css=Markup(css), policy=policy(css), parts=parts, titles=titles(report))
-    return text.encode()
+    return encoded(text)
+
+
+def encoded(text: str) -> bytes:
+    """Return a page as UTF-8, without the characters that no page can hold."""
+    return wording.readable(text).encode()
 
 
 def sections() -> list[tuple[str, ModuleType]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeGuard
@@ -23,6 +24,15 @@ OUTCOMES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
+#: What has no place in a page: control characters, those that turn the direction of what follows, halves of surrogate
+#: pairs and code points that are no characters. Some of them end the whole process that draws a chart.
+_UNREADABLE: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0x110000, 0x10000))
+    + "]"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One metric of one run as it stands in a table: its own value and how it changed against the baseline.
@@ -39,6 +49,11 @@ class Cell:
     verdict: str = ""
     reason: str = ""
     note: str = ""
+
+
+def readable(text: str) -> str:
+    """Return a text with U+FFFD in place of what no page and no chart can hold: people may write anything."""
+    return _UNREADABLE.sub("\ufffd", text)
 
 
 def info(metric: str) -> MetricInfo:
@@ -116,6 +131,11 @@ def remark(comparison: Comparison) -> str:
 def bounded(estimate: Estimate | None) -> TypeGuard[Estimate]:
     """Return True if there is an estimate, and it and both ends of its interval are finite."""
     return estimate is not None and units.bounded(estimate)
+
+
+def factor(estimate: Estimate | None) -> TypeGuard[Estimate]:
+    """Return True if an estimate is bounded and above zero, so that a logarithmic axis has a place for all of it."""
+    return bounded(estimate) and min(estimate.low, estimate.point) > 0
 
 
 def value(metric: str, number: float | None) -> str:

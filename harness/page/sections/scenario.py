@@ -122,7 +122,7 @@ def _offline(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Map
         if rate is None:
             continue
         found = entry.comparisons.get("latency_ratio")
-        more = _inverse(found.change) if found and wording.bounded(found.change) else None
+        more = _inverse(found.change) if found and wording.factor(found.change) else None
         change = units.full_change("ratio", "", more) if more else ""
         text = f"{units.significant(rate)}/s"
         rows.append({"entry": entry, "rate": text, "change": change, "verdict": str(found.verdict) if found else ""})
