@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 NS_PER_S: Final = 1_000_000_000
@@ -10,6 +11,8 @@ NS_PER_S: Final = 1_000_000_000
 ABSENT: Final = "–"
 #: What people read where an interval is open at an end.
 UNBOUNDED: Final = "no bounded interval"
+#: What people read where a number is not finite.
+NO_NUMBER: Final = "no number"
 
 #: Kinds of metrics whose changes are factors.
 _FACTORS: Final = ("cost", "ratio")
@@ -25,6 +28,13 @@ _SCALES: Final[dict[str, tuple[tuple[float, str], ...]]] = {
 _SUFFIXES: Final = {
     "_s": "s", "_bytes": "B", "_hz": "Hz", "_c": "°C", "_j": "J", "_w": "W", "_ratio": "%", "_share": "%"
 }  # fmt: skip
+#: From here on, and below there, a number has an exponent: it comes of a defect, and has to be read as such.
+_HUGE: Final = 1e15
+_TINY: Final = 1e-6
+#: How many decimals more than usual a number may have so that it is not read as another one.
+_MORE: Final = 3
+#: Quantities smaller than so many decimals of their smallest unit are written one by one.
+_FINEST: Final = 9
 
 
 class Interval(Protocol):
@@ -52,69 +62,163 @@ def named_unit(name: str) -> tuple[str, str]:
 
 
 def scale(unit: str, magnitude: float) -> tuple[float, str]:
-    """Return the divisor and the unit name in which `magnitude` (SI) reads best."""
+    """Return the divisor and the unit name in which `magnitude` (SI) reads best, rounded as `significant` does it."""
     steps = _SCALES.get(unit, ((1.0, unit),))
+    # Rounded first: 0.99996 ms is read as 1.00 ms and not as 1000 µs.
+    rounded = abs(float(f"{magnitude:.2e}"))
     for divisor, name in steps:
-        if abs(magnitude) >= divisor:
+        if rounded >= divisor:
             return divisor, name
     return steps[-1]
 
 
+def decimal(value: float, decimals: int) -> str:
+    """Return `value` for people: a true minus sign, none before a zero, an exponent only where it is huge.
+
+    A value that is not finite is `NO_NUMBER`.
+    """
+    if not math.isfinite(value):
+        return NO_NUMBER
+    text = f"{value:.{decimals}f}" if abs(value) < _HUGE else f"{value:.2e}"
+    return (text.lstrip("-") if float(text) == 0 else text).replace("-", "−")
+
+
 def significant(value: float, digits: int = 3) -> str:
-    """Return `value` with `digits` significant digits and no exponent: 0.01234 -> 0.0123."""
-    if value == 0:
-        return "0"
+    """Return `value` with `digits` significant digits: 0.01234 -> 0.0123; an exponent only where it is very small."""
+    if value == 0 or not math.isfinite(value):
+        return decimal(value, 0)
+    if abs(value) < _TINY:
+        return f"{value:.{digits - 1}e}".replace("-", "−")
     text = f"{value:#.{digits}g}"
-    return f"{float(text):.{_decimals(float(text), digits)}f}"
+    return decimal(float(text), _decimals(float(text), digits))
 
 
 def _decimals(value: float, digits: int) -> int:
-    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    if whole:
-        return max(0, digits - whole)
-    leading = f"{abs(value):e}"
+    """Return how many decimals show so many significant digits of a finite value."""
+    if abs(value) >= 1:
+        return max(0, digits - len(str(int(abs(value)))))
+    leading = f"{abs(value):.{digits - 1}e}"
     return digits - 1 - int(leading[leading.index("e") + 1 :])
+
+
+def _honest(value: float, decimals: int, never: Sequence[float]) -> int:
+    """Return the decimals, a few more than asked for where `value` would else be read as one of `never` and is not."""
+    for more in range(_MORE + 1):
+        if all(float(f"{value:.{decimals + more}f}") != one or value == one for one in never):
+            return decimals + more
+    return decimals
+
+
+def _shared_decimals(numbers: Sequence[float], decimals: int, never: Sequence[float] = ()) -> int:
+    """Return the decimals that numbers which are read side by side have in common.
+
+    Rounded alike, a point never lies outside its interval; two ends that differ are read as different.
+
+    Args:
+        numbers: a point and the ends of its interval, or the ends alone, or one number.
+        decimals: at least so many.
+        never: what none of them may be read as that is not.
+    """
+    known = [number for number in numbers if math.isfinite(number) and abs(number) < _HUGE]
+    needed = max((_honest(number, decimals, never) for number in known), default=decimals)
+    if len(known) > 1 and known[-1] != known[-2]:
+        differing = (
+            more for more in range(needed, needed + _MORE) if len({f"{one:.{more}f}" for one in known[-2:]}) == 2
+        )
+        return next(differing, needed)
+    return needed
 
 
 def human(value: float | None, unit: str) -> str:
     """Return a quantity in SI as people read it: `human(0.00123, "s") == "1.23 ms"`.
 
-    A ratio (unit `""`) is printed plainly; `"%"` takes a ratio 0..1; `None` is `ABSENT`.
+    A ratio (unit `""`) is printed plainly; `"%"` takes a ratio 0..1, and 0.9996 is not read as 100.0 %; `None` is
+    `ABSENT`, and what is not finite `NO_NUMBER`.
     """
     if value is None:
         return ABSENT
+    if not math.isfinite(value):
+        return NO_NUMBER
     if unit == "%":
-        return f"{100 * value:.1f} %"
+        return f"{_percents((value,))[0]} %"
     divisor, name = scale(unit, value)
-    text = significant(value / divisor)
-    return f"{text} {name}".strip()
+    return f"{significant(value / divisor)} {name}".strip()
+
+
+def _percents(ratios: Sequence[float], decimals: int = 1) -> list[str]:
+    numbers = [100 * ratio for ratio in ratios]
+    shared = _shared_decimals(numbers, decimals, (0.0, 100.0))
+    return [decimal(number, shared) for number in numbers]
+
+
+def level(unit: str, found: Interval | None) -> tuple[str, str]:
+    """Return a quantity and its interval, both in one unit and with the same decimals: ("1.20 ms", "0.95–1.41 ms").
+
+    Args:
+        unit: as for `human`.
+        found: the quantity with its interval; None is `ABSENT` and "".
+    """
+    if found is None:
+        return ABSENT, ""
+    if not bounded(found):
+        return human(found.point, unit), UNBOUNDED
+    if unit == "%":
+        point, *ends = _percents((found.point, found.low, found.high))
+        return f"{point} %", f"{_joined(*ends)} %"
+    (point, *ends), name = _in_one_unit((found.point, found.low, found.high), unit)
+    return f"{point} {name}".strip(), f"{_joined(*ends)} {name}".strip()
+
+
+def _in_one_unit(numbers: Sequence[float], unit: str) -> tuple[list[str], str]:
+    """Return finite quantities as texts with the same decimals, and the unit of all of them."""
+    largest = max(map(abs, numbers))
+    divisor, name = scale(unit, largest)
+    shown = [number / divisor for number in numbers]
+    least = _decimals(float(f"{largest / divisor:.2e}"), 3) if largest else 0
+    if least > _FINEST:
+        return [significant(number) for number in shown], name
+    decimals = _shared_decimals(shown, least, (0.0,))
+    return [decimal(number, decimals) for number in shown], name
+
+
+def _joined(low: str, high: str) -> str:
+    """Return the ends of an interval in words: a dash between two numbers, "to" where one has a minus sign."""
+    return f"{low} to {high}" if "−" in low + high else f"{low}–{high}"
 
 
 def two_digits(value: float) -> str:
     """Return a difference of outputs: exactly nothing, or two digits, with an exponent where it is tiny."""
     if not math.isfinite(value):
-        return "no number"
-    return "0" if value == 0 else f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+        return NO_NUMBER
+    return "0" if value == 0 else f"{value:.0f}" if value >= 10 else f"{value:.2g}".replace("-", "−")
 
 
 def times(ratio: float | None) -> str:
-    """Return a ratio as people read it: `times(0.5) == "0.50×"`."""
-    return ABSENT if ratio is None else f"{ratio:.2f}×"
+    """Return a ratio as people read it, never as nothing: `times(0.5) == "0.50×"`, `times(0.004) == "0.0040×"`."""
+    if ratio is None:
+        return ABSENT
+    return f"{_ratios((ratio,))[0]}×" if math.isfinite(ratio) else NO_NUMBER
+
+
+def _ratios(ratios: Sequence[float]) -> list[str]:
+    if any(0 < abs(ratio) < _TINY for ratio in ratios):
+        return [significant(ratio, 2) for ratio in ratios]
+    needed = [_decimals(float(f"{ratio:.1e}"), 2) for ratio in ratios if math.isfinite(ratio) and ratio]
+    shared = _shared_decimals(ratios, max([2, *needed]))
+    return [decimal(ratio, shared) for ratio in ratios]
 
 
 def _signed(value: float, decimals: int) -> str:
     """Return a change with its sign; what rounds to nothing has none."""
-    text = f"{abs(value):.{decimals}f}"
-    if float(text) == 0:
-        return text
-    return f"{'−' if value < 0 else '+'}{text}"
+    text = decimal(value, decimals)
+    return text if text.startswith("−") or float(text) == 0 else f"+{text}"
 
 
 def points(difference: float | None) -> str:
     """Return a difference of two ratios 0..1 in percentage points: `points(-0.012) == "−1.2 pp"`."""
     if difference is None:
         return ABSENT
-    return f"{_signed(difference * 100, 1)} pp"
+    return f"{_signed(difference * 100, 1)} pp" if math.isfinite(difference) else NO_NUMBER
 
 
 def span(low: float, high: float, unit: str) -> str:
@@ -125,19 +229,25 @@ def span(low: float, high: float, unit: str) -> str:
         high: the upper end (SI).
         unit: as for `human`.
     """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return UNBOUNDED
     if unit == "%":
-        return f"{100 * low:.1f}–{100 * high:.1f} %"
-    divisor, name = scale(unit, max(abs(low), abs(high)))
-    return f"{significant(low / divisor)}–{significant(high / divisor)} {name}".strip()
+        return f"{_joined(*_percents((low, high)))} %"
+    ends, name = _in_one_unit((low, high), unit)
+    return f"{_joined(*ends)} {name}".strip()
 
 
 def times_span(low: float, high: float) -> str:
     """Return an interval of ratios: `times_span(0.45, 0.49) == "0.45–0.49×"`."""
-    return f"{low:.2f}–{high:.2f}×"
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return UNBOUNDED
+    return f"{_joined(*_ratios((low, high)))}×"
 
 
 def points_span(low: float, high: float) -> str:
     """Return an interval of differences in percentage points: `points_span(-0.012, 0.004) == "−1.2 to +0.4 pp"`."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return UNBOUNDED
     return f"{_signed(low * 100, 1)} to {points(high)}"
 
 
@@ -153,26 +263,36 @@ def change(kind: str, unit: str, value: float | None) -> str:
         return ABSENT
     if kind in _FACTORS:
         return times(value)
-    return points(value) if unit == "%" else f"{_signed(value, 3)} {unit}".strip()
+    if unit == "%":
+        return points(value)
+    return f"{_signed(value, 3)} {unit}".strip() if math.isfinite(value) else NO_NUMBER
 
 
-def change_interval(kind: str, unit: str, change: Interval) -> str:
-    """Return the interval of a change: `0.45–0.49×`, `−1.2 to +0.4 pp`; "" where the change is known exactly.
+def change_with_interval(kind: str, unit: str, found: Interval | None) -> tuple[str, str]:
+    """Return a change and its interval with the same decimals: ("0.47×", "0.45–0.49×").
+
+    The interval is "" where the change is known exactly.
 
     Args:
         kind: as for `change`.
         unit: as for `change`.
-        change: the change with its interval.
+        found: the change with its interval; None is `ABSENT` and "".
     """
-    if change.low == change.high:
-        return ""
-    if not bounded(change):
-        return UNBOUNDED
+    if found is None:
+        return ABSENT, ""
+    numbers = (found.point, found.low, found.high)
+    if found.low == found.high:
+        return change(kind, unit, found.point), ""
+    if not bounded(found):
+        return change(kind, unit, found.point), UNBOUNDED
     if kind in _FACTORS:
-        return times_span(change.low, change.high)
-    if unit == "%":
-        return points_span(change.low, change.high)
-    return f"{_signed(change.low, 3)} to {_signed(change.high, 3)} {unit}".strip()
+        point, *ends = _ratios(numbers)
+        return f"{point}×", f"{_joined(*ends)}×"
+    factor, least, name = (100, 1, "pp") if unit == "%" else (1, 3, unit)
+    scaled = [factor * number for number in numbers]
+    decimals = _shared_decimals(scaled, least)
+    point, low, high = (_signed(number, decimals) for number in scaled)
+    return f"{point} {name}".strip(), f"{low} to {high} {name}".strip()
 
 
 def full_change(kind: str, unit: str, found: Interval | None) -> str:
@@ -183,10 +303,8 @@ def full_change(kind: str, unit: str, found: Interval | None) -> str:
         unit: as for `change`.
         found: the change with its interval; None is `ABSENT`.
     """
-    if found is None:
-        return ABSENT
-    within = change_interval(kind, unit, found)
-    return f"{change(kind, unit, found.point)} ({within})" if within else change(kind, unit, found.point)
+    point, within = change_with_interval(kind, unit, found)
+    return f"{point} ({within})" if within else point
 
 
 def gap(unit: str, amount: float) -> str:
@@ -197,9 +315,9 @@ def gap(unit: str, amount: float) -> str:
         amount: at least 0.
     """
     if unit == "%":
-        return f"{100 * amount:.1f} pp" if amount >= 0.0005 else f"{significant(100 * amount, 2)} pp"
+        return f"{decimal(100 * amount, 1)} pp" if amount >= 0.0005 else f"{significant(100 * amount, 2)} pp"
     if unit == "":
-        return f"{amount:.2f}" if amount >= 0.005 else significant(amount, 2)
+        return decimal(amount, 2) if amount >= 0.005 else significant(amount, 2)
     return human(amount, unit)
 
 
@@ -209,13 +327,16 @@ def bounded(estimate: Interval) -> bool:
 
 
 def whole_percent(ratio: float) -> str:
-    """Return a share 0..1 without decimals, as confidences are read: `whole_percent(0.95) == "95 %"`."""
-    return f"{100 * ratio:.0f} %"
+    """Return a share 0..1 without decimals, as confidences are read: `whole_percent(0.95) == "95 %"`.
+
+    What is not all of something, and not nothing of it, is not read so: 0.997 is 99.7 %.
+    """
+    return f"{_percents((ratio,), 0)[0]} %"
 
 
 def bound(ratio: float) -> str:
     """Return a margin 0..1 in points with as many decimals as it has: `bound(0.05) == "5 pp"`."""
-    return f"{100 * ratio:.3g} pp"
+    return f"{100 * ratio:.3g} pp".replace("-", "−")
 
 
 def count(number: int) -> str:

@@ -22,7 +22,7 @@ from harness.deploy import DeviceHandle, leased
 from harness.deploy.lease import lease_of
 from harness.errors import HarnessError, LabError, StoreError
 from harness.model import Device
-from harness.units import ABSENT
+from harness.units import ABSENT, decimal
 
 if TYPE_CHECKING:
     from harness.measure.preflight import Finding
@@ -55,11 +55,11 @@ class Probe:
     def state(self, device: Device) -> str:
         """Return "busy: WHO", "hot: 71 °C", or what is known of a device that is neither."""
         heat, limit = self.temperature_c, device.limits.max_start_temperature_c
-        warmth = "" if heat is None else f"{heat:.0f} °C"
+        warmth = "" if heat is None else f"{decimal(heat, 0)} °C"
         if self.holder:
             return f"[yellow]busy[/]: {escape(self.holder)}"
         if heat is not None and limit is not None and heat > limit:
-            return f"[yellow]hot[/]: {warmth}, limit {limit:.0f} °C"
+            return f"[yellow]hot[/]: {warmth}, limit {decimal(limit, 0)} °C"
         return f"free {warmth}".strip() if self.reachable else ABSENT
 
 

@@ -26,6 +26,7 @@ def report(settings: Settings, out: Path | None, campaign: str | None, device: s
     """Render the HTML report of a campaign again; no device is asked.
 
     Of more than 12 places (device and suite) the details of each stand on a page of its own, in a folder beside it.
+    What cannot be read or drawn is named there and on standard error, and the exit code is then 1.
     """
     from harness.page.publish import publish
 
@@ -33,9 +34,14 @@ def report(settings: Settings, out: Path | None, campaign: str | None, device: s
     # With --store and --out a report needs no lab.
     lab = settings.folder() if out is None else settings.folder_if_any() or Path()
     overrides = lab / "reports/templates"
-    found = _campaign(store, campaign)
-    file = publish(store, found, out or lab / "reports/html", overrides=overrides, device=device)
+    found, missing = _campaign(store, campaign), list[str]()
+    file = publish(store, found, out or lab / "reports/html", overrides=overrides, device=device, say=missing.append)
+    for text in missing:
+        click.echo(f"warning: {text}", err=True)
     click.echo(f"report: {file}")
+    if missing:
+        # The report was written, but not all of it.
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -131,7 +137,10 @@ def table(settings: Settings, suites: tuple[str, ...], kind: str, out: Path | No
     _check_suites(names, known)
     newest = store.newest()
     wanted = [one for one in known if one.id in newest.values() and (not names or names & set(one.suites))]
-    found = technique_table.tables((stored(store, one) for one in reversed(wanted)), newest, names)
+    reports = [stored(store, one) for one in reversed(wanted)]
+    for text in dict.fromkeys(text for one in reports for text in one.unreadable):
+        click.echo(f"warning: {text}", err=True)
+    found = technique_table.tables(reports, newest, names)
     if not found:
         raise StoreError("nothing has been measured yet", remedy="run `pytest suites --device ID` first")
     lab = settings.folder_if_any()

@@ -253,7 +253,7 @@ def _point(standing: Standing, accuracy: str, label: str, front: Front) -> Mappi
     state = "baseline" if baseline else "regressed" if standing.dominated else "improved"
     if state == "improved" and standing.unclear:
         state = "inconclusive"
-    shown = f"{wording.value(accuracy, level.point)} ({wording.spread(accuracy, level)})"
+    shown = "{} ({})".format(*wording.level(accuracy, level))
     return {
         "variant": label, "number": label, "state": state,
         "x": cost.point, "x_low": cost.low, "x_high": cost.high,

@@ -66,7 +66,7 @@ def show_steps(costs: Sequence[StepCost]) -> None:
     from rich.markup import escape
 
     from harness.cli.tables import empty, show
-    from harness.units import ABSENT, full_change, human, two_digits
+    from harness.units import ABSENT, full_change, human, level, two_digits
 
     table = empty(
         "variant", "started", "step", "over the baseline's", "peak memory", "before the steps", "energy, gross",
@@ -74,11 +74,9 @@ def show_steps(costs: Sequence[StepCost]) -> None:
     )  # fmt: skip
     said = []
     for one in costs:
-        time = f"{human(one.time_s.point, 's')} [{human(one.time_s.low, 's')}, {human(one.time_s.high, 's')}]"
+        time = "{} ({})".format(*level("s", one.time_s))
         joules = one.energy_j
-        energy = (
-            f"{human(joules.point, 'J')} [{human(joules.low, 'J')}, {human(joules.high, 'J')}]" if joules else ABSENT
-        )
+        energy = "{} ({})".format(*level("J", joules)) if joules else ABSENT
         table.add_row(
             escape(one.variant),
             f"{one.started_at:%Y-%m-%d %H:%M}",

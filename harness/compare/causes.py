@@ -12,7 +12,7 @@ from harness import stats
 from harness.compare.fingerprints import UNKNOWN, differences, said
 from harness.compare.launches import levels
 from harness.model import Conditions, Run, Validity, sentence
-from harness.units import human, times, times_span
+from harness.units import full_change, human, times
 
 #: Ranks of causes, the heaviest first; facts of the fingerprint stand between the model and the state of the machine.
 _INVALID, _MODEL, _QUICK, _FACTS, _SPEED, _DEGRADED, _HEAT, _POWER, _WORK, _REST = range(10)
@@ -106,8 +106,7 @@ def _speed(before: Run, after: Run, baselines: tuple[Run | None, Run | None]) ->
     change = stats.mean_ratio(medians[0], medians[1])
     if change is not None and not change.low <= 1 <= change.high:
         name = baselines[1].case.variant
-        text = f"The baseline {name}, the same file both times, took {times(change.point)}"
-        text += f" ({times_span(change.low, change.high)})"
+        text = f"The baseline {name}, the same file both times, took {full_change('ratio', '', change)}"
         yield Cause("baseline", f"{text}: the machine, not the variant, became another one.", _SPEED)
 
 

@@ -22,7 +22,7 @@ from harness.measure.preflight import Finding
 from harness.model import Estimate
 from harness.results import calibration
 from harness.results.calibration import Answer
-from harness.units import human, span, whole_percent
+from harness.units import human, level, whole_percent
 
 #: Idle, busy, idle, …, s: uneven, so that no delay makes the schedule look like itself.
 STEPS_S: Final = (3.0, 3.0, 2.0, 4.0, 4.0, 2.0, 3.0)
@@ -130,7 +130,7 @@ def judged(answer: Answer, *, kind: str, got: float, cores: int, clock_s: float 
 
 
 def _watts(found: Estimate) -> str:
-    return f"{human(found.point, 'W')} ({span(found.low, found.high, 'W')})"
+    return "{} ({})".format(*level("W", found))
 
 
 def _share(watts: float, step: Estimate) -> str:

@@ -15,7 +15,7 @@ from harness.errors import DeviceError, OutOfSpace, Refused
 from harness.measure import host_meter
 from harness.model import Device, Limits
 from harness.ports.runners import Wanted
-from harness.units import human
+from harness.units import decimal, human
 
 #: How often a hot device is looked at again.
 _LOOK_S = 5.0
@@ -48,7 +48,7 @@ def obstacles(limits: Limits, conditions: Mapping[str, Any]) -> list[str]:
     found = []
     heat, charge = conditions.get("temperature_c"), conditions.get("battery_ratio")
     if limits.max_start_temperature_c is not None and heat is not None and heat > limits.max_start_temperature_c:
-        found.append(f"it is at {heat:.0f} °C, its limit is {limits.max_start_temperature_c:.0f} °C")
+        found.append(f"it is at {decimal(heat, 0)} °C, its limit is {decimal(limits.max_start_temperature_c, 0)} °C")
     if limits.min_battery_ratio is not None and charge is not None and charge < limits.min_battery_ratio:
         found.append(f"its battery is at {human(charge, '%')}, its limit is {human(limits.min_battery_ratio, '%')}")
     return found
@@ -164,7 +164,7 @@ def _speed(can: Mapping[str, bool], conditions: Mapping[str, Any], fingerprint: 
         _able(
             "temperature",
             can["temperature"],
-            "" if heat is None else f"{heat:.0f} °C",
+            "" if heat is None else f"{decimal(heat, 0)} °C",
             "limits on temperature will not hold; rest the device between runs: the sentinel marks rounds it slows in",
         ),
         _able(

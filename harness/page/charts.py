@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from markupsafe import Markup
+
+from harness.page.wording import readable
 
 #: Pixels: the column of names and the plot beside it on a wide page; the plot alone, names above the rows, on a phone.
 NAMES: Final = 200
@@ -57,6 +60,9 @@ STATES: Final[Mapping[str, tuple[str, str]]] = {
 HALO: Final[Mapping[str, Any]] = {"stroke": "var(--card)", "strokeWidth": 4, "strokeJoin": "round"}
 #: Differences carry their sign; no difference has none.
 _SIGNED: Final = "datum.value == 0 ? '0' : format(datum.value, '+~g')"
+#: The first and last letter of the private use area; one that stands in a text is replaced as if it were far, too.
+_PRIVATE: Final = (0xE000, 0xF8FF)
+_FAR: Final = re.compile(f"[{chr(_PRIVATE[0])}-{chr(_PRIVATE[1])}\U00010000-\U0010ffff]")
 Row = Mapping[str, Any]
 Draw = Callable[[bool], Any]
 #: What stands instead of a chart, None where charts are drawn.
@@ -97,8 +103,31 @@ def _svg(chart: Any, alt: str) -> Markup:
     # Not by Altair's `configure`: each call of it copies the chart with all its rows.
     own = spec.get("config", {})
     spec["config"] = {**own, **{key: {**own.get(key, {}), **value} for key, value in _AXES_AND_MARKS.items()}, **_PAGE}
-    text = vl_convert.vegalite_to_svg(spec, vl_version="6.4", allowed_base_urls=[])
+    far: dict[str, str] = {}
+    text = vl_convert.vegalite_to_svg(_near(spec, far), vl_version="6.4", allowed_base_urls=[])
+    for letter, placeholder in far.items():
+        text = text.replace(placeholder, letter)
     return Markup(_image(text, alt))
+
+
+def _near(part: Any, far: dict[str, str]) -> Any:
+    """Return a part of a chart whose texts are readable and hold only what Vega counts as one letter each.
+
+    Vega cuts a text that is too long also in the middle of a letter beyond U+FFFF (an emoji), and then fails.
+
+    Args:
+        part: of Vega-Lite's specification.
+        far: letter -> what stands for it meanwhile, of the private use area; what is found is added.
+    """
+    if isinstance(part, str):
+        return _FAR.sub(lambda found: far.setdefault(found[0], _placeholder(len(far))), readable(part))
+    if isinstance(part, Mapping):
+        return {_near(key, far): _near(item, far) for key, item in part.items()}
+    return [_near(item, far) for item in part] if isinstance(part, list | tuple) else part
+
+
+def _placeholder(number: int) -> str:
+    return chr(_PRIVATE[0] + number) if number <= _PRIVATE[1] - _PRIVATE[0] else "\ufffd"
 
 
 def _image(text: str, alt: str) -> str:
@@ -140,7 +169,10 @@ def ticks(low: float, high: float) -> list[float]:
     """Return round tick values for a logarithmic axis: steps of 1-2-5, or even ones on a short one."""
     if high / low > 5:
         first = math.floor(math.log10(low))
-        steps = [d * 10.0**e for e in range(first, first + 12) for d in (1, 2, 5)]
+        decades = math.floor(math.log10(high)) - first
+        # Over many decades each has one label at most.
+        each = range(first, min(first + decades, 307) + 1, max(1, decades // 8))
+        steps = [d * 10.0**e for e in each for d in ((1, 2, 5) if decades < 12 else (1,))]
     else:
         raw = (high - low) / 5
         unit = 10.0 ** math.floor(math.log10(raw))
@@ -269,8 +301,8 @@ def padded(low: float, high: float, log: bool) -> tuple[float, float]:
         log: for a logarithmic axis.
     """
     if log:
-        room = max(high / low, 1.2) ** 0.06
-        return low / room, high * room
+        room = 10 ** (0.06 * max(math.log10(high) - math.log10(low), math.log10(1.2)))
+        return max(low / room, sys.float_info.min), min(high * room, sys.float_info.max)
     room = 0.08 * max(high - low, 1e-9)
     return low - room, high + room
 

@@ -65,7 +65,9 @@ def levels(entry: Entry, group: Group, comparison: Comparison, note: str = "") -
     found = [one.run.accuracy.get(metric) if one and one.run else None for one in (entry, head)]
     text = " against ".join(wording.value(metric, one.point) for one in found if one is not None)
     change = wording.full_change(comparison) if len(list(filter(None, found))) < 2 else ""
-    aside = [wording.change_spread(metric, comparison.change) or ("" if change else "exactly")]
+    described = wording.info(metric)
+    spread = units.change_with_interval(described.kind, described.unit, comparison.change)[1]
+    aside = [spread or ("" if change else "exactly")]
     aside.insert(0, "worse" if comparison.verdict in (Verdict.WORSE, Verdict.REGRESSED) else "")
     said = "; ".join(part for part in (*aside, note) if part)
     return " ".join(part for part in (name, text, change, f"({said})" if said else "") if part)

@@ -41,7 +41,8 @@ def _said(own: Occlusion) -> str:
     one = own.agreement
     flat = int((np.ptp(own.maps.reshape(len(own.maps), -1), axis=1) == 0).sum())
     more = f"; its map is flat on {units.count(flat)}, which count as 0" if flat else ""
-    return f"{one.point:.2f} ({one.low:.2f} to {one.high:.2f}){more}"
+    point, low, high = (units.decimal(number, 2) for number in (one.point, one.low, one.high))
+    return f"{point} ({low} to {high}){more}"
 
 
 def _worst(head: Occlusion, own: Occlusion, variant: str, classes: tuple[str, ...]) -> Iterator[Mapping[str, Any]]:
@@ -55,7 +56,8 @@ def _worst(head: Occlusion, own: Occlusion, variant: str, classes: tuple[str, ..
             {"url": _url(picture, head.maps[at]), "alt": f"map of the baseline on image {place}"},
             {"url": _url(picture, own.maps[at]), "alt": f"map of {variant} on image {place}"},
         ]
-        said = f"image {place}, called {name} by the baseline: rank correlation {own.correlations[at]:.2f}"
+        said = f"image {place}, called {name} by the baseline: rank correlation "
+        said += units.decimal(float(own.correlations[at]), 2)
         yield {"pictures": pictures, "said": said}
 
 

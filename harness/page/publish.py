@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from harness import page
-from harness.errors import StoreError
+from harness.errors import Reason, StoreError
 from harness.model import Campaign
 from harness.store import Store
 
+#: What is said of a case whose run is damaged.
+_LOST: Final = Reason("its run cannot be read from the store", "measure it again")
 
-def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path, device: str = "") -> Path:
+
+def publish(
+    store: Store,
+    campaign: Campaign,
+    folder: Path,
+    *,
+    overrides: Path,
+    device: str = "",
+    say: Callable[[str], None] | None = None,
+) -> Path:
     """Write the report of a campaign and return the path of its first page; it appears whole or not at all.
 
     The pages of single places, of a report that has them, stand in a folder of the same name beside it.
@@ -21,18 +35,23 @@ def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path, 
         folder: where the HTML goes; made if it is missing.
         overrides: the lab's reports/templates/, whose files replace the report's own; may be missing.
         device: id of the one that the report is of, "" for all.
+        say: is told what could not be read or drawn and is therefore missing in the report; without it, a section
+            that cannot be drawn raises.
 
     Raises:
         StoreError: the folder cannot be written, or the campaign has no such device.
     """
     name = f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}"
     report = stored(store, campaign)
+    if say is not None:
+        for text in report.unreadable:
+            say(text)
     if device:
         report, name = _of(report, device), f"{name}-{device}"
     target = folder / f"{name}.html"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        made = page.pages(report, name, overrides=overrides if overrides.is_dir() else None)
+        made = page.pages(report, name, overrides=overrides if overrides.is_dir() else None, say=say)
         for path, html in made:
             file = folder / path
             part = file.with_suffix(".part")
@@ -55,10 +74,12 @@ def _of(report: page.Report, device: str) -> page.Report:
 
 
 def stored(store: Store, campaign: Campaign) -> page.Report:
-    """Return what the store holds of a campaign."""
-    outcomes = store.outcomes(campaign.id)
+    """Return what the store holds of a campaign; a row that cannot be read is named, and costs no other."""
+    kept, comparisons, outcomes, unreadable = store.readable(campaign.id)
     named = {outcome.run for outcome in outcomes}
     judged = {outcome.case for outcome in outcomes if outcome.run}
     # A baseline that was measured again for what --resume found left is a second run of a case: the judged one counts.
-    runs = [run for run in store.runs(campaign=campaign.id) if run.id in named or run.case.id not in judged]
-    return page.Report(campaign, tuple(runs), tuple(store.comparisons(campaign.id)), tuple(outcomes))
+    runs = [run for run in kept if run.id in named or run.case.id not in judged]
+    found = {run.id for run in runs} | {""}
+    outcomes = [one if one.run in found else replace(one, run="", reasons=(*one.reasons, _LOST)) for one in outcomes]
+    return page.Report(campaign, tuple(runs), tuple(comparisons), tuple(outcomes), tuple(unreadable))

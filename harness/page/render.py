@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ from jinja2 import BaseLoader, ChoiceLoader, DictLoader, Environment, FileSystem
 from markupsafe import Markup
 
 from harness import registry
+from harness.errors import HarnessError, Unforeseen
 from harness.page import charts, wording
 from harness.page.report import Place, Report
 
@@ -28,21 +29,25 @@ _UNDRAWN: Final = Markup(
 )
 
 
-def render(report: Report, *, overrides: Path | None = None) -> bytes:
+def render(report: Report, *, overrides: Path | None = None, say: Callable[[str], None] | None = None) -> bytes:
     """Return the whole report as one UTF-8 HTML file.
 
     Args:
         report: what was measured, compared and judged.
         overrides: a folder whose templates (and page.css) stand in for those of the same name.
+        say: is told of each section that could not be drawn, which then says so on the page; without it, what one
+            raises goes on.
 
     Raises:
         LabError: a section cannot be imported.
     """
     found = sections()
-    return _page(report, found, environment(found, overrides))
+    return _page(report, found, environment(found, overrides), say=say)
 
 
-def pages(report: Report, name: str, *, overrides: Path | None = None) -> Iterator[tuple[str, bytes]]:
+def pages(
+    report: Report, name: str, *, overrides: Path | None = None, say: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, bytes]]:
     """Yield the path and the UTF-8 HTML of every page of a report: one page, or an overview and one for each place.
 
     The overview comes last, when all that it leads to is there. Each is made when it is asked for: only one is held.
@@ -51,6 +56,7 @@ def pages(report: Report, name: str, *, overrides: Path | None = None) -> Iterat
         report: what was measured, compared and judged.
         name: of the first page, without `.html`; the folder of the others has this name too.
         overrides: as for `render`.
+        say: as for `render`.
 
     Raises:
         LabError: a section cannot be imported.
@@ -60,11 +66,13 @@ def pages(report: Report, name: str, *, overrides: Path | None = None) -> Iterat
     addresses = _addresses(report, name) if report.divided else {}
     for place, address in addresses.items():
         with charts.undrawn(None if report.drawn else _UNDRAWN.format(place[1])):
-            html = _page(report.of([place]), found, known, of=place[1] or "no device", overview=f"../{name}.html")
+            html = _page(
+                report.of([place]), found, known, of=place[1] or "no device", overview=f"../{name}.html", say=say
+            )
         yield address, html
     # A section of a plug-in may be of any size, so it stands here only if it says that it is small.
     small = [(one, section) for one, section in found if getattr(section, "OVERVIEW", False)]
-    yield f"{name}.html", _page(report, small if addresses else found, known, addresses=addresses)
+    yield f"{name}.html", _page(report, small if addresses else found, known, addresses=addresses, say=say)
 
 
 def _addresses(report: Report, name: str) -> dict[Place, str]:
@@ -81,6 +89,7 @@ def _page(
     of: str = "",
     overview: str = "",
     addresses: Mapping[Place, str] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> bytes:
     """Return one page.
 
@@ -91,6 +100,7 @@ def _page(
         of: the device that the page is of, "" for the whole campaign.
         overview: address of the page that it belongs to, "" for the first page itself.
         addresses: of the pages that it leads to.
+        say: as for `render`.
     """
     css = known.get_template("page.css").render()
     parts = []
@@ -99,15 +109,31 @@ def _page(
         "addresses": addresses or {},
     }  # fmt: skip
     for name, section in found:
-        context = section.context(report)
-        if context is not None:
+        try:
+            context = section.context(report)
+            if context is None:
+                continue
             html = known.get_template(f"{name}.html").render(**shared, **context)
-            # The template escaped what it was given; escaping its markup once more would show tags.
-            parts.append({"name": name, "title": section.TITLE, "html": Markup(html)})
+        except Exception as error:
+            # Numbers that nobody thought of must not cost the rest of what was measured.
+            if say is None:
+                raise
+            known_error = error if isinstance(error, HarnessError) else Unforeseen(f"drawing {section.TITLE}", error)
+            failure = wording.readable(str(known_error))
+            say(f"a section of the report could not be drawn: {failure}")
+            parts.append({"name": name, "title": section.TITLE, "html": "", "failure": failure})
+            continue
+        # The template escaped what it was given; escaping its markup once more would show tags.
+        parts.append({"name": name, "title": section.TITLE, "html": Markup(html), "failure": ""})
     title = f"{titles(report)}, {of}" if of else titles(report)
     page = known.get_template("page.html")
     text = page.render(**shared, css=Markup(css), policy=policy(css), parts=parts, titles=title, overview=overview)
-    return text.encode()
+    return encoded(text)
+
+
+def encoded(text: str) -> bytes:
+    """Return a page as UTF-8, without the characters that no page can hold."""
+    return wording.readable(text).encode()
 
 
 def sections() -> list[tuple[str, ModuleType]]:

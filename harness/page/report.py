@@ -113,12 +113,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything a report is rendered from; nothing else is looked up."""
+    """Everything a report is rendered from; nothing else is looked up.
+
+    Attributes:
+        unreadable: which rows of the store could not be read, and why: what they hold is missing here.
+    """
 
     campaign: Campaign
     runs: tuple[Run, ...]
     comparisons: tuple[Comparison, ...]
     outcomes: tuple[Outcome, ...]
+    unreadable: tuple[str, ...] = ()
 
     @property
     def quick(self) -> bool:

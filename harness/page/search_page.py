@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from harness.errors import StoreError
 from harness.page import charts, plots
-from harness.page.render import environment, policy
+from harness.page.render import encoded, environment, policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def html(page: Page) -> bytes:
     css = known.get_template("page.css").render()
     drawn = [(part, _chart(page, part)) for part in page.parts]
     text = known.get_template("search.html").render(page=page, drawn=drawn, css=Markup(css), policy=policy(css))
-    return text.encode()
+    return encoded(text)
 
 
 def write(page: Page, target: Path) -> Path:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from harness import units
 from harness.model import Run
 from harness.page import wording
-from harness.page.render import environment, policy
+from harness.page.render import encoded, environment, policy
 from harness.page.report import Entry, Group, Report
 from harness.results import robustness
 from harness.vocabulary import UNDER
@@ -132,7 +132,8 @@ def markdown(found: Sequence[Table]) -> str:
         notes += ["", *(f"{title}: {_MISSING}: {_plain(reason)}.  " for title, reason in table.absent)]
         notes += [f"{_plain(name)}: {_plain(said)}.  " for name, said in table.devices.items()]
         parts.append("\n".join([f"## {_plain(table.title)}\n\n{synthetic}{lines[0]}", *lines[1:], "", *notes]).rstrip())
-    return "\n\n".join([*parts, f"Changes are against the baseline, with their intervals: {_LEGEND}."]) + "\n"
+    legend = f"Changes are against the baseline, with their intervals: {_LEGEND}."
+    return wording.readable("\n\n".join([*parts, legend]) + "\n")
 
 
 def html(found: Sequence[Table], *, overrides: Path | None = None) -> bytes:
@@ -147,7 +148,7 @@ def html(found: Sequence[Table], *, overrides: Path | None = None) -> bytes:
     text = known.get_template("table.html").render(
         tables=found, css=Markup(css), policy=policy(css), legend=_LEGEND, absent=units.ABSENT
     )
-    return text.encode()
+    return encoded(text)
 
 
 def _case(entry: Entry) -> str:
@@ -198,7 +199,7 @@ def _cells(entry: Entry, group: Group) -> dict[str, wording.Cell]:
         if estimate is None:
             found[metric] = wording.Cell(metric, title, _MISSING, reason=_absence(run, group, metric))
         else:
-            cell = wording.Cell(metric, title, wording.value(metric, estimate.point), wording.spread(metric, estimate))
+            cell = wording.Cell(metric, title, *wording.level(metric, estimate))
             found[metric] = wording.changed(cell, entry.comparisons.get(metric))
     for metric, ratio in COSTS:
         typical = wording.typical(run, metric)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,6 +26,15 @@ OUTCOMES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 
 
+#: What has no place in a page: control characters, those that turn the direction of what follows, halves of surrogate
+#: pairs and code points that are no characters. Some of them end the whole process that draws a chart.
+_UNREADABLE: Final = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
+    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0x110000, 0x10000))
+    + "]"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One metric of one run as it stands in a table: its own value and how it changed against the baseline.
@@ -41,6 +51,11 @@ class Cell:
     verdict: str = ""
     reason: str = ""
     note: str = ""
+
+
+def readable(text: str) -> str:
+    """Return a text with U+FFFD in place of what no page and no chart can hold: people may write anything."""
+    return _UNREADABLE.sub("\ufffd", text)
 
 
 def info(metric: str) -> MetricInfo:
@@ -140,26 +155,24 @@ def bounded(estimate: Estimate | None) -> TypeGuard[Estimate]:
     return estimate is not None and units.bounded(estimate)
 
 
+def factor(estimate: Estimate | None) -> TypeGuard[Estimate]:
+    """Return True if an estimate is bounded and above zero, so that a logarithmic axis has a place for all of it."""
+    return bounded(estimate) and min(estimate.low, estimate.point) > 0
+
+
 def value(metric: str, number: float | None) -> str:
     """Return a metric's value with its unit."""
     return units.human(number, info(metric).unit)
 
 
-def spread(metric: str, estimate: Estimate | None) -> str:
-    """Return the interval of a metric's value."""
-    if estimate is None:
-        return ""
-    return units.span(estimate.low, estimate.high, info(metric).unit) if bounded(estimate) else units.UNBOUNDED
+def level(metric: str, estimate: Estimate | None) -> tuple[str, str]:
+    """Return a metric's value and its interval, which are read together: in one unit, with the same decimals."""
+    return units.level(info(metric).unit, estimate)
 
 
 def change(metric: str, number: float | None) -> str:
     """Return a change against the baseline: a ratio for costs, points or a plain difference for accuracies."""
     return units.change(info(metric).kind, info(metric).unit, number)
-
-
-def change_spread(metric: str, estimate: Estimate | None) -> str:
-    """Return the interval of a change against the baseline, "" where the change is known exactly."""
-    return "" if estimate is None else units.change_interval(info(metric).kind, info(metric).unit, estimate)
 
 
 def full_change(comparison: Comparison) -> str:
@@ -174,11 +187,12 @@ def changed(cell: Cell, comparison: Comparison | None) -> Cell:
     """Return a cell that also says how it changed, and what must be known of that."""
     if comparison is None:
         return cell
-    estimate, note = comparison.change, remark(comparison)
+    described, note = info(comparison.metric), remark(comparison)
+    point, within = units.change_with_interval(described.kind, described.unit, comparison.change)
     return replace(
         cell,
-        change=change(comparison.metric, estimate.point) if estimate else "",
-        change_interval=change_spread(comparison.metric, estimate),
+        change=point if comparison.change else "",
+        change_interval=within,
         verdict=str(comparison.verdict),
         note="" if note == cell.reason or (cell.reason in note and cell.reason) else note,
     )

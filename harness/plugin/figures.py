@@ -41,9 +41,8 @@ def headline(result: Result) -> str:
         if change.change is None:
             continue
         info = METRICS[change.metric]
-        point = units.change(info.kind, info.unit, change.change.point)
+        point, within = units.change_with_interval(info.kind, info.unit, change.change)
         if change.metric == "latency_ratio":
-            within = units.change_interval(info.kind, info.unit, change.change)
             figures.append(f"{point} the baseline{f' ({within})' if within else ''}, {change.verdict.value}")
             if change.control is not None:
                 figures.append(f"control {units.times_span(change.control.low, change.control.high)}")

@@ -116,8 +116,15 @@ class Session:
         from harness.page.publish import publish
 
         folder = self.config.invocation_params.dir / (self.config.getoption("report") or self.lab / "reports" / "html")
-        self.report = publish(self.store, self.campaign.campaign, folder, overrides=self.lab / "reports" / "templates")
+        self.report = publish(
+            self.store, self.campaign.campaign, folder, overrides=self.lab / "reports" / "templates",
+            say=self._warn,
+        )  # fmt: skip
         self.store.close()
+
+    def _warn(self, text: str) -> None:
+        assert self.progress is not None  # as in `finish`
+        self.progress.line(f"warning: {text}")
 
     def print_report_path(self) -> None:
         """Say where the report is."""

@@ -128,7 +128,7 @@ class Store:
             query = query.where(RunRow.device == device)
         # The runs of one job began together; in it each has its place.
         found = [run_of(row) for row in self._all(query)]
-        return sorted(found, key=lambda run: (run.started_at, run.notes.get("place", 0)))
+        return sorted(found, key=_in_time)
 
     def last_seen(self) -> dict[str, datetime]:
         """Return device id -> start of its newest run."""
@@ -159,6 +159,45 @@ class Store:
         """Return how the cases of a campaign ended."""
         rows = self._all(sa.select(OutcomeRow).where(OutcomeRow.campaign == campaign).order_by(OutcomeRow.case))
         return [outcome_of(row) for row in rows]
+
+    def readable(self, campaign: str) -> tuple[list[Run], list[Comparison], list[Outcome], list[str]]:
+        """Return runs, comparisons and outcomes of a campaign, and which of them cannot be read, with the cause.
+
+        Raises:
+            StoreError: the store as a whole cannot be read.
+        """
+        lost: list[str] = []
+        own, compared, ended = RunRow.campaign, ComparisonRow.campaign, OutcomeRow.campaign
+        runs = self._whole(RunRow, own == campaign, run_of, (RunRow.id, RunRow.suite, RunRow.device), lost)
+        of = (ComparisonRow.run, ComparisonRow.metric)
+        comparisons = self._whole(ComparisonRow, compared == campaign, comparison_of, of, lost)
+        outcomes = self._whole(OutcomeRow, ended == campaign, outcome_of, (OutcomeRow.case,), lost)
+        return sorted(runs, key=_in_time), comparisons, sorted(outcomes, key=lambda one: one.case), lost
+
+    def _whole(self, table: Any, wanted: Any, convert: Any, named: Sequence[Any], lost: list[str]) -> list[Any]:
+        """Return the rows of a table that can be read, and add to `lost` what is said of each other one.
+
+        Args:
+            table: the class of the rows.
+            wanted: which rows.
+            convert: makes a noun of a row.
+            named: the columns by which people know a row.
+            lost: is added to.
+        """
+        keys = [getattr(table, column.key) for column in sa.inspect(table).primary_key]
+        with self._reading() as session:
+            rows = [(tuple(row[: len(keys)]), row[len(keys) :]) for row in session.execute(
+                sa.select(*keys, *named).where(wanted).order_by(*keys)
+            )]  # fmt: skip
+        found = []
+        for key, names in rows:
+            try:
+                with orm.Session(self._engine) as session:
+                    found.append(convert(session.get_one(table, key)))
+            except Exception as error:  # noqa: BLE001  what stands in a damaged row can make any part of its reading fail
+                what = " of ".join((table.__tablename__, " ".join(map(str, names))))
+                lost.append(f"{what} cannot be read from the store ({type(error).__name__}: {_first_line(error)})")
+        return found
 
     def add_step_cost(self, cost: StepCost) -> None:
         """Keep what a step of training cost."""
@@ -228,6 +267,11 @@ class Store:
         if not stamped:
             with orm.Session(self._engine) as session, session.begin():
                 session.merge(StampRow(version=VERSION))
+
+
+def _in_time(run: Run) -> tuple[datetime, int]:
+    """Return what puts runs in the order they were made."""
+    return run.started_at, run.notes.get("place", 0)
 
 
 def _patient(url: sa.URL) -> dict[str, Any]:

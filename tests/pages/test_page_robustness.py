@@ -104,7 +104,7 @@ def test_it_is_said_and_shown_whether_a_variant_looks_where_its_baseline_looks(r
     assert int8 is not None
     assert int8.agreement is not None
     assert int8.correlations is not None
-    assert f"resnet18-int8: {int8.agreement.point:.2f} ({int8.agreement.low:.2f} to" in text
+    assert f"resnet18-int8: {int8.agreement.point:.2f} ({int8.agreement.low:.2f} to".replace("-0", "−0") in text
     assert "resnet18-int4: no map: it gave no answer" in text
     assert section.count("<img ") == 4 * 3 * 3
     least = int8.places[int8.correlations.argmin()]

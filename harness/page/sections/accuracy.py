@@ -74,7 +74,7 @@ def context(report: Report) -> Mapping[str, Any] | None:
         figures.append({
             "group": group, "samples": _samples(group), "remarks": _remarks(group), "charts": [_chart(group, metric) for metric in _drawn(group)],
             "titles": [group.called(metric) for metric in metrics],
-            "rows": [(variant, [_level(run, metric) for metric in metrics]) for variant, run in runs],
+            "rows": [(variant, [wording.level(metric, run.accuracy.get(metric)) for metric in metrics]) for variant, run in runs],
             "methods": _methods([run for _, run in runs]),
             "subgroups": list(_subgroups(group, runs)), "differences": _differences(group), "matrices": [one for name, run in runs if (one := _matrix(name, run))],
         })  # fmt: skip
@@ -96,10 +96,7 @@ def _subgroups(group: Group, runs: Sequence[tuple[str, Run]]) -> Iterator[Mappin
             rows = []
             for one in (one for one in parts.values() if one.by == by):
                 estimates = [_estimate_of(run, one, metric) for _, run in runs]
-                cells = [
-                    (wording.value(metric, found.point if found else None), wording.spread(metric, found))
-                    for found in estimates
-                ]
+                cells = [wording.level(metric, found) for found in estimates]
                 of = f" of {units.count(one.patients)} patients" if one.patients is not None else ""
                 rows.append((one.name, f"{units.count(one.images)}{of}", cells))
             # What one class is called correctly is its own sensitivity, and not that of the positive class.
@@ -132,11 +129,6 @@ def _remarks(group: Group) -> list[str]:
     refused = [reason for entry in group.measured if entry.run and (reason := accuracy_refused(entry.run))]
     own += [f"no accuracy of {reason.text}" for reason in refused]
     return [*group.settings.get("data", {}).get("remarks", ()), *own]
-
-
-def _level(run: Run, metric: str) -> tuple[str, str]:
-    estimate = run.accuracy.get(metric)
-    return wording.value(metric, estimate.point if estimate else None), wording.spread(metric, estimate)
 
 
 def _compared(group: Group) -> list[str]:

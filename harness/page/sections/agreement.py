@@ -52,10 +52,11 @@ def _row(entry: Entry, run: Run) -> Mapping[str, Any]:
     if found.absent_reason:
         return row
     spread = float(facts.get("spread") or 0.0)
+    share, within = wording.level(LABELS, labels)
     return {
         **row,
-        "labels": wording.value(LABELS, labels.point if labels else None),
-        "labels_within": wording.spread(LABELS, labels),
+        "labels": share,
+        "labels_within": within,
         "differ": _differ(facts),
         "largest": units.two_digits(float(found.values.max())),
         "mean": _mean(run),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from harness import units
@@ -60,10 +59,7 @@ def context(report: Report) -> Mapping[str, Any] | None:
 
 def _row(entry: Entry) -> Mapping[str, Any]:
     assert entry.run is not None  # known entries have a run
-    gross = wording.Cell(
-        "energy_j", wording.title("energy_j"), wording.value("energy_j", wording.cost(entry.run, "energy_j")),
-        interval=_interval(entry.run, "energy_j"),
-    )  # fmt: skip
+    gross = wording.Cell("energy_j", wording.title("energy_j"), *_level(entry.run, "energy_j"))
     return {
         "entry": entry, "cell": wording.changed(gross, entry.comparisons.get("energy_ratio")),
         "net": _net(entry.run), "use": _hours(entry), "method": entry.run.measurements["energy_j"].method,
@@ -73,16 +69,14 @@ def _row(entry: Entry) -> Mapping[str, Any]:
 
 def _net(run: Run) -> wording.Cell:
     found = run.measurements.get("energy_net_j")
-    cell = wording.Cell("energy_net_j", "Idle subtracted", wording.reading(run, "energy_net_j"))
     if found is None or found.estimate is None:
-        return cell
-    return replace(cell, value=units.human(found.estimate.point, "J"), interval=_interval(run, "energy_net_j"))
+        return wording.Cell("energy_net_j", "Idle subtracted", wording.reading(run, "energy_net_j"))
+    return wording.Cell("energy_net_j", "Idle subtracted", *wording.level("energy_j", found.estimate))
 
 
 def _hours(entry: Entry) -> wording.Cell:
     assert entry.run is not None  # known entries have a run
-    hours = wording.value("use_h", wording.cost(entry.run, "use_h"))
-    cell = wording.Cell("use_h", wording.title("use_h"), hours, interval=_interval(entry.run, "use_h"))
+    cell = wording.Cell("use_h", wording.title("use_h"), *_level(entry.run, "use_h"))
     return wording.changed(cell, entry.comparisons.get("use_ratio"))
 
 
@@ -96,10 +90,11 @@ def _use(runs: Sequence[Run]) -> Mapping[str, Any]:
     }
 
 
-def _interval(run: Run, metric: str) -> str:
+def _level(run: Run, metric: str) -> tuple[str, str]:
     found = run.measurements.get(metric)
-    unit = "use_h" if metric == "use_h" else "energy_j"
-    return wording.spread(unit, found.estimate) if found is not None else ""
+    if found is None or found.estimate is None:
+        return wording.value(metric, wording.cost(run, metric)), ""
+    return wording.level(metric, found.estimate)
 
 
 def _budget(run: Run) -> str:

@@ -20,12 +20,15 @@ TEMPLATE = """\
 <p class="lead">A late answer counts even if the typical one is fast: p90 is the time within which nine of ten inferences were done. What follows ≤ bounds it with 99 % confidence: the cautious sample that MLPerf LoadGen's early stopping reports.</p>
 {% for one in figures %}
 {% call parts.place(one.group) %}
+{% if one.chart %}
 <figure>{{ one.chart }}
 <figcaption>Density of the latencies of single inferences, each row to its own height; lines are percentiles. Drawn from at most {{ drawn }} samples a variant, taken at even steps of rank; the slowest 0.5 % lie outside the drawing, but not outside the table.</figcaption></figure>
+{% endif %}
 <div class="scroll" tabindex="0" role="region" aria-label="Latency percentiles{% if several %}, {{ one.group.title }}{% endif %}">
 <table><caption><span>{{ one.meaning[:1]|upper }}{{ one.meaning[1:] }}</span></caption>
 <thead><tr><th scope="col">Variant</th><th scope="col">Samples</th><th scope="col">Fastest</th><th scope="col">p50</th><th scope="col">p90</th><th scope="col">p99</th><th scope="col">Slowest</th><th scope="col">Throughput</th></tr></thead>
 <tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.count }}</td><td>{{ row.fastest }}</td>{% for text, why in row.cells %}<td>{{ text }}{% if why %} <span class="interval">{{ why }}</span>{% endif %}</td>{% endfor %}<td>{{ row.slowest }}</td><td>{{ row.throughput }}</td></tr>{% endfor %}</tbody></table></div>
+{% for variant, number in one.without %}<p class="note">Not drawn, {{ variant }}: {{ number }} that {{ "is" if number.startswith("1 ") else "are" }} no number above zero, which a logarithmic axis has no place for.</p>{% endfor %}
 {% for variant, said in one.varying %}<p class="note">{{ variant }}: its time depends on the image, so its percentiles hide the images that take longest. Latency relative to the baseline is of all: {{ said }}.</p>{% endfor %}
 {% endcall %}
 {% endfor %}
@@ -51,7 +54,7 @@ def context(report: Report) -> Mapping[str, Any] | None:
             varying = [(one.variant, said) for one in entries if one.run and (said := wording.paths(one.run))]
             figures.append(
                 {"group": group, "meaning": meaning(group), "chart": _chart(entries, group), "rows": rows}
-                | {"varying": varying}
+                | {"varying": varying, "without": _without(entries)}
             )
     return {"figures": figures, "drawn": units.count(DRAWN)} if figures else None
 
@@ -66,6 +69,18 @@ def values(entry: Entry) -> FloatArray:
     found = entry.run.measurements.get("latency_s") if entry.run else None
     unusable = found is None or entry.run is None or wording.absence(entry.run, "latency_p50_s")
     return np.empty(0) if unusable or found is None else found.values
+
+
+def drawable(entry: Entry) -> FloatArray:
+    """Return the latencies of an entry that a logarithmic axis has a place for, in seconds."""
+    found = values(entry)
+    return found[np.isfinite(found) & (found > 0)]
+
+
+def _without(entries: list[Entry]) -> list[tuple[str, str]]:
+    """Return how many latencies of which variants are not drawn."""
+    missing = [(entry.variant, len(values(entry)) - len(drawable(entry))) for entry in entries]
+    return [(name, units.counted(number, "latency", "latencies")) for name, number in missing if number]
 
 
 def thinned(samples: FloatArray) -> FloatArray:
@@ -95,18 +110,21 @@ def _bound(column: str, samples: FloatArray) -> str:
 
 
 def _chart(entries: list[Entry], group: Group) -> Any:
-    least = min(float(values(entry).min()) for entry in entries)
-    most = max(float(np.quantile(values(entry), 0.995)) for entry in entries)
+    entries = [entry for entry in entries if len(drawable(entry))]
+    if not entries:
+        return ""
+    least = min(float(drawable(entry).min()) for entry in entries)
+    most = max(float(np.quantile(drawable(entry), 0.995)) for entry in entries)
     divisor, unit = units.scale("s", most)
     samples: dict[str, tuple[str, FloatArray]] = {}
     marks, said = [], []
     for entry in entries:
         assert entry.run is not None  # an entry with samples has a run
         state = "baseline" if entry.is_baseline else _state(entry)
-        samples[entry.variant] = state, thinned(values(entry)) / divisor
+        samples[entry.variant] = state, thinned(drawable(entry)) / divisor
         for name in COLUMNS:
             number = wording.cost(entry.run, f"latency_{name}_s")
-            if number is not None:
+            if number is not None and number > 0:
                 hover = f"{entry.variant}: {name} {units.human(number, 's')}"
                 marks.append({"variant": entry.variant, "name": name, "value": number / divisor, "hover": hover})
                 said.append(hover)

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness import units
 from harness.compare import Control
+from harness.model import Comparison
 from harness.page import charts, wording
 from harness.page.evidence import latency
 from harness.page.report import Entry, Group, Report
@@ -40,7 +41,7 @@ def context(report: Report) -> Mapping[str, Any] | None:
         compared = [entry for entry in group.measured if "latency_ratio" in entry.comparisons]
         control = group.control
         if compared or control:
-            rows = [*([_control_row(control)] if control and wording.bounded(control.change) else []), *rows]
+            rows = [*([_control_row(control)] if control and wording.factor(control.change) else []), *rows]
             chart = _chart(rows, group, margin) if rows else ""
             said = control.sentence if control else ""
             figures.append(
@@ -51,12 +52,19 @@ def context(report: Report) -> Mapping[str, Any] | None:
 
 def _said(compared: Sequence[Entry]) -> Mapping[str, Any]:
     found = [(entry.variant, entry.comparisons["latency_ratio"]) for entry in compared]
-    drawn = [(name, one, one.change) for name, one in found if wording.bounded(one.change)]
+    drawn = [(name, one, one.change) for name, one in found if wording.factor(one.change)]
     return {
-        "without": [(name, one.reason or units.UNBOUNDED) for name, one in found if not wording.bounded(one.change)],
+        "without": [(name, _undrawn(one)) for name, one in found if not wording.factor(one.change)],
         "remarks": [(name, wording.remark(one)) for name, one, _ in drawn if wording.remark(one)],
         "methods": list(dict.fromkeys(change.method for _, _, change in drawn if change.method)),
     }
+
+
+def _undrawn(one: Comparison) -> str:
+    """Return why a ratio has no place on the axis."""
+    if wording.bounded(one.change):
+        return f"{wording.full_change(one)}, and a logarithmic axis begins above zero"
+    return one.reason or units.UNBOUNDED
 
 
 def _margin(margin: float | None) -> str:
@@ -65,7 +73,7 @@ def _margin(margin: float | None) -> str:
 
 def _row(entry: Entry) -> charts.Row | None:
     change = latency(entry)
-    if change is None:
+    if not wording.factor(change):
         return None
     comparison = entry.comparisons["latency_ratio"]
     text = wording.full_change(comparison)
@@ -88,6 +96,6 @@ def _control_row(control: Control) -> charts.Row:
 def _chart(rows: list[charts.Row], group: Group, margin: float | None) -> Any:
     draw = charts.intervals(
         rows, title="latency relative to the baseline", aside="logarithmic, left is faster", reference=1.0, log=True,
-        band=None if margin is None else (1 - margin, 1 + margin),
+        band=None if margin is None or not 0 <= margin < 1 else (1 - margin, 1 + margin),
     )  # fmt: skip
     return charts.figure(draw, alt=f"Latency ratios, {group.title}. " + ". ".join(str(row["hover"]) for row in rows))

@@ -144,9 +144,10 @@ def _cell(probe: Probe | None, margin: float) -> Mapping[str, str]:
     if probe is None:
         return {"value": units.ABSENT, "spread": "", "change": ""}
     state = non_inferiority(probe.change, margin)
+    value, within = wording.level(probe.metric, probe.level)
     return {
-        "value": wording.value(probe.metric, probe.level.point),
-        "spread": wording.spread(probe.metric, probe.level),
+        "value": value,
+        "spread": within,
         "change": _change(probe, probe.change),
         "state": str(state),
         "word": WORDS[state],

@@ -93,11 +93,12 @@ def _stream(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Mapp
 def _share(entry: Entry, metric: str) -> wording.Cell:
     assert entry.run is not None  # entries with a latency have a run
     one = _found(entry, metric)
-    interval = one.estimate if one else None
-    cell = wording.Cell(
-        metric, wording.title(metric), wording.value(metric, wording.cost(entry.run, metric)),
-        wording.spread(metric, interval), reason=wording.absence(entry.run, metric),
-    )  # fmt: skip
+    known = one.estimate if one else None
+    value, within = (
+        wording.level(metric, known) if known else (wording.value(metric, wording.cost(entry.run, metric)), "")
+    )
+    reason = wording.absence(entry.run, metric)
+    cell = wording.Cell(metric, wording.title(metric), value, within, reason=reason)
     return wording.changed(cell, entry.comparisons.get(metric))
 
 
@@ -121,7 +122,7 @@ def _offline(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Map
         if rate is None:
             continue
         found = entry.comparisons.get("latency_ratio")
-        more = _inverse(found.change) if found and wording.bounded(found.change) else None
+        more = _inverse(found.change) if found and wording.factor(found.change) else None
         change = units.full_change("ratio", "", more) if more else ""
         text = f"{units.significant(rate)}/s"
         rows.append({"entry": entry, "rate": text, "change": change, "verdict": str(found.verdict) if found else ""})

@@ -128,8 +128,6 @@ def cells(entry: Entry, metrics: list[str], group: Group) -> list[wording.Cell]:
         cell = wording.Cell(metric, wording.title(metric), text, within, reason=why)
         found.append(wording.changed(cell, entry.comparisons.get(ratio)))
     for metric in metrics:
-        estimate = run.accuracy.get(metric)
-        text = wording.value(metric, estimate.point if estimate else None)
-        cell = wording.Cell(metric, group.called(metric), text, wording.spread(metric, estimate))
+        cell = wording.Cell(metric, group.called(metric), *wording.level(metric, run.accuracy.get(metric)))
         found.append(wording.changed(cell, entry.comparisons.get(metric)))
     return found

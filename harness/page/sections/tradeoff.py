@@ -47,9 +47,9 @@ def _has(group: Group, metric: str) -> bool:
 def _row(entry: Entry, metric: str) -> charts.Row | None:
     level = entry.run.accuracy.get(metric) if entry.run else None
     change = Estimate(1.0, 1.0, 1.0) if entry.is_baseline else latency(entry)
-    if not wording.bounded(level) or change is None:
+    if not wording.bounded(level) or not wording.factor(change):
         return None
-    text = f"{wording.value(metric, level.point)} ({wording.spread(metric, level)})"
+    text = "{} ({})".format(*wording.level(metric, level))
     ratio = "baseline" if entry.is_baseline else wording.full_change(entry.comparisons["latency_ratio"])
     return {
         "variant": entry.variant, "x": change.point, "x_low": change.low, "x_high": change.high,
