@@ -185,8 +185,10 @@ def data(rows: Sequence[Row]) -> Any:
     """Return rows as the data of a chart."""
     import altair as alt
 
-    # Text: Altair walks through lists and what is in them again and again while a chart is put together.
-    return alt.Data(values=json.dumps([dict(row) for row in rows]), format=alt.DataFormat(type="json"))
+    # Text: Altair walks through lists and what is in them again and again while a chart is put together. Texts are made
+    # readable here, for JSON hides a control character behind an escape, and stay as they are, for `_near` to see them.
+    clean = [{key: readable(one) if isinstance(one, str) else one for key, one in row.items()} for row in rows]
+    return alt.Data(values=json.dumps(clean, ensure_ascii=False), format=alt.DataFormat(type="json"))
 
 
 def state(field: str) -> dict[str, Any]:
