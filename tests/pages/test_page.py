@@ -249,6 +249,9 @@ def test_a_report_of_many_devices_is_an_overview_that_leads_to_a_page_of_each() 
     assert "Details of each device stand on pages of their own" in overview
     assert re.findall(r'<a href="(night/[^"]+)"', overview) == list(made)
     assert "<svg" not in overview
+    table = section(overview, "places")
+    assert table.count('<span class="badge improved">✓ 0.47×</span>') == len(made)
+    assert "The intervals stand on the page of each place." in table
     for number, html in enumerate(made.values()):
         text = html.decode()
         assert f"<h1>{stored_runs.SUITE['title']}, board-{number:03}</h1>" in text

@@ -16,7 +16,7 @@ TEMPLATE = """\
 {{ parts.heading("places", "Every place at a glance") }}
 <p class="lead">The latency of each variant relative to the baseline of the same device and runtime, and how its case ended{% if addresses %}. Details of each device stand on pages of their own, which the names in the first column lead to.{% else %}; the rest of this page goes through the places one by one.{% endif %}</p>
 {% for table in tables %}
-<div class="scroll" tabindex="0" role="region" aria-label="Latency by place">
+<div class="scroll{{ " many" if addresses }}" tabindex="0" role="region" aria-label="Latency by place">
 <table class="dense">
 <caption><span>{{ table.title }}: latency relative to the baseline of the place</span></caption>
 <thead><tr><th scope="col">Device and runtime</th><th scope="col">Baseline</th>{% for name in table.variants %}<th scope="col" class="head">{{ name }}</th>{% endfor %}</tr></thead>
@@ -24,13 +24,18 @@ TEMPLATE = """\
 {% for row in table.rows %}
 <tr><th scope="row">{% if addresses %}<a href="{{ addresses[row.group.place] }}">{{ row.group.device or "no device" }}</a>{% else %}{{ row.group.device }}{% endif %} <span class="tag">{{ row.group.software }}</span></th><td><span class="value">{{ row.baseline }}</span></td>
 {% for cell in row.cells %}
+{% if addresses %}
+<td>{% if cell is none %}–{% elif cell.change.change %}<span class="badge {{ cell.change.verdict }}">{{ glyphs[cell.change.verdict] }} {{ cell.change.change }}</span>{% else %}{{ "no comparison" if cell.usable else "no result" }}{% endif %}{% if cell and cell.status and cell.status != "passed" %} <span class="badge {{ cell.status }}">{{ outcome_words[cell.status] }}</span>{% endif %}</td>
+{% else %}
 <td>{% if cell is none %}<span class="muted">not measured</span>{% else %}<div class="cell">{% if cell.change.change %}<span class="value">{{ cell.change.change }}</span><span class="interval">{{ cell.change.change_interval }}</span>{{ parts.badge(cell.change.verdict, cell.change.verdict) }}{% else %}<span class="muted">{{ "no comparison" if cell.usable else "no result" }}</span>{% endif %}{% if cell.status and cell.status != "passed" %} {{ parts.badge(cell.status, outcome_words[cell.status]) }}{% endif %}</div>{% endif %}</td>
+{% endif %}
 {% endfor %}
 </tr>
 {% endfor %}
 </tbody>
 </table>
 </div>
+{% if addresses %}<p class="note">{% for word in ("improved", "regressed", "equivalent", "inconclusive", "incomparable") %}{{ parts.badge(word) }} {% endfor %} The intervals stand on the page of each place.</p>{% endif %}
 {% endfor %}
 """
 
