@@ -112,7 +112,7 @@ def _honest(value: float, decimals: int, never: Sequence[float]) -> int:
 def _shared_decimals(numbers: Sequence[float], decimals: int, never: Sequence[float] = ()) -> int:
     """Return the decimals that numbers which are read side by side have in common.
 
-    Rounded alike, a point never lies outside its interval; two ends that differ are read as different.
+    Rounded alike, a point in its interval is never read as outside of it.
 
     Args:
         numbers: a point and the ends of its interval, or the ends alone, or one number.
@@ -121,11 +121,11 @@ def _shared_decimals(numbers: Sequence[float], decimals: int, never: Sequence[fl
     """
     known = [number for number in numbers if math.isfinite(number) and abs(number) < _HUGE]
     needed = max((_honest(number, decimals, never) for number in known), default=decimals)
-    if len(known) > 1 and known[-1] != known[-2]:
-        differing = (
-            more for more in range(needed, needed + _MORE) if len({f"{one:.{more}f}" for one in known[-2:]}) == 2
-        )
-        return next(differing, needed)
+    for more in range(needed, needed + _MORE + 1):
+        texts = [f"{number:.{more}f}" for number in known]
+        # A point beside a narrow interval: 0.47 (0.46–0.46) would read as a defect.
+        if len(known) != 3 or texts[0] == texts[1] or texts[1] != texts[2] or known[1] == known[2]:
+            return more
     return needed
 
 

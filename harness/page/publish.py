@@ -35,8 +35,8 @@ def publish(
         folder: where the HTML goes; made if it is missing.
         overrides: the lab's reports/templates/, whose files replace the report's own; may be missing.
         device: id of the one that the report is of, "" for all.
-        say: is told what could not be read or drawn and is therefore missing in the report; without it, a section
-            that cannot be drawn raises.
+        say: takes a sentence on each thing that could not be read or drawn; if None, a section that cannot be
+            drawn raises.
 
     Raises:
         StoreError: the folder cannot be written, or the campaign has no such device.

@@ -35,8 +35,7 @@ def render(report: Report, *, overrides: Path | None = None, say: Callable[[str]
     Args:
         report: what was measured, compared and judged.
         overrides: a folder whose templates (and page.css) stand in for those of the same name.
-        say: is told of each section that could not be drawn, which then says so on the page; without it, what one
-            raises goes on.
+        say: takes a sentence on each section that could not be drawn and says so on the page; if None, it raises.
 
     Raises:
         LabError: a section cannot be imported.

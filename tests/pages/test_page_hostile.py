@@ -26,9 +26,11 @@ from harness.page import charts, wording
 from harness.page.publish import publish
 from harness.page.render import encoded
 from harness.page.report import Report
+from harness.results import scenarios
 from harness.store import Store
 from tests.pages import stored_runs
 from tests.pages.test_page import section
+from tests.pages.test_page_scenarios import rendered, streamed, sustained
 
 RUNTIME = "ai-edge-litert"
 
@@ -95,6 +97,23 @@ def test_every_section_is_drawn_whatever_a_change_or_a_level_is(number: float) -
     runs = tuple(replace(run, accuracy=dict.fromkeys(run.accuracy, impossible)) for run in report.runs)
     text = page.render(replace(report, runs=runs, comparisons=changes)).decode()
     assert 'id="ratio"' in text
+
+
+PARTS = scenarios.parts(np.full((30, 3), 2_000_000), "python")
+WINDOWS = {"stream": streamed, "sustained": sustained}
+
+
+@pytest.mark.parametrize("value", [0.0, math.nan])
+@pytest.mark.parametrize("scenario", ["stream", "offline", "sustained", "single_stream"])
+def test_the_sections_of_a_scenario_are_drawn_whatever_was_measured(scenario: str, value: float) -> None:
+    def spoiled(run: Run, number: int) -> dict[str, Measurement]:
+        found = {**run.measurements, **{one.metric: one for one in PARTS}}
+        if scenario in WINDOWS:
+            found |= WINDOWS[scenario](run, number)
+        return {name: replace(one, values=np.full_like(one.values, value)) for name, one in found.items()}
+
+    load = {"scenario": scenario, "frame_rate_hz": 30.0, "batch": 8, "max_duration_s": 60.0}
+    assert ">nan" not in rendered(load, spoiled)
 
 
 def test_a_ratio_of_zero_and_a_latency_of_zero_are_said_and_not_drawn() -> None:

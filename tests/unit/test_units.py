@@ -126,9 +126,9 @@ def test_a_quantity_and_its_interval_share_unit_and_decimals() -> None:
     assert units.level("s", None) == (units.ABSENT, "")
 
 
-def test_two_ends_that_differ_are_read_as_different() -> None:
+def test_an_interval_is_read_as_one_where_its_point_lies_beside_it() -> None:
     assert units.full_change("ratio", "", Estimate(0.466, 0.4641, 0.4649)) == "0.466× (0.464–0.465×)"
-    assert units.full_change("share", "%", Estimate(2e-4, 1e-4, 3e-4)) == "+0.02 pp (+0.01 to +0.03 pp)"
+    assert units.full_change("ratio", "", Estimate(0.501, 0.498, 0.504)) == "0.50× (0.50–0.50×)"
 
 
 def _read(text: str) -> list[float]:
