@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from harness import page
 from harness.errors import StoreError
 from harness.model import Campaign
+from harness.page import campaign_summary
 from harness.store import Store
 
 
@@ -20,19 +22,11 @@ def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path) 
         overrides: the lab's reports/templates/, whose files replace the report's own; may be missing.
 
     Raises:
-        StoreError: the folder cannot be written.
+        StoreError: the folder cannot be written, or the store not read.
     """
     html = page.render(stored(store, campaign), overrides=overrides if overrides.is_dir() else None)
     target = folder / f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}.html"
-    part = target.with_suffix(".part")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(html)
-        part.replace(target)
-    except OSError as error:
-        raise StoreError(
-            f"the report cannot be written to {folder}: {error.strerror}", remedy="choose another --report"
-        ) from error
+    write(target, html, remedy="choose another folder with --report or --out")
     return target
 
 
@@ -44,3 +38,35 @@ def stored(store: Store, campaign: Campaign) -> page.Report:
     # A baseline that was measured again for what --resume found left is a second run of a case: the judged one counts.
     runs = [run for run in store.runs(campaign=campaign.id) if run.id in named or run.case.id not in judged]
     return page.Report(campaign, tuple(runs), tuple(store.comparisons(campaign.id)), tuple(outcomes))
+
+
+def summary(store: Store, campaign: Campaign, html: Path) -> str:
+    """Return the summary of a campaign as Markdown.
+
+    Args:
+        store: where the runs are.
+        campaign: which of them.
+        html: where its report is.
+    """
+    return campaign_summary.markdown(stored(store, campaign), html)
+
+
+def write(file: Path, content: bytes, *, remedy: str) -> None:
+    """Write a file whole or not at all, and its folder if it is missing.
+
+    Args:
+        file: where to.
+        content: all of it.
+        remedy: what to do if that cannot be.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    # Two campaigns that end together write one index: each has a part of its own.
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(file)
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be written ({error.strerror or error})", remedy=remedy) from error

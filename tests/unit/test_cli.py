@@ -331,6 +331,20 @@ def test_report_renders_again_without_a_device(edgeward: Command, folder: Path, 
     assert (tmp_path / "html" / file.name).exists(), elsewhere.output
 
 
+@pytest.mark.usefixtures("measured")
+def test_report_writes_a_summary_in_markdown_where_it_is_asked_for(
+    edgeward: Command, folder: Path, tmp_path: Path
+) -> None:
+    done = edgeward("report", "--markdown", tmp_path / "new/summary.md")
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-2] == f"summary: {tmp_path / 'new/summary.md'}"
+    text = (tmp_path / "new/summary.md").read_text()
+    assert text.startswith("## My model\n")
+    assert len([line for line in text.splitlines() if line.startswith("| local")]) == 2
+    assert "cannot be written" in (bad := edgeward("report", "--markdown", folder / "README.md/x.md")).stderr
+    assert bad.exit_code == 2
+
+
 def test_table_shows_models_and_techniques_of_the_suites_that_are_named(
     edgeward: Command, folder: Path, measured: Store
 ) -> None:
