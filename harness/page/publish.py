@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from harness import page
 from harness.errors import StoreError
 from harness.model import Campaign
-from harness.page import campaign_summary
+from harness.page import campaign_summary, index
 from harness.store import Store
+
+_ELSEWHERE: Final = "choose another folder with --report or --out"
 
 
 def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path) -> Path:
-    """Write the report of a campaign and return its path; it appears whole or not at all.
+    """Write the report of a campaign and the index of its folder, each whole or not at all; return the report's path.
 
     Args:
         store: where the runs are.
@@ -24,10 +27,21 @@ def publish(store: Store, campaign: Campaign, folder: Path, *, overrides: Path) 
     Raises:
         StoreError: the folder cannot be written, or the store not read.
     """
-    html = page.render(stored(store, campaign), overrides=overrides if overrides.is_dir() else None)
-    target = folder / f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}.html"
-    write(target, html, remedy="choose another folder with --report or --out")
+    own, target = overrides if overrides.is_dir() else None, folder / _name(campaign)
+    write(target, page.render(stored(store, campaign), overrides=own), remedy=_ELSEWHERE)
+    runs = store.places()
+    lines = [
+        index.line(one, folder / _name(one), store.outcomes(one.id), runs.get(one.id, ()))
+        for one in store.campaigns()
+        if (folder / _name(one)).is_file()
+    ]
+    write(folder / "index.html", index.index(lines, overrides=own), remedy=_ELSEWHERE)
+    write(folder / "latest.html", index.latest(lines[0], overrides=own), remedy=_ELSEWHERE)
     return target
+
+
+def _name(campaign: Campaign) -> str:
+    return f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}.html"
 
 
 def stored(store: Store, campaign: Campaign) -> page.Report:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from harness import registry
 from harness.page import wording
+from harness.page.headline import overall
 from harness.page.report import Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -45,8 +46,9 @@ def render(report: Report, *, overrides: Path | None = None) -> bytes:
             # The template escaped what it was given; escaping its markup once more would show tags.
             parts.append({"name": name, "title": section.TITLE, "html": Markup(html)})
     page = known.get_template("page.html")
-    text = page.render(report=report, css=Markup(css), policy=policy(css), parts=parts, titles=titles(report))
-    return text.encode()
+    description = overall(report)[0].sentence
+    given = {"report": report, "parts": parts, "titles": titles(report), "description": description}
+    return page.render(css=Markup(css), policy=policy(css), **given).encode()
 
 
 def sections() -> list[tuple[str, ModuleType]]:

@@ -136,6 +136,16 @@ class Store:
         with self._reading() as session:
             return {device: utc(moment) for device, moment in session.execute(query)}
 
+    def places(self) -> dict[str, set[tuple[str, str, str]]]:
+        """Return id of a campaign -> suite, device and validity of its runs, without reading what they measured."""
+        found: dict[str, set[tuple[str, str, str]]] = {}
+        with self._reading() as session:
+            for name, *place in session.execute(
+                sa.select(RunRow.campaign, RunRow.suite, RunRow.device, RunRow.validity).distinct()
+            ):
+                found.setdefault(str(name), set()).add((str(place[0]), str(place[1]), str(place[2])))
+        return found
+
     def run_ids(self) -> list[tuple[str, datetime]]:
         """Return id and start of every run, the newest first, without reading what they measured."""
         query = sa.select(RunRow.id, RunRow.started_at).order_by(RunRow.started_at.desc(), RunRow.id)
