@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -155,7 +156,19 @@ def variant(name: str, *, model: str = "", xfail: str = "") -> str:
     return f'\n[[variant]]\nid = "{name}"\nmodel = "{model or name + ".onnx"}"\n{reason}'
 
 
-def run_pytest(lab: Path, *options: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-    """Run pytest in a lab, in a process of its own."""
+def run_pytest(
+    lab: Path, *options: str, timeout_s: float = 300, step_summary: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run pytest in a lab, in a process of its own.
+
+    Args:
+        lab: the folder.
+        options: of pytest.
+        timeout_s: how long it may take.
+        step_summary: what GITHUB_STEP_SUMMARY is; never that of the job that runs these tests.
+    """
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-    return subprocess.run(command, cwd=lab, capture_output=True, text=True, timeout=timeout_s, check=False)
+    environment = {**os.environ, "GITHUB_STEP_SUMMARY": step_summary}
+    return subprocess.run(
+        command, cwd=lab, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+    )

@@ -149,6 +149,8 @@ def _last_seen(settings: Settings) -> Mapping[str, datetime]:
     try:
         return settings.open_store().last_seen()
     except StoreError:
+        if settings.store is not None:
+            raise
         return {}  # nothing measured yet: the column stays empty
 
 

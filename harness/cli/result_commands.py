@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where it goes [default: reports/html/].")
 @click.option("--campaign", metavar="ID", help="Campaign to report, or how its id begins [default: the newest].")
 @click.option("--device", metavar="ID", default="", help="Only this one, with every chart [default: all].")
+@click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="Write a summary in Markdown too.")
 @with_settings
 @click.pass_obj
-def report(settings: Settings, out: Path | None, campaign: str | None, device: str) -> None:
+def report(settings: Settings, out: Path | None, campaign: str | None, device: str, markdown: Path | None) -> None:
     """Render the HTML report of a campaign again; no device is asked.
 
     Of more than 12 places (device and suite) the details of each stand on a page of its own, in a folder beside it.
     What cannot be read or drawn is named there and on standard error, and the exit code is then 1.
     """
-    from harness.page.publish import publish
+    from harness.page.publish import publish, summary, write
 
     store = settings.open_store()
     # With --store and --out a report needs no lab.
@@ -38,6 +39,9 @@ def report(settings: Settings, out: Path | None, campaign: str | None, device: s
     file = publish(store, found, out or lab / "reports/html", overrides=overrides, device=device, say=missing.append)
     for text in missing:
         click.echo(f"warning: {text}", err=True)
+    if markdown is not None:
+        write(markdown, summary(store, found, file).encode(), remedy="check --markdown")
+        click.echo(f"summary: {markdown}")
     click.echo(f"report: {file}")
     if missing:
         # The report was written, but not all of it.
@@ -129,7 +133,7 @@ def table(settings: Settings, suites: tuple[str, ...], kind: str, out: Path | No
     Each change is against the baseline of the same campaign, with its interval.
     """
     from harness.page import technique_table
-    from harness.page.publish import stored
+    from harness.page.publish import stored, write
 
     store = settings.open_store()
     known = store.campaigns()
@@ -151,7 +155,7 @@ def table(settings: Settings, suites: tuple[str, ...], kind: str, out: Path | No
     if out is None:
         click.echo(content.decode(), nl=False)
     else:
-        _write(out, content)
+        write(out, content, remedy="check --out")
 
 
 def _check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
@@ -172,6 +176,7 @@ def _check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
 @click.pass_obj
 def export(settings: Settings, kind: str, out: Path | None, campaign: str | None) -> None:
     """Write runs and comparisons for other programs: all in JSON, one row a run in CSV and Parquet."""
+    from harness.page.publish import write
     from harness.store import export as exports
 
     if kind == "parquet" and out is None:
@@ -189,7 +194,7 @@ def export(settings: Settings, kind: str, out: Path | None, campaign: str | None
     if out is None:
         click.echo(text, nl=False)
     else:
-        _write(out, text.encode())
+        write(out, text.encode(), remedy="check --out")
 
 
 def _campaign(store: Store, prefix: str | None) -> Campaign:
@@ -204,14 +209,3 @@ def _campaign(store: Store, prefix: str | None) -> Campaign:
         what = "no campaign has" if not found else "several campaigns have"
         raise StoreError(f"{what} an id that begins with {prefix!r}", remedy=f"the newest is {campaigns[0].id}")
     return found[0]
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    partial = file.with_name(f".{file.name}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(file)
-    except OSError as error:
-        raise HarnessError(f"{file}: cannot be written ({error.strerror or error})", remedy="check --out") from error

@@ -47,7 +47,7 @@ class Settings:
             return None
 
     def open_store(self) -> Store:
-        """Return the results; raises StoreError when nothing has been measured yet."""
+        """Return the results, to read them; raises StoreError when nothing has been measured yet, and makes no file."""
         url = self.store
         if url is None:
             file = self.folder() / "reports/results.sqlite"
@@ -58,7 +58,7 @@ class Settings:
             url = f"sqlite:///{file}"
         from harness.store import Store
 
-        return Store(url)
+        return Store(url, existing=True)
 
 
 class CommandError(click.ClickException):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Final
 from harness import page
 from harness.errors import Reason, StoreError
 from harness.model import Campaign
+from harness.page import campaign_summary, index
 from harness.store import Store
 
+_ELSEWHERE: Final = "choose another folder with --report or --out"
 #: What is said of a case whose run is damaged.
 _LOST: Final = Reason("its run cannot be read from the store", "measure it again")
 
@@ -25,7 +28,7 @@ def publish(
     device: str = "",
     say: Callable[[str], None] | None = None,
 ) -> Path:
-    """Write the report of a campaign and return the path of its first page; it appears whole or not at all.
+    """Write the report of a campaign and the index of its folder, each whole or not at all; return the first page.
 
     The pages of single places, of a report that has them, stand in a folder of the same name beside it.
 
@@ -41,28 +44,38 @@ def publish(
     Raises:
         StoreError: the folder cannot be written, or the campaign has no such device.
     """
-    name = f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}"
+    own, name = overrides if overrides.is_dir() else None, _name(campaign)
     report = stored(store, campaign)
     if say is not None:
         for text in report.unreadable:
             say(text)
     if device:
         report, name = _of(report, device), f"{name}-{device}"
-    target = folder / f"{name}.html"
+    for path, html in page.pages(report, name, overrides=own, say=say):
+        write(folder / path, html, remedy=_ELSEWHERE)
+    _list(store, folder, own, say)
+    return folder / f"{name}.html"
+
+
+def _list(store: Store, folder: Path, overrides: Path | None, say: Callable[[str], None] | None) -> None:
+    """Write the index of the reports of a folder, and the page that leads to the newest; `say` as for `publish`."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = page.pages(report, name, overrides=overrides if overrides.is_dir() else None, say=say)
-        for path, html in made:
-            file = folder / path
-            part = file.with_suffix(".part")
-            file.parent.mkdir(exist_ok=True)
-            part.write_bytes(html)
-            part.replace(file)
-    except OSError as error:
-        raise StoreError(
-            f"the report cannot be written to {folder}: {error.strerror}", remedy="choose another --report"
-        ) from error
-    return target
+        runs = store.places()
+        reports = [(one, folder / f"{_name(one)}.html") for one in store.campaigns()]
+        lines = [
+            index.line(one, file, store.outcomes(one.id), runs.get(one.id, ()))
+            for one, file in reports
+            if file.is_file()
+        ]
+    except ValueError as error:
+        # A damaged row of another campaign is no reason to lose this one's report.
+        if say is None:
+            raise
+        say(f"the index of the reports was not written: a campaign's outcomes cannot be read ({error})")
+        return
+    if lines:
+        write(folder / "index.html", index.index(lines, overrides=overrides), remedy=_ELSEWHERE)
+        write(folder / "latest.html", index.latest(lines[0], overrides=overrides), remedy=_ELSEWHERE)
 
 
 def _of(report: page.Report, device: str) -> page.Report:
@@ -71,6 +84,10 @@ def _of(report: page.Report, device: str) -> page.Report:
         known = ", ".join(dict.fromkeys(name for _, name in report.places if name))
         raise StoreError(f"the campaign has no case on a device {device!r}", remedy=f"take one of: {known or 'none'}")
     return report.of(places)
+
+
+def _name(campaign: Campaign) -> str:
+    return f"{campaign.started_at:%Y%m%d-%H%M%S}-{campaign.id[:6]}"
 
 
 def stored(store: Store, campaign: Campaign) -> page.Report:
@@ -83,3 +100,35 @@ def stored(store: Store, campaign: Campaign) -> page.Report:
     found = {run.id for run in runs} | {""}
     outcomes = [one if one.run in found else replace(one, run="", reasons=(*one.reasons, _LOST)) for one in outcomes]
     return page.Report(campaign, tuple(runs), tuple(comparisons), tuple(outcomes), tuple(unreadable))
+
+
+def summary(store: Store, campaign: Campaign, html: Path) -> str:
+    """Return the summary of a campaign as Markdown.
+
+    Args:
+        store: where the runs are.
+        campaign: which of them.
+        html: where its report is.
+    """
+    return campaign_summary.markdown(stored(store, campaign), html)
+
+
+def write(file: Path, content: bytes, *, remedy: str) -> None:
+    """Write a file whole or not at all, and its folder if it is missing.
+
+    Args:
+        file: where to.
+        content: all of it.
+        remedy: what to do if that cannot be.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    # Two campaigns that end together write one index: each has a part of its own.
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(file)
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be written ({error.strerror or error})", remedy=remedy) from error

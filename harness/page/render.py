@@ -17,6 +17,7 @@ from markupsafe import Markup
 from harness import registry
 from harness.errors import HarnessError, Unforeseen
 from harness.page import charts, wording
+from harness.page.headline import overall
 from harness.page.report import Place, Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -126,8 +127,8 @@ def _page(
         parts.append({"name": name, "title": section.TITLE, "html": Markup(html), "failure": ""})
     title = f"{titles(report)}, {of}" if of else titles(report)
     page = known.get_template("page.html")
-    text = page.render(**shared, css=Markup(css), policy=policy(css), parts=parts, titles=title, overview=overview)
-    return encoded(text)
+    given = {"parts": parts, "titles": title, "description": overall(report)[0].sentence, "overview": overview}
+    return encoded(page.render(**shared, css=Markup(css), policy=policy(css), **given))
 
 
 def encoded(text: str) -> bytes:

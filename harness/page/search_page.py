@@ -9,8 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.errors import StoreError
-from harness.page import charts, plots
+from harness.page import charts, plots, publish
 from harness.page.render import encoded, environment, policy
 
 
@@ -78,15 +77,7 @@ def write(page: Page, target: Path) -> Path:
         page: what is shown.
         target: where.
     """
-    part = target.with_suffix(".part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(html(page))
-        part.replace(target)
-    except OSError as error:
-        raise StoreError(
-            f"the page cannot be written to {target.parent}: {error.strerror}", remedy="change the rights there"
-        ) from error
+    publish.write(target, html(page), remedy="change the rights there")
     return target
 
 

@@ -16,6 +16,8 @@ from markupsafe import Markup
 from harness import units
 from harness.model import Run
 from harness.page import wording
+from harness.page.markdown import MISSING, figure, numbered, plain
+from harness.page.markdown import table as lines_of
 from harness.page.render import encoded, environment, policy
 from harness.page.report import Entry, Group, Report
 from harness.results import robustness
@@ -51,8 +53,6 @@ _UNDER: Final = {
     for name in ACCURACIES
     if (of := name.removeprefix(f"{begins}_")) != name
 }
-#: What stands where a number is missing, before the reason.
-_MISSING: Final = "not measured"
 _LEGEND: Final = ", ".join(
     f"{wording.GLYPHS[word]} {word}"
     for word in ("improved", "regressed", "better", "worse", "equivalent", "inconclusive", "incomparable")
@@ -127,11 +127,11 @@ def markdown(found: Sequence[Table]) -> str:
     for table in found:
         synthetic = "Synthetic data: the accuracies say nothing about clinical use.\n\n" if table.synthetic else ""
         head = ["Model", "Technique", "Variant", "Device", *table.titles.values(), "Measured"]
-        lines = [_line(head), _line(["---"] * len(head)), *(_line(_texts(table, row)) for row in table.rows)]
-        notes = [f"{number}. {_plain(note)}" for note, number in table.notes.items()]
-        notes += ["", *(f"{title}: {_MISSING}: {_plain(reason)}.  " for title, reason in table.absent)]
-        notes += [f"{_plain(name)}: {_plain(said)}.  " for name, said in table.devices.items()]
-        parts.append("\n".join([f"## {_plain(table.title)}\n\n{synthetic}{lines[0]}", *lines[1:], "", *notes]).rstrip())
+        lines = lines_of(map(plain, head), (_texts(table, row) for row in table.rows))
+        notes = numbered(table.notes)
+        notes += ["", *(f"{title}: {MISSING}: {plain(reason)}.  " for title, reason in table.absent)]
+        notes += [f"{plain(name)}: {plain(said)}.  " for name, said in table.devices.items()]
+        parts.append("\n".join([f"## {plain(table.title)}\n\n{synthetic}{lines[0]}", *lines[1:], "", *notes]).rstrip())
     legend = f"Changes are against the baseline, with their intervals: {_LEGEND}."
     return wording.readable("\n\n".join([*parts, legend]) + "\n")
 
@@ -197,7 +197,7 @@ def _cells(entry: Entry, group: Group) -> dict[str, wording.Cell]:
         if metric == "sensitivity":  # two names of the same share, and papers use both
             title = title.replace("Sensitivity", "Sensitivity = recall")
         if estimate is None:
-            found[metric] = wording.Cell(metric, title, _MISSING, reason=_absence(run, group, metric))
+            found[metric] = wording.Cell(metric, title, MISSING, reason=_absence(run, group, metric))
         else:
             cell = wording.Cell(metric, title, *wording.level(metric, estimate))
             found[metric] = wording.changed(cell, entry.comparisons.get(metric))
@@ -205,7 +205,7 @@ def _cells(entry: Entry, group: Group) -> dict[str, wording.Cell]:
         typical = wording.typical(run, metric)
         shown, why = wording.value(typical, wording.cost(run, typical)), wording.absence(run, typical)
         within = wording.paths(run) if typical != metric else ""
-        cell = wording.Cell(metric, wording.title(metric), _MISSING if why else shown, within, reason=why)
+        cell = wording.Cell(metric, wording.title(metric), MISSING if why else shown, within, reason=why)
         found[metric] = cell if why else wording.changed(cell, entry.comparisons.get(ratio))
     return found
 
@@ -243,28 +243,5 @@ def _table(pairs: Sequence[tuple[Group, Row]]) -> Table:
 
 def _texts(table: Table, row: Row) -> list[str]:
     measured = f"{row.measured}, {row.remark}" if row.remark else row.measured
-    cells = [_text(row.cells.get(name), table.notes) for name in table.titles]
-    return [*map(_plain, (row.model, row.technique, row.variant, row.place)), *cells, _plain(measured)]
-
-
-def _text(cell: wording.Cell | None, notes: Mapping[str, int]) -> str:
-    if cell is None:
-        return units.ABSENT
-    if cell.reason:
-        return _plain(cell.reason if cell.reason == _MISSING else f"{_MISSING}: {cell.reason}")
-    value = f"{cell.value} ({cell.interval})" if cell.interval else cell.value
-    if not cell.change:
-        return _plain(value)
-    within = f" ({cell.change_interval})" if cell.change_interval else ""
-    note = f"<sup>{notes[cell.note]}</sup>" if cell.note in notes else ""
-    return f"{_plain(value)}<br>{_plain(cell.change + within)} {wording.GLYPHS[cell.verdict]}{note}"
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _plain(text: str) -> str:
-    """Return a text that Markdown takes for nothing else, on one line."""
-    escaped = "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in text)
-    return " ".join(escaped.split())
+    cells = [figure(row.cells.get(name), table.notes) for name in table.titles]
+    return [*map(plain, (row.model, row.technique, row.variant, row.place)), *cells, plain(measured)]

@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--lab", metavar="DIR", help="folder with devices/ and suites/ (default: the nearest at or above)")
     group.addoption("--store", metavar="URL", help="SQLAlchemy URL (default: sqlite:///reports/results.sqlite)")
     group.addoption("--report", metavar="DIR", help="where the HTML goes (default: reports/html/)")
+    group.addoption("--markdown", metavar="FILE", help="write a summary of the campaign in Markdown too")
     group.addoption("--quick", action="store_true", help="a tenth of the durations; verdicts are marked as quick")
     group.addoption("--resume", action="store_true", help="do only what the interrupted campaign left")
     group.addoption("--devices-at-once", type=int, default=0, metavar="N", help="default: all")
@@ -112,10 +113,10 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Say where the report is: the very last line."""
+    """Say what was written where; the report's path is the very last line."""
     state = config.stash.get(_STATE, None)
     if state is not None:
-        state.print_report_path()
+        state.print_reports()
 
 
 class SuiteFile(pytest.File):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from harness.measure.campaign import CampaignRunner, Result
-    from harness.model import Case, Device
+    from harness.model import Campaign, Case, Device
     from harness.store import Store
+
+#: The variable in which GitHub's jobs find the file whose Markdown their page shows.
+_STEP_SUMMARY: Final = "GITHUB_STEP_SUMMARY"
 
 
 class Session:
@@ -36,6 +40,8 @@ class Session:
         self.devices: list[Device] = lab.select(self.lab, config.getoption("device"))
         self.campaign: CampaignRunner | None = None
         self.report: Path | None = None
+        #: What is said before the path of the report.
+        self._said: list[str] = []
         self._store: Store | None = None
         self._trouble: HarnessError | None = None
         self.progress: Progress | None = None
@@ -115,18 +121,38 @@ class Session:
         self.campaign.stop()
         from harness.page.publish import publish
 
-        folder = self.config.invocation_params.dir / (self.config.getoption("report") or self.lab / "reports" / "html")
-        self.report = publish(
-            self.store, self.campaign.campaign, folder, overrides=self.lab / "reports" / "templates",
-            say=self._warn,
-        )  # fmt: skip
+        here, campaign = self.config.invocation_params.dir, self.campaign.campaign
+        folder = here / (self.config.getoption("report") or self.lab / "reports" / "html")
+        overrides = self.lab / "reports" / "templates"
+        self.report = publish(self.store, campaign, folder, overrides=overrides, say=self._warn)
+        self._summarise(campaign, self.report, here)
         self.store.close()
 
     def _warn(self, text: str) -> None:
         assert self.progress is not None  # as in `finish`
         self.progress.line(f"warning: {text}")
 
-    def print_report_path(self) -> None:
-        """Say where the report is."""
+    def _summarise(self, campaign: Campaign, report: Path, here: Path) -> None:
+        """Write the summary where it is asked for: --markdown, and the page that GitHub shows of a job."""
+        from harness.page.publish import summary, write
+
+        asked, step = self.config.getoption("markdown"), os.environ.get(_STEP_SUMMARY)
+        if not asked and not step:
+            return
+        text = summary(self.store, campaign, report)
+        if step:
+            try:
+                with Path(step).open("a", encoding="utf-8") as file:
+                    file.write(f"\n{text}")
+            except OSError as error:
+                # Nobody asked for it on the command line: the campaign is as good without it.
+                self._said.append(f"no summary: {step} ({_STEP_SUMMARY}): {error.strerror or error}")
+        if asked:
+            write(here / asked, text.encode(), remedy="choose another file with --markdown")
+            self._said.append(f"summary: {here / asked}")
+
+    def print_reports(self) -> None:
+        """Say what was written beside the report, and last where the report is."""
         if self.progress is not None and self.report is not None:
-            self.progress.line(f"report: {self.report}")
+            for line in (*self._said, f"report: {self.report}"):
+                self.progress.line(line)

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -37,6 +38,7 @@ from harness.store.tables import VERSION, Base, CampaignRow, ComparisonRow, Outc
 _WAIT_S = 30.0
 #: How often the tables of a new store are looked for again, and after how long, while another process makes them; s.
 _TRIES, _AGAIN_S = 20, 0.1
+_WRITES_ONE: Final = "check --store, or measure first: `pytest suites --device ID` writes one"
 #: A password before the @ of a URL or in its query, also in a URL that cannot be parsed.
 _SECRET = re.compile(r"""(//[^:/@\s]*:)[^\s'"]*(?=@)|([?&]password=)[^&\s'"]*""")
 
@@ -46,27 +48,31 @@ class Store:
 
     Args:
         url: SQLAlchemy URL; the folder of a SQLite file is made if it is missing.
+        existing: whether it must be there already: a command that only reads makes no file and no table.
 
     Raises:
-        StoreError: the URL is wrong, the store cannot be opened, or it was written by another version.
+        StoreError: the URL is wrong, the store cannot be opened, was written by another version, or is not there.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, existing: bool = False) -> None:
         self.url = url
         try:
             parsed = sa.make_url(url)
-            database = parsed.database or ":memory:"
-            if parsed.get_backend_name() == "sqlite" and not database.startswith((":memory:", "file:")):
-                Path(database).parent.mkdir(parents=True, exist_ok=True)
+            file = _file(parsed)
+            if existing and file is not None and not file.is_file():
+                raise StoreError(f"there is no store {file}", remedy=_WRITES_ONE)
+            if file is not None and not existing:
+                file.parent.mkdir(parents=True, exist_ok=True)
             self._engine = sa.create_engine(parsed, **_patient(parsed))
-            self._check_version()
+            self._check_version(existing=existing)
         except ImportError as error:
             raise StoreError(
                 f"cannot open the store {shown(url)}: {error}", remedy="install it beside edgeward"
             ) from error
         except (sa.exc.SQLAlchemyError, ValueError, OSError) as error:
             raise StoreError(
-                f"cannot open the store {shown(url)}: {_first_line(error)}", remedy="check --store"
+                f"cannot open the store {shown(url)}: {_first_line(error)}",
+                remedy="check --store; a file is named by sqlite:///FILE",
             ) from error
 
     def close(self) -> None:
@@ -135,6 +141,16 @@ class Store:
         query = sa.select(RunRow.device, sa.func.max(RunRow.started_at)).group_by(RunRow.device)
         with self._reading() as session:
             return {device: utc(moment) for device, moment in session.execute(query)}
+
+    def places(self) -> dict[str, set[tuple[str, str, str]]]:
+        """Return id of a campaign -> suite, device and validity of its runs, without reading what they measured."""
+        found: dict[str, set[tuple[str, str, str]]] = {}
+        with self._reading() as session:
+            for name, *place in session.execute(
+                sa.select(RunRow.campaign, RunRow.suite, RunRow.device, RunRow.validity).distinct()
+            ):
+                found.setdefault(str(name), set()).add((str(place[0]), str(place[1]), str(place[2])))
+        return found
 
     def run_ids(self) -> list[tuple[str, datetime]]:
         """Return id and start of every run, the newest first, without reading what they measured."""
@@ -242,8 +258,8 @@ class Store:
         except sa.exc.SQLAlchemyError as error:
             raise StoreError(f"cannot read {shown(self.url)}: {_first_line(error)}", remedy="check --store") from error
 
-    def _check_version(self) -> None:
-        """Make the tables of a new store; a store of another version is left as it is."""
+    def _check_version(self, *, existing: bool) -> None:
+        """Make the tables of a new store; a store of another version, or none that must be one, is left as it is."""
         stamped = sa.inspect(self._engine).has_table(StampRow.__tablename__)
         found = next(iter(self._all(sa.select(StampRow.version))), None) if stamped else None
         if found not in (None, VERSION):
@@ -251,6 +267,8 @@ class Store:
                 (f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}"),
                 remedy="choose another file with --store",
             )
+        if existing and found is None:
+            raise StoreError(f"{shown(self.url)} holds no results of edgeward", remedy=_WRITES_ONE)
         for last in (*[False] * _TRIES, True):
             try:
                 self._make_tables(stamped=found is not None)
@@ -272,6 +290,15 @@ class Store:
 def _in_time(run: Run) -> tuple[datetime, int]:
     """Return what puts runs in the order they were made."""
     return run.started_at, run.notes.get("place", 0)
+
+
+def _file(url: sa.URL) -> Path | None:
+    """Return the file of a SQLite store that SQLite would make, None for one in memory, to be read or on a server."""
+    database = url.database or ":memory:"
+    if url.get_backend_name() != "sqlite" or ":memory:" in database or url.query.get("mode") in ("memory", "ro"):
+        return None
+    # With `uri=true` the name is percent-encoded: `file:night%20one.sqlite`.
+    return Path(unquote(database.removeprefix("file:")) if database.startswith("file:") else database)
 
 
 def _patient(url: sa.URL) -> dict[str, Any]:

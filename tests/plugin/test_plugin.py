@@ -36,7 +36,9 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     text = (lab / "suites" / "small.toml").read_text()
     (lab / "suites" / "wrong.toml").write_text(text.replace("[load]\nmax_duration_s", "[load]\nmax_durations_s"))
     options = ["--quick", "--junitxml=junit.xml", "--benchmark-save=night", "--benchmark-json=bench.json"]
-    return lab, run_pytest(lab, "suites", "--device", "here", *options)
+    options.append("--markdown=summary.md")
+    (lab / "step.md").write_text("what an earlier step said")
+    return lab, run_pytest(lab, "suites", "--device", "here", *options, step_summary=str(lab / "step.md"))
 
 
 def test_ids_are_as_users_type_them(tmp_path: Path) -> None:
@@ -84,6 +86,28 @@ def test_the_last_line_is_the_reports_path(night: tuple[Path, Any]) -> None:
     report = Path(last.removeprefix("report: "))
     assert report.parent == lab / "reports" / "html"
     assert report.read_text().startswith("<!doctype html>")
+
+
+def test_the_summary_is_written_as_markdown_and_appended_to_the_page_of_a_github_job(night: tuple[Path, Any]) -> None:
+    lab, done = night
+    text = (lab / "summary.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| here")]
+    assert len(rows) == 4
+    assert sum("✕ failed" in row for row in rows) == 1
+    assert "✕ failed: **suites/small.toml::int4@here**" in text
+    assert (lab / "step.md").read_text() == f"what an earlier step said\n{text}"
+    said = done.stdout.rstrip().splitlines()
+    assert said[-2] == f"summary: {lab / 'summary.md'}"
+    assert text.endswith(f"Report: {said[-1].removeprefix('report: ')}\n".replace("_", "\\_"))
+
+
+def test_a_page_of_a_github_job_that_cannot_be_written_is_one_line_and_no_end_of_the_campaign(tmp_path: Path) -> None:
+    lab = make(tmp_path)
+    done = run_pytest(lab, "suites", "--device", "here", "--quick", step_summary=str(lab / "none/step.md"))
+    assert done.returncode == pytest.ExitCode.OK, done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if "GITHUB_STEP_SUMMARY" in line]
+    assert line == f"no summary: {lab / 'none/step.md'} (GITHUB_STEP_SUMMARY): No such file or directory"
+    assert done.stdout.rstrip().splitlines()[-1].startswith("report: ")
 
 
 def test_progress_is_seen_while_it_goes_on(night: tuple[Path, Any]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -331,6 +333,20 @@ def test_report_renders_again_without_a_device(edgeward: Command, folder: Path, 
     assert (tmp_path / "html" / file.name).exists(), elsewhere.output
 
 
+@pytest.mark.usefixtures("measured")
+def test_report_writes_a_summary_in_markdown_where_it_is_asked_for(
+    edgeward: Command, folder: Path, tmp_path: Path
+) -> None:
+    done = edgeward("report", "--markdown", tmp_path / "new/summary.md")
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-2] == f"summary: {tmp_path / 'new/summary.md'}"
+    text = (tmp_path / "new/summary.md").read_text()
+    assert text.startswith("## My model\n")
+    assert len([line for line in text.splitlines() if line.startswith("| local")]) == 2
+    assert "cannot be written" in (bad := edgeward("report", "--markdown", folder / "README.md/x.md")).stderr
+    assert bad.exit_code == 2
+
+
 def test_table_shows_models_and_techniques_of_the_suites_that_are_named(
     edgeward: Command, folder: Path, measured: Store
 ) -> None:
@@ -346,6 +362,37 @@ def test_table_shows_models_and_techniques_of_the_suites_that_are_named(
     assert edgeward("table", "--format", "html", "--out", folder / "out/table.html").exit_code == 0
     assert "My model" in (folder / "out/table.html").read_text()
     assert "no run of a suite 'mymodle'; did you mean 'mymodel'?" in message_of(edgeward("table", "mymodle"))
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}/new/results.sqlite", "sqlite:///file:{}/results.sqlite?uri=true"])
+@pytest.mark.parametrize(
+    "words",
+    ["report", "compare a b", "history s", "table", "export --format json", "devices", "certify pi5", "folds s"],
+)
+@pytest.mark.usefixtures("folder")
+def test_a_command_that_only_reads_refuses_a_store_that_is_not_there_and_makes_no_file(
+    words: str, url: str, edgeward: Command, tmp_path: Path
+) -> None:
+    empty = tmp_path / "empty place"
+    empty.mkdir()
+    said = message_of(edgeward(*words.split(), "--store", url.format(empty)))
+    assert len(said.splitlines()) == 1
+    assert f"there is no store {empty}/" in said
+    assert "; check --store, or measure first" in said
+    assert list(empty.iterdir()) == []
+
+
+def test_a_database_of_another_program_gets_no_tables_from_a_command_that_reads(
+    edgeward: Command, folder: Path
+) -> None:
+    other = folder / "other.sqlite"
+    with contextlib.closing(sqlite3.connect(other)) as raw:
+        raw.execute("CREATE TABLE theirs (id)")
+    before = other.read_bytes()
+    said = message_of(edgeward("export", "--format", "json", "--store", f"sqlite:///{other}"))
+    assert "other.sqlite holds no results of edgeward; check --store" in said
+    assert other.read_bytes() == before
+    assert "a file is named by sqlite:///FILE" in message_of(edgeward("report", "--store", other))
 
 
 @pytest.mark.usefixtures("measured")
