@@ -29,7 +29,7 @@ class MetricInfo:
         name: what is typed in `[accept]` and stands in exports.
         title: what people read.
         unit: SI unit as `harness.units.human` takes it; "" for a ratio or index, "%" for a share 0..1, "px" for pixels,
-            "mm" for millimetres, "h" for hours of use.
+            "mm" for millimetres, "h" for hours of use, "images/s" (never scaled to thousands) for a throughput.
         kind: "cost" (of one run), "share" (of one run's frames, compared as a difference), "ratio" (of a cost, run over
             baseline) or "accuracy" (of predictions).
         lower_is_better: the direction of improvement.
@@ -88,7 +88,7 @@ _TABLE: Final = (
     _cost("load_s", "Model load", "s", "load_s", "median"),
     _cost("first_inference_s", "First inference", "s", "first_inference_s", "median"),
     _cost("process_start_s", "Process start", "s", "process_start_s", "median"),
-    _cost("throughput_hz", "Throughput", "Hz", "throughput_hz", "median", lower=False),
+    _cost("throughput_hz", "Throughput", "images/s", "throughput_hz", "median", lower=False),
     _cost("preprocess_s", "Preprocessing", "s", "preprocess_s", "median"),
     _cost("postprocess_s", "Postprocessing", "s", "postprocess_s", "median"),
     _cost("end_to_end_s", "End to end", "s", "end_to_end_s", "median"),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import takewhile
+from dataclasses import dataclass, replace
+from itertools import combinations, takewhile
 from typing import Any, Final
 
 import click
 
 from harness.cli.tables import campaign_table, comparison_table, show
-from harness.compare import CampaignChange, across_campaigns
+from harness.compare import CampaignChange, Change, across_campaigns
 from harness.compare import compare as compared
 from harness.errors import StoreError
-from harness.model import Campaign, Comparison, Reason, Run
+from harness.model import Campaign, Comparison, Reason, Run, Verdict
 from harness.store import Store
+from harness.units import counted
 
 _ALIKE: Final = (
     "Nothing that is recorded differs: the same machine, system, runtime, model and images, in like conditions."
@@ -51,6 +52,28 @@ def pairs(store: Store, before: str, after: str) -> list[Pair]:
         StoreError: an id is not there or not unique, both mean the same, or the two have nothing in common.
     """
     first, second = _found(store, before), _found(store, after)
+    return _pairs(store, first, second)
+
+
+def last_pairs(store: Store) -> list[Pair]:
+    """Return the newest campaign against the one before it of the same suites and devices, case by case.
+
+    A newest campaign that has none before it is passed over.
+
+    Raises:
+        StoreError: no two campaigns measured the same suites on the same devices.
+    """
+    places = {name: {place[:2] for place in found} for name, found in store.places().items()}
+    measured = [one for one in store.campaigns() if one.id in places]
+    for later, earlier in combinations(measured, 2):
+        if places[later.id] == places[earlier.id]:
+            return _pairs(store, earlier, later)
+    raise StoreError(
+        "no two campaigns measured the same suites on the same devices", remedy="measure once more, or give two ids"
+    )
+
+
+def _pairs(store: Store, first: Run | Campaign, second: Run | Campaign) -> list[Pair]:
     if isinstance(first, Run) and isinstance(second, Run):
         return [_pair(store, first, second)]
     if isinstance(first, Run) or isinstance(second, Run):
@@ -133,8 +156,11 @@ def _alike(name: str, prefix: str) -> float:
     return start + SequenceMatcher(None, name[: len(prefix)], prefix).ratio()
 
 
-def show_all(found: Sequence[Pair]) -> None:
-    """Print every pair; what changed for all cases of two campaigns is said once, at the head."""
+def show_all(found: Sequence[Pair], *, changed_only: bool = False) -> None:
+    """Print every pair; what changed for all cases of two campaigns is said once, at the head.
+
+    `changed_only` leaves out the metrics of two campaigns that are the same, and cases of which nothing is left.
+    """
     across = [one for one in found if isinstance(one, CampaignChange)]
     shared = [cause for cause in across[0].causes if all(cause in one.causes for one in across)] if across else []
     if across:
@@ -144,7 +170,14 @@ def show_all(found: Sequence[Pair]) -> None:
         if not any(one.causes for one in across):
             lines = [f"  {_ALIKE}"]
         click.echo("\n".join(lines or ["  nothing for all cases alike"]))
+    left_out = 0
     for one in found:
+        if changed_only and isinstance(one, CampaignChange):
+            changes = tuple(change for change in one.changes if not _same(change))
+            left_out += len(one.changes) - len(changes)
+            one = replace(one, changes=changes)
+            if not changes and all(cause in shared for cause in one.causes):
+                continue
         click.echo("")
         if isinstance(one, Turns):
             show(comparison_table(one.before, one.after, one.comparisons))
@@ -153,9 +186,16 @@ def show_all(found: Sequence[Pair]) -> None:
         for cause in one.causes:
             if cause not in shared:
                 click.echo(f"  - {cause.sentence}")
-        show(campaign_table(one))
+        if one.changes:
+            show(campaign_table(one))
+    if left_out:
+        click.echo(f"\nLeft out: {counted(left_out, 'number')} found equivalent, or absent in both campaigns.")
     if across:
         click.echo(f"\n{_BETWEEN}")
+
+
+def _same(change: Change) -> bool:
+    return change.verdict is Verdict.EQUIVALENT or (change.before is None and change.after is None)
 
 
 def _case(one: CampaignChange) -> str:

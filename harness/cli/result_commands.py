@@ -49,8 +49,8 @@ def report(settings: Settings, out: Path | None, campaign: str | None, device: s
 
 
 @click.command()
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
+@click.argument("before", metavar="[A", default="")
+@click.argument("after", metavar="B]", default="")
 @click.option("--format", "kind", type=click.Choice(["text", "json"]), default="text", help="For people or programs.")
 @with_settings
 @click.pass_obj
@@ -58,17 +58,20 @@ def compare(settings: Settings, before: str, after: str, kind: str) -> None:
     """Say why B differs from A, then by how much. Each is a run or a campaign; the beginning of its id is enough.
 
     Two runs of one campaign took turns, and are compared as the report does. Two campaigns are compared case by case.
+    Without ids: the last two of the same suites and devices, without the numbers that were found equivalent.
     """
     import json
 
     from harness.cli import comparing
 
+    if before and not after:
+        raise HarnessError(f"{before!r} is one id", remedy="give two, or none for the last two campaigns alike")
     store = settings.open_store()
-    found = comparing.pairs(store, before, after)
+    found = comparing.pairs(store, before, after) if before else comparing.last_pairs(store)
     if kind == "json":
         click.echo(json.dumps(comparing.document(found), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        comparing.show_all(found)
+        comparing.show_all(found, changed_only=not before)
 
 
 @click.command()

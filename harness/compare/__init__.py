@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.compare.campaigns import CampaignChange, across_campaigns
+from harness.compare.campaigns import CampaignChange, Change, across_campaigns
 from harness.compare.control import Control, control_of
 from harness.compare.decision import decided, non_inferiority, verdict
 from harness.compare.judgement import judge
@@ -11,6 +11,7 @@ from harness.compare.verdicts import compare, margin
 
 __all__ = [
     "CampaignChange",
+    "Change",
     "Control",
     "across_campaigns",
     "compare",

@@ -35,7 +35,15 @@ def _judgement(run: Run, comparison: Comparison | None, line: Criterion) -> Judg
     undecided = not passed and _may_be_met(run, comparison, line)
     if undecided and comparison is not None and comparison.change is not None:
         text = f"undecided: {text}{_lacking(run, comparison.change, line)}"
-    return Judgement(line, passed, f"{line.metric}: {text}", undecided)
+    return Judgement(line, passed, f"{_title(line.metric)}: {text}", undecided)
+
+
+def _title(metric: str) -> str:
+    """Return a metric as people read it; a ratio has the title of its cost, so it says what it is over."""
+    info = METRICS.get(metric)
+    if info is None:
+        return metric
+    return f"{info.title} against the baseline" if info.kind == "ratio" else info.title
 
 
 def _loss(line: Criterion, change: Estimate) -> tuple[float, float, float]:
@@ -78,7 +86,7 @@ def _finding(run: Run, comparison: Comparison | None, line: Criterion) -> tuple[
         return False, f"{line.rule!r} cannot be judged; write {' or '.join(info.rules) if info else 'a known metric'}"
     relative = info.kind == "ratio" or line.rule == "non_inferior_by" or line.metric == "agreement"
     if run.is_baseline and relative:
-        return True, "is the baseline"
+        return True, "this is the baseline"
     if info.kind == "ratio" or line.rule == "non_inferior_by":
         return _against_baseline(info, comparison, line)
     return _alone(run, info, line)

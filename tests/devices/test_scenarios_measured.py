@@ -196,8 +196,8 @@ def test_a_stream_tells_dropped_and_late_frames_and_compares_them_in_points(
     assert dropped.point == pytest.approx(difference)
     assert dropped.low < dropped.point < dropped.high
     assert run_of(base).case.frame_rate_hz == 200.0
-    assert "end_to_end_s: " in base.outcome.message
-    assert "preprocess_s" not in base.outcome.message
+    assert "End to end: " in base.outcome.message
+    assert "Preprocessing" not in base.outcome.message
     whole, before, behind = (quick[f"{name}_s"].values for name in ("end_to_end", "preprocess", "postprocess"))
     assert (whole > before + behind).all()
 

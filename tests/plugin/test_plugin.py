@@ -74,7 +74,7 @@ def test_a_case_that_misses_its_accept_line_fails_and_says_by_how_much(night: tu
     _, done = night
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
     assert "1 failed, 2 passed, 1 xfailed, 1 error" in done.stdout, done.stdout
-    assert "int4@here: latency_ratio: " in done.stdout
+    assert "int4@here: Latency against the baseline: " in done.stdout
     assert "exceeds the maximum 1.50× by" in done.stdout
     assert "FAILED suites/small.toml::int4@here" in done.stdout
 

@@ -136,7 +136,7 @@ def test_no_reference_is_absent_with_its_reason(outputs: Outputs, reference: Ref
 def test_agreement_can_be_asked_for_and_is_no_comparison_with_the_baseline() -> None:
     run = held(flipped(6, 0.1))
     (judged,) = room.judge(run, [], [Criterion("reference_agreement", "min", 1.0)])
-    assert judged.message == "reference_agreement: 99.0 % falls short of the minimum 100.0 % by 1.0 pp"
+    assert judged.message == "Agreement with the host: 99.0 % falls short of the minimum 100.0 % by 1.0 pp"
     assert "reference_agreement" not in {one.metric for one in room.compare(BASELINE, run, room_suite())}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -247,12 +248,12 @@ def test_a_ratio_is_judged_by_its_worse_end_and_says_by_how_much() -> None:
     comparison = Comparison("latency_ratio", "fp32", "int8", change, Verdict.REGRESSED)
     (found,) = room.judge(FASTER, [comparison], [Criterion("latency_ratio", "max", 1.0)])
     assert not found.passed
-    assert found.message == "latency_ratio: 1.31× (1.27–1.36×) exceeds the maximum 1.00× by 0.36"
+    assert found.message == "Latency against the baseline: 1.31× (1.27–1.36×) exceeds the maximum 1.00× by 0.36"
     assert found.word == "broken"
     edge = replace(comparison, change=Estimate(0.98, 0.95, 1.01))
     (open_,) = room.judge(FASTER, [edge], [Criterion("latency_ratio", "max", 1.0)])
     assert (open_.passed, open_.word) == (False, "undecided")
-    assert open_.message.startswith("latency_ratio: undecided: 0.98×")
+    assert open_.message.startswith("Latency against the baseline: undecided: 0.98×")
     assert judged(FASTER, "latency_ratio", "max", 1.0)[0]
 
 
@@ -264,34 +265,40 @@ def test_a_tiny_excess_does_not_read_as_nothing() -> None:
 
 def test_costs_are_judged_by_their_statistic() -> None:
     passed, message = judged(FASTER, "peak_memory_bytes", "max", 80_000_000)
-    assert (passed, message) == (False, "peak_memory_bytes: 90.2 MB exceeds the maximum 80.0 MB by 10.2 MB")
+    assert (passed, message) == (False, "Peak memory: 90.2 MB exceeds the maximum 80.0 MB by 10.2 MB")
     assert judged(FASTER, "latency_p90_s", "max", 0.033)[0]
     assert judged(FASTER, "load_s", "max", 0.11)[0]
     assert not judged(FASTER, "first_inference_s", "max", 0.0209)[0]
     assert judged(FASTER, "size_bytes", "max", 11_000_000) == (
         True,
-        "size_bytes: 11.0 MB is within the maximum 11.0 MB",
+        "Model size: 11.0 MB is within the maximum 11.0 MB",
     )
 
 
 def test_an_absent_metric_fails_and_says_why() -> None:
-    assert judged(FASTER, "energy_j", "max", 1.0) == (False, "energy_j: absent: no meter configured")
-    assert judged(FASTER, "energy_ratio", "max", 1.0)[1] == "energy_ratio: absent: baseline: no meter configured"
+    assert judged(FASTER, "energy_j", "max", 1.0) == (False, "Energy per inference: absent: no meter configured")
+    assert (
+        judged(FASTER, "energy_ratio", "max", 1.0)[1]
+        == "Energy per inference against the baseline: absent: baseline: no meter configured"
+    )
     few = measured(FASTER, Measurement("latency_s", "s", np.full(50, 0.01)))
-    assert judged(few, "latency_p90_s", "max", 1.0)[1] == "latency_p90_s: absent: 50 samples, 64 are needed"
-    assert judged(FASTER, "dice", "min", 0.9)[1] == "dice: absent: the test split has no case of its kind"
+    assert judged(few, "latency_p90_s", "max", 1.0)[1] == "Latency, p90: absent: 50 samples, 64 are needed"
+    assert judged(FASTER, "dice", "min", 0.9)[1] == "Dice: absent: the test split has no case of its kind"
     (alone,) = room.judge(FASTER, [], [Criterion("latency_ratio", "max", 1.0)])
-    assert alone.message == "latency_ratio: absent: there is no run of the baseline to compare with"
+    assert alone.message == "Latency against the baseline: absent: there is no run of the baseline to compare with"
 
 
 def test_an_incomparable_or_invalid_run_fails_what_is_asked_of_it() -> None:
     other = replace(FASTER, fingerprint={**FASTER.fingerprint, "kernel": "6.12"})
     passed, message = judged(other, "latency_ratio", "max", 1.0)
-    assert (passed, message) == (False, "latency_ratio: incomparable: not measured alike: kernel 6.6 -> 6.12")
+    assert (passed, message) == (
+        False,
+        "Latency against the baseline: incomparable: not measured alike: kernel 6.6 -> 6.12",
+    )
     invalid = replace(FASTER, validity=Validity.INVALID, reasons=(Reason("the clock jumped"),))
     assert judged(invalid, "size_bytes", "max", 1e9) == (
         False,
-        "size_bytes: the run is invalid: the clock jumped",
+        "Model size: the run is invalid: the clock jumped",
     )
 
 
@@ -313,7 +320,7 @@ def test_non_inferiority_is_judged_by_the_worse_end_of_the_paired_difference() -
     assert (found.passed, found.undecided, found.word) == (False, True, "undecided")
     # Half as wide again as wide would do, seen from the point: (3.5 / 2)^2 as many images.
     assert found.message == (
-        "sensitivity: undecided: −1.0 pp (−4.5 to +0.3 pp) may be worse than the baseline by 4.5 pp, "
+        "Sensitivity: undecided: −1.0 pp (−4.5 to +0.3 pp) may be worse than the baseline by 4.5 pp, "
         "1.5 pp more than the 3.0 pp allowed; about 1\u202f838 images like these 600 could decide it"
     )
     broken = replace(comparison, change=Estimate(-0.08, -0.12, -0.04))
@@ -340,13 +347,13 @@ def test_the_baseline_passes_what_is_said_against_the_baseline_and_no_more() -> 
         Criterion("latency_p50_s", "max", 0.001),
     ]
     ratio, sensitivity, cost = room.judge(BASELINE, [], accept)
-    assert (ratio.passed, ratio.message) == (True, "latency_ratio: is the baseline")
+    assert (ratio.passed, ratio.message) == (True, "Latency against the baseline: this is the baseline")
     assert sensitivity.passed
     assert not cost.passed
 
 
 def test_a_rule_that_makes_no_sense_for_its_metric_fails_with_the_right_one() -> None:
-    assert judged(FASTER, "latency_p50_s", "min", 0.1)[1] == "latency_p50_s: 'min' cannot be judged; write max"
+    assert judged(FASTER, "latency_p50_s", "min", 0.1)[1] == "Latency, median: 'min' cannot be judged; write max"
 
 
 def test_every_metric_has_a_statistic_or_says_why_not() -> None:
@@ -368,6 +375,22 @@ def test_every_metric_is_judged_by_its_own_rules_and_by_no_other(name: str, fast
     for rule in ("max", "min", "non_inferior_by"):
         (found,) = room.judge(FASTER, faster_compared, [Criterion(name, rule, 1.0)])
         assert (f"'{rule}' cannot be judged" in found.message) == (rule not in METRICS[name].rules), found.message
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_judgement_names_its_metric_by_title_and_keeps_the_key_for_programs(
+    name: str, faster_compared: list[Comparison]
+) -> None:
+    (found,) = room.judge(FASTER, faster_compared, [Criterion(name, METRICS[name].rules[0], 1.0)])
+    assert found.message.startswith(METRICS[name].title)
+    assert not re.search(r"[a-z]_[a-z]", found.message)
+    assert found.criterion.metric == name
+
+
+def test_a_throughput_is_judged_in_images_a_second() -> None:
+    run = measured(FASTER, Measurement("throughput_hz", "Hz", np.full(3, 1500.0)))
+    said = "Throughput: 1500 images/s falls short of the minimum 2000 images/s by 500 images/s"
+    assert judged(run, "throughput_hz", "min", 2000.0) == (False, said)
 
 
 @pytest.mark.parametrize("name", ["latency_p90_s", "peak_memory_bytes", "size_bytes", "latency_ratio", "memory_ratio"])

@@ -76,6 +76,33 @@ def test_two_campaigns_are_compared_case_by_case_why_before_by_how_much(compare:
     assert lines[-1].startswith("Where both campaigns measured the same baseline")
 
 
+def test_without_ids_the_last_two_campaigns_alike_are_compared_and_what_is_the_same_is_left_out(
+    compare: Command,
+) -> None:
+    _, whole = compare("aa11", "aa22")
+    code, shown = compare()
+    assert code == 0, shown
+    assert shown.splitlines()[0] == whole.splitlines()[0], "the campaign of another suite is passed over"
+    assert "Kernel changed" in shown
+    before, after = ([" ".join(line.split()) for line in text.splitlines()] for text in (whole, shown))
+    same = [line for line in before if " equivalent " in line or line.startswith("Energy per inference")]
+    assert {line.split()[0] for line in same} >= {"Model", "Sensitivity", "Specificity", "Energy"}
+    assert [line for line in before if line not in same and line] == [
+        line for line in after if not line.startswith("Left out: ") and line
+    ]
+    assert f"Left out: {len(same)} numbers found equivalent, or absent in both campaigns." in after
+
+
+def test_without_ids_a_store_without_two_campaigns_alike_says_what_to_do(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/one.sqlite")
+    store.add_campaign(Campaign("aa11", BASELINE.started_at, "pytest suites --device pi5", {"us": dict(SUITE)}))
+    store.add_case("aa11", runs_of("aa11", slice(0, 72))[0], ())
+    store.close()
+    done = CliRunner().invoke(cli, ["compare", "--store", store.url], obj=Settings())
+    assert done.exit_code == 2
+    assert "no two campaigns measured the same suites on the same devices; measure once more" in done.output
+
+
 def test_two_runs_of_two_nights_find_their_baselines(compare: Command) -> None:
     code, shown = compare("caa11", "caa22")
     assert code == 0, shown
@@ -112,6 +139,7 @@ def test_programs_read_the_same_as_json(compare: Command) -> None:
         ("aa11", "aa11", "both ids are campaign aa11"),
         ("aa11", "caa22", "one id is a run's and the other a campaign's; give two runs or two campaigns"),
         ("d1", "caa22", "the runs are of different suites, ct and us; give two runs of one suite"),
+        ("aa11", "", "'aa11' is one id; give two, or none for the last two campaigns alike"),
         ("ee33", "aa22", "the two campaigns share no case: the first has suites/ct.toml::a@pi5, the second suites/us"),
     ],
 )
