@@ -40,14 +40,18 @@ def limits(entry: Entry, group: Group) -> list[tuple[bool, str]]:
                 word = f"not shown to lose no more than the {allowed} that were allowed"
             lines.append((judgement.passed, levels(entry, group, comparison, word)))
         else:
-            lines.append((judgement.passed, judgement.message))
+            lines.append((judgement.passed, _lowered(judgement.message)))
     return lines
 
 
 def inside(metric: str) -> str:
     """Return a metric's title inside a sentence: `sensitivity`, `AUROC`."""
-    title = wording.info(metric).title
-    return title[0].lower() + title[1:] if title[1:2].islower() else title
+    return _lowered(wording.info(metric).title)
+
+
+def _lowered(text: str) -> str:
+    """Return a text that begins with a title for the middle of a sentence; `AUROC` stays as it is."""
+    return text[0].lower() + text[1:] if text[1:2].islower() else text
 
 
 def levels(entry: Entry, group: Group, comparison: Comparison, note: str = "") -> str:

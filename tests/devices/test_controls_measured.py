@@ -54,7 +54,7 @@ def test_a_control_is_measured_stored_and_shown_beside_the_verdict(
     assert found is not None
     assert latency.control == found.change
     assert all(CONTROL not in run.measurements for run in runs if not run.is_baseline)
-    (page,) = (lab / "reports" / "html").glob("*.html")
+    (page,) = (lab / "reports" / "html").glob("2*.html")
     assert "the baseline&#39;s own file in processes of its own, took" in page.read_text()
     store.close()
 

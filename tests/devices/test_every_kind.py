@@ -86,7 +86,7 @@ def gathered(lab: Path, done: subprocess.CompletedProcess[str]) -> Night:
     runs = {(run.case.device, run.case.runtime, run.case.variant): run for run in store.runs()}
     campaigns = len(store.campaigns())
     store.close()
-    pages = [page.read_text() for page in (lab / "reports" / "html").glob("*.html")]
+    pages = [page.read_text() for page in (lab / "reports" / "html").glob("2*.html")]
     assert len(pages) == 1, done.stdout
     return Night(done.returncode, done.stdout, runs, campaigns, pages[0])
 

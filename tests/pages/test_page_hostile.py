@@ -268,4 +268,4 @@ def test_the_command_writes_the_report_of_a_damaged_store_and_says_by_its_exit_c
     done = CliRunner().invoke(cli, arguments, obj=Settings(), prog_name="edgeward")
     assert done.exit_code == 1
     assert "warning: run of" in done.output
-    assert len(list((tmp_path / "html").glob("*.html"))) == 1
+    assert len(list((tmp_path / "html").glob("2*.html"))) == 1
