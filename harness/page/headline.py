@@ -72,7 +72,7 @@ def _winner(entry: Entry, group: Group, winners: Sequence[Pair], *, several: boo
     sentence = f"{_where(group, software=several)}, {entry.variant} {speed(entry, group)}"
     if lost:
         fell = " and ".join(levels(entry, group, one) for one in lost)
-        sentence += f", but loses accuracy: {fell}. The suite's limits do not speak of it; they hold: {held}"
+        sentence += f", but loses accuracy: {fell}. The suite's own limits hold: {held}"
     else:
         sentence += f" and meets the suite's limits: {held}"
     sentence += f". Read it with care: {' and '.join(doubts)}." if doubts else "."
@@ -106,24 +106,25 @@ def _absolute(entry: Entry, group: Group) -> tuple[float, float] | None:
 
 
 def _rivals(entry: Entry, group: Group, winners: Sequence[Pair]) -> tuple[str, ...]:
-    """Return a caveat naming the accepted variants that may be just as fast, also those of another runtime."""
-    best, close = latency(entry), []
+    """Return caveats naming the accepted variants that are as fast or faster, also those of another runtime."""
+    close, ahead = [], []
     mine = _absolute(entry, group)
     for other, place in winners:
-        if other is entry:
+        theirs = _absolute(other, place)
+        if other is entry or mine is None or theirs is None or theirs[0] > mine[1]:
             continue
-        if place is group:
-            change = latency(other)
-            near = best is not None and change is not None and change.low <= best.high
+        name = other.variant if place is group else f"{other.variant} with {place.software}"
+        if theirs[1] >= mine[0]:
+            close.append(name)
         else:
-            theirs = _absolute(other, place)
-            near = mine is not None and theirs is not None and theirs[0] <= mine[1]
-        if near:
-            close.append(other.variant if place is group else f"{other.variant} with {place.software}")
-    if not close:
-        return ()
-    names = " and ".join(close)
-    return (f"Its interval overlaps that of {names}, within the limits too: which is faster was not decided.",)
+            why = ["it loses accuracy"] if regressed(other) else reservations(other)
+            ahead.append(f"{name} is faster, but {' and '.join(why)}." if why else f"{name} is faster.")
+    if close:
+        names = " and ".join(close)
+        ahead.insert(
+            0, f"Its interval overlaps that of {names}, within the limits too: which is faster was not decided."
+        )
+    return tuple(ahead)
 
 
 def _nothing_accepted(entry: Entry, group: Group, several: bool) -> Headline:
