@@ -8,11 +8,11 @@ from typing import Final
 from harness import units
 from harness.model import Validity
 from harness.page import wording
+from harness.page.cells import cells as cells_of
 from harness.page.headline import overall
 from harness.page.markdown import figure, numbered, plain, table
 from harness.page.render import titles
 from harness.page.report import Entry, Group, Report
-from harness.page.sections import summary
 
 _LATENCY: Final = "latency_p50_s"
 _LEGEND: Final = "Changes are against the baseline of the same device and runtime; intervals stand in brackets."
@@ -46,7 +46,7 @@ def _table(groups: list[Group]) -> list[str]:
     bounded = [name for name in dict.fromkeys(accepted) if wording.info(name).kind == "accuracy"]
     pairs = [(group, entry) for group in groups for entry in group.entries]
     cells = [
-        {cell.metric: cell for cell in summary.cells(entry, bounded, group) if cell.metric in (_LATENCY, *bounded)}
+        {cell.metric: cell for cell in cells_of(entry, bounded, group) if cell.metric in (_LATENCY, *bounded)}
         for group, entry in pairs
     ]
     notes = wording.numbered(cell for row in cells for cell in row.values())

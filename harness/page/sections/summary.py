@@ -8,6 +8,7 @@ from typing import Any
 from harness import compare, units
 from harness.model import Reason
 from harness.page import wording
+from harness.page.cells import COSTS, cells
 from harness.page.report import Entry, Group, Report
 from harness.vocabulary import METRICS
 
@@ -51,7 +52,6 @@ TEMPLATE = """\
 {% endcall %}
 {% endfor %}
 """
-COSTS = (("latency_p50_s", "latency_ratio"), ("peak_memory_bytes", "memory_ratio"), ("size_bytes", "size_ratio"))
 ACCURACIES = ("sensitivity", "specificity", "accuracy", "dice", "iou", "hausdorff")
 
 
@@ -107,27 +107,3 @@ def accuracies(group: Group) -> list[str]:
     have = {name for entry in group.measured if entry.run for name in entry.run.accuracy}
     wanted = [name for name in (*bounded, *ACCURACIES) if name in have]
     return list(dict.fromkeys(wanted))[:3]
-
-
-def cells(entry: Entry, metrics: list[str], group: Group) -> list[wording.Cell]:
-    """Return the cells of one row; a run that is invalid, or missing, has none.
-
-    Args:
-        entry: the row's case.
-        metrics: accuracies to show.
-        group: of the entry.
-    """
-    run = entry.run
-    if run is None or not entry.usable:
-        return []
-    found = []
-    for metric, ratio in COSTS:
-        shown = wording.typical(run, metric)
-        text, why = wording.value(shown, wording.cost(run, shown)), wording.absence(run, shown)
-        within = wording.paths(run) if shown != metric else ""
-        cell = wording.Cell(metric, wording.title(metric), text, within, reason=why)
-        found.append(wording.changed(cell, entry.comparisons.get(ratio)))
-    for metric in metrics:
-        cell = wording.Cell(metric, group.called(metric), *wording.level(metric, run.accuracy.get(metric)))
-        found.append(wording.changed(cell, entry.comparisons.get(metric)))
-    return found
