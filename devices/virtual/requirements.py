@@ -26,8 +26,8 @@ def lacking(*needs: str) -> str:
 
     Args:
         needs: `root`, or `package:NAME` for a Debian package with a program of that name, or `package:NAME=PROGRAM`,
-            or `extra:NAME=MODULE` for a module that an extra of edgeward brings, or `large:NAME=MODULE` where that
-            extra is too large for the tests' own.
+            or `extra:NAME=MODULE` for a module that an extra of edgeward brings, or `apart:NAME=MODULE` where that
+            extra cannot stand beside the tests' own.
     """
     packages, extras = [], []
     for need in needs:
@@ -35,11 +35,11 @@ def lacking(*needs: str) -> str:
         package, _, tool = rest.partition("=")
         if kind == "package" and program(tool or package) is None:
             packages.append(package)
-        elif kind in ("extra", "large") and find_spec(tool) is None:
+        elif kind in ("extra", "apart") and find_spec(tool) is None:
             extras.append(f"{tool} (pip install 'edgeward[{package}]')")
-        elif kind not in ("root", "package", "extra", "large"):
+        elif kind not in ("root", "package", "extra", "apart"):
             raise ValueError(
-                f"{need!r} is no need; write root, package:NAME[=PROGRAM], extra:NAME=MODULE or large:NAME=MODULE"
+                f"{need!r} is no need; write root, package:NAME[=PROGRAM], extra:NAME=MODULE or apart:NAME=MODULE"
             )
     said = [f"the Debian packages {', '.join(packages)} (apt-get install {' '.join(packages)})"] if packages else []
     said += extras
@@ -51,12 +51,13 @@ def lacking(*needs: str) -> str:
 def require(*needs: str) -> None:
     """Skip the test that asks if this machine lacks something; where the variable CI is set, fail it instead.
 
-    An extra that is too large is not installed in CI either: its tests are skipped there, too, and the summary says so.
+    What asks for other versions than the tests' own extra is not installed in CI either: its tests are skipped there,
+    too, and the summary says so.
     """
     import pytest  # the devices are for people, too, who may not have it
 
-    if large := lacking(*(one for one in needs if one.startswith("large:"))):
-        pytest.skip(f"this machine lacks {large}, which is too large for the tests' own extra")
+    if apart := lacking(*(one for one in needs if one.startswith("apart:"))):
+        pytest.skip(f"this machine lacks {apart}, which asks for other versions than the tests' own extra")
     missing = lacking(*needs)
     if missing:
         give_up(f"this machine lacks {missing}")

@@ -1,4 +1,4 @@
-"""`edgeward init`: a lab of one's own, from the templates in harness/scaffold/."""
+"""`edgeward init`: a lab of one's own, from the templates in harness/cli/scaffold/."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 from harness.errors import LabError
 from harness.registry import suggestion
 
-_TEMPLATES: Final = Path(__file__).parents[1] / "scaffold"
+_TEMPLATES: Final = Path(__file__).parent / "scaffold"
 #: Template -> where it goes. A dot file among the templates would be at work in this repository.
 FILES: Final = {
     "devices/local.toml": "devices/local.toml",

@@ -127,8 +127,18 @@ def _page(
         parts.append({"name": name, "title": section.TITLE, "html": Markup(html), "failure": ""})
     title = f"{titles(report)}, {of}" if of else titles(report)
     page = known.get_template("page.html")
-    given = {"parts": parts, "titles": title, "description": overall(report)[0].sentence, "overview": overview}
+    given = {"parts": parts, "titles": title, "description": _description(report, say), "overview": overview}
     return encoded(page.render(**shared, css=Markup(css), policy=policy(css), **given))
+
+
+def _description(report: Report, say: Callable[[str], None] | None) -> str:
+    """Return the sentence of a report, "" where the section that shows it could not be drawn either and said so."""
+    try:
+        return overall(report)[0].sentence
+    except Exception:
+        if say is None:
+            raise
+        return ""
 
 
 def encoded(text: str) -> bytes:

@@ -16,7 +16,7 @@ def test_a_round_ends_with_the_mean_of_the_weights_weighted_by_images(tmp_path: 
     require(*fleet.NEEDS, "extra:train=onnx2torch")
     flower = os.environ.get("EDGEWARD_FLOWER", "")
     if not flower:
-        require("large:federated=flwr")
+        require("apart:federated=flwr")
     suite = lab.read_suite(written(tmp_path / "lab", "learning_rate = 0.05\nbatch = 8"))
     found = federated.run(suite, tmp_path, hosts=2, flower=flower or sys.executable)
     print(f"\n{found}")

@@ -229,6 +229,23 @@ def test_a_section_that_fails_says_so_and_the_rest_is_there(tmp_path: Path) -> N
         page.render(small(), overrides=tmp_path)
 
 
+def test_a_report_whose_sentence_cannot_be_made_is_drawn_around_it() -> None:
+    report = small()
+    odd: Any = "five"  # as a store that was written by hand may hold it
+    outcomes = tuple(
+        replace(
+            one,
+            judgements=tuple(replace(each, criterion=replace(each.criterion, bound=odd)) for each in one.judgements),
+        )
+        for one in report.outcomes
+    )
+    said: list[str] = []
+    text = page.render(replace(report, outcomes=outcomes), say=said.append).decode()
+    assert "This section could not be drawn:" in section(text, "verdict")
+    assert "<svg" in section(text, "ratio")
+    assert len(said) == 1
+
+
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
     """Return a store whose second run, and a comparison of it, are no JSON any more."""

@@ -36,7 +36,7 @@ from tests.made_runs import a_run
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted(
     path
-    for folder in (".", ".github", "devices", "suites", "reports", "harness/scaffold")
+    for folder in (".", ".github", "devices", "suites", "reports", "harness/cli/scaffold")
     for path in (ROOT / folder).glob("*.md")
     if path.name != "CHANGELOG.md"  # it tells of what was
 )
@@ -138,7 +138,7 @@ def test_every_whole_file_in_a_document_is_read_by_the_lab(block: Block, tmp_pat
 def test_every_part_of_a_file_in_a_document_fits_into_the_file_that_init_writes(block: Block, tmp_path: Path) -> None:
     part = tomllib.loads(block.text)
     name = "suites/mymodel.toml" if set(part) <= set(SuiteTable.model_fields) else "devices/local.toml"
-    whole = tomllib.loads((ROOT / "harness/scaffold" / name).read_text("utf-8"))
+    whole = tomllib.loads((ROOT / "harness/cli/scaffold" / name).read_text("utf-8"))
     if "data" in part:
         part["data"].setdefault("input", whole["data"]["input"])
     read(name, toml({**whole, **part}), tmp_path)
