@@ -216,7 +216,8 @@ def _failing(head: Entry | None) -> tuple[str, ...]:
 
 def _unmeasured(groups: Sequence[Group]) -> str:
     outcomes = [entry.outcome for group in groups for entry in group.entries if entry.outcome]
-    which = "the only case" if len(outcomes) == 1 else f"all {units.count(len(outcomes))} cases"
+    few = {1: "the only case", 2: "both cases"}
+    which = few.get(len(outcomes), f"all {units.count(len(outcomes))} cases")
     reasons = [str(reason) for outcome in outcomes for reason in outcome.reasons]
     first = reasons[0].splitlines()[0] if reasons else "no case ran"
     return f"Nothing was measured: {which} ended in an error. {first.rstrip('.')}."
