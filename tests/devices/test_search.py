@@ -114,7 +114,7 @@ def test_a_goal_that_no_candidate_meets_is_an_error_that_names_the_best(tmp_path
     small.write_device(tmp_path, "dut", workdir=device_workdir)
     done = subprocess.run(search(tmp_path, "halves"), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "cannot be met: best was brought-slower: size_bytes: " in done.stderr
+    assert "cannot be met: best was brought-slower: Model size: " in done.stderr
     assert statuses(done.stdout) == {"brought-slower": "refused", "brought-half": "failed"}
     assert not (tmp_path / "suites" / "halves-best.toml").exists()
 
