@@ -27,9 +27,11 @@ def cells(entry: Entry, metrics: list[str], group: Group) -> list[wording.Cell]:
         shown = wording.typical(run, metric)
         text, why = wording.value(shown, wording.cost(run, shown)), wording.absence(run, shown)
         within = wording.paths(run) if shown != metric else ""
-        cell = wording.Cell(metric, wording.title(metric), text, within, reason=why)
+        cell = wording.Cell(metric, wording.title(metric), text, within, reason=why, number=wording.cost(run, shown))
         found.append(wording.changed(cell, entry.comparisons.get(ratio)))
     for metric in metrics:
-        cell = wording.Cell(metric, group.called(metric), *wording.level(metric, run.accuracy.get(metric)))
+        level = run.accuracy.get(metric)
+        number = level.point if wording.bounded(level) else None
+        cell = wording.Cell(metric, group.called(metric), *wording.level(metric, level), number=number)
         found.append(wording.changed(cell, entry.comparisons.get(metric)))
     return found

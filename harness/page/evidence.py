@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from harness import units
@@ -91,6 +93,26 @@ def regressed(entry: Entry) -> list[Comparison]:
         for one in entry.comparisons.values()
         if one.verdict is Verdict.REGRESSED and wording.info(one.metric).kind == "accuracy" and one.change is not None
     ]
+
+
+#: From the worst that can be said of an accuracy to the best.
+_WORST_FIRST: Final = (
+    Verdict.REGRESSED, Verdict.WORSE, Verdict.INCONCLUSIVE, Verdict.INCOMPARABLE, Verdict.EQUIVALENT, Verdict.BETTER,
+    Verdict.IMPROVED,
+)  # fmt: skip
+_USUAL: Final = ("sensitivity", "specificity", "auroc", "accuracy", "dice")
+
+
+def accuracy(entry: Entry, group: Group) -> Comparison | None:
+    """Return the comparison of the accuracy about which the worst is said: of those that the suite limits, else usual.
+
+    A usual one that was lost beyond its margin comes before one that the suite limits and that kept well.
+    """
+    bounded = [str(line["metric"]) for line in group.settings.get("accept", ())]
+    lost = [one.metric for one in regressed(entry)]
+    wanted = [name for name in bounded if wording.info(name).kind == "accuracy"] or list(_USUAL)
+    found = [entry.comparisons[name] for name in dict.fromkeys((*wanted, *lost)) if name in entry.comparisons]
+    return min(found, key=lambda one: _WORST_FIRST.index(one.verdict), default=None)
 
 
 def reservations(entry: Entry) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ from harness.vocabulary import METRICS
 
 #: What a reader takes for granted of a diagnostic test: said to be open where the suite sets no limit for it.
 _EXPECTED = ("sensitivity", "specificity", "auroc")
+#: So many variants are named that are the best somewhere.
+_NAMED = 3
 Pair = tuple[Entry, Group]
 
 
@@ -39,6 +42,8 @@ class Headline:
     caveats: tuple[str, ...] = ()
     #: Whether any case behind it has numbers that may be read.
     measured: bool = True
+    #: The variant that it recommends, "" for none.
+    best: str = ""
 
 
 def _where(group: Group, *, software: bool) -> str:
@@ -83,6 +88,7 @@ def _winner(entry: Entry, group: Group, winners: Sequence[Pair], *, several: boo
         sentence,
         tone,
         (grounds(entry), *_unlimited(entry, group), *_rivals(entry, group, winners), *_failing(group.baseline)),
+        best=entry.variant,
     )
 
 
@@ -249,7 +255,11 @@ def _of_places(found: Sequence[Headline], around: tuple[str, ...]) -> Headline:
         )
     tone = "good" if good == len(found) else "unsure" if good else "bad"
     sentence = f"A variant that is faster and meets the suite's limits was found in {units.count(good)} of {of} places "
-    sentence += "(device and suite)."
+    chosen = Counter(one.best for one in found if one.tone == "good")
+    each = [f"{variant} in {units.count(number)}" for variant, number in chosen.most_common(_NAMED)]
+    if len(chosen) > _NAMED:
+        each.append("others in the rest")
+    sentence += f"(device and suite){': ' if each else ''}{', '.join(each)}."
     if answered < len(found):
         sentence += f" In {units.count(len(found) - answered)} of them nothing was measured."
     return Headline(sentence, tone, around)

@@ -13,12 +13,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Final
 
-from markupsafe import Markup
-
 from harness import units
 from harness.model import Campaign, Outcome
 from harness.page import wording
-from harness.page.render import encoded, environment, policy
+from harness.page.render import dress, encoded, environment
 
 #: The sentence stands in the head of a report, before the style sheet: so much is read of each. Bytes.
 _HEAD: Final = 65_536
@@ -79,8 +77,7 @@ def latest(newest: Line, *, overrides: Path | None = None) -> bytes:
 
 def _page(template: str, overrides: Path | None, **values: object) -> bytes:
     known = environment([], overrides)
-    css = known.get_template("page.css").render()
-    text = known.get_template(template).render(css=Markup(css), policy=policy(css), absent=units.ABSENT, **values)
+    text = known.get_template(template).render(**dress(known), absent=units.ABSENT, **values)
     return encoded(text)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from harness import page
 from harness.errors import Reason, StoreError
 from harness.model import Campaign
-from harness.page import campaign_summary, index
+from harness.page import campaign_summary, index, method_page
 from harness.store import Store
 
 _ELSEWHERE: Final = "choose another folder with --report or --out"
@@ -73,6 +73,7 @@ def _list(store: Store, folder: Path, overrides: Path | None, say: Callable[[str
             raise
         say(f"the index of the reports was not written: a campaign's outcomes cannot be read ({error})")
         return
+    write(folder / method_page.NAME, method_page.html(overrides), remedy=_ELSEWHERE)
     if lines:
         write(folder / "index.html", index.index(lines, overrides=overrides), remedy=_ELSEWHERE)
         write(folder / "latest.html", index.latest(lines[0], overrides=overrides), remedy=_ELSEWHERE)

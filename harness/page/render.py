@@ -1,4 +1,4 @@
-"""Puts the sections together into HTML files that need no network and run no script."""
+"""Puts the sections together into HTML files that need no network and run no script but their own."""
 
 from __future__ import annotations
 
@@ -102,11 +102,10 @@ def _page(
         addresses: of the pages that it leads to.
         say: as for `render`.
     """
-    css = known.get_template("page.css").render()
     parts = []
     shared = {
         "report": report, "several": several(report), "folded": len(report.groups()) > _OPEN_PLACES,
-        "addresses": addresses or {},
+        "addresses": addresses or {}, "overview": overview,
     }  # fmt: skip
     for name, section in found:
         try:
@@ -127,8 +126,10 @@ def _page(
         parts.append({"name": name, "title": section.TITLE, "html": Markup(html), "failure": ""})
     title = f"{titles(report)}, {of}" if of else titles(report)
     page = known.get_template("page.html")
-    given = {"parts": parts, "titles": title, "description": _description(report, say), "overview": overview}
-    return encoded(page.render(**shared, css=Markup(css), policy=policy(css), **given))
+    given = {"parts": parts, "titles": title, "description": _description(report, say)}
+    # Only digits, letters and signs that no style sheet takes for the end of a text.
+    campaign = re.sub(r"[^A-Za-z0-9.:_-]+", " ", report.campaign.id)
+    return encoded(page.render(**shared, **dress(known, f"edgeward · campaign {campaign}"), **given))
 
 
 def _description(report: Report, say: Callable[[str], None] | None) -> str:
@@ -154,10 +155,21 @@ def sections() -> list[tuple[str, ModuleType]]:
     return sorted(found, key=lambda pair: (int(pair[1].ORDER), pair[0]))
 
 
-def policy(css: str) -> str:
-    """Return the content-security policy: nothing may load or run, and only this very style sheet may style."""
-    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+def dress(known: Environment, foot: str = "edgeward") -> dict[str, str]:
+    """Return what the head of every page needs: style sheet, script, and the policy that allows these two alone.
+
+    Args:
+        known: where templates come from.
+        foot: stands below every printed page, beside its number.
+    """
+    css = known.get_template("page.css").render(foot=Markup(foot))
+    script = known.get_template("page.js").render()
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, script)]
+    policy = (
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; img-src data:; base-uri 'none'; "
+        "form-action 'none'"
+    )
+    return {"css": Markup(css), "script": Markup(script), "policy": policy.format(*digests)}
 
 
 def several(report: Report) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import Any, Final
 
 from harness.compare import Control, control_of
-from harness.model import Campaign, Comparison, Outcome, Run, Validity
+from harness.model import Campaign, Comparison, MeasuredCase, Outcome, Run, Validity, Verdict
 from harness.page import wording
 
 #: Suite and device.
@@ -19,6 +20,7 @@ TOGETHER: Final = 12
 #: The charts of up to so many places are drawn. Those of one take 1 to 3 s of CPU time, ten times what its tables
 #: take, and nobody shall wait for many minutes at the end of a campaign.
 DRAWN: Final = 24
+_UNCHANGED: Final = frozenset((Verdict.EQUIVALENT, Verdict.INCONCLUSIVE, Verdict.INCOMPARABLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,36 @@ class Entry:
     def usable(self) -> bool:
         """True if its numbers may be read: there is a run and it is not invalid."""
         return self.run is not None and self.run.validity is not Validity.INVALID
+
+    @property
+    def about(self) -> MeasuredCase | None:
+        """What the case is of, None where it is not known."""
+        return self.run.case if self.run else self.outcome.about if self.outcome else None
+
+    @property
+    def anchor(self) -> str:
+        """The id of its row: that of the same case in every campaign, so that a link to it can be sent."""
+        about, case = self.about, self.outcome.case if self.outcome else ""
+        names = (about.suite, about.variant, about.device, about.runtime) if about else (self.variant,)
+        named = (about.id if about else "") or case or chr(0).join(names)
+        return f"case-{sha256(named.encode(errors='replace')).hexdigest()[:10]}"
+
+    @property
+    def status(self) -> str:
+        """How its case ended, "" if it was not judged."""
+        return self.outcome.status if self.outcome else ""
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """By what it can be asked for: changed (against its baseline, the file's size aside), failing, doubtful."""
+        found = [one.verdict for one in self.comparisons.values() if one.metric != "size_ratio"]
+        doubtful = self.run is not None and self.run.validity is not Validity.VALID
+        given = {
+            "changed": self.usable and not _UNCHANGED.issuperset(found),
+            "failing": self.status in ("failed", "error"),
+            "doubtful": doubtful,
+        }
+        return tuple(name for name, holds in given.items() if holds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +149,7 @@ class Report:
 
     Attributes:
         unreadable: which rows of the store could not be read, and why: what they hold is missing here.
+        sampled: whether its page carries every sample; of many devices that would take longer than all else.
     """
 
     campaign: Campaign
@@ -124,6 +157,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     outcomes: tuple[Outcome, ...]
     unreadable: tuple[str, ...] = ()
+    sampled: bool = True
 
     @property
     def quick(self) -> bool:
@@ -137,6 +171,11 @@ class Report:
         names = [suite for suite, synthetic in made.items() if synthetic]
         whose = "" if len(names) == len(made) else f" in {', '.join(names)}"
         return f"Synthetic data{whose}" if names else ""
+
+    @property
+    def confidential(self) -> bool:
+        """True if a suite says that its data may not be shown."""
+        return any(suite.get("confidential", False) for suite in self.campaign.suites.values())
 
     @property
     def divided(self) -> bool:
@@ -170,6 +209,7 @@ class Report:
             tuple(entry.run for entry in entries if entry.run),
             tuple(change for entry in entries for change in entry.comparisons.values()),
             tuple(entry.outcome for entry in entries if entry.outcome),
+            sampled=not self.divided,
         )
 
     @cached_property
@@ -183,7 +223,8 @@ class Report:
         for run in self.runs:
             key = (run.case.suite, run.case.device, run.case.runtime)
             outcome = by_run.get(run.id) or by_case.get(run.case.id)
-            found.setdefault(key, []).append(Entry(run.case.variant, run, outcome, changes.get(run.id, {})))
+            variant = wording.isolated(run.case.variant)
+            found.setdefault(key, []).append(Entry(variant, run, outcome, changes.get(run.id, {})))
         known: dict[str, list[tuple[str, str, str]]] = {}
         for key in found:
             known.setdefault(key[1], []).append(key)
@@ -191,6 +232,7 @@ class Report:
         for outcome in self.outcomes:
             if outcome.run not in shown and outcome.case not in shown:
                 variant, key = self._place(outcome, known)
+                variant = wording.isolated(variant)
                 if key not in found:
                     known.setdefault(key[1], []).append(key)
                 found.setdefault(key, []).append(Entry(variant, None, outcome, {}))

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.page import charts, plots, publish
-from harness.page.render import encoded, environment, policy
+from harness.page.render import dress, encoded, environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,10 @@ class Page:
 
 
 def html(page: Page) -> bytes:
-    """Return the page as one UTF-8 file that needs no network and runs no script."""
+    """Return the page as one UTF-8 file that needs no network and runs no script but its own."""
     known = environment([], None)
-    css = known.get_template("page.css").render()
     drawn = [(part, _chart(page, part)) for part in page.parts]
-    text = known.get_template("search.html").render(page=page, drawn=drawn, css=Markup(css), policy=policy(css))
+    text = known.get_template("search.html").render(**dress(known), page=page, drawn=drawn)
     return encoded(text)
 
 

@@ -11,14 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from markupsafe import Markup
-
 from harness import units
 from harness.model import Run
 from harness.page import wording
 from harness.page.markdown import MISSING, figure, numbered, plain
 from harness.page.markdown import table as lines_of
-from harness.page.render import encoded, environment, policy
+from harness.page.render import dress, encoded, environment
 from harness.page.report import Entry, Group, Report
 from harness.results import robustness
 from harness.vocabulary import UNDER
@@ -137,17 +135,14 @@ def markdown(found: Sequence[Table]) -> str:
 
 
 def html(found: Sequence[Table], *, overrides: Path | None = None) -> bytes:
-    """Return the tables as one UTF-8 file that needs no network and runs no script.
+    """Return the tables as one UTF-8 file that needs no network and runs no script but its own.
 
     Args:
         found: what `tables` returned.
         overrides: a folder whose templates (and page.css) stand in for those of the same name.
     """
     known = environment([], overrides)
-    css = known.get_template("page.css").render()
-    text = known.get_template("table.html").render(
-        tables=found, css=Markup(css), policy=policy(css), legend=_LEGEND, absent=units.ABSENT
-    )
+    text = known.get_template("table.html").render(**dress(known), tables=found, legend=_LEGEND, absent=units.ABSENT)
     return encoded(text)
 
 

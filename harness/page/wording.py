@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -40,6 +41,7 @@ class Cell:
     """One metric of one run as it stands in a table: its own value and how it changed against the baseline.
 
     `reason` says why there is no value; `note` is what must be known of the comparison and stands below the table.
+    `number` is the value in SI, `ends` are point, low and high of the change: what a spreadsheet gets.
     """
 
     metric: str
@@ -51,11 +53,22 @@ class Cell:
     verdict: str = ""
     reason: str = ""
     note: str = ""
+    number: float | None = None
+    ends: tuple[float, float, float] | None = None
 
 
 def readable(text: str) -> str:
     """Return a text with U+FFFD in place of what no page and no chart can hold: people may write anything."""
     return _UNREADABLE.sub("\ufffd", text)
+
+
+def isolated(text: str) -> str:
+    """Return a name that turns nothing around it: one with letters that run from right to left is set apart by marks.
+
+    In U+2068 and U+2069 it has a direction of its own (Unicode Standard Annex #9), also inside a sentence or a drawing.
+    """
+    turns = any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)
+    return f"\u2068{text}\u2069" if turns else text
 
 
 def info(metric: str) -> MetricInfo:
@@ -193,6 +206,7 @@ def changed(cell: Cell, comparison: Comparison | None) -> Cell:
         cell,
         change=point if comparison.change else "",
         change_interval=within,
+        ends=(one.point, one.low, one.high) if bounded(one := comparison.change) else None,
         verdict=str(comparison.verdict),
         note="" if note == cell.reason or (cell.reason in note and cell.reason) else note,
     )

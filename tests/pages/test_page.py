@@ -27,7 +27,7 @@ from harness.page.render import sections
 from harness.page.report import DRAWN, TOGETHER
 from harness.page.sections.latency import DRAWN as SAMPLES_DRAWN
 from harness.page.sections.latency import thinned
-from tests.pages import stored_runs
+from tests.pages import own_script, stored_runs
 
 
 def shown() -> list[str]:
@@ -48,23 +48,29 @@ def test_every_section_has_a_heading_that_names_it(html: str) -> None:
         assert html.count(f'id="{name}-title"') == 1
 
 
-def test_the_policy_forbids_everything_but_the_pages_own_style(html: str) -> None:
+def test_the_policy_forbids_everything_but_the_pages_own_style_and_script(html: str) -> None:
     policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]+)"', html)
     css = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
     assert policy
     assert css
     digest = base64.b64encode(hashlib.sha256(css[1].encode()).digest()).decode()
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    code = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     directives = policy[1].replace("&#39;", "'").split("; ")
     assert "default-src 'none'" in directives
     assert f"style-src 'sha256-{digest}'" in directives
+    assert f"script-src 'sha256-{code}'" in directives
     assert "unsafe" not in policy[1]
 
 
-def test_there_is_no_script_no_inline_style_and_no_address_to_fetch(html: str) -> None:
+def test_there_is_no_script_but_its_own_no_inline_style_and_no_address_to_fetch(html: str) -> None:
+    html = own_script.without(html)
     assert "<script" not in html
     assert not re.search(r"\sstyle=", html)
     assert not re.search(r"\son\w+=", html)
-    assert not re.search(r'(?:src|href)="(?!#|data:)', html.replace('xlink="http://www.w3.org/1999/xlink"', ""))
+    assert not re.search(
+        r'(?:src|href)="(?!#|data:|method\.html")', html.replace('xlink="http://www.w3.org/1999/xlink"', "")
+    )
     assert "@import" not in html
     assert "url(http" not in html
 
@@ -211,7 +217,7 @@ def test_each_device_has_tables_of_its_own() -> None:
         text, "verdict"
     )
     assert "<h3>far · ai-edge-litert 2.3.0</h3>" in section(text, "summary")
-    rows = re.findall(r"<tr>.*?</tr>", section(text, "places"), re.DOTALL)[1:]
+    rows = re.findall(r"<tr data-device.*?</tr>", section(text, "places"), re.DOTALL)
     assert [re.search(r'<th scope="row">(\S+)', row)[1] for row in rows] == ["pi5", "far"]  # type: ignore[index]
     assert "0.71×" in rows[0], "the ratio to the place's own baseline"
     assert "not measured" not in rows[0]
@@ -245,17 +251,21 @@ def test_a_report_of_many_devices_is_an_overview_that_leads_to_a_page_of_each() 
     report = stored_runs.fleet(TOGETHER + 1, 3)
     made = dict(page.pages(report, "night"))
     overview = made.pop("night.html").decode()
-    assert re.findall(r'<section id="([^"]+)"', overview) == ["verdict", "places", "method", "again"]
+    assert re.findall(r'<section id="([^"]+)"', overview) == [
+        "verdict", "places", "method", "downloads", "again", "words"
+    ]  # fmt: skip
     assert "Details of each device stand on pages of their own" in overview
-    assert re.findall(r'<a href="(night/[^"]+)"', overview) == list(made)
+    assert list(dict.fromkeys(re.findall(r'<a href="(night/[^"#]+)', overview))) == list(made)
     assert "<svg" not in overview
     table = section(overview, "places")
-    assert table.count('<span class="badge improved">✓ 0.47×</span>') == len(made)
-    assert "The intervals stand on the page of each place." in table
+    assert table.count('<span class="value">0.47×</span></a><span class="interval">0.46–0.48×</span>') == len(made)
     for number, html in enumerate(made.values()):
         text = html.decode()
         assert f"<h1>{stored_runs.SUITE['title']}, board-{number:03}</h1>" in text
         assert '<a href="../night.html">' in text
+        leads_to = re.findall(rf'<a href="{re.escape(list(made)[number])}#([^"]+)"', overview)
+        assert len(leads_to) == 2
+        assert all(text.count(f'id="{one}"') == 1 for one in leads_to), "every cell leads to the row of its case"
         assert {"summary", "latency", "accuracy"} < set(re.findall(r'<section id="([^"]+)"', text))
         assert f"board-{number:03} ·" in section(text, "latency"), "the page holds the charts of its own device"
 

@@ -50,7 +50,7 @@ TEMPLATE = """\
 <p class="note">Rows are the truth, columns what the model said. The tint is the share of the row; the diagonal is right.</p>
 <div class="matrices">
 {% for matrix in one.matrices %}
-<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix of {{ matrix.variant }}"><table class="matrix"><caption><span>{{ matrix.variant }}</span></caption>
+<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix of {{ matrix.variant }}{% if several %}, {{ one.group.title }}{% endif %}"><table class="matrix"><caption><span>{{ matrix.variant }}</span></caption>
 <thead><tr><td></td>{% for text in matrix.names %}<th scope="col">{{ text }}</th>{% endfor %}</tr></thead>
 <tbody>{% for text, cells in matrix.rows %}<tr><th scope="row">{{ text }}</th>{% for cell in cells %}<td class="{{ "right" if cell.right else "wrong" }} t{{ cell.tint }}"><span class="value">{{ cell.count }}</span><span class="interval">{{ cell.share }}</span></td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
 {% endfor %}

@@ -20,23 +20,25 @@ TEMPLATE = """\
 <p class="lead">Times, bytes and joules are compared as ratios (0.50× is half), accuracies as differences in percentage points (pp), paired on the same images. {% if confidence %}The small figures below a number are its {{ confidence }} interval. {% endif %} A verdict of <em>inconclusive</em> is an answer: the data does not decide.</p>
 {% for table in tables %}
 {% call parts.place(table.group, opened=table.group.failing) %}
+<div class="scroll cards" tabindex="0" role="region" aria-label="Summary{% if several %}, {{ table.group.title }}{% endif %}">
 <table class="summary" role="table">
 <caption><span>Every case{% if several %} on {{ table.group.title }}{% endif %}, with its change against the baseline{{ parts.synthetic(table.group) }}</span></caption>
-<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Variant</th>{% for title in table.titles %}<th scope="col" role="columnheader">{{ title }}</th>{% endfor %}<th scope="col" role="columnheader">Outcome</th></tr></thead>
+<thead role="rowgroup"><tr role="row"><th scope="col" role="columnheader">Variant</th>{% for one in table.columns %}<th scope="col" role="columnheader" data-metric="{{ one.metric }}"{% if one.unit %} data-unit="{{ one.unit }}"{% endif %}>{{ one.title }}</th>{% endfor %}<th scope="col" role="columnheader">Outcome</th></tr></thead>
 <tbody role="rowgroup">
 {% for row in table.rows %}
-<tr role="row"{% if row.entry.is_baseline %} class="baseline"{% endif %}>
-<th scope="row" role="rowheader">{{ parts.name(row.entry) }}</th>
+<tr role="row" id="{{ row.entry.anchor }}" data-variant="{{ row.entry.variant }}" data-case="{{ row.entry.marks|join(" ") }}"{% if row.entry.is_baseline %} class="baseline"{% endif %}>
+<th scope="row" role="rowheader">{{ parts.name(row.entry, link=true) }}</th>
 {% for one in row.cells %}
-<td role="cell" data-title="{{ table.titles[loop.index0] }}"><div class="cell">{{ parts.cell(one, table.notes) }}</div></td>
+<td role="cell" data-title="{{ one.title }}" data-metric="{{ one.metric }}"{{ parts.numbers(one) }}><div class="cell">{{ parts.cell(one, table.notes) }}</div></td>
 {% else %}
-<td role="cell" class="nothing" colspan="{{ table.titles|length }}"><div class="cell">{% if row.entry.run %}Its numbers may not be used: {{ row.entry.run.reasons|join("; ") or "the run is invalid" }}.{% else %}No result. {{ row.message }}{% endif %}</div></td>
+<td role="cell" class="nothing" colspan="{{ table.columns|length }}"><div class="cell">{% if row.entry.run %}Its numbers may not be used: {{ row.entry.run.reasons|join("; ") or "the run is invalid" }}.{% else %}No result. {{ row.message }}{% endif %}</div></td>
 {% endfor %}
 <td role="cell" data-title="Outcome"><div class="cell">{% if row.entry.outcome %}{{ parts.badge(row.entry.outcome.status, outcome_words[row.entry.outcome.status]) }}{% else %}<span class="muted">not judged</span>{% endif %}</div></td>
 </tr>
 {% endfor %}
 </tbody>
 </table>
+</div>
 {% if table.margins %}<p class="note">Margins, up to which a change does not matter: {{ table.margins }}.</p>{% endif %}
 {{ parts.notes(table.notes) }}
 <details class="accept"{% if table.rows|selectattr("entry.outcome")|rejectattr("entry.outcome.status", "equalto", "passed")|list %} open{% endif %}>
@@ -60,13 +62,20 @@ def context(report: Report) -> Mapping[str, Any]:
     tables = []
     for group in report.groups():
         metrics = accuracies(group)
-        titles = [wording.title(cost) for cost, _ in COSTS] + [group.called(name) for name in metrics]
+        titles = [(cost, wording.title(cost)) for cost, _ in COSTS] + [(name, group.called(name)) for name in metrics]
+        columns = [{"metric": name, "title": title, "unit": _unit(name)} for name, title in titles]
         rows: list[dict[str, Any]]
         rows = [{"entry": one, "cells": cells(one, metrics, group), "message": message(one)} for one in group.entries]
         notes = wording.numbered(cell for row in rows for cell in row["cells"])
         said = margins(group, metrics)
-        tables.append({"group": group, "titles": titles, "rows": rows, "notes": notes, "margins": said})
+        tables.append({"group": group, "columns": columns, "rows": rows, "notes": notes, "margins": said})
     return {"tables": tables, "confidence": confidence(report)}
+
+
+def _unit(metric: str) -> str:
+    """Return the unit of a column's plain numbers: a share 0..1 has none, though people read percent."""
+    unit = wording.info(metric).unit
+    return "" if unit == "%" else unit
 
 
 def margins(group: Group, metrics: list[str]) -> str:

@@ -22,11 +22,15 @@ TEMPLATE = """\
 {% endfor %}
 </div>
 {% if details %}
+{% if details|length > 4 %}<details class="accept"><summary>The verdict of each of the {{ details|length }} places</summary>{% endif %}
+
 <dl class="details">
 {% for title, one in details %}
 <div><dt>{{ title }}</dt><dd><span class="glyph {{ one.tone }}" aria-hidden="true">{{ {"good": "✓", "unsure": "?", "bad": "✕"}[one.tone] }}</span> {{ one.sentence }}{% for caveat in one.caveats %} <span class="muted">{{ caveat }}</span>{% endfor %}</dd></div>
 {% endfor %}
 </dl>
+{% if details|length > 4 %}</details>{% endif %}
+
 {% endif %}
 """
 
