@@ -1,0 +1,113 @@
+"""What charts show: the suite's limit, the front, one scale for a device, and the same numbers as a table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness import page
+from harness.model import Estimate, Validity
+from harness.page import Report
+from harness.page.sections import tradeoff
+from tests.pages import stored_runs
+
+
+def accepting(report: Report, *lines: dict[str, Any]) -> Report:
+    """Return a report whose suite has these lines of `[accept]`."""
+    suites = {"ultrasound": {**stored_runs.SUITE, "accept": list(lines)}}
+    return replace(report, campaign=replace(report.campaign, suites=suites))
+
+
+def section(report: Report, name: str) -> str:
+    """Return the HTML of one section."""
+    found = re.search(rf'<section id="{name}".*?</section>', page.render(report).decode(), re.DOTALL)
+    assert found, name
+    return found[0]
+
+
+def words(html: str) -> str:
+    """Return the text of HTML without its drawings."""
+    return " ".join(re.sub(r"<svg.*?</svg>|<[^>]+>", " ", html, flags=re.DOTALL).split()).replace("&#39;", "'")
+
+
+def drawn(report: Report) -> Sequence[Any]:
+    """Return the figures of the trade-off."""
+    found = tradeoff.context(report)
+    assert found is not None
+    figures: Sequence[Any] = found["figures"]
+    return figures
+
+
+def labels(chart: str) -> list[str]:
+    """Return the numbers at the axes of a drawing."""
+    return re.findall(r">([\d.]+)</text>", chart.partition('<div class="narrow">')[0])
+
+
+def test_how_much_faster_stands_before_what_it_costs() -> None:
+    html = page.render(stored_runs.report(runtime="ai-edge-litert")).decode()
+    assert html.index('<section id="ratio"') < html.index('<section id="tradeoff"')
+
+
+def test_the_trade_off_is_drawn_of_the_accuracy_that_the_suite_limits_with_its_limit() -> None:
+    report = stored_runs.report(runtime="onnxruntime")
+    base = report.runs[0].accuracy["sensitivity"].point
+    html = section(report, "tradeoff")
+    assert "Sensitivity (solid), %" in html
+    assert "limit: baseline − 5 pp" in html
+    assert f"the baseline's sensitivity (solid) less the suite's margin of 5 pp, {100 * base - 5:.1f} %" in words(html)
+    loose = words(section(accepting(report, {"metric": "auroc", "rule": "min", "bound": 0.7}), "tradeoff"))
+    assert "Dashed: the suite asks for AUROC of at least 0.700." in loose
+    assert "Dashed" not in words(section(accepting(report), "tradeoff")), "no limit, no line"
+    assert drawn(accepting(report))[0]["metric"] == "Accuracy"
+
+
+def test_where_less_is_better_the_limit_lies_above_the_baseline_and_the_front_turns() -> None:
+    report = accepting(
+        stored_runs.report(runtime="onnxruntime"), {"metric": "brier", "rule": "non_inferior_by", "bound": 0.02}
+    )
+    html = words(section(report, "tradeoff"))
+    assert "down and to the left is better" in html
+    assert "the baseline's brier score plus the suite's margin of 0.02" in html
+
+
+def test_the_front_holds_what_no_other_variant_beats_in_both() -> None:
+    rows = [
+        {"variant": name, "x": x, "y": y}
+        for name, x, y in (("base", 1.0, 90.0), ("fast", 0.5, 80.0), ("poor", 0.6, 79.0), ("slow", 1.2, 90.0))
+    ]
+    assert [row["variant"] for row in tradeoff.front(rows, lower=False)] == ["fast", "base"]
+    assert [row["variant"] for row in tradeoff.front(rows, lower=True)] == ["fast", "poor"]
+    html = words(section(stored_runs.report(runtime="ai-edge-litert"), "tradeoff"))
+    assert "the Pareto front of the points, resnet18-int8;" in html
+
+
+def test_the_numbers_of_the_trade_off_stand_in_a_table_too() -> None:
+    html = words(section(stored_runs.report(runtime="ai-edge-litert"), "tradeoff"))
+    assert re.search(r"resnet18-int8 0\.71× \(0\.69–0\.72×\) 83\.0 % \(78\.3–86\.8 %\) yes", html)
+    assert re.search(r"resnet18-fp32 baseline 83\.0 % \(78\.3–86\.8 %\) no", html)
+
+
+def test_drawings_of_one_device_have_one_scale_which_one_alone_does_not_need() -> None:
+    many, few = (labels(one["chart"]) for one in drawn(stored_runs.report()))
+    (alone,) = (labels(one["chart"]) for one in drawn(stored_runs.report(runtime="ai-edge-litert")))
+    assert many == few
+    assert alone != few
+
+
+def test_an_invalid_run_is_no_point_and_no_member_of_the_front() -> None:
+    report = stored_runs.report(runtime="onnxruntime")
+    runs = tuple(replace(run, validity=Validity.INVALID if "int8" in run.id else Validity.VALID) for run in report.runs)
+    for name in ("tradeoff", "ratio"):
+        assert "resnet18-int8" not in section(replace(report, runs=runs), name)
+
+
+def test_a_variant_without_a_place_in_the_drawing_is_named_with_the_reason() -> None:
+    report = stored_runs.report(runtime="onnxruntime")
+    runs = tuple(
+        replace(run, accuracy={"sensitivity": Estimate(0.8, 0.7, float("inf"))}) if "int4" in run.id else run
+        for run in report.runs
+    )
+    html = words(section(replace(report, runs=runs), "tradeoff"))
+    assert "Not drawn, resnet18-int4: no sensitivity with a bounded interval." in html
