@@ -111,3 +111,21 @@ def test_a_variant_without_a_place_in_the_drawing_is_named_with_the_reason() -> 
     )
     html = words(section(replace(report, runs=runs), "tradeoff"))
     assert "Not drawn, resnet18-int4: no sensitivity with a bounded interval." in html
+
+
+def test_specificity_is_drawn_beside_a_sensitivity_that_has_a_margin_and_the_caption_sorts_the_variants() -> None:
+    report = accepting(
+        stored_runs.report(runtime="onnxruntime"), {"metric": "sensitivity", "rule": "non_inferior_by", "bound": 0.05}
+    )
+    html = section(report, "accuracy")
+    assert re.findall(r"<h4>Change in ([a-z]+)", html) == ["sensitivity", "specificity"]
+    said = words(html)
+    assert "The dashed line is the suite's margin of 5 pp." in said
+    assert "The suite sets no margin for it." in said
+    held = re.search(r"Within it with the whole interval: (.*?)\. Not: (.*?)\.", said)
+    assert held is not None
+    for name, low in (
+        (one.run, one.change.low) for one in report.comparisons if one.metric == "sensitivity" and one.change
+    ):
+        variant = next((run.case.variant for run in report.runs if run.id == name), "")
+        assert not variant or (variant in held[1].split(", ")) == (low >= -0.05), variant
