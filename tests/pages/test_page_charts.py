@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from harness import page
-from harness.model import Estimate, Validity
+from harness.model import Conditions, Estimate, Validity
 from harness.page import Report
-from harness.page.sections import tradeoff
+from harness.page.sections import timeline, tradeoff
 from tests.pages import stored_runs
 
 
@@ -129,3 +131,74 @@ def test_specificity_is_drawn_beside_a_sensitivity_that_has_a_margin_and_the_cap
     ):
         variant = next((run.case.variant for run in report.runs if run.id == name), "")
         assert not variant or (variant in held[1].split(", ")) == (low >= -0.05), variant
+
+
+def heated(report: Report, **notes: Any) -> Report:
+    """Return a report whose launches ended with readings of a device that grew warm, with notes of its rounds."""
+    during = tuple(
+        {"at_s": 100.0 + 12 * i, "temperature_c": 41.0 + 2.2 * i, "frequency_hz": 2.4e9 - 1e8 * i} for i in range(6)
+    )
+    around = Conditions({}, during, {})
+    runs = tuple(replace(run, conditions=around, notes={**run.notes, **notes}) for run in report.runs)
+    return replace(report, runs=runs)
+
+
+def test_rounds_are_drawn_over_the_temperature_and_the_frequency_of_the_same_launches() -> None:
+    report = heated(
+        stored_runs.report(runtime="ai-edge-litert"), marked_rounds=[3, 40], launches_slowed=[4], paused_s=1.5
+    )
+    html = section(report, "timeline")
+    said = words(html)
+    latency = report.runs[0].measurements["latency_s"]
+    assert latency.rounds is not None
+    ends = [
+        np.median([np.median(latency.values[a:b]) for launch, a, b in latency.rounds if launch == one])
+        for one in (0, 5)
+    ]
+    first, last = (f"{1e3 * one:.2f} ms" for one in ends)
+    assert f"resnet18-fp32 took {first} in its first launch and {last} in its last one" in said
+    assert "temperature went from 41.0 °C to 52.0 °C; clock frequency went from 2.40 GHz to 1.90 GHz." in said
+    assert "slower than usual around 4 of 144 rounds, the triangles." in said
+    assert "by their own pace (5)." in said
+    assert "Pauses to let the processor recover took 1.50 s of the whole job." in said
+    assert html.count("slower processor around this round of launch 4") == 4, "two variants, drawn for both widths"
+    assert re.search(rf"1 0 s 41\.0 °C 2\.40 GHz {first}", said), "the same numbers, launch by launch"
+
+
+def test_where_nothing_was_read_of_the_device_no_word_is_said_of_its_temperature() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    runs = tuple(replace(run, conditions=Conditions()) for run in report.runs)
+    said = words(section(replace(report, runs=runs), "timeline"))
+    assert "emperature" not in said
+    assert "slower than usual around none of 144 rounds." in said
+    assert "Pauses" not in said
+
+
+def test_a_reading_that_is_missing_after_one_launch_is_not_drawn() -> None:
+    report = heated(stored_runs.report(runtime="ai-edge-litert"))
+    during = report.runs[0].conditions.during
+    cut = (*during[:2], {"at_s": 124.0, "frequency_hz": 2.2e9}, *during[3:])
+    runs = tuple(replace(run, conditions=Conditions({}, cut, {})) for run in report.runs)
+    said = words(section(replace(report, runs=runs), "timeline"))
+    assert "temperature" not in said
+    assert "clock frequency went from 2.40 GHz to 1.90 GHz" in said
+
+
+def test_of_very_many_rounds_each_launch_is_one_point() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    runs = []
+    for run in report.runs:
+        latency = run.measurements["latency_s"]
+        ends = np.arange(361) * 3
+        table = np.column_stack([np.arange(360) // 60, ends[:-1], ends[1:]]).astype(np.int64)
+        runs.append(replace(run, measurements={**run.measurements, "latency_s": replace(latency, rounds=table)}))
+    html = section(replace(report, runs=tuple(runs)), "timeline")
+    assert "Of so many rounds each point is the median of a launch." in words(html)
+    assert len(html) < 40_000
+
+
+def test_models_under_sustained_load_take_no_turns_and_have_no_rounds_to_compare() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    suite = {**stored_runs.SUITE, "load": {**stored_runs.SUITE["load"], "scenario": "sustained"}}
+    campaign = replace(report.campaign, suites={"ultrasound": suite})
+    assert timeline.context(replace(report, campaign=campaign)) is None
