@@ -12,6 +12,7 @@ from harness import page
 from harness.errors import Reason, StoreError
 from harness.model import Campaign
 from harness.page import campaign_summary, index
+from harness.page.pictures import files
 from harness.store import Store
 
 _ELSEWHERE: Final = "choose another folder with --report or --out"
@@ -55,6 +56,29 @@ def publish(
         write(folder / path, html, remedy=_ELSEWHERE)
     _list(store, folder, own, say)
     return folder / f"{name}.html"
+
+
+def pictures(
+    store: Store,
+    campaign: Campaign,
+    folder: Path,
+    *,
+    overrides: Path,
+    device: str = "",
+    say: Callable[[str], None] | None = None,
+) -> int:
+    """Write each chart of a report as SVG and PNG, named by section, place and number; return how many there are.
+
+    The arguments are as for `publish`, and so are the errors.
+    """
+    report = stored(store, campaign)
+    found = files(_of(report, device) if device else report, overrides=overrides, say=say)
+    count = 0
+    for name, svg, png in found:
+        write(folder / f"{name}.svg", svg, remedy="choose another folder with --charts")
+        write(folder / f"{name}.png", png, remedy="choose another folder with --charts")
+        count += 1
+    return count
 
 
 def _list(store: Store, folder: Path, overrides: Path | None, say: Callable[[str], None] | None) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from harness import page
-from harness.model import Conditions, Estimate, Validity
-from harness.page import Report
-from harness.page.sections import timeline, tradeoff
+from harness.model import Conditions, Estimate, Measurement, Validity
+from harness.page import Report, pictures
+from harness.page.sections import cold, scenario, timeline, tradeoff
 from tests.pages import stored_runs
+from tests.pages import test_page_scenarios as streams
 
 
 def accepting(report: Report, *lines: dict[str, Any]) -> Report:
@@ -202,3 +206,108 @@ def test_models_under_sustained_load_take_no_turns_and_have_no_rounds_to_compare
     suite = {**stored_runs.SUITE, "load": {**stored_runs.SUITE["load"], "scenario": "sustained"}}
     campaign = replace(report.campaign, suites={"ultrasound": suite})
     assert timeline.context(replace(report, campaign=campaign)) is None
+
+
+def test_a_burst_ends_with_a_frame_that_was_answered_in_time_and_with_its_block() -> None:
+    dropped = Measurement("dropped_ratio", "%", np.array([0, 1, 1, 0, 0, 0, 1, 1.0]))
+    missed = Measurement("deadline_miss_ratio", "%", np.array([0, 1, 0, 0.0]))
+    fate = scenario.fates(dropped, missed)
+    assert fate is not None
+    assert fate.tolist() == [0, 2, 2, 1, 0, 0, 2, 2]
+    blocks = np.array([[0, 0, 7], [0, 7, 8]])
+    assert scenario.runs_of(fate, None) == [(1, 4, 2), (6, 8, 2)]
+    assert scenario.runs_of(fate, blocks) == [(1, 4, 2), (6, 7, 1), (7, 8, 1)]
+    assert scenario.fates(dropped, replace(missed, values=missed.values[:3])) is None, "they do not belong together"
+
+
+def test_the_bursts_of_a_stream_are_drawn_and_counted() -> None:
+    html = streams.section(
+        streams.rendered({"scenario": "stream", "frame_rate_hz": 30.0}, streams.streamed), "scenario"
+    )
+    said = words(html)
+    # Of each block of 25 the first 5 frames were dropped, and the next one was answered late.
+    assert "The most in a row:" in said
+    assert "resnet18-int8 40 8 8 longest 6 frames, 200 ms" in said
+    assert "resnet18-fp32 0 0 0 none" in said
+    assert "resnet18-int8: 5 frames dropped" in html
+    assert "resnet18-int8: 1 frame late" in html
+
+
+def test_a_stream_that_lost_nothing_has_no_chart_of_bursts() -> None:
+    html = streams.section(
+        streams.rendered({"scenario": "stream", "frame_rate_hz": 30.0}, lambda run, _: streams.streamed(run, 0)),
+        "scenario",
+    )
+    assert "The most in a row" not in words(html)
+
+
+def test_the_line_on_a_cold_start_spans_the_fastest_and_the_slowest_start() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    parts = [report.runs[0].measurements[name].values for name in cold.PARTS]
+    totals = np.sum(parts, axis=0)
+    html = section(report, "cold")
+    assert f"({1e3 * totals.min():.0f}–{1e3 * totals.max():.0f} ms)" in html
+    starts = parts[0]
+    assert f'<span class="interval">{1e3 * starts.min():.0f}–{1e3 * starts.max():.0f} ms</span>' in html
+
+
+def test_joules_of_the_idle_device_are_drawn_apart_from_what_the_inference_adds() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+
+    def measured(net: float) -> Report:
+        own = {
+            name: Measurement(name, "J", np.full(3, point), method="meter", estimate=Estimate(point, point, point))
+            for name, point in (("energy_j", 0.0121), ("energy_net_j", net))
+        }
+        return replace(
+            report, runs=tuple(replace(run, measurements={**run.measurements, **own}) for run in report.runs)
+        )
+
+    html = section(measured(0.0071), "energy")
+    assert "resnet18-int8: idle device 5.00 mJ" in html
+    assert "resnet18-int8: added by the inference 7.10 mJ" in html
+    assert "idle device" not in section(measured(0.0131), "energy"), "net beyond gross is no part of it"
+
+
+def test_the_peak_of_memory_is_drawn_with_its_growths_and_the_rest() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    assert "What the peak is made of" not in section(report, "memory"), "nobody read how much an inference adds"
+    grown = Measurement("inference_growth_bytes", "B", np.array([4e6, 4.2e6, 4.4e6]), method="VmRSS")
+    runs = tuple(
+        replace(run, measurements={**run.measurements, "inference_growth_bytes": grown}) for run in report.runs
+    )
+    html = section(replace(report, runs=runs), "memory")
+    own = runs[1].measurements
+    rest = own["peak_memory_bytes"].values.max() - np.median(own["load_growth_bytes"].values) - 4.2e6
+    assert f"resnet18-int8: process and rest {rest / 1e6:.1f} MB" in html
+    assert "resnet18-int8: inference 4.20 MB" in html
+
+
+def test_every_chart_of_the_page_is_a_picture_with_the_colours_of_its_light_theme(tmp_path: Path) -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    made = {name: (svg.decode(), png) for name, svg, png in pictures.files(report, overrides=tmp_path)}
+    html = page.render(report).decode()
+    assert len(made) == html.count("<svg") / 2, "each stands on the page for two widths"
+    assert "ratio-pi5-ai-edge-litert-2.3.0-1" in made
+    colours = pictures.light(html)
+    assert colours["--good"] == "#12694c"
+    for name, (svg, png) in made.items():
+        assert "var(" not in svg, name
+        assert "Synthetic" in svg or "synthetic data: no patient" in svg, name
+        image = Image.open(io.BytesIO(png)).convert("RGB")
+        assert min(image.size) > 200, name
+        assert image.getpixel((2, 2)) == (255, 255, 255), name
+    svg, png = made["ratio-pi5-ai-edge-litert-2.3.0-1"]
+    assert "Latency ratios, pi5 · ai-edge-litert 2.3.0" in svg
+    assert colours["--good"] in svg
+    found = {color for _, color in Image.open(io.BytesIO(png)).convert("RGB").getcolors(1 << 24) or ()}
+    assert (0x12, 0x69, 0x4C) in found, "what improved has the colour that it has on the page"
+
+
+def test_a_style_sheet_of_the_lab_colours_the_pictures_too(tmp_path: Path) -> None:
+    (tmp_path / "page.css").write_text(":root { --card: #fffff0; --good: #010203 } body { color: red }")
+    report = stored_runs.report(runtime="ai-edge-litert")
+    made = {name: svg.decode() for name, svg, _ in pictures.files(report, overrides=tmp_path)}
+    assert "#010203" in made["ratio-pi5-ai-edge-litert-2.3.0-1"]
+    assert "#fffff0" in made["ratio-pi5-ai-edge-litert-2.3.0-1"]
+    assert "#000000" in made["ratio-pi5-ai-edge-litert-2.3.0-1"], "what it does not name"
