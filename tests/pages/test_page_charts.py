@@ -15,7 +15,7 @@ from PIL import Image
 from harness import page
 from harness.model import Conditions, Estimate, Measurement, Validity
 from harness.page import Report, pictures
-from harness.page.sections import cold, scenario, timeline, tradeoff
+from harness.page.sections import cold, limit, scenario, timeline, tradeoff
 from tests.pages import stored_runs
 from tests.pages import test_page_scenarios as streams
 
@@ -311,3 +311,44 @@ def test_a_style_sheet_of_the_lab_colours_the_pictures_too(tmp_path: Path) -> No
     assert "#010203" in made["ratio-pi5-ai-edge-litert-2.3.0-1"]
     assert "#fffff0" in made["ratio-pi5-ai-edge-litert-2.3.0-1"]
     assert "#000000" in made["ratio-pi5-ai-edge-litert-2.3.0-1"], "what it does not name"
+
+
+def test_what_limits_a_case_is_said_with_its_numbers_and_nothing_where_nothing_shows_it() -> None:
+    run = stored_runs.report(runtime="ai-edge-litert").runs[0]
+    assert limit.limits(run) == [], "a start of 40 inferences, no pass from image to answer, a steady clock"
+    parts = {
+        name: Measurement(name, "s", np.array([value]))
+        for name, value in (("preprocess_s", 2e-3), ("postprocess_s", 1e-3), ("end_to_end_s", 9e-3), ("load_s", 5.0))
+    }
+    slow = replace(run, measurements={**run.measurements, **parts})
+    beside, start = limit.limits(slow)
+    assert beside == "pre-processing and what follows the inference: 33 % of the 9.00 ms from image to answer"
+    assert re.fullmatch(
+        r"start-up: the first answer of a fresh process takes 5\.\d\d s, as long as \d+ later ones", start
+    )
+    fell = replace(run, fingerprint={"accelerator_wanted": "XNNPACK", "nodes": 40, "nodes_fell_back": 3})
+    assert limit.limits(fell) == ["fall-back: XNNPACK left 3 of 40 nodes to the processor"]
+    assert (
+        limit.limits(replace(run, fingerprint={"accelerator_wanted": "XNNPACK", "nodes": 40, "nodes_fell_back": 0}))
+        == []
+    )
+
+
+def test_heat_is_said_only_where_the_temperature_rose_while_the_device_slowed_down() -> None:
+    run = stored_runs.report(runtime="ai-edge-litert").runs[0]
+
+    def around(*readings: tuple[float, float]) -> Conditions:
+        return Conditions({}, tuple({"frequency_hz": hz, "temperature_c": warm} for hz, warm in readings), {})
+
+    hot = replace(run, conditions=around((2.4e9, 41.0), (1.9e9, 52.0)))
+    assert limit.limits(hot) == [
+        "heat: the clock fell from 2.40 GHz to 1.90 GHz, while the temperature rose from 41.0 °C to 52.0 °C"
+    ]
+    cool = replace(run, conditions=around((2.4e9, 41.0), (1.9e9, 41.0)))
+    assert limit.limits(cool) == ["the processor's speed: the clock fell from 2.40 GHz to 1.90 GHz"]
+    assert limit.limits(replace(run, conditions=around((2.4e9, 41.0), (2.35e9, 60.0)))) == [], "warm and as fast"
+    rested = Conditions({"frequency_hz": 2.4e9}, around((2.4e9, 41.0), (2.4e9, 41.0)).during, {"frequency_hz": 6e8})
+    assert limit.limits(replace(run, conditions=rested)) == [], "a device that rests lowers its clock"
+    throttled = Measurement("throttle_s", "s", np.array([48.0]))
+    slowed = replace(cool, conditions=around(), measurements={**run.measurements, "throttle_s": throttled})
+    assert limit.limits(slowed) == ["the processor's speed: slower for good after 48.0 s of load"]
