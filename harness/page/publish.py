@@ -69,7 +69,16 @@ def pictures(
 ) -> int:
     """Write each chart of a report as SVG and PNG, named by section, place and number; return how many there are.
 
-    The arguments are as for `publish`, and so are the errors.
+    Args:
+        store: where the runs are.
+        campaign: which of them.
+        folder: where the pictures go; made if it is missing.
+        overrides: the lab's reports/templates/, whose page.css has the colours if it is there.
+        device: id of the one whose charts are meant, "" for all.
+        say: as for `publish`.
+
+    Raises:
+        StoreError: the folder cannot be written, or the campaign has no such device.
     """
     report = stored(store, campaign)
     found = files(_of(report, device) if device else report, overrides=overrides, say=say)

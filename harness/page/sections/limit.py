@@ -17,7 +17,7 @@ TITLE = "What limits it"
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("limit", "What limits it") }}
-<p class="lead">What a faster model would not make faster, where a recorded number shows it. Computing and memory traffic are not told apart: no counter of the processor is read. Of clock and temperature the medians of the first and last third of the readings under load are meant.</p>
+<p class="lead">What a faster model would not make faster, where a recorded number shows it. Nothing is said of computing against memory traffic: no counter of the processor is read. Of clock and temperature the medians of the first and last third of the readings under load are meant.</p>
 {% for one in figures %}
 {% call parts.place(one.group) %}
 <ul class="plain">{% for variant, lines in one.rows %}<li><strong>{{ variant }}</strong>: {{ lines|join("; ") }}.</li>{% endfor %}</ul>

@@ -71,9 +71,7 @@ def _curve(entry: Entry, run: Run) -> _Curve | None:
     if latency is None or latency.absent_reason or latency.rounds is None or len(latency.rounds) < 2:
         return None
     table = latency.rounds
-    seconds = np.array(
-        [float(np.median(latency.values[start:stop])) if stop > start else np.nan for _, start, stop in table]
-    )
+    seconds = np.array([_middle(latency.values[start:stop]) for _, start, stop in table])
     if not (np.isfinite(seconds).all() and (seconds > 0).all()):
         return None
     launches = table[:, 0].astype(np.float64)
@@ -192,8 +190,13 @@ def _around(run: Run, slowed: Sequence[int]) -> list[str]:
 
 
 def _median(curve: _Curve, launch: float) -> float:
-    own = curve.seconds[curve.launches == launch]
-    return float(np.median(own)) if len(own) else float("nan")
+    return _middle(curve.seconds[curve.launches == launch])
+
+
+def _middle(values: FloatArray) -> float:
+    """Return the median, no number of nothing; `np.median` takes ten times as long for so few."""
+    ranked, half = np.sort(values), len(values) // 2
+    return float(ranked[half] + ranked[-half - 1]) / 2 if len(ranked) else float("nan")
 
 
 def _table(
