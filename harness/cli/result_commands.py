@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 @click.option("--campaign", metavar="ID", help="Campaign to report, or how its id begins [default: the newest].")
 @click.option("--device", metavar="ID", default="", help="Only this one, with every chart [default: all].")
 @click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="Write a summary in Markdown too.")
+@click.option("--charts", metavar="DIR", type=click.Path(path_type=Path), help="Write each chart as SVG and PNG too.")
 @with_settings
 @click.pass_obj
-def report(settings: Settings, out: Path | None, campaign: str | None, device: str, markdown: Path | None) -> None:
+def report(
+    settings: Settings, out: Path | None, campaign: str | None, device: str, markdown: Path | None, charts: Path | None
+) -> None:
     """Render the HTML report of a campaign again; no device is asked.
 
     Of more than 12 places (device and suite) the details of each stand on a page of its own, in a folder beside it.
     What cannot be read or drawn is named there and on standard error, and the exit code is then 1.
     """
-    from harness.page.publish import publish, summary, write
+    from harness.page.publish import pictures, publish, summary, write
 
     store = settings.open_store()
     # With --store and --out a report needs no lab.
@@ -37,8 +40,11 @@ def report(settings: Settings, out: Path | None, campaign: str | None, device: s
     overrides = lab / "reports/templates"
     found, missing = _campaign(store, campaign), list[str]()
     file = publish(store, found, out or lab / "reports/html", overrides=overrides, device=device, say=missing.append)
-    for text in missing:
+    drawn = pictures(store, found, charts, overrides=overrides, device=device, say=missing.append) if charts else 0
+    for text in dict.fromkeys(missing):
         click.echo(f"warning: {text}", err=True)
+    if charts is not None:
+        click.echo(f"charts: {drawn}, each as SVG and PNG, in {charts}")
     if markdown is not None:
         write(markdown, summary(store, found, file).encode(), remedy="check --markdown")
         click.echo(f"summary: {markdown}")

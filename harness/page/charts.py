@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -67,6 +68,19 @@ Row = Mapping[str, Any]
 Draw = Callable[[bool], Any]
 #: What stands instead of a chart, None where charts are drawn.
 _INSTEAD: Final[ContextVar[Markup | None]] = ContextVar("instead", default=None)
+#: Where charts are kept instead of drawn: each with its alternative text; None where they are drawn.
+_KEPT: Final[ContextVar[list[tuple[Draw, str]] | None]] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept() -> Iterator[list[tuple[Draw, str]]]:
+    """Draw nothing, but give the list to which each chart comes with its alternative text."""
+    found: list[tuple[Draw, str]] = []
+    token = _KEPT.set(found)
+    try:
+        yield found
+    finally:
+        _KEPT.reset(token)
 
 
 @contextmanager
@@ -86,6 +100,9 @@ def figure(draw: Draw, *, alt: str) -> Markup:
         draw: returns the Altair chart; its argument is True for a wide page.
         alt: what the chart says, for those who cannot see it.
     """
+    if (found := _KEPT.get()) is not None:
+        found.append((draw, alt))
+        return Markup("")
     instead = _INSTEAD.get()
     if instead is not None:
         return instead
@@ -96,13 +113,31 @@ def figure(draw: Draw, *, alt: str) -> Markup:
     return Markup("").join(Markup('<div class="{}">{}</div>').format(name, svg) for name, svg in drawn)
 
 
-def _svg(chart: Any, alt: str) -> Markup:
+def picture(draw: Draw, *, alt: str, title: str, note: str = "") -> str:
+    """Return one chart as the SVG of a file of its own, on the ground of a card; colours are the names of the page's.
+
+    Args:
+        draw: as for `figure`.
+        alt: as for `figure`.
+        title: stands above it.
+        note: stands below the title; "" for nothing.
+    """
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):
+        head = {"title": {"text": title, "subtitle": note, "subtitleColor": "var(--unsure)", "anchor": "start"}}
+        return str(_svg(draw(True), alt, {"background": "var(--card)", "font": "sans-serif", "padding": 16}, head))
+
+
+def _svg(
+    chart: Any, alt: str, page: Mapping[str, Any] = _PAGE, more: Mapping[str, Any] = MappingProxyType({})
+) -> Markup:
     import vl_convert
 
-    spec = chart.to_dict(validate=False)
+    spec = {**chart.to_dict(validate=False), **more}
     # Not by Altair's `configure`: each call of it copies the chart with all its rows.
     own = spec.get("config", {})
-    spec["config"] = {**own, **{key: {**own.get(key, {}), **value} for key, value in _AXES_AND_MARKS.items()}, **_PAGE}
+    spec["config"] = {**own, **{key: {**own.get(key, {}), **value} for key, value in _AXES_AND_MARKS.items()}, **page}
     far: dict[str, str] = {}
     text = vl_convert.vegalite_to_svg(_near(spec, far), vl_version="6.4", allowed_base_urls=[])
     for letter, placeholder in far.items():
@@ -229,7 +264,8 @@ def crowded(rows: Sequence[Row], wide: bool) -> bool:
     return not wide and any(CHARACTER * (len(row["variant"]) + len(row["text"]) + 3) > NARROW for row in rows)
 
 
-def _size(rows: Sequence[Row], wide: bool) -> dict[str, Any]:
+def size_of(rows: Sequence[Row], wide: bool) -> dict[str, Any]:
+    """Return the width and height, pixels, of a chart of rows."""
     height = 32 if wide else 64 if crowded(rows, wide) else 46
     return {"width": PLOT if wide else NARROW, "height": len(rows) * height}
 
@@ -274,7 +310,7 @@ def intervals(
         dot = base.mark_point(filled=True, size=90, opacity=1, aria=True)
         layers.append(bar.encode(x=x, x2=alt.X2("high:Q"), color=shown["color"]))
         layers.append(dot.encode(x=alt.X("point:Q", scale=scale), description=alt.Description("hover:N"), **shown))
-        return alt.layer(*layers, *words).properties(**_size(rows, wide))
+        return alt.layer(*layers, *words).properties(**size_of(rows, wide))
 
     return draw
 
@@ -326,7 +362,7 @@ def bars(rows: Sequence[Row], *, title: str, heading: str = "") -> Draw:
         bar = base.mark_bar(size=12, cornerRadiusEnd=2, opacity=0.9, aria=True)
         x = alt.X("value:Q", title=title, axis=alt.Axis(tickCount=5)).scale(zero=True)
         marks = bar.encode(x=x, y=y, color=state("state")["color"], description=alt.Description("hover:N"))
-        chart = alt.layer(marks, *words).properties(**_size(rows, wide))
+        chart = alt.layer(marks, *words).properties(**size_of(rows, wide))
         return chart.properties(title=heading) if heading else chart
 
     return draw
@@ -336,7 +372,7 @@ def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str, aside: str
     """Return a drawing of bars made of parts.
 
     Args:
-        rows: variant, text: one a bar.
+        rows: variant, text: one a bar; with low and high (in the unit of `title`), a line spans them on the bar.
         parts: variant, part, order, value (in the unit of `title`), hover: one a piece.
         title: of the axis.
         aside: as for `axis_title`.
@@ -363,6 +399,13 @@ def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str, aside: str
             order=alt.Order("order:Q"),
             description=alt.Description("hover:N"),
         )  # fmt: skip
-        return alt.layer(marks, *words).properties(**_size(rows, wide))
+        spanned = [row for row in rows if "low" in row]
+        lines = []
+        if spanned:
+            line = alt.Chart(data(spanned)).mark_rule(color="var(--ink)", strokeWidth=1.4)
+            lines = [line.encode(x=alt.X("low:Q"), x2=alt.X2("high:Q"), y=y)]
+            ends = alt.Chart(data(spanned)).mark_tick(color="var(--ink)", thickness=1.4, size=9, orient="vertical")
+            lines += [ends.encode(x=alt.X(f"{end}:Q"), y=y) for end in ("low", "high")]
+        return alt.layer(marks, *lines, *words).properties(**size_of(rows, wide))
 
     return draw

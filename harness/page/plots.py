@@ -1,10 +1,10 @@
-"""The two charts that need more than rows: distributions of samples, and accuracy against latency."""
+"""The two charts that need more than rows: distributions of samples, and accuracy against latency with its front."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -166,60 +166,101 @@ class Frame:
         return across * self.width, (self.y[1] - y) / (self.y[1] - self.y[0]) * self.height
 
 
-def tradeoff(rows: Sequence[Row], *, x_title: str, y_title: str, x_aside: str = "") -> Draw:
+def tradeoff(
+    rows: Sequence[Row],
+    *,
+    x_title: str,
+    y_title: str,
+    x_aside: str = "",
+    extent: Frame | None = None,
+    limits: Sequence[Row] = (),
+    front: Sequence[tuple[float, float]] = (),
+) -> Draw:
     """Return a drawing of accuracy against relative latency, both with their intervals.
 
     Args:
         rows: variant, number (its name on a phone), x, x_low, x_high, y, y_low, y_high, state, hover.
         x_title: of the logarithmic axis of ratios.
-        y_title: of the axis of percentages.
+        y_title: of the axis of accuracies.
         x_aside: as for `axis_title`, of the axis of ratios.
+        extent: the domains of both axes where several drawings share them; None for those of the rows.
+        limits: y, text: where the suite draws a line, and how it is called.
+        front: x and y of the points that no other one dominates, the fastest first.
     """
+    shared = extent or frame(rows)
 
     def draw(wide: bool) -> Any:
         import altair as alt
 
         key = "variant" if wide else "number"
-        frame = _frame(rows, *((NAMES + PLOT + 130, 380) if wide else (NARROW - 46, 320)))
-        across = alt.Scale(type="log", domain=list(frame.x), nice=False)
-        up = alt.Scale(domain=list(frame.y), nice=False, zero=False)
-        axis = alt.Axis(values=ticks(*frame.x), format="~g", grid=True)
+        width, height = (NAMES + PLOT + 130, 380) if wide else (NARROW - 46, 320)
+        plot = replace(shared, width=width, height=height)
+        across = alt.Scale(type="log", domain=list(plot.x), nice=False)
+        up = alt.Scale(domain=list(plot.y), nice=False, zero=False)
+        axis = alt.Axis(values=ticks(*plot.x), format="~g", grid=True)
         x = alt.X("x:Q", scale=across, axis=axis, title=axis_title(x_title, x_aside, wide))
         y = alt.Y("y:Q", scale=up, title=y_title, axis=alt.Axis(tickCount=6))
         base, shown = alt.Chart(data(rows)), state("state")
         bar = base.mark_rule(strokeWidth=1.6, opacity=0.55).encode(color=shown["color"])
         dot = base.mark_point(filled=True, size=120, opacity=1, aria=True)
-        layers = [
-            alt.Chart(data([{"x": 1}])).mark_rule(color="var(--rule)", strokeWidth=1.5).encode(x=x),
+        layers = [alt.Chart(data([{"x": 1}])).mark_rule(color="var(--rule)", strokeWidth=1.5).encode(x=x)]
+        if limits:
+            line = alt.Chart(data(limits))
+            rule = line.mark_rule(color="var(--bad)", strokeWidth=1.6, strokeDash=[7, 4])
+            words = line.mark_text(align="right", dy=-8, fontSize=11.5, color="var(--bad)", **HALO)
+            layers += [rule.encode(y=y), words.encode(x=alt.XValue(width - 4), y=y, text=alt.Text("text:N"))]
+        if front:
+            step = alt.Chart(data(_steps(front, plot))).mark_line(
+                interpolate="step-after", color="var(--accent)", strokeWidth=1.8, strokeDash=[2, 3]
+            )
+            layers.append(step.encode(x=x, y=y, order=alt.Order("order:Q")))
+        layers += [
             bar.encode(x=alt.X("x_low:Q", scale=across), x2=alt.X2("x_high:Q"), y=y),
             bar.encode(x=x, y=alt.Y("y_low:Q", scale=up), y2=alt.Y2("y_high:Q")),
             dot.encode(x=x, y=y, description=alt.Description("hover:N"), **shown),
         ]
-        labels = [{**row, **place} for row, place in zip(rows, placed(rows, frame, key), strict=True)]
+        written = [
+            _box(width - 4, plot.pixel(1.0, one["y"])[1] - 8, CHARACTER * len(one["text"]), "right") for one in limits
+        ]
+        labels = [{**row, **place} for row, place in zip(rows, placed(rows, plot, key, written), strict=True)]
         offsets: dict[str, Any] = {name: alt.expr(f"datum.{name}") for name in ("dx", "dy", "align")}
         text = alt.Chart(data(labels)).mark_text(fontSize=12, color="var(--ink)", **offsets, **HALO)
         layers.append(text.encode(x=x, y=y, text=alt.Text(f"{key}:N")))
-        return alt.layer(*layers).properties(width=frame.width, height=frame.height)
+        return alt.layer(*layers).properties(width=width, height=height)
 
     return draw
 
 
-def _frame(rows: Sequence[Row], width: int, height: int) -> Frame:
+def _steps(front: Sequence[tuple[float, float]], plot: Frame) -> list[Row]:
+    """Return the corners of the front's line, from the worst accuracy to the largest latency that are drawn."""
+    rising = len(front) < 2 or front[-1][1] > front[0][1]
+    ends = (front[0][0], plot.y[0] if rising else plot.y[1]), (plot.x[1], front[-1][1])
+    return [{"x": x, "y": y, "order": number} for number, (x, y) in enumerate((ends[0], *front, ends[1]))]
+
+
+def frame(rows: Sequence[Row], levels: Sequence[float] = ()) -> Frame:
+    """Return the domains that hold all of some rows.
+
+    Args:
+        rows: as for `tradeoff`.
+        levels: what else the vertical axis must hold.
+    """
     x = padded(min(float(row["x_low"]) for row in rows), max(float(row["x_high"]) for row in rows), True)
-    y = padded(min(float(row["y_low"]) for row in rows), max(float(row["y_high"]) for row in rows), False)
-    return Frame(x, y, width, height)
+    ends = [float(row[end]) for row in rows for end in ("y_low", "y_high")] + list(levels)
+    return Frame(x, padded(min(ends), max(ends), False), 0, 0)
 
 
-def placed(rows: Sequence[Row], frame: Frame, key: str) -> list[dict[str, Any]]:
+def placed(rows: Sequence[Row], frame: Frame, key: str, written: Sequence[Box] = ()) -> list[dict[str, Any]]:
     """Return for each point the offset and alignment of its label that covers least of what is already there.
 
     Args:
         rows: as for `tradeoff`.
         frame: where the points will be drawn.
         key: the field of a row that is its label.
+        written: what else is written there: left, top, right, bottom, in pixels.
     """
     points = [frame.pixel(float(row["x"]), float(row["y"])) for row in rows]
-    taken = [(px - 7, py - 7, px + 7, py + 7) for px, py in points]
+    taken = [*((px - 7, py - 7, px + 7, py + 7) for px, py in points), *written]
     chosen = []
     for row, (px, py) in zip(rows, points, strict=True):
         length = CHARACTER * len(str(row[key]))

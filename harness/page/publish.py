@@ -12,6 +12,7 @@ from harness import page
 from harness.errors import Reason, StoreError
 from harness.model import Campaign
 from harness.page import campaign_summary, index, method_page
+from harness.page.pictures import files
 from harness.store import Store
 
 _ELSEWHERE: Final = "choose another folder with --report or --out"
@@ -55,6 +56,38 @@ def publish(
         write(folder / path, html, remedy=_ELSEWHERE)
     _list(store, folder, own, say)
     return folder / f"{name}.html"
+
+
+def pictures(
+    store: Store,
+    campaign: Campaign,
+    folder: Path,
+    *,
+    overrides: Path,
+    device: str = "",
+    say: Callable[[str], None] | None = None,
+) -> int:
+    """Write each chart of a report as SVG and PNG, named by section, place and number; return how many there are.
+
+    Args:
+        store: where the runs are.
+        campaign: which of them.
+        folder: where the pictures go; made if it is missing.
+        overrides: the lab's reports/templates/, whose page.css has the colours if it is there.
+        device: id of the one whose charts are meant, "" for all.
+        say: as for `publish`.
+
+    Raises:
+        StoreError: the folder cannot be written, or the campaign has no such device.
+    """
+    report = stored(store, campaign)
+    found = files(_of(report, device) if device else report, overrides=overrides, say=say)
+    count = 0
+    for name, svg, png in found:
+        write(folder / f"{name}.svg", svg, remedy="choose another folder with --charts")
+        write(folder / f"{name}.png", png, remedy="choose another folder with --charts")
+        count += 1
+    return count
 
 
 def _list(store: Store, folder: Path, overrides: Path | None, say: Callable[[str], None] | None) -> None:

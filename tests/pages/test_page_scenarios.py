@@ -71,7 +71,7 @@ def test_a_stream_shows_dropped_and_late_frames_with_their_difference_in_points(
     assert "regressed" in int8[2]
     assert int8[3].startswith("5.0 %")  # 8 of 160 answered frames took 38 ms
     assert int8[4:] == ["6.00 ms", "6.00 ms", "–", "5.00 ms", "70.0 µs"]
-    assert html.count("<svg") == 4, "two charts, each for both widths"
+    assert html.count("<svg") == 6, "three charts, each for both widths"
 
 
 def test_a_batch_shows_images_a_second_and_how_many_times_the_baseline() -> None:

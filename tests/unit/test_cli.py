@@ -347,6 +347,23 @@ def test_report_writes_a_summary_in_markdown_where_it_is_asked_for(
     assert bad.exit_code == 2
 
 
+@pytest.mark.usefixtures("measured")
+def test_report_writes_its_charts_as_pictures_where_it_is_asked_for(
+    edgeward: Command, folder: Path, tmp_path: Path
+) -> None:
+    done = edgeward("report", "--charts", tmp_path / "new/charts")
+    assert done.exit_code == 0, done.output
+    vectors, images = (
+        sorted(path.stem for path in (tmp_path / "new/charts").glob(f"*.{end}")) for end in ("svg", "png")
+    )
+    assert vectors == images
+    assert f"charts: {len(vectors)}, each as SVG and PNG, in {tmp_path / 'new/charts'}" in done.output
+    assert any(name.startswith("latency-local-onnxruntime-") for name in vectors)
+    bad = edgeward("report", "--charts", folder / "README.md/x")
+    assert "choose another folder with --charts" in bad.stderr
+    assert bad.exit_code == 2
+
+
 def test_table_shows_models_and_techniques_of_the_suites_that_are_named(
     edgeward: Command, folder: Path, measured: Store
 ) -> None:

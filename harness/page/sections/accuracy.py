@@ -26,7 +26,7 @@ TEMPLATE = """\
 {% for chart in one.charts %}
 <figure><h4>Change in {{ chart.title[0]|lower }}{{ chart.title[1:] }}{{ parts.synthetic(one.group) }}</h4>
 {{ chart.chart }}
-<figcaption>Variant minus baseline, with its interval; {{ chart.side }} is worse.{% if chart.bound %} The dashed line is the suite's margin of {{ chart.bound }}.{% endif %}</figcaption></figure>
+<figcaption>Variant minus baseline, with its interval; {{ chart.side }} is worse.{% if chart.bound %} The dashed line is the suite's margin of {{ chart.bound }}. {{ chart.said }}{% else %} The suite sets no margin for it.{% endif %}</figcaption></figure>
 {% endfor %}
 <div class="scroll" tabindex="0" role="region" aria-label="Accuracies{% if several %}, {{ one.group.title }}{% endif %}">
 <table class="dense"><caption><span>Every metric with its interval{{ parts.synthetic(one.group) }}{% if one.methods %} <span class="interval">intervals: {{ one.methods|join(", ") }}</span>{% endif %}</span></caption>
@@ -61,6 +61,8 @@ TEMPLATE = """\
 """
 #: Metrics drawn when the suite bounds none.
 USUAL: Final = ("sensitivity", "specificity", "dice", "accuracy")
+#: Of these, neither is read without the other: what one gains by another threshold, the other one loses.
+_PAIR: Final = ("sensitivity", "specificity")
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -146,6 +148,7 @@ def _drawn(group: Group) -> list[str]:
         if any((one := entry.comparisons.get(name)) and wording.bounded(one.change) for entry in group.measured)
     ]
     bounded = [name for name in have if group.margin(name) is not None]
+    bounded += [name for name in _PAIR if name in have and name not in bounded and set(_PAIR) & set(bounded)]
     return (bounded or [name for name in USUAL if name in have])[:4]
 
 
@@ -180,9 +183,24 @@ def _chart(group: Group, metric: str) -> Mapping[str, Any]:
     side = "left" if worse < 0 else "right"
     draw = charts.intervals(rows, title=f"difference, {unit}", aside=f"{side} is worse", reference=0, limit=limit)
     said = ". ".join(str(row["hover"]) for row in rows)
-    bound = "" if margin is None else units.bound(margin)
+    bound = (
+        "" if margin is None else units.bound(margin) if described.unit == "%" else units.gap(described.unit, margin)
+    )
     chart = charts.figure(draw, alt=f"Differences in {name} against the baseline, {group.title}. {said}")
-    return {"title": name, "bound": bound, "side": side, "chart": chart}
+    held = [row["variant"] for row in rows if limit is not None and _holds(row, limit, worse)]
+    return {"title": name, "bound": bound, "side": side, "chart": chart, "said": _sorted(rows, held)}
+
+
+def _holds(row: charts.Row, limit: float, worse: int) -> bool:
+    """Return whether all of an interval stays on the good side of a margin; `worse` is 1 where more is worse."""
+    return bool(row["high"] <= limit if worse > 0 else row["low"] >= limit)
+
+
+def _sorted(rows: Sequence[charts.Row], held: Sequence[object]) -> str:
+    """Return in a sentence which variants hold a margin with all of their interval, and which do not."""
+    others = [str(row["variant"]) for row in rows if row["variant"] not in held]
+    said = f"Within it with the whole interval: {', '.join(map(str, held)) or 'none'}."
+    return f"{said} Not: {', '.join(others)}." if others else said
 
 
 def _matrix(variant: str, run: Run) -> Mapping[str, Any] | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from harness import units
 from harness.model import Run
 from harness.page import charts, wording
@@ -17,7 +19,7 @@ TEMPLATE = """\
 {{ parts.heading("energy", "Energy") }}
 {% for one in figures %}
 {% call parts.place(one.group) %}
-<figure>{{ one.chart }}<figcaption>Energy of one inference, idle power included.</figcaption></figure>
+<figure>{{ one.chart }}<figcaption>Energy of one inference, idle power included{% if one.split %}; its parts are what the idle device takes in that time, and what the inference adds. Intervals of both sums stand in the table{% endif %}.</figcaption></figure>
 <div class="scroll" tabindex="0" role="region" aria-label="Energy"><table><caption><span>Energy per inference</span></caption>
 <thead><tr><th scope="col">Variant</th><th scope="col">Energy</th><th scope="col">Idle subtracted</th>{% if one.used %}<th scope="col">Hours of use</th>{% endif %}<th scope="col" class="text">Meter</th><th scope="col" class="text">Standard uncertainty</th></tr></thead>
 <tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td><div class="cell">{{ parts.cell(row.cell, one.notes) }}</div></td><td><div class="cell">{{ parts.cell(row.net) }}</div></td>{% if one.used %}<td><div class="cell">{{ parts.cell(row.use, one.notes) }}</div></td>{% endif %}<td class="text">{{ row.method }}{% if row.estimated %} <strong>estimated</strong>{% endif %}</td><td class="text">{{ row.budget }}</td></tr>{% endfor %}</tbody></table></div>
@@ -50,8 +52,9 @@ def context(report: Report) -> Mapping[str, Any] | None:
             rows = [_row(entry) for entry in known]
             notes = wording.numbered(row[cell] for row in rows for cell in ("cell", "use"))
             meters = list(dict.fromkeys(_meter(entry.run) for entry in known if entry.run))
-            chart = _chart(known, group)
-            found = {"group": group, "rows": rows, "notes": notes, "chart": chart, "meters": meters}
+            split = all(_idle(entry.run) is not None for entry in known if entry.run)
+            chart = _split(known, group) if split else _chart(known, group)
+            found = {"group": group, "rows": rows, "notes": notes, "chart": chart, "meters": meters, "split": split}
             figures.append({**found, **_use([entry.run for entry in known if entry.run])})
     absent = [(reason, ", ".join(dict.fromkeys(places))) for reason, places in reasons.items()]
     return {"figures": figures, "absent": absent} if figures or absent else None
@@ -131,3 +134,35 @@ def _chart(entries: list[Entry], group: Group) -> Any:
         rows.append({**row, "hover": f"{entry.variant}: {text}"})
     draw = charts.bars(rows, title=f"energy of one inference, {unit}")
     return charts.figure(draw, alt=f"Energy per inference, {group.title}. " + ". ".join(str(r["hover"]) for r in rows))
+
+
+def _idle(run: Run) -> float | None:
+    """Return what of the energy of an inference the idle device would have taken, J; None where that is not known."""
+    gross, net = (_point(run, name) for name in ("energy_j", "energy_net_j"))
+    return gross - net if gross is not None and net is not None and 0 <= net <= gross else None
+
+
+def _point(run: Run, name: str) -> float | None:
+    found = run.measurements.get(name)
+    if found is None or found.absent_reason:
+        return None
+    number = found.estimate.point if found.estimate else wording.cost(run, name) if name == "energy_j" else None
+    return number if number is not None and np.isfinite(number) else None
+
+
+def _split(entries: list[Entry], group: Group) -> Any:
+    gross = {entry.variant: _point(entry.run, "energy_j") or 0.0 for entry in entries if entry.run}
+    divisor, unit = units.scale("J", max(gross.values()))
+    rows, pieces = [], []
+    for entry in entries:
+        idle = _idle(entry.run) if entry.run else None
+        assert idle is not None  # the caller has looked
+        whole = gross[entry.variant]
+        rows.append({"variant": entry.variant, "text": units.human(whole, "J")})
+        for order, (name, joules) in enumerate((("idle device", idle), ("added by the inference", whole - idle))):
+            hover = f"{entry.variant}: {name} {units.human(joules, 'J')}"
+            piece = {"variant": entry.variant, "part": name, "order": order, "value": joules / divisor}
+            pieces.append({**piece, "hover": hover})
+    draw = charts.stacked(rows, pieces, title=f"energy of one inference, {unit}")
+    said = ". ".join([*(f"{row['variant']}: {row['text']}" for row in rows), *(str(one["hover"]) for one in pieces)])
+    return charts.figure(draw, alt=f"Energy per inference, {group.title}. {said}")

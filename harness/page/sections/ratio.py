@@ -12,7 +12,7 @@ from harness.page import charts, wording
 from harness.page.evidence import latency
 from harness.page.report import Entry, Group, Report
 
-ORDER = 50
+ORDER = 25
 TITLE = "How much faster"
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
@@ -22,7 +22,9 @@ TEMPLATE = """\
 {% call parts.place(one.group) %}
 {% if one.chart %}
 <figure>{{ one.chart }}
-<figcaption>Latency relative to the baseline with its interval.{% if one.margin %} The shaded band, ±{{ one.margin }}, holds changes too small to matter.{% endif %}{% if one.methods %} Intervals: {{ one.methods|join("; ") }}.{% endif %} {{ parts.badge("improved") }} {{ parts.badge("regressed") }} {{ parts.badge("better", "better, within the margin or not surely beyond it") }} {{ parts.badge("worse", "worse, likewise") }} {{ parts.badge("equivalent") }} {{ parts.badge("inconclusive") }}</figcaption></figure>
+<figcaption>Latency relative to the baseline with its interval.{% if one.margin %} The shaded band, ±{{ one.margin }}, holds changes too small to matter.{% endif %}{% if one.methods %} Intervals: {{ one.methods|join("; ") }}.{% endif %} {{ parts.badge("improved") }} {{ parts.badge("regressed") }} {{ parts.badge("better", "better, within the margin or not surely beyond it") }} {{ parts.badge("worse", "worse, likewise") }} {{ parts.badge("equivalent") }} {{ parts.badge("inconclusive") }}</figcaption>
+{{ parts.numbers(["Variant", "Latency relative to the baseline", "Verdict"], one.table, "The numbers of this chart") }}
+</figure>
 {% endif %}
 {% if one.control %}<p class="note">{{ one.control }}</p>{% endif %}
 {% for variant, remark in one.remarks %}<p class="note">{{ variant }}: {{ remark }}.</p>{% endfor %}
@@ -44,13 +46,15 @@ def context(report: Report) -> Mapping[str, Any] | None:
             rows = [*([_control_row(control)] if control and wording.factor(control.change) else []), *rows]
             chart = _chart(rows, group, margin) if rows else ""
             said = control.sentence if control else ""
+            table = [(row["variant"], row["text"], row["state"]) for row in rows]
             figures.append(
-                {"group": group, "chart": chart, "margin": _margin(margin), "control": said, **_said(compared)}
+                {"group": group, "chart": chart, "margin": _margin(margin), "control": said, "table": table}
+                | _said(compared)
             )
     return {"figures": figures} if figures else None
 
 
-def _said(compared: Sequence[Entry]) -> Mapping[str, Any]:
+def _said(compared: Sequence[Entry]) -> dict[str, Any]:
     found = [(entry.variant, entry.comparisons["latency_ratio"]) for entry in compared]
     drawn = [(name, one, one.change) for name, one in found if wording.factor(one.change)]
     return {

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from harness import units
-from harness.model import Estimate, FloatArray, Measurement, Run
+from harness.model import Estimate, FloatArray, IntArray, Measurement, Run
 from harness.page import charts, curves, wording
 from harness.page.report import Entry, Group, Report
 
@@ -28,6 +28,12 @@ TEMPLATE = """\
 <thead><tr><th scope="col">Variant</th><th scope="col">Frames</th><th scope="col">Dropped</th><th scope="col">Deadline missed</th><th scope="col">p50 from arrival</th><th scope="col">p90</th><th scope="col">p99</th><th scope="col">Inference alone</th><th scope="col">Timer late by</th></tr></thead>
 <tbody>{% for row in one.rows %}<tr{% if row.entry.is_baseline %} class="baseline"{% endif %}><th scope="row">{{ row.entry.variant }}</th><td>{{ row.count }}</td>{% for cell in row.cells %}<td><div class="cell">{{ parts.cell(cell, one.notes) }}</div></td>{% endfor %}{% for text in row.texts %}<td>{{ text }}</td>{% endfor %}</tr>{% endfor %}</tbody></table></div>
 {{ parts.notes(one.notes) }}
+{% if one.bursts %}
+<figure>{{ one.bursts.chart }}
+<figcaption>Frames in the order in which they arrived: tall marks were dropped, low ones answered late. {{ one.bursts.said }}</figcaption>
+{{ parts.numbers(one.bursts.titles, one.bursts.table, "The bursts in numbers") }}
+</figure>
+{% endif %}
 {% elif one.kind == "offline" %}
 <p class="lead">{% if one.batch > 1 %}{{ one.batch }} images at once, as fast as they go; latencies on this page are times per image.{% else %}One image after the other, as fast as they go.{% endif %}</p>
 <figure>{{ one.chart }}<figcaption>Throughput, median of the launches.</figcaption></figure>
@@ -48,6 +54,8 @@ TEMPLATE = """\
 {% endcall %}
 {% endfor %}
 """
+#: At most so many bursts of a kind are drawn of a variant, the longest.
+DRAWN: Final = 400
 SHARES: Final = ("dropped_ratio", "deadline_miss_ratio")
 
 
@@ -75,7 +83,6 @@ def _state(entry: Entry, metric: str) -> str:
 
 
 def _stream(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Mapping[str, Any]:
-    del load
     rows: list[dict[str, Any]] = []
     for entry in entries:
         assert entry.run is not None  # entries with a latency have a run
@@ -87,7 +94,82 @@ def _stream(entries: list[Entry], group: Group, load: Mapping[str, Any]) -> Mapp
         count = units.count(len(arrived.values)) if arrived else units.ABSENT
         rows.append({"entry": entry, "count": count, "cells": cells, "texts": [*late, *others]})
     notes = wording.numbered(cell for row in rows for cell in row["cells"])
-    return {"rows": rows, "notes": notes, "charts": [_bars(entries, metric, group) for metric in SHARES]}
+    return {
+        "rows": rows,
+        "notes": notes,
+        "charts": [_bars(entries, metric, group) for metric in SHARES],
+        "bursts": _bursts(entries, group, float(load.get("frame_rate_hz") or 0)),
+    }
+
+
+def fates(dropped: Measurement, missed: Measurement) -> IntArray | None:
+    """Return what became of each frame in the order of arrival: 0 answered in time, 1 late, 2 dropped.
+
+    Args:
+        dropped: 1 for a frame that a newer one replaced.
+        missed: of the others, in the same order, 1 for one that was answered late.
+
+    Returns:
+        (N,) or None where the two do not belong together.
+    """
+    found: IntArray = np.where(dropped.values > 0, 2, 0).astype(np.int64)
+    if int((found == 0).sum()) != len(missed.values):
+        return None
+    found[found == 0] = (missed.values > 0).astype(np.int64)
+    return found
+
+
+def runs_of(fate: IntArray, blocks: IntArray | None) -> list[tuple[int, int, int]]:
+    """Return the frames that came to nothing without one in between that did not, the longest first.
+
+    Args:
+        fate: (N,) as `fates` returns it.
+        blocks: (R, 3) launch, first and end of the frames that followed each other; None for one block.
+
+    Returns:
+        first frame, the one behind the last, and how many of them were dropped.
+    """
+    edges = {0, len(fate), *(blocks[:, 1:].ravel().tolist() if blocks is not None else ())}
+    found, begun = [], -1
+    for at in range(len(fate) + 1):
+        if begun >= 0 and (at in edges or fate[at] == 0):
+            found.append((begun, at, int((fate[begun:at] == 2).sum())))
+            begun = -1
+        if at < len(fate) and fate[at] and begun < 0:
+            begun = at
+    return sorted(found, key=lambda one: (one[0] - one[1], one[0]))
+
+
+def _bursts(entries: list[Entry], group: Group, rate_hz: float) -> Mapping[str, Any] | None:
+    """Return the chart of which frames came to nothing, None where all were answered in time."""
+    rows, pieces, table, longest, most = [], [], [], [], 0
+    for entry in entries:
+        dropped, missed = (_found(entry, metric) for metric in SHARES)
+        fate = fates(dropped, missed) if dropped and missed else None
+        if dropped is None or fate is None or not rate_hz > 0:
+            continue
+        most = max(most, len(fate))
+        bursts = runs_of(fate, dropped.rounds)
+        size = bursts[0][1] - bursts[0][0] if bursts else 0
+        text = f"longest {units.counted(size, 'frame')}, {units.human(size / rate_hz, 's')}" if size else "none"
+        rows.append({"variant": entry.variant, "text": text, "first": 0, "end": len(fate)})
+        table.append((entry.variant, units.count(int((fate == 2).sum())), units.count(int((fate == 1).sum())),
+                      units.count(len(bursts)), text))  # fmt: skip
+        longest.append((size, entry.variant, text))
+        pieces += [
+            {"variant": entry.variant, "kind": kind, "first": first, "end": end,
+             "hover": f"{entry.variant}: {units.counted(end - first, 'frame')} {kind}"}
+            for kind, number in (("dropped", 2), ("late", 1))
+            for first, end, _ in runs_of(np.where(fate == number, fate, 0), dropped.rounds)[:DRAWN]
+        ]  # fmt: skip
+    if not pieces:
+        return None
+    _, name, text = max(longest)
+    said = f"The most in a row: {text.removeprefix('longest ')}, of {name}."
+    alt = f"Frames dropped and late, {group.title}. " + ". ".join(f"{row['variant']}: {row['text']}" for row in rows)
+    chart = charts.figure(curves.bursts(rows, pieces, frames=most), alt=alt)
+    titles = ["Variant", "Dropped", "Late", "Bursts", "The longest, dropped or late in a row"]
+    return {"chart": chart, "said": said, "titles": titles, "table": table}
 
 
 def _share(entry: Entry, metric: str) -> wording.Cell:

@@ -29,7 +29,7 @@ TEMPLATE = """\
 <tr role="row" id="{{ row.entry.anchor }}" data-variant="{{ row.entry.variant }}" data-case="{{ row.entry.marks|join(" ") }}"{% if row.entry.is_baseline %} class="baseline"{% endif %}>
 <th scope="row" role="rowheader">{{ parts.name(row.entry, link=true) }}</th>
 {% for one in row.cells %}
-<td role="cell" data-title="{{ one.title }}" data-metric="{{ one.metric }}"{{ parts.numbers(one) }}><div class="cell">{{ parts.cell(one, table.notes) }}</div></td>
+<td role="cell" data-title="{{ one.title }}" data-metric="{{ one.metric }}"{{ parts.raw(one) }}><div class="cell">{{ parts.cell(one, table.notes) }}</div></td>
 {% else %}
 <td role="cell" class="nothing" colspan="{{ table.columns|length }}"><div class="cell">{% if row.entry.run %}Its numbers may not be used: {{ row.entry.run.reasons|join("; ") or "the run is invalid" }}.{% else %}No result. {{ row.message }}{% endif %}</div></td>
 {% endfor %}
