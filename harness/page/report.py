@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
-from harness.compare import Control, control_of
+from harness.compare import CaseHistory, Control, control_of
 from harness.model import Campaign, Comparison, Outcome, Run, Validity
 from harness.page import wording
 
@@ -117,6 +117,7 @@ class Report:
 
     Attributes:
         unreadable: which rows of the store could not be read, and why: what they hold is missing here.
+        earlier: the cases of its places in this campaign and the last ones before it; none where there is none.
     """
 
     campaign: Campaign
@@ -124,6 +125,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     outcomes: tuple[Outcome, ...]
     unreadable: tuple[str, ...] = ()
+    earlier: tuple[CaseHistory, ...] = ()
 
     @property
     def quick(self) -> bool:
@@ -170,6 +172,7 @@ class Report:
             tuple(entry.run for entry in entries if entry.run),
             tuple(change for entry in entries for change in entry.comparisons.values()),
             tuple(entry.outcome for entry in entries if entry.outcome),
+            earlier=tuple(one for one in self.earlier if one.place in places),
         )
 
     @cached_property
