@@ -19,7 +19,11 @@ _WIDTH: Final = 100
 #: Between two columns, and before what is said of a line.
 _GAP: Final = "  "
 _INDENT: Final = 6 * " "
-_MARKS: Final = {"improved": "v", "regressed": "^"}
+_MARKS: Final = {"improved": "+", "regressed": "-"}
+_LEGEND: Final = (
+    "- became worse, + became better, both beyond intervals and margin. A ratio of one night alone may be "
+    "chance, so the next campaign confirms it. ~ was set up otherwise than in the campaign before."
+)
 
 
 def chosen(places: Collection[tuple[str, str]], device: str) -> list[tuple[str, str]]:
@@ -41,10 +45,7 @@ def show_histories(found: Sequence[CaseHistory]) -> None:
         if number:
             click.echo("")
         click.echo("\n".join(_lines(one)))
-    click.echo(
-        "\n^ slower, v faster: the interval and that of the campaign before lie apart by more than the margin. One"
-        "\nnight may be chance, the next campaign confirms it. ~ was set up otherwise than in the campaign before."
-    )
+    click.echo(f"\n{textwrap.fill(_LEGEND, _WIDTH)}")
 
 
 def _lines(one: CaseHistory) -> Iterator[str]:

@@ -104,7 +104,13 @@ def stored(store: Store, campaign: Campaign) -> page.Report:
 
 
 def with_earlier(store: Store, report: page.Report, say: Callable[[str], None] | None = None) -> page.Report:
-    """Return a report with what the campaigns before it gave in its places; `say` as for `publish`."""
+    """Return a report with what the campaigns before it gave in its places.
+
+    Args:
+        store: where they are.
+        report: of one campaign.
+        say: takes a sentence where they cannot be read, and the report is returned as it is; if None, that raises.
+    """
     own = compare.Results(report.campaign, report.runs, report.comparisons, report.outcomes)
     try:
         found, lost = histories(store, report.places, last=_LAST_OF_MANY if report.divided else LAST, own=own)
@@ -179,7 +185,18 @@ def summary(store: Store, campaign: Campaign, html: Path) -> str:
         campaign: which of them.
         html: where its report is.
     """
-    return campaign_summary.markdown(stored(store, campaign), html)
+    return campaign_summary.markdown(with_earlier(store, stored(store, campaign), lambda _: None), html)
+
+
+def what_changed(store: Store, campaign: Campaign) -> str:
+    """Return in one sentence what changed since the last campaign of the same suites and devices, "" without any.
+
+    Nothing is said either of campaigns that cannot be read: `publish` names them.
+    """
+    own, _ = _results(store, campaign, samples=False)
+    report = page.Report(campaign, own.runs, own.comparisons, own.outcomes)
+    found = compare.since(with_earlier(store, report, lambda _: None).earlier, campaign.id)
+    return found.sentence if found else ""
 
 
 def write(file: Path, content: bytes, *, remedy: str) -> None:

@@ -35,7 +35,7 @@ TEMPLATE = """\
 <td><div class="cell"><span class="value">{{ row.ratio }}</span>{% if row.verdict %}{{ parts.badge(row.verdict) }}{% endif %}{% if row.validity %}{{ parts.badge(row.validity) }}{% endif %}</div></td>
 {% for point, within in row.levels %}<td><div class="cell"><span class="value">{{ point }}</span>{% if within %}<span class="interval">{{ within }}</span>{% endif %}</div></td>{% endfor %}
 <td class="text">{{ parts.badge(row.status, row.ended) if row.status in glyphs else row.ended }}</td>
-<td class="text said">{% for text in row.moves %}<strong>{{ text }}.</strong><br>{% endfor %}{% for text in row.changed %}{{ text }}<br>{% endfor %}</td></tr>
+<td class="text said">{% for text in row.moves %}<strong>{{ text|replace(" -> ", " → ") }}.</strong><br>{% endfor %}{% for text in row.changed %}{{ text|replace(" -> ", " → ") }}<br>{% endfor %}</td></tr>
 {% endfor %}
 </tbody></table></div>
 </details>

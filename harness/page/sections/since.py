@@ -21,12 +21,12 @@ TEMPLATE = """\
 <li>{{ name }}: {{ parts.badge(before, outcome_words[before]) if before in glyphs else before }} → {{ parts.badge(after, outcome_words[after]) if after in glyphs else after }}{% if why %} <span class="muted">{{ why }}</span>{% endif %}</li>
 {% endfor %}
 {% for name, move in moves %}
-<li>{{ parts.badge(move.verdict|string) }} {{ name }}. {{ move.sentence }}.</li>
+<li>{{ parts.badge(move.verdict|string) }} {{ name }}. {{ move.sentence|replace(" -> ", " → ") }}.</li>
 {% endfor %}
 {% if since.new %}<li>New, in none of the campaigns before: {{ since.new|join("; ") }}.</li>{% endif %}
 {% if since.gone %}<li>Measured in the campaign before and not in this one: {{ since.gone|join("; ") }}.</li>{% endif %}
 {% for text, names in since.changed %}
-<li>{{ text }}{% if names %} <span class="muted">({{ names|join("; ") }})</span>{% endif %}</li>
+<li>{{ text|replace(" -> ", " → ") }}{% if names %} <span class="muted">({{ names|join("; ") }})</span>{% endif %}</li>
 {% endfor %}
 </ul>
 {% endif %}
