@@ -55,6 +55,7 @@ class Move:
         verdict: improved or regressed; incomparable where an accuracy changed and could not be compared, as `why` says.
         standing: of a ratio, whether the next campaign showed it too; "" of an accuracy, which has no noise of time.
         change: after over before, or after minus before; None where it could not be compared.
+        when: when the campaign began that showed `before`, "" if it is the last one of the case.
     """
 
     metric: str
@@ -64,13 +65,14 @@ class Move:
     standing: str = ""
     why: str = ""
     change: Estimate | None = None
+    when: str = ""
 
     @property
     def sentence(self) -> str:
         """The move in words."""
         info = METRICS[self.metric]
         title = f"{info.title} against the baseline" if info.kind == "ratio" else info.title
-        text = f"{title}: {self.before} -> {self.after}"
+        text = f"{title}: {self.before}{f' in the campaign of {self.when}' if self.when else ''} -> {self.after}"
         if self.verdict is Verdict.INCOMPARABLE:
             return f"{text}, which was not compared: {self.why}"
         standing = f", {self.standing}" if self.standing else ""
@@ -189,15 +191,18 @@ def _history(
     metrics = tuple(name for name in bounded_names if name in METRICS and METRICS[name].kind == "accuracy")
     moves = _ratio_moves(points, suite)
     last: Point | None = None
+    levels: dict[str, Point] = {}
     drawn = []
     for at, point in enumerate(points):
         changed: tuple[Cause, ...] = ()
         accuracies: list[Move] = []
         if point.run is not None:
-            if last is not None:
-                changed = tuple(_changed(last, point, suite))
-                accuracies = list(_accuracy_moves(last, point, metrics, read))
+            changed = tuple(_changed(last, point, suite)) if last is not None else ()
             last = point
+            for metric in _judged_accuracies(point.run, metrics):
+                if metric in levels and (move := _accuracy_move(levels[metric], point, metric, read)):
+                    accuracies.append(replace(move, when=_older(points, levels[metric], at)))
+                levels[metric] = point
         ratio = [moves[at]] if at in moves else []
         drawn.append(replace(point, changed=changed, moves=(*ratio, *accuracies)))
     return CaseHistory(case, (suite, device), variant, runtime, metrics, tuple(drawn))
@@ -272,7 +277,7 @@ def _ratio_moves(points: Sequence[Point], suite: str) -> dict[int, Move]:
         if move is None:
             last = point
         else:
-            found[at], pending = move, at
+            found[at], pending = replace(move, when=_older(points, last, at)), at
     return found
 
 
@@ -315,33 +320,40 @@ def _ratio_move(before: Point, after: Point, suite: str) -> Move | None:
     return Move(RATIO, was, now, found, AWAITED, "", change)
 
 
-def _accuracy_moves(
-    before: Point, after: Point, metrics: Sequence[str], read: Callable[[str], Run | None]
-) -> Iterator[Move]:
-    """Yield the accuracies that changed by more than their paired interval and the suite's margin allow."""
-    if before.run is None or after.run is None:
-        return
-    runs, suite = (before.run, after.run), after.campaign.suites[after.run.case.suite]
-    if Validity.INVALID in {run.validity for run in runs} or not _same_images(*runs):
-        return
-    whole: list[Run | None] = []
-    for metric in metrics:
-        info, levels = METRICS[metric], [run.accuracy.get(metric) for run in runs]
-        if not info.paired or None in levels or levels[0] == levels[1]:
-            continue
-        was, now = (human(one.point, info.unit) for one in levels if one is not None)
-        whole = whole or [read(run.id) for run in runs]
-        if whole[0] is None or whole[1] is None:
-            yield Move(metric, was, now, Verdict.INCOMPARABLE, why="a run cannot be read from the store")
-            continue
-        change, reasons = accuracy_change(info, whole[0], whole[1], suite)
-        if change is None:
-            yield Move(metric, was, now, Verdict.INCOMPARABLE, why=sentence(reasons))
-            continue
-        limit = margin(info, suite)
-        found = verdict(change, neutral=0.0, margin=limit, higher_is_better=not info.lower_is_better)
-        if found in (Verdict.IMPROVED, Verdict.REGRESSED):
-            yield Move(metric, was, now, found, change=change)
+def _older(points: Sequence[Point], reference: Point, at: int) -> str:
+    """Return when the campaign began that a point is held against, "" if it is the one just before."""
+    return "" if points[at - 1] is reference else f"{reference.at:%Y-%m-%d %H:%M} UTC"
+
+
+def _judged_accuracies(run: Run, metrics: Sequence[str]) -> list[str]:
+    """Return the accuracies of a run that can be held against those of another one."""
+    sound = run.validity is not Validity.INVALID
+    return [name for name in metrics if sound and METRICS[name].paired and name in run.accuracy]
+
+
+def _accuracy_move(before: Point, after: Point, metric: str, read: Callable[[str], Run | None]) -> Move | None:
+    """Return how an accuracy changed by more than its paired interval and the suite's margin allow, None if it did not.
+
+    On other images it is not compared.
+    """
+    assert before.run is not None
+    assert after.run is not None
+    runs, info = (before.run, after.run), METRICS[metric]
+    levels = [run.accuracy[metric] for run in runs]
+    if levels[0] == levels[1] or not _same_images(*runs):
+        return None
+    was, now = (human(one.point, info.unit) for one in levels)
+    suite = after.campaign.suites.get(after.run.case.suite, {})
+    if not suite.get("task"):
+        return Move(metric, was, now, Verdict.INCOMPARABLE, why="the suite is not in the store")
+    whole = [read(run.id) for run in runs]
+    if whole[0] is None or whole[1] is None:
+        return Move(metric, was, now, Verdict.INCOMPARABLE, why="a run cannot be read from the store")
+    change, reasons = accuracy_change(info, whole[0], whole[1], suite)
+    if change is None:
+        return Move(metric, was, now, Verdict.INCOMPARABLE, why=sentence(reasons))
+    found = verdict(change, neutral=0.0, margin=margin(info, suite), higher_is_better=not info.lower_is_better)
+    return Move(metric, was, now, found, change=change) if found in (Verdict.IMPROVED, Verdict.REGRESSED) else None
 
 
 def _same_images(before: Run, after: Run) -> bool:
@@ -427,9 +439,12 @@ def since(found: Sequence[CaseHistory], campaign: str) -> Since | None:
     moves = tuple((one.name, move) for one, _, after in pairs for move in after.moves)
     settled = tuple(
         (one.name, move)
-        for one, before, after in pairs
-        for move in before.moves
-        if move.standing in (CONFIRMED, UNSEEN) and judged(after) is not None
+        for one, _, after in pairs
+        if judged(after) is not None
+        # Campaigns in between that could not show it left it open.
+        for last in [next((point for point in reversed(one.points[:-1]) if judged(point)), None)]
+        for move in (last.moves if last else ())
+        if move.metric == RATIO and move.standing in (CONFIRMED, UNSEEN)
     )
     new = tuple(one.name for one in here if len(one.points) == 1 and one.place in ended)
     gone = tuple(

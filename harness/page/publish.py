@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -152,7 +153,8 @@ def histories(
         ended = tuple(one for one, case in about if case is None or (case.suite, case.device) in of)
         found.append(replace(results, runs=runs, outcomes=ended))
     found.sort(key=lambda one: (one.campaign.started_at, one.campaign.id))
-    return compare.histories(found, store.readable_run), lost
+    # Each accuracy of a case asks for the same two runs.
+    return compare.histories(found, lru_cache(maxsize=4)(store.readable_run)), lost
 
 
 def _before(one: Campaign, other: Campaign) -> bool:

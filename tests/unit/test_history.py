@@ -169,6 +169,27 @@ def test_an_accuracy_that_fell_is_marked_by_the_paired_difference_and_a_small_lo
     assert not of_int8([night(0, around(0.5)), night(1, around(0.5), int8=damaged(0.01))]).points[1].moves
 
 
+def test_an_accuracy_is_held_against_the_last_campaign_that_had_a_valid_one() -> None:
+    invalid = replace(INT8, validity=Validity.INVALID)
+    silent = replace(INT8, accuracy={})
+    nights = [night(0, around(0.5)), night(1, None, int8=invalid), night(2, around(0.5), int8=silent)]
+    found = of_int8([*nights, night(3, around(0.5), int8=damaged(0.15))])
+    (move,) = found.points[3].moves
+    assert "in the campaign of 2026-11-21 00:00 UTC -> " in move.sentence
+
+
+def test_a_move_that_a_campaign_in_between_could_not_show_is_settled_by_the_one_after_it() -> None:
+    nights = [night(number, one) for number, one in enumerate((around(0.5), around(0.6), None, around(0.6)))]
+    found = since(whole(nights), "n3")
+    assert found is not None
+    assert [move.standing for _, move in found.settled] == [CONFIRMED]
+
+
+def test_a_ratio_held_against_an_older_campaign_says_of_when_that_is() -> None:
+    found = of_int8([night(number, one) for number, one in enumerate((around(0.5), None, around(0.6)))])
+    assert "0.50× (0.49–0.51×) in the campaign of 2026-11-21 00:00 UTC -> 0.60×" in found.points[2].moves[0].sentence
+
+
 def test_samples_are_read_only_where_an_accuracy_differs() -> None:
     asked: list[str] = []
     histories([night(number, around(0.5 + number / 10)) for number in range(5)], lambda name: asked.append(name))
