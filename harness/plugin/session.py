@@ -125,9 +125,9 @@ class Session:
         folder = here / (self.config.getoption("report") or self.lab / "reports" / "html")
         overrides = self.lab / "reports" / "templates"
         self.report = publish(self.store, campaign, folder, overrides=overrides, say=self._warn)
-        self._summarise(campaign, self.report, here)
         if changed := what_changed(self.store, campaign):
             self._said.append(changed)
+        self._summarise(campaign, self.report, here)
         self.store.close()
 
     def _warn(self, text: str) -> None:
