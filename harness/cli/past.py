@@ -84,8 +84,11 @@ def _row(point: Point, metrics: Sequence[str]) -> list[str]:
     verdict = str(point.ratio.verdict) if usable and point.ratio else ""
     if run is not None and run.is_baseline:
         ratio, verdict = "baseline", ""
-    if run is not None and run.validity is not Validity.VALID:
-        verdict = f"{verdict} ({run.validity})".strip()
+    if run is not None and not usable:
+        verdict = "(invalid)"
+    elif verdict and point.ratio and point.ratio.validity is not Validity.VALID:
+        # Of the comparison, by its control: that a run's times are degraded does not touch its ratio.
+        verdict += f" ({point.ratio.validity})"
     levels = [run.accuracy.get(metric) if run is not None and usable else None for metric in metrics]
     shown = [human(one.point, METRICS[name].unit) if one else ABSENT for name, one in zip(metrics, levels, strict=True)]
     quick = " quick" if point.campaign.quick else ""
@@ -114,6 +117,7 @@ def _values(point: Point, metrics: Sequence[str]) -> dict[str, Any]:
         "run": run.id if run else None,
         "is_baseline": bool(run and run.is_baseline),
         "validity": run.validity.value if run else None,
+        "comparison_validity": point.ratio.validity.value if point.ratio else None,
         "outcome": point.status,
         "latency_ratio": interval(change) if change else None,
         "verdict": point.ratio.verdict.value if point.ratio else None,

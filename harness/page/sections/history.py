@@ -89,14 +89,21 @@ def _row(point: Point, metrics: tuple[str, ...]) -> Mapping[str, Any]:
         "quick": point.campaign.quick,
         "ratio": ratio,
         "verdict": str(change.verdict) if change else "",
-        # The numbers of an invalid run are not numbers; those of a degraded one hold with a reservation.
-        "validity": str(point.run.validity) if point.run and point.run.validity is not Validity.VALID else "",
+        # Of the comparison, by its control: that a run's times are degraded does not touch its ratio.
+        "validity": _validity(point),
         "levels": [wording.level(metric, run.accuracy.get(metric) if run else None) for metric in metrics],
         "status": point.status,
         "ended": wording.OUTCOMES.get(point.status, point.status),
         "moves": [move.sentence for move in point.moves],
         "changed": [cause.sentence for cause in point.changed],
     }
+
+
+def _validity(point: Point) -> str:
+    """Return what lessens the ratio of a point, "" for nothing."""
+    if point.run is not None and point.run.validity is Validity.INVALID:
+        return str(point.run.validity)
+    return str(point.ratio.validity) if point.ratio and point.ratio.validity is not Validity.VALID else ""
 
 
 def _chart(one: CaseHistory) -> Any:
