@@ -115,19 +115,35 @@ def folds(settings: Settings, suites: tuple[str, ...]) -> None:
 
 @click.command()
 @click.argument("suite")
+@click.option("--last", type=click.IntRange(min=1), default=10, show_default=True, help="How many campaigns.")
+@click.option("--device", metavar="ID", default="", help="Only this one [default: all].")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
 @with_settings
 @click.pass_obj
-def history(settings: Settings, suite: str) -> None:
-    """List every run of SUITE, the oldest first."""
-    from harness.cli.tables import history_table, show
+def history(settings: Settings, suite: str, last: int, device: str, as_json: bool) -> None:
+    """Show each case of SUITE in the last campaigns of each device: what moved, and what was set up otherwise.
+
+    A ratio of latencies is marked where its interval and that of the campaign before lie apart by more than the
+    suite's margin; the next campaign confirms it.
+    """
+    import json
+
+    from harness.cli import past
+    from harness.page.publish import histories
 
     store = settings.open_store()
     name = Path(suite).name.removesuffix(".toml")
-    runs = store.runs(suite=name)
-    if not runs:
+    places = list(store.measured([name]))
+    if not places:
         _check_suites([name], store.campaigns())
-        raise StoreError(f"no case of {name!r} gave a run", remedy="`edgeward report` says what went wrong")
-    show(history_table(runs))
+        raise StoreError(f"no case of {name!r} was measured", remedy="`edgeward report` says what went wrong")
+    found, lost = histories(store, past.chosen(places, device), last=last)
+    for text in lost:
+        click.echo(f"warning: {text}", err=True)
+    if as_json:
+        click.echo(json.dumps(past.document(found), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        past.show_histories(found)
 
 
 @click.command()

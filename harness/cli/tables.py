@@ -10,13 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.compare import CampaignChange
-from harness.model import Circumstance, Comparison, Estimate, Run, Validity, Verdict, sentence
+from harness.model import Circumstance, Comparison, Estimate, Run, Verdict, sentence
 from harness.stats import statistic
-from harness.units import ABSENT, full_change, human, times
+from harness.units import full_change, human, times
 from harness.vocabulary import METRICS
 
 _COLOURS = {Verdict.IMPROVED: "green", Verdict.REGRESSED: "red", Verdict.WORSE: "yellow"}
-_HISTORY = ("latency_p50_s", "latency_p90_s", "peak_memory_bytes", "size_bytes", "accuracy", "sensitivity", "dice")
 
 
 def show(table: Table) -> None:
@@ -118,19 +117,3 @@ def quantity(run: Run, metric: str) -> str:
 def change(estimate: Estimate | None, metric: str) -> str:
     """Return a change with its interval: a ratio, points for shares, plain numbers otherwise."""
     return full_change(METRICS[metric].kind, METRICS[metric].unit, estimate)
-
-
-def history_table(runs: Sequence[Run]) -> Table:
-    """Return one row a run, in the order given; columns that no run has are left out."""
-    shown = [name for name in _HISTORY if any(statistic(run, name)[0] is not None for run in runs)]
-    table = empty(
-        "started", "run", "variant", "device", "runtime", *(METRICS[name].title for name in shown), "validity"
-    )
-    for run in runs:
-        invalid = run.validity is Validity.INVALID
-        # The numbers of an invalid run are not numbers.
-        numbers = [ABSENT if invalid else quantity(run, name) for name in shown]
-        validity = f"{run.validity.value}{' (quick)' if run.quick else ''}"
-        where = [escape(name) for name in (run.case.variant, run.case.device, run.case.runtime)]
-        table.add_row(f"{run.started_at:%Y-%m-%d %H:%M}", run.id[:8], *where, *numbers, validity)
-    return table

@@ -5,21 +5,29 @@ from __future__ import annotations
 from harness.compare.campaigns import CampaignChange, Change, across_campaigns
 from harness.compare.control import Control, control_of
 from harness.compare.decision import decided, non_inferiority, verdict
+from harness.compare.history import CaseHistory, Move, Point, Results, Since, histories, since
 from harness.compare.judgement import judge
 from harness.compare.robustness import with_changes
 from harness.compare.verdicts import compare, margin
 
 __all__ = [
     "CampaignChange",
+    "CaseHistory",
     "Change",
     "Control",
+    "Move",
+    "Point",
+    "Results",
+    "Since",
     "across_campaigns",
     "compare",
     "control_of",
     "decided",
+    "histories",
     "judge",
     "margin",
     "non_inferiority",
+    "since",
     "verdict",
     "with_changes",
 ]

@@ -43,13 +43,25 @@ def causes(before: Run, after: Run, baselines: tuple[Run | None, Run | None] = (
     """
     found = [
         *_validity(before, after),
-        *_model(before, after),
-        *_facts(before, after),
+        *surroundings(before, after),
         *_speed(before, after, baselines),
         *_state(before.conditions, after.conditions),
-        *_settings(before.notes, after.notes),
     ]
     return sorted(found, key=lambda one: one.rank)  # stable: within a rank the order above
+
+
+def surroundings(before: Run, after: Run) -> list[Cause]:
+    """Return what somebody changed between two runs: files, software, settings; not how warm or busy the device was.
+
+    Runs without their samples do.
+    """
+    found = [
+        *_model(before, after),
+        *_quick(before, after),
+        *_facts(before, after),
+        *_settings(before.notes, after.notes),
+    ]
+    return sorted(found, key=lambda one: one.rank)
 
 
 def _validity(before: Run, after: Run) -> Iterator[Cause]:
@@ -58,6 +70,9 @@ def _validity(before: Run, after: Run) -> Iterator[Cause]:
             rank = _INVALID if one.validity is Validity.INVALID else _DEGRADED
             why = sentence(one.reasons) or "no reason was recorded"
             yield Cause("validity", f"The {name} run is {one.validity.value}: {why}.", rank)
+
+
+def _quick(before: Run, after: Run) -> Iterator[Cause]:
     if before.quick != after.quick:
         which = "second" if after.quick else "first"
         yield Cause("quick", f"The {which} run was measured with --quick, for a tenth of the time.", _QUICK)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from harness import units
+from harness.compare import since
 from harness.model import Validity
 from harness.page import wording
 from harness.page.cells import cells as cells_of
@@ -30,6 +31,8 @@ def markdown(report: Report, html: Path) -> str:
     if report.synthetic:
         lines += [f"- {plain(report.synthetic)}: the accuracies say nothing about clinical use."]
     lines += [f"- {plain(caveat)}" for caveat in head.caveats]
+    if changed := since(report.earlier, report.campaign.id):
+        lines.append(f"- {plain(changed.sentence)}")
     suites: dict[str, list[Group]] = {}
     for group in report.groups():
         suites.setdefault(group.suite, []).append(group)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from harness import page
+from harness import compare, page
 from harness.errors import Reason, StoreError
 from harness.model import Campaign
 from harness.page import campaign_summary, index, method_page
 from harness.page.pictures import files
+from harness.page.report import Place
 from harness.store import Store
 
+#: How many campaigns of a place its history shows, this one among them; of more than `TOGETHER` places, what changed
+#: since the last one alone, for reading many runs of a hundred devices takes minutes.
+LAST: Final = 10
+_LAST_OF_MANY: Final = 2
 _ELSEWHERE: Final = "choose another folder with --report or --out"
 #: What is said of a case whose run is damaged.
 _LOST: Final = Reason("its run cannot be read from the store", "measure it again")
@@ -47,11 +53,13 @@ def publish(
     """
     own, name = overrides if overrides.is_dir() else None, _name(campaign)
     report = stored(store, campaign)
-    if say is not None:
-        for text in report.unreadable:
-            say(text)
+    lost = report.unreadable
     if device:
         report, name = _of(report, device), f"{name}-{device}"
+    report = with_earlier(store, report, say)
+    if say is not None:
+        for text in dict.fromkeys((*lost, *report.unreadable)):
+            say(text)
     for path, html in page.pages(report, name, overrides=own, say=say):
         write(folder / path, html, remedy=_ELSEWHERE)
     _list(store, folder, own, say)
@@ -126,14 +134,83 @@ def _name(campaign: Campaign) -> str:
 
 def stored(store: Store, campaign: Campaign) -> page.Report:
     """Return what the store holds of a campaign; a row that cannot be read is named, and costs no other."""
-    kept, comparisons, outcomes, unreadable = store.readable(campaign.id)
+    own, unreadable = _results(store, campaign, samples=True)
+    return page.Report(campaign, own.runs, own.comparisons, own.outcomes, tuple(unreadable))
+
+
+def with_earlier(store: Store, report: page.Report, say: Callable[[str], None] | None = None) -> page.Report:
+    """Return a report with what the campaigns before it gave in its places.
+
+    Args:
+        store: where they are.
+        report: of one campaign.
+        say: takes a sentence where they cannot be read, and the report is returned as it is; if None, that raises.
+    """
+    own = compare.Results(report.campaign, report.runs, report.comparisons, report.outcomes)
+    try:
+        found, lost = histories(store, report.places, last=_LAST_OF_MANY if report.divided else LAST, own=own)
+    except Exception as error:
+        # Whatever stands in the rows of other campaigns, it is no reason to lose this one's report.
+        if say is None:
+            raise
+        say(f"the campaigns before could not be read ({type(error).__name__}: {error}): the report has no history")
+        return report
+    return replace(report, earlier=found, unreadable=(*report.unreadable, *lost))
+
+
+def histories(
+    store: Store, places: Collection[Place], *, last: int, own: compare.Results | None = None
+) -> tuple[tuple[compare.CaseHistory, ...], list[str]]:
+    """Return the cases of some places in the last campaigns of each, and which rows could not be read.
+
+    Samples are read only of runs whose accuracy differs from that of the campaign before.
+
+    Args:
+        store: where the runs are.
+        places: suites and devices.
+        last: how many campaigns of each place.
+        own: the campaign that is the last one, which was read already; None for the newest of each place.
+    """
+    measured = store.measured({suite for suite, _ in places})
+    known = {one.id: one for one in store.campaigns()}
+    wanted: dict[str, set[Place]] = {}
+    for place in places:
+        until = [name for name in measured.get(place, ()) if own is None or _before(known[name], own.campaign)]
+        for name in until[: last if own is None else last - 1]:
+            wanted.setdefault(name, set()).add(place)
+    found, lost = [own] if own else [], list[str]()
+    for name, of in wanted.items():
+        results, missing = _results(store, known[name], samples=False)
+        lost += missing
+        runs = tuple(run for run in results.runs if (run.case.suite, run.case.device) in of)
+        about = [(one, one.about) for one in results.outcomes]
+        ended = tuple(one for one, case in about if case is None or (case.suite, case.device) in of)
+        found.append(replace(results, runs=runs, outcomes=ended))
+    found.sort(key=lambda one: (one.campaign.started_at, one.campaign.id))
+    # Each accuracy of a case asks for the same two runs.
+    return compare.histories(found, lru_cache(maxsize=4)(store.readable_run)), lost
+
+
+def _before(one: Campaign, other: Campaign) -> bool:
+    return (one.started_at, one.id) < (other.started_at, other.id)
+
+
+def _results(store: Store, campaign: Campaign, *, samples: bool) -> tuple[compare.Results, list[str]]:
+    """Return what the store holds of a campaign, and which rows cannot be read.
+
+    Args:
+        store: where the runs are.
+        campaign: which of them.
+        samples: as for `Store.readable`.
+    """
+    kept, comparisons, outcomes, unreadable = store.readable(campaign.id, samples=samples)
     named = {outcome.run for outcome in outcomes}
     judged = {outcome.case for outcome in outcomes if outcome.run}
     # A baseline that was measured again for what --resume found left is a second run of a case: the judged one counts.
     runs = [run for run in kept if run.id in named or run.case.id not in judged]
     found = {run.id for run in runs} | {""}
     outcomes = [one if one.run in found else replace(one, run="", reasons=(*one.reasons, _LOST)) for one in outcomes]
-    return page.Report(campaign, tuple(runs), tuple(comparisons), tuple(outcomes), tuple(unreadable))
+    return compare.Results(campaign, tuple(runs), tuple(comparisons), tuple(outcomes)), unreadable
 
 
 def summary(store: Store, campaign: Campaign, html: Path) -> str:
@@ -144,7 +221,18 @@ def summary(store: Store, campaign: Campaign, html: Path) -> str:
         campaign: which of them.
         html: where its report is.
     """
-    return campaign_summary.markdown(stored(store, campaign), html)
+    return campaign_summary.markdown(with_earlier(store, stored(store, campaign), lambda _: None), html)
+
+
+def what_changed(store: Store, campaign: Campaign) -> str:
+    """Return in one sentence what changed since the last campaign of the same suites and devices, "" without any.
+
+    Nothing is said either of campaigns that cannot be read: `publish` names them.
+    """
+    own, _ = _results(store, campaign, samples=False)
+    report = page.Report(campaign, own.runs, own.comparisons, own.outcomes)
+    found = compare.since(with_earlier(store, report, lambda _: None).earlier, campaign.id)
+    return found.sentence if found else ""
 
 
 def write(file: Path, content: bytes, *, remedy: str) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Final
 
-from harness.compare import Control, control_of
+from harness.compare import CaseHistory, Control, control_of
 from harness.model import Campaign, Comparison, MeasuredCase, Outcome, Run, Validity, Verdict
 from harness.page import wording
 
@@ -150,6 +150,7 @@ class Report:
     Attributes:
         unreadable: which rows of the store could not be read, and why: what they hold is missing here.
         sampled: whether its page carries every sample; of many devices that would take longer than all else.
+        earlier: the cases of its places in this campaign and the last ones before it; none where there is none.
     """
 
     campaign: Campaign
@@ -158,6 +159,7 @@ class Report:
     outcomes: tuple[Outcome, ...]
     unreadable: tuple[str, ...] = ()
     sampled: bool = True
+    earlier: tuple[CaseHistory, ...] = ()
 
     @property
     def quick(self) -> bool:
@@ -210,6 +212,7 @@ class Report:
             tuple(change for entry in entries for change in entry.comparisons.values()),
             tuple(entry.outcome for entry in entries if entry.outcome),
             sampled=not self.divided,
+            earlier=tuple(one for one in self.earlier if one.place in places),
         )
 
     @cached_property

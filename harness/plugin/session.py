@@ -119,12 +119,14 @@ class Session:
             return
         self.progress.close()
         self.campaign.stop()
-        from harness.page.publish import publish
+        from harness.page.publish import publish, what_changed
 
         here, campaign = self.config.invocation_params.dir, self.campaign.campaign
         folder = here / (self.config.getoption("report") or self.lab / "reports" / "html")
         overrides = self.lab / "reports" / "templates"
         self.report = publish(self.store, campaign, folder, overrides=overrides, say=self._warn)
+        if changed := what_changed(self.store, campaign):
+            self._said.append(changed)
         self._summarise(campaign, self.report, here)
         self.store.close()
 

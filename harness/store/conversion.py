@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,33 @@ def run_row(run: Run) -> RunRow:
     )
 
 
-def run_of(row: RunRow) -> Run:
-    """Return the run that rows hold."""
+def outline_of(row: RunRow) -> Run:
+    """Return the run that rows hold, without measurements, outputs, labels, probes and maps: none of them is read."""
     d = restored(row.document)
     conditions, case = d.pop("conditions"), d.pop("case")
     reasons = tuple(_reason(one) for one in d.pop("reasons"))
-    estimates = {name: _estimate(fields) for name, fields in d.pop("estimates", {}).items()}
+    d.pop("estimates", None)
+    return Run(
+        id=row.id,
+        campaign=row.campaign,
+        started_at=utc(row.started_at),
+        measurements={},
+        accuracy={name: _estimate(fields) for name, fields in d.pop("accuracy").items()},
+        conditions=Conditions(conditions["before"], tuple(conditions["during"]), conditions["after"]),
+        validity=Validity(row.validity),
+        case=MeasuredCase(**{"id": "", **case}),
+        variant=_variant(case["variant"], d.pop("variant")),
+        reasons=reasons,
+        notes=legacy.notes(d.pop("notes"), reasons),
+        classes=tuple(d.pop("classes")),
+        subgroups=tuple(_subgroup(one) for one in d.pop("subgroups", ())),
+        **d,
+    )
+
+
+def run_of(row: RunRow) -> Run:
+    """Return the run that rows hold."""
+    estimates = {name: _estimate(fields) for name, fields in restored(row.document.get("estimates", {})).items()}
     measurements = {
         m.metric: Measurement(
             m.metric,
@@ -118,26 +139,14 @@ def run_of(row: RunRow) -> Run:
         )
         for m in row.measurements
     }
-    return Run(
-        id=row.id,
-        campaign=row.campaign,
-        started_at=utc(row.started_at),
+    return replace(
+        outline_of(row),
         measurements=measurements,
-        accuracy={name: _estimate(fields) for name, fields in d.pop("accuracy").items()},
-        conditions=Conditions(conditions["before"], tuple(conditions["during"]), conditions["after"]),
-        validity=Validity(row.validity),
-        case=MeasuredCase(**{"id": "", **case}),
-        variant=_variant(case["variant"], d.pop("variant")),
-        reasons=reasons,
-        notes=legacy.notes(d.pop("notes"), reasons),
-        classes=tuple(d.pop("classes")),
         confusion=_unpack(row.confusion),
         outputs=_unpack(row.outputs),
         labels=_unpack(row.labels),
-        subgroups=tuple(_subgroup(one) for one in d.pop("subgroups", ())),
         probes=tuple(_probe(one) for one in row.probes),
         occlusion=_occlusion(row.occlusion) if row.occlusion else None,
-        **d,
     )
 
 

@@ -97,7 +97,7 @@ def _identity(run: Run | None) -> dict[str, Any]:
     own = {
         "run": run.id,
         "campaign": run.campaign,
-        "started_at": _moment(run.started_at),
+        "started_at": moment(run.started_at),
         "validity": run.validity.value,
         "reasons": sentence(_reasons(run)),
     }
@@ -115,27 +115,25 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         "id": run.id,
         "campaign": run.campaign,
-        "started_at": _moment(run.started_at),
+        "started_at": moment(run.started_at),
         "validity": run.validity.value,
         "reasons": _reasons(run),
         "case": {name: getattr(run.case, name) for name in _CASE} | _scenario(run),
         "variant": {name: getattr(run.variant, name) for name in _VARIANT}
         | {"steps": [_plain(asdict(step)) for step in run.variant.steps]},
         "measurements": {name: _measurement(one) for name, one in run.measurements.items()},
-        "accuracy": {"n": count, **{name: _estimate(one) for name, one in run.accuracy.items()}}
-        if run.accuracy
-        else {},
+        "accuracy": {"n": count, **{name: interval(one) for name, one in run.accuracy.items()}} if run.accuracy else {},
         "subgroups": [
             {"by": one.by, "name": one.name, "n": one.images, "patients": one.patients}
-            | {name: _estimate(estimate) for name, estimate in one.estimates.items()}
+            | {name: interval(estimate) for name, estimate in one.estimates.items()}
             for one in run.subgroups
         ],
         "robustness": [
             {
                 **asdict(one.condition),
                 "metric": one.metric,
-                "level": _estimate(one.level),
-                "change": _estimate(one.change) if one.change else None,
+                "level": interval(one.level),
+                "change": interval(one.change) if one.change else None,
             }
             for one in run.probes
         ],
@@ -153,7 +151,7 @@ def _occlusion(one: Occlusion) -> dict[str, Any]:
     return {
         "images": _plain(one.places),
         "correlations": _plain(one.correlations),
-        "agreement": _estimate(one.agreement) if one.agreement else None,
+        "agreement": interval(one.agreement) if one.agreement else None,
     }
 
 
@@ -181,7 +179,7 @@ def _measurement(one: Measurement) -> dict[str, Any]:
         "method": one.method,
     }
     if one.estimate is not None:
-        found["estimate"] = _estimate(one.estimate)
+        found["estimate"] = interval(one.estimate)
     return {**found, "estimated": True} if one.estimated else found
 
 
@@ -190,15 +188,16 @@ def _comparison(one: Comparison) -> dict[str, Any]:
         "metric": one.metric,
         "baseline": one.baseline,
         "run": one.run,
-        "change": _estimate(one.change) if one.change is not None else None,
+        "change": interval(one.change) if one.change is not None else None,
         "verdict": one.verdict.value,
         "validity": one.validity.value,
-        "control": _estimate(one.control) if one.control is not None else None,
+        "control": interval(one.control) if one.control is not None else None,
         "reason": one.reason,
     }
 
 
-def _estimate(one: Estimate) -> dict[str, Any]:
+def interval(one: Estimate) -> dict[str, Any]:
+    """Return a number with its uncertainty as values that JSON holds; what is not finite is None."""
     return {name: _number(getattr(one, name)) for name in ("point", "low", "high", "confidence")}
 
 
@@ -207,7 +206,8 @@ def _number(value: Any) -> Any:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _moment(at: datetime) -> str:
+def moment(at: datetime) -> str:
+    """Return a moment in UTC, as exports spell it."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from harness.store.conversion import (
     comparison_row,
     outcome_of,
     outcome_row,
+    outline_of,
     run_of,
     run_row,
     utc,
@@ -38,6 +39,11 @@ from harness.store.tables import VERSION, Base, CampaignRow, ComparisonRow, Outc
 _WAIT_S = 30.0
 #: How often the tables of a new store are looked for again, and after how long, while another process makes them; s.
 _TRIES, _AGAIN_S = 20, 0.1
+#: What is left where it is when a run is read without its arrays.
+_OUTLINE: Final = (
+    orm.load_only(RunRow.campaign, RunRow.started_at, RunRow.validity, RunRow.document),
+    *(orm.lazyload(part) for part in (RunRow.measurements, RunRow.probes, RunRow.occlusion)),
+)
 _WRITES_ONE: Final = "check --store, or measure first: `pytest suites --device ID` writes one"
 #: A password before the @ of a URL or in its query, also in a URL that cannot be parsed.
 _SECRET = re.compile(r"""(//[^:/@\s]*:)[^\s'"]*(?=@)|([?&]password=)[^&\s'"]*""")
@@ -152,6 +158,25 @@ class Store:
                 found.setdefault(str(name), set()).add((str(place[0]), str(place[1]), str(place[2])))
         return found
 
+    def measured(self, suites: Collection[str]) -> dict[tuple[str, str], list[str]]:
+        """Return suite and device -> ids of the campaigns that had a case there, the newest first.
+
+        A case that ended in an error before there was a run counts too. What was measured is not read.
+        """
+        runs = sa.select(RunRow.campaign, RunRow.suite, RunRow.device).where(RunRow.suite.in_(suites)).distinct()
+        started = sa.select(CampaignRow.id).order_by(CampaignRow.started_at.desc(), CampaignRow.id)
+        with self._reading() as session:
+            found = {(str(name), str(suite), str(device)) for name, suite, device in session.execute(runs)}
+            order = [str(name) for name in session.scalars(started)]
+        ended = self._whole(
+            OutcomeRow, OutcomeRow.run == "", lambda row: (row.campaign, outcome_of(row).about), (OutcomeRow.case,), []
+        )
+        found |= {(name, one.suite, one.device) for name, one in ended if one is not None and one.suite in suites}
+        places: dict[tuple[str, str], list[str]] = {}
+        for name, *place in sorted(found, key=lambda one: order.index(one[0])):
+            places.setdefault((place[0], place[1]), []).append(name)
+        return places
+
     def run_ids(self) -> list[tuple[str, datetime]]:
         """Return id and start of every run, the newest first, without reading what they measured."""
         query = sa.select(RunRow.id, RunRow.started_at).order_by(RunRow.started_at.desc(), RunRow.id)
@@ -176,21 +201,35 @@ class Store:
         rows = self._all(sa.select(OutcomeRow).where(OutcomeRow.campaign == campaign).order_by(OutcomeRow.case))
         return [outcome_of(row) for row in rows]
 
-    def readable(self, campaign: str) -> tuple[list[Run], list[Comparison], list[Outcome], list[str]]:
+    def readable(
+        self, campaign: str, *, samples: bool = True
+    ) -> tuple[list[Run], list[Comparison], list[Outcome], list[str]]:
         """Return runs, comparisons and outcomes of a campaign, and which of them cannot be read, with the cause.
+
+        Args:
+            campaign: its id.
+            samples: whether runs hold measurements, outputs, labels, probes and maps, which take long to read.
 
         Raises:
             StoreError: the store as a whole cannot be read.
         """
         lost: list[str] = []
         own, compared, ended = RunRow.campaign, ComparisonRow.campaign, OutcomeRow.campaign
-        runs = self._whole(RunRow, own == campaign, run_of, (RunRow.id, RunRow.suite, RunRow.device), lost)
+        of_run = (RunRow.id, RunRow.suite, RunRow.device)
+        runs = self._whole(RunRow, own == campaign, run_of if samples else outline_of, of_run, lost, whole=samples)
         of = (ComparisonRow.run, ComparisonRow.metric)
         comparisons = self._whole(ComparisonRow, compared == campaign, comparison_of, of, lost)
         outcomes = self._whole(OutcomeRow, ended == campaign, outcome_of, (OutcomeRow.case,), lost)
         return sorted(runs, key=_in_time), comparisons, sorted(outcomes, key=lambda one: one.case), lost
 
-    def _whole(self, table: Any, wanted: Any, convert: Any, named: Sequence[Any], lost: list[str]) -> list[Any]:
+    def readable_run(self, name: str) -> Run | None:
+        """Return the run of an id, None if it is not there or cannot be read."""
+        found = self._whole(RunRow, RunRow.id == name, run_of, (RunRow.id,), [])
+        return found[0] if found else None
+
+    def _whole(
+        self, table: Any, wanted: Any, convert: Any, named: Sequence[Any], lost: list[str], *, whole: bool = True
+    ) -> list[Any]:
         """Return the rows of a table that can be read, and add to `lost` what is said of each other one.
 
         Args:
@@ -199,21 +238,35 @@ class Store:
             convert: makes a noun of a row.
             named: the columns by which people know a row.
             lost: is added to.
+            whole: whether a run is read with its arrays and the rows that belong to it.
         """
+        keys = [getattr(table, column.key) for column in sa.inspect(table).primary_key]
+        options = [] if whole else list(_OUTLINE)
+        try:
+            with orm.Session(self._engine) as session:
+                rows = session.scalars(sa.select(table).where(wanted).order_by(*keys).options(*options))
+                return [convert(row) for row in rows]
+        except Exception:  # noqa: BLE001  one row is damaged: each is read by itself, to name it and to keep the others
+            return list(self._one_by_one(table, wanted, convert, named, lost, options))
+
+    def _one_by_one(
+        self, table: Any, wanted: Any, convert: Any, named: Sequence[Any], lost: list[str], options: Sequence[Any]
+    ) -> Iterator[Any]:
+        """Yield as `_whole` returns, each row read by itself."""
         keys = [getattr(table, column.key) for column in sa.inspect(table).primary_key]
         with self._reading() as session:
             rows = [(tuple(row[: len(keys)]), row[len(keys) :]) for row in session.execute(
                 sa.select(*keys, *named).where(wanted).order_by(*keys)
             )]  # fmt: skip
-        found = []
         for key, names in rows:
             try:
                 with orm.Session(self._engine) as session:
-                    found.append(convert(session.get_one(table, key)))
+                    found = convert(session.get_one(table, key, options=options))
             except Exception as error:  # noqa: BLE001  what stands in a damaged row can make any part of its reading fail
                 what = " of ".join((table.__tablename__, " ".join(map(str, names))))
                 lost.append(f"{what} cannot be read from the store ({type(error).__name__}: {_first_line(error)})")
-        return found
+            else:
+                yield found
 
     def add_step_cost(self, cost: StepCost) -> None:
         """Keep what a step of training cost."""

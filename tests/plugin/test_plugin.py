@@ -110,6 +110,17 @@ def test_a_page_of_a_github_job_that_cannot_be_written_is_one_line_and_no_end_of
     assert done.stdout.rstrip().splitlines()[-1].startswith("report: ")
 
 
+def test_a_second_campaign_says_in_a_line_what_changed_since_the_first(tmp_path: Path) -> None:
+    lab = make(tmp_path)
+    first, second = (run_pytest(lab, "suites", "--device", "here", "--quick").stdout for _ in range(2))
+    assert "Since the campaign of" not in first
+    line, last = second.rstrip().splitlines()[-2:]
+    assert line.startswith("Since the campaign of 20")
+    assert last.startswith("report: ")
+    report = Path(last.removeprefix("report: ")).read_text()
+    assert line in report, "the report says it at its top"
+
+
 def test_progress_is_seen_while_it_goes_on(night: tuple[Path, Any]) -> None:
     _, done = night
     for phase in ("bringing onnxruntime==1.31.1", "cold pass", "memory pass", "accuracy pass", "timed pass: launch"):
