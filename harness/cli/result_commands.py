@@ -178,7 +178,11 @@ def _check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
 @with_settings
 @click.pass_obj
 def export(settings: Settings, kind: str, out: Path | None, campaign: str | None) -> None:
-    """Write runs and comparisons for other programs: all in JSON, one row a run in CSV and Parquet."""
+    """Write results for other programs.
+
+    JSON has everything from which a case was judged; CSV and Parquet have one row a run.
+    """
+    from harness.compare import margin
     from harness.page.publish import write
     from harness.store import export as exports
 
@@ -191,7 +195,8 @@ def export(settings: Settings, kind: str, out: Path | None, campaign: str | None
         exports.to_parquet(runs, Path(str(out)))
         return
     if kind == "json":
-        text = exports.to_json(runs, [one for entry in chosen for one in store.comparisons(entry.id)])
+        ended = [(one, store.outcomes(one.id)) for one in chosen]
+        text = exports.to_json(runs, [one for entry in chosen for one in store.comparisons(entry.id)], ended, margin)
     else:
         text = exports.to_csv(runs)
     if out is None:

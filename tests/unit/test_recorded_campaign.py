@@ -50,6 +50,11 @@ def test_a_store_of_version_0_1_is_exported_to_the_byte_as_that_version_did_but_
     assert all(one.pop("control") is None for one in found["comparisons"])
     assert all(one.pop("subgroups") == one.pop("robustness") == [] for one in found["runs"])
     assert all(one.pop("occlusion") is None for one in found["runs"])
+    assert found.pop("campaigns") == [], "they are asked for apart"
+    baselines = [one["case"]["variant"] for one in found["runs"] if one.pop("is_baseline")]
+    assert set(baselines) == {"smallnet-fp32"}
+    assert all(one.pop("notes") for one in found["runs"])
+    assert all(len(one["measurements"]["latency_s"].pop("rounds")[0]) == 3 for one in found["runs"])
     for variant in (one["variant"] for one in found["runs"]):
         steps = variant.pop("steps")
         assert [step["recipe"] for step in steps] == ([variant["recipe"]] if variant["recipe"] else [])
