@@ -35,7 +35,7 @@ def report(settings: Settings, out: Path | None, campaign: str | None, device: s
     # With --store and --out a report needs no lab.
     lab = settings.folder() if out is None else settings.folder_if_any() or Path()
     overrides = lab / "reports/templates"
-    found, missing = _campaign(store, campaign), list[str]()
+    found, missing = campaign_of(store, campaign), list[str]()
     file = publish(store, found, out or lab / "reports/html", overrides=overrides, device=device, say=missing.append)
     for text in missing:
         click.echo(f"warning: {text}", err=True)
@@ -189,7 +189,7 @@ def export(settings: Settings, kind: str, out: Path | None, campaign: str | None
     if kind == "parquet" and out is None:
         raise HarnessError("Parquet is binary", remedy="say where to write it with --out FILE")
     store = settings.open_store()
-    chosen = [_campaign(store, campaign)] if campaign else store.campaigns()[::-1]
+    chosen = [campaign_of(store, campaign)] if campaign else store.campaigns()[::-1]
     runs = store.runs(campaign=chosen[0].id) if campaign else store.runs()
     if kind == "parquet":
         exports.to_parquet(runs, Path(str(out)))
@@ -205,7 +205,7 @@ def export(settings: Settings, kind: str, out: Path | None, campaign: str | None
         write(out, text.encode(), remedy="check --out")
 
 
-def _campaign(store: Store, prefix: str | None) -> Campaign:
+def campaign_of(store: Store, prefix: str | None) -> Campaign:
     """Return the newest campaign, or the one whose id begins with `prefix`."""
     campaigns = store.campaigns()
     if not campaigns:

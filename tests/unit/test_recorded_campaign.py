@@ -150,7 +150,7 @@ DIFFERENCES = ("precision", "f1", "macro_f1", "balanced_accuracy", "auroc", *LEV
 #: What is said of a processor's speed, which version 0.1 held against its first readings.
 SPEED = ("validity", "reasons", "reason")
 #: What version 0.1 did not give.
-ADDED = ("subgroups",)
+ADDED = ("subgroups", "notes")
 
 
 def but_for_what_is_made_otherwise(runs_: list[Any], comparisons: list[Any]) -> tuple[list[Any], list[Any]]:
