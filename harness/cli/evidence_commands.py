@@ -24,11 +24,12 @@ DIFFERS, UNVOUCHED = 1, 3
 def evidence(settings: Settings, campaign: str, out: Path, key: Path | None, unsigned: bool) -> None:
     """Write all of CAMPAIGN (the beginning of its id) to one signed file that anybody can check with `verify`.
 
-    It holds the report, raw samples, outputs, labels, judgements and digests, and no image. A campaign whose stored
-    numbers do not follow from its samples is refused.
+    It holds the report, raw samples, outputs, labels, judgements, digests, drafts of documents, and no image. A
+    campaign whose stored numbers do not follow from its samples is refused.
     """
     from harness.evidence import made, sign
     from harness.evidence.bundle import zipped
+    from harness.evidence.drafts import EXTRA, LIBRARIES
     from harness.page.publish import write
 
     if (key is None) == (not unsigned):
@@ -38,6 +39,9 @@ def evidence(settings: Settings, campaign: str, out: Path, key: Path | None, uns
     files, manifest = made(store, campaign_of(store, campaign))
     signature = sign(manifest, key) if key is not None else None
     write(out, zipped(files, manifest, signature), remedy="check --out")
+    for name, library in LIBRARIES.items():
+        if name not in files:
+            click.echo(f"left out: {name}, which needs {library}: {EXTRA}", err=True)
     click.echo(f"evidence: {out} ({'signed' if signature else 'UNSIGNED'}, {len(files)} files)")
 
 

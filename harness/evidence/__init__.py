@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.evidence.bundle import EXTRA, Bundle, made, opened
+from harness.evidence.bundle import Bundle, made, opened
 from harness.evidence.signing import Signature, sign, signed_by
 from harness.evidence.verifying import Findings, verified
 
-__all__ = ["EXTRA", "Bundle", "Findings", "Signature", "made", "opened", "sign", "signed_by", "verified"]
+__all__ = ["Bundle", "Findings", "Signature", "made", "opened", "sign", "signed_by", "verified"]

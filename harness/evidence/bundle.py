@@ -22,7 +22,7 @@ import harness
 from harness import __version__, page
 from harness.compare import margin
 from harness.errors import HarnessError, StoreError
-from harness.evidence import recomputing
+from harness.evidence import drafts, recomputing
 from harness.evidence.record import Record, record_of, store_of, written
 from harness.model import Campaign
 from harness.page.publish import stored
@@ -34,8 +34,6 @@ SCHEMA: Final = 1
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.json.sig"
 RESULTS: Final = "results.sqlite"
-#: What makes those drafts that need a library.
-EXTRA: Final = "pip install 'edgeward[evidence]'"
 #: What the numbers come from; the report and the drafts show them.
 _METHOD: Final = ("compare", "metrics", "stats")
 #: Other versions of these may draw or write the same numbers in other bytes.
@@ -50,6 +48,8 @@ Made by edgeward {version} of campaign {campaign}, which began {started:%Y-%m-%d
 * `results.sqlite`: all that was stored of this campaign: raw samples with their rounds, outputs, labels, digests of
   models and data, conditions, comparisons, judgements. It holds no image.
 * `results.json`: the same without outputs and labels, for other programs.
+* `drafts/`: a model card, topics of STARD-AI and CLAIM, FHIR resources and a DICOM Structured Report, filled with what
+  was measured. A person completes them elsewhere: `TO BE WRITTEN BY A PERSON` marks what no measurement can say.
 * `manifest.json`: the SHA-256 of every other file and of the method, and what made them.
 * `manifest.json.sig`: the signature of the manifest, where there is one.
 
@@ -116,12 +116,13 @@ def contents(record: Record) -> dict[str, bytes]:
         ended = [(record.campaign, record.outcomes)]
         results = export.to_json(record.runs, record.comparisons, ended, margin)
         about = _ABOUT.format(version=__version__, campaign=record.campaign.id, started=record.campaign.started_at)
-        return {
+        files = {
             **pages,
             RESULTS: file.read_bytes(),
             "results.json": results.encode(),
             "README.md": about.encode(),
         }
+    return {**files, **drafts.drafts(record, files)}
 
 
 def manifest(record: Record, files: Mapping[str, bytes], made_by: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,6 +164,7 @@ def made_with() -> Mapping[str, Any]:
         "sections": [name for name, _ in sections()],
         "sqlite": sqlite3.sqlite_version,
         **{name: metadata.version(name) for name in _LIBRARIES},
+        **{name: drafts.version(name) for name in drafts.LIBRARIES.values()},
     }
 
 

@@ -14,6 +14,7 @@ from harness import __version__
 from harness.errors import HarnessError, StoreError
 from harness.evidence import bundle, recomputing
 from harness.evidence.bundle import MANIFEST, RESULTS, Bundle, made_with
+from harness.evidence.drafts import EXTRA, LIBRARIES
 from harness.evidence.record import Record, record_of, store_of
 from harness.evidence.signing import Signature, signed_by
 
@@ -117,8 +118,11 @@ def _made_again(found: Bundle, record: Record) -> tuple[int, list[str], list[str
     other = [f"{name} {there.get(name)}, here {here[name]}" for name in here if there.get(name) != here[name]]
     alike, left = 0, list[str]()
     for name in sorted({*files, *found.files}):
+        library = LIBRARIES.get(name, "")
         if name not in files:
-            if name in found.manifest["files"]:
+            if library and here[library] is None:
+                left.append(f"{name}: was not made again without {library}: {EXTRA}")
+            elif name in found.manifest["files"]:
                 differing.append(f"{name}: is no file that edgeward {__version__} writes of this campaign")
         elif name in found.files and found.files[name] == files[name]:
             alike += 1
@@ -128,7 +132,7 @@ def _made_again(found: Bundle, record: Record) -> tuple[int, list[str], list[str
                 left.append(f"{name}: is not the same bytes, and was made with {'; '.join(other)}")
             else:
                 differing += _places(name, found.files[name], files[name])
-        else:
+        elif not library or there.get(library) is not None:
             differing.append(f"{name}: is missing")
     return alike, differing, left
 

@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 from harness.cli import cli
 from harness.cli.settings import Settings
 from harness.compare import compare, judge
-from harness.evidence import bundle, verified
+from harness.evidence import bundle, drafts, verified
 from harness.evidence.record import Record, record_of
 from harness.model import (
     Campaign,
@@ -39,6 +39,7 @@ from harness.model import (
     Run,
     Verdict,
 )
+from harness.page import wording
 from harness.store import Store
 from tests.made_runs import BASELINE, FASTER, LABELS, SUITE
 
@@ -195,6 +196,80 @@ def test_a_campaign_whose_numbers_do_not_follow_from_its_samples_gets_no_bundle(
     assert "1 of its numbers do not follow from its samples" in said
     assert "verdict: stored is regressed" in said
     assert not (tmp_path / "x.zip").exists()
+
+
+# --- drafts -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_drafts_say_what_was_measured_and_where_a_person_must_write(signed: Path, record: Record) -> None:
+    files = bundle.opened(signed).files
+    card, items = (files[f"drafts/{name}.md"].decode() for name in ("model-card", "checklist"))
+    value, interval = wording.level("auroc", record.runs[0].accuracy["auroc"])
+    assert f"{value} ({interval})" in card
+    assert "| int8 | variant | `int8` | onnx |" in card
+    assert "Synthetic: yes, so nothing here speaks of patients" in card
+    assert "**TO BE WRITTEN BY A PERSON**: intended use" in card
+    assert "| Reference standard and its rationale | **TO BE WRITTEN BY A PERSON** |" in items
+    assert r"sensitivity non\_inferior\_by 0.05; latency\_ratio max 1.0" in items
+    assert "broken@pi5: not an ONNX file; build it again" in items, "a case without a result is not left out"
+
+
+def test_the_fhir_resources_are_read_by_their_library_and_name_model_report_and_maker(signed: Path) -> None:
+    from fhir.resources.bundle import Bundle
+
+    found = bundle.opened(signed)
+    whole = Bundle.model_validate_json(found.files["drafts/fhir.json"])
+    kinds = [entry.resource.get_resource_type() for entry in whole.entry]
+    assert kinds == ["Device", "Device", "DocumentReference", "Provenance"]
+    document, provenance = whole.entry[2], whole.entry[3].resource
+    (report, _) = document.resource.content
+    assert report.attachment.size == len(found.files["report.html"])
+    assert provenance.target[0].reference == document.fullUrl
+    assert [one.what.reference for one in provenance.entity] == [entry.fullUrl for entry in whole.entry[:2]]
+    assert document.resource.docStatus == "preliminary"
+    assert "TO BE WRITTEN BY A PERSON" in provenance.agent[1].who.display
+
+
+def test_the_dicom_report_has_each_accuracy_with_its_interval_and_no_patient(signed: Path, record: Record) -> None:
+    from highdicom import sr
+
+    report = sr.srread(io.BytesIO(bundle.opened(signed).files["drafts/evaluation.dcm"]))
+    assert report.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    flags = (report.PatientID, report.PreliminaryFlag, report.VerificationFlag)
+    assert flags == ("NO-PATIENT", "PRELIMINARY", "UNVERIFIED")
+    assert "CurrentRequestedProcedureEvidenceSequence" not in report
+    groups = report.content.get_image_measurement_groups()
+    names = [group.tracking_identifier for group in groups]
+    assert names == ["fp32@pi5, onnxruntime==1.31.1", "int8@pi5, onnxruntime==1.31.1"]
+    for run, group in zip(record.runs, groups, strict=True):
+        found = {one.name.value: one for one in group.get_measurements()}
+        assert {*run.accuracy, "latency_p50_s"} == set(found)
+        assert found["latency_p50_s"].unit.value == "s"
+        for metric, estimate in run.accuracy.items():
+            assert found[metric].value == pytest.approx(estimate.point)
+            assert found[metric].unit.value == "1"
+            reach = [float(one.value) for one in found[metric][0].ContentSequence if one.ValueType == "NUM"]
+            wanted = [estimate.high - estimate.point, estimate.point - estimate.low]
+            assert reach == pytest.approx(wanted, abs=1e-9)
+
+
+def test_without_the_extra_the_bundle_lacks_two_drafts_and_a_check_elsewhere_is_as_good(
+    url: str, signed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "without.zip"
+    with monkeypatch.context() as without:
+        # What a Python without the extra says of these two.
+        without.setattr(drafts, "version", lambda library: None if library else "")
+        bundle.made_with.cache_clear()
+        done = edgeward("evidence", "c1", "--store", url, "--out", file, "--unsigned")
+        assert done.exit_code == 0, done.output
+        assert done.stderr.count("pip install 'edgeward[evidence]'") == 2
+        found = verified(signed)
+        assert found.differing == ()
+        assert sorted(one.partition(":")[0] for one in found.open) == ["drafts/evaluation.dcm", "drafts/fhir.json"]
+    bundle.made_with.cache_clear()
+    assert {"drafts/fhir.json", "drafts/evaluation.dcm"} & set(bundle.opened(file).files) == set()
+    assert verified(file).differing == ()
 
 
 # --- what is changed is found -----------------------------------------------------------------------------------------
