@@ -34,6 +34,7 @@ SCHEMA: Final = 1
 MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.json.sig"
 RESULTS: Final = "results.sqlite"
+EXPORT: Final = "results.json"
 #: What the numbers come from; the report and the drafts show them.
 _METHOD: Final = ("compare", "metrics", "stats")
 #: Other versions of these may draw or write the same numbers in other bytes.
@@ -119,7 +120,7 @@ def contents(record: Record) -> dict[str, bytes]:
         files = {
             **pages,
             RESULTS: file.read_bytes(),
-            "results.json": results.encode(),
+            EXPORT: results.encode(),
             "README.md": about.encode(),
         }
     return {**files, **drafts.drafts(record, files)}

@@ -270,19 +270,21 @@ def without_images(run: Run) -> Run:
     return replace(run, occlusion=replace(run.occlusion, pictures=None))
 
 
-def walk(stored: Any, now: Any, where: str = "") -> Iterator[str]:
+def walk(stored: Any, now: Any, where: str = "", *, added: bool = False) -> Iterator[str]:
     """Yield each place at which two values of JSON differ, as `runs[0].accuracy.auroc.point`.
 
     Args:
         stored: the value that a file holds.
         now: the value that it should hold.
         where: of both in what they are part of.
+        added: whether `now` may have keys that are new.
     """
     if isinstance(stored, dict) and isinstance(now, dict):
-        for key in [*stored, *(key for key in now if key not in stored)]:
-            yield from walk(stored.get(key), now.get(key), f"{where}.{key}" if where else str(key))
+        for key in [*stored, *(key for key in now if key not in stored and not added)]:
+            inner = f"{where}.{key}" if where else str(key)
+            yield from walk(stored.get(key), now.get(key), inner, added=added)
     elif isinstance(stored, list) and isinstance(now, list) and len(stored) == len(now):
         for number, pair in enumerate(zip(stored, now, strict=True)):
-            yield from walk(*pair, f"{where}[{number}]")
-    elif stored != now:
+            yield from walk(*pair, f"{where}[{number}]", added=added)
+    elif not same(stored, now):
         yield f"{where}: it holds {said(stored)}, recomputed is {said(now)}"

@@ -13,7 +13,7 @@ from typing import Any, Final
 from harness import __version__
 from harness.errors import HarnessError, StoreError
 from harness.evidence import bundle, recomputing
-from harness.evidence.bundle import MANIFEST, RESULTS, Bundle, made_with
+from harness.evidence.bundle import EXPORT, MANIFEST, RESULTS, Bundle, made_with
 from harness.evidence.drafts import EXTRA, LIBRARIES
 from harness.evidence.record import Record, record_of, store_of
 from harness.evidence.signing import Signature, signed_by
@@ -112,10 +112,11 @@ def _made_again(found: Bundle, record: Record) -> tuple[int, list[str], list[str
         again = bundle.manifest(record, found.files, there)
     except (HarnessError, ValueError, KeyError, TypeError, IndexError) as error:
         return 0, [f"the report cannot be made again ({type(error).__name__}: {error})"], []
-    differing = [f"{MANIFEST}: {text}" for text in recomputing.walk(found.manifest, again)]
+    other = [f"{name} {there.get(name)}, here {here[name]}" for name in here if there.get(name) != here[name]]
+    places = recomputing.walk(found.manifest, again, added=bool(other))
+    differing = [f"{MANIFEST}: {text}" for text in places]
     if bundle.dumped(found.manifest) != found.signed:
         differing.append(f"{MANIFEST}: is not written as edgeward writes it")
-    other = [f"{name} {there.get(name)}, here {here[name]}" for name in here if there.get(name) != here[name]]
     alike, left = 0, list[str]()
     for name in sorted({*files, *found.files}):
         library = LIBRARIES.get(name, "")
@@ -128,7 +129,11 @@ def _made_again(found: Bundle, record: Record) -> tuple[int, list[str], list[str
             alike += 1
         elif name in found.files:
             # Numbers do not depend on what draws them; how bytes are written does.
-            if other and name != "results.json":
+            if other and name == EXPORT:
+                changed = list(_changed(found.files[name], files[name]))
+                differing += changed
+                alike += not changed
+            elif other:
                 left.append(f"{name}: is not the same bytes, and was made with {'; '.join(other)}")
             else:
                 differing += _places(name, found.files[name], files[name])
@@ -145,6 +150,18 @@ def _places(name: str, stored: bytes, now: bytes) -> Iterator[str]:
             yield f"{name}: differs in more places"
             return
         yield f"{name}: {place}"
+
+
+def _changed(stored: bytes, now: bytes) -> Iterator[str]:
+    """Yield what an export of another edgeward says otherwise; that it knows fewer keys is no difference."""
+    try:
+        value = json.loads(stored)
+    except ValueError:
+        yield f"{EXPORT}: is no JSON"
+        return
+    again = {**json.loads(now), "edgeward": value.get("edgeward")} if isinstance(value, dict) else None
+    for place in recomputing.walk(value, again, added=True):
+        yield f"{EXPORT}: {place}"
 
 
 def _json(stored: bytes, now: bytes) -> Iterator[str]:

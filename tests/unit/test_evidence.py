@@ -275,19 +275,19 @@ def test_without_the_extra_the_bundle_lacks_two_drafts_and_a_check_elsewhere_is_
 # --- what is changed is found -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name", ["manifest.json", "manifest.json.sig", "report.html", "results.json", "results.sqlite"]
-)
-def test_one_changed_byte_of_a_file_is_found(name: str, signed: Path, tmp_path: Path) -> None:
-    with zipfile.ZipFile(signed) as archive:
-        content, place = archive.read(name), archive.getinfo(name).header_offset
-    raw = bytearray(signed.read_bytes())
-    raw[raw.index(content[-200:], place) + 90] ^= 1
+def test_one_changed_byte_of_a_file_is_found(signed: Path, tmp_path: Path) -> None:
     file = tmp_path / "changed.zip"
-    file.write_bytes(raw)
-    done = edgeward("verify", file)
-    assert done.exit_code == (2 if name == "manifest.json" else 1), done.output
-    assert f"{name}" in done.output
+    with zipfile.ZipFile(signed) as archive:
+        places = {one.filename: (one.header_offset, archive.read(one)[-200:]) for one in archive.infolist()}
+    for name, (place, end) in places.items():
+        raw = bytearray(signed.read_bytes())
+        raw[raw.index(end, place) + len(end) // 2] ^= 1
+        file.write_bytes(raw)
+        if name == "manifest.json":
+            assert "has no whole manifest.json" in message_of(edgeward("verify", file))
+        else:
+            assert bundle.opened(file).faults == (f"{name}: its bytes are not those that were written",)
+    assert edgeward("verify", file).exit_code == 1, "the last of them is the results"
 
 
 def test_bytes_beside_the_files_are_found(signed: Path, tmp_path: Path) -> None:
@@ -388,6 +388,30 @@ def test_a_number_that_is_changed_in_the_report_or_the_export_alone_is_found(sig
     said = verified(file).differing
     assert any(one.startswith("results.json: runs[0].accuracy.auroc.point: it holds 0.5,") for one in said)
     assert any(one.startswith("report.html: is not the file that these results give") for one in said)
+
+
+def test_a_bundle_of_another_edgeward_is_held_to_its_numbers_and_not_to_its_bytes(signed: Path, tmp_path: Path) -> None:
+    found = bundle.opened(signed)
+    export = {**json.loads(found.files["results.json"]), "edgeward": "0.0.9"}
+    for run in export["runs"]:
+        del run["notes"]
+    report = found.files["report.html"].replace(b"improved", b"got better", 1)
+
+    def written(name: str) -> Path:
+        files = {**found.files, "report.html": report, "results.json": json.dumps(export).encode()}
+        made_by = {**found.manifest["made_with"], "edgeward": "0.0.9"}
+        file = tmp_path / name
+        manifest = bundle.dumped(bundle.manifest(made_up(), files, made_by))
+        file.write_bytes(bundle.zipped(files, manifest, None))
+        return file
+
+    older = verified(written("older.zip"))
+    assert older.differing == ()
+    (about_report,) = [one for one in older.open if one.startswith("report.html")]
+    assert about_report.endswith("is not the same bytes, and was made with edgeward 0.0.9, here 0.1.0")
+    export["runs"][0]["measurements"]["load_s"]["values"][0] = 0.09
+    (said,) = verified(written("changed.zip")).differing
+    assert said == "results.json: runs[0].measurements.load_s.values[0]: it holds 0.09, recomputed is 0.1"
 
 
 def test_a_digest_of_a_model_in_the_manifest_is_held_against_the_runs(signed: Path, tmp_path: Path) -> None:
