@@ -11,7 +11,7 @@ from harness.evidence.record import Record
 from harness.page import wording
 
 #: Line that installs what some drafts need.
-EXTRA: Final = "pip install 'edgeward[evidence]'"
+EXTRA: Final = "pip install 'edgeward[evidence]' (highdicom: with Python 3.13 or older)"
 FHIR: Final = "drafts/fhir.json"
 REPORT: Final = "drafts/evaluation.dcm"
 #: Draft -> the library that makes and validates it.
