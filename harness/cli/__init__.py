@@ -6,6 +6,7 @@ import click
 
 from harness import __version__
 from harness.cli.agreement_commands import layers
+from harness.cli.evidence_commands import evidence, verify
 from harness.cli.lab_commands import build, check, clean, devices, init, inspect, schema
 from harness.cli.result_commands import certify, compare, export, folds, history, report, table
 from harness.cli.runner_commands import build_runner
@@ -43,6 +44,8 @@ for _command in (
     history,
     table,
     export,
+    evidence,
+    verify,
     schema,
     lab_group,
 ):

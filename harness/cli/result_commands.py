@@ -38,7 +38,7 @@ def report(
     # With --store and --out a report needs no lab.
     lab = settings.folder() if out is None else settings.folder_if_any() or Path()
     overrides = lab / "reports/templates"
-    found, missing = _campaign(store, campaign), list[str]()
+    found, missing = campaign_of(store, campaign), list[str]()
     file = publish(store, found, out or lab / "reports/html", overrides=overrides, device=device, say=missing.append)
     drawn = pictures(store, found, charts, overrides=overrides, device=device, say=missing.append) if charts else 0
     for text in dict.fromkeys(missing):
@@ -200,20 +200,25 @@ def _check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
 @with_settings
 @click.pass_obj
 def export(settings: Settings, kind: str, out: Path | None, campaign: str | None) -> None:
-    """Write runs and comparisons for other programs: all in JSON, one row a run in CSV and Parquet."""
+    """Write results for other programs.
+
+    JSON has everything from which a case was judged; CSV and Parquet have one row a run.
+    """
+    from harness.compare import margin
     from harness.page.publish import write
     from harness.store import export as exports
 
     if kind == "parquet" and out is None:
         raise HarnessError("Parquet is binary", remedy="say where to write it with --out FILE")
     store = settings.open_store()
-    chosen = [_campaign(store, campaign)] if campaign else store.campaigns()[::-1]
+    chosen = [campaign_of(store, campaign)] if campaign else store.campaigns()[::-1]
     runs = store.runs(campaign=chosen[0].id) if campaign else store.runs()
     if kind == "parquet":
         exports.to_parquet(runs, Path(str(out)))
         return
     if kind == "json":
-        text = exports.to_json(runs, [one for entry in chosen for one in store.comparisons(entry.id)])
+        ended = [(one, store.outcomes(one.id)) for one in chosen]
+        text = exports.to_json(runs, [one for entry in chosen for one in store.comparisons(entry.id)], ended, margin)
     else:
         text = exports.to_csv(runs)
     if out is None:
@@ -222,7 +227,7 @@ def export(settings: Settings, kind: str, out: Path | None, campaign: str | None
         write(out, text.encode(), remedy="check --out")
 
 
-def _campaign(store: Store, prefix: str | None) -> Campaign:
+def campaign_of(store: Store, prefix: str | None) -> Campaign:
     """Return the newest campaign, or the one whose id begins with `prefix`."""
     campaigns = store.campaigns()
     if not campaigns:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,14 @@ import numpy as np
 
 from harness import __version__
 from harness.errors import HarnessError
-from harness.model import Comparison, Estimate, Measurement, Occlusion, Run, sentence
+from harness.model import Campaign, Comparison, Estimate, Measurement, Occlusion, Outcome, Run, sentence
 from harness.stats import absence, percentile, percentile_bound, statistic
-from harness.vocabulary import METRICS
+from harness.vocabulary import METRICS, MetricInfo
+
+#: A campaign with how its cases ended.
+Ended = tuple[Campaign, Sequence[Outcome]]
+#: By how much a metric may change without mattering to a suite: `harness.compare.margin`.
+Margin = Callable[[MetricInfo, Mapping[str, Any]], float]
 
 #: Raised when a key is renamed or removed; adding one is no new schema.
 SCHEMA: Final = 1
@@ -27,19 +32,38 @@ _VARIANT: Final = ("sha256", "size_bytes", "recipe", "format")
 _QUICK: Final = "quick: measured for one tenth of the durations"
 
 
-def document(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """Return everything as values that JSON holds, in the shape of `edgeward export --format json`."""
+def document(
+    runs: Sequence[Run],
+    comparisons: Sequence[Comparison],
+    ended: Sequence[Ended] = (),
+    margin: Margin | None = None,
+) -> dict[str, Any]:
+    """Return everything as values that JSON holds, in the shape of `edgeward export --format json`.
+
+    Args:
+        runs: what was measured.
+        comparisons: of these runs.
+        ended: the campaigns that the runs are of, each with its outcomes.
+        margin: says the margin that a verdict was found with; without it, suites have no margins.
+    """
     return {
         "schema": SCHEMA,
         "edgeward": __version__,
+        "campaigns": [_campaign(one, outcomes, runs, comparisons, margin) for one, outcomes in ended],
         "runs": [_run(run) for run in runs],
         "comparisons": [_comparison(one) for one in comparisons],
     }
 
 
-def to_json(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> str:
-    """Return `document` as text; a number that is not finite is null, since JSON has no other word for it."""
-    return json.dumps(document(runs, comparisons), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+def to_json(
+    runs: Sequence[Run],
+    comparisons: Sequence[Comparison],
+    ended: Sequence[Ended] = (),
+    margin: Margin | None = None,
+) -> str:
+    """Return `document`, whose arguments it takes, as text; a number that is not finite is null: JSON has no word."""
+    whole = document(runs, comparisons, ended, margin)
+    return json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def to_csv(runs: Sequence[Run]) -> str:
@@ -108,6 +132,48 @@ def _named(run: Run, name: str) -> Any:
     return getattr(run.case if name in _CASE else run.variant, name)
 
 
+def _campaign(
+    one: Campaign,
+    outcomes: Sequence[Outcome],
+    runs: Sequence[Run],
+    comparisons: Sequence[Comparison],
+    margin: Margin | None,
+) -> dict[str, Any]:
+    suites = {run.id: run.case.suite for run in runs if run.campaign == one.id}
+    compared: dict[str, list[str]] = {}
+    for each in comparisons:
+        if each.run in suites:
+            compared.setdefault(suites[each.run], []).append(each.metric)
+    margins = {
+        name: {metric: margin(METRICS[metric], one.suites[name]) for metric in METRICS if metric in found}
+        for name, found in compared.items()
+        if margin is not None and name in one.suites
+    }
+    return {
+        "id": one.id,
+        "started_at": moment(one.started_at),
+        "command": one.command,
+        "quick": one.quick,
+        "environment": _plain(one.environment),
+        "suites": {name: {**_plain(suite), "margins": margins.get(name, {})} for name, suite in one.suites.items()},
+        "outcomes": [_outcome(each) for each in outcomes],
+    }
+
+
+def _outcome(one: Outcome) -> dict[str, Any]:
+    judgements = [
+        {**asdict(each.criterion), "word": each.word, "passed": each.passed, "message": each.message}
+        for each in one.judgements
+    ]
+    return {
+        "case": one.case,
+        "status": one.status,
+        "run": one.run,
+        "reasons": [str(reason) for reason in one.reasons],
+        "judgements": judgements,
+    }
+
+
 def _run(run: Run) -> dict[str, Any]:
     count = len(run.labels) if run.labels is not None else None
     if count is None and run.confusion is not None:
@@ -118,6 +184,7 @@ def _run(run: Run) -> dict[str, Any]:
         "started_at": moment(run.started_at),
         "validity": run.validity.value,
         "reasons": _reasons(run),
+        "is_baseline": run.is_baseline,
         "case": {name: getattr(run.case, name) for name in _CASE} | _scenario(run),
         "variant": {name: getattr(run.variant, name) for name in _VARIANT}
         | {"steps": [_plain(asdict(step)) for step in run.variant.steps]},
@@ -144,6 +211,7 @@ def _run(run: Run) -> dict[str, Any]:
             "after": _plain(run.conditions.after),
         },
         "fingerprint": _plain(run.fingerprint),
+        "notes": _plain(run.notes),
     }
 
 
@@ -178,6 +246,8 @@ def _measurement(one: Measurement) -> dict[str, Any]:
         "p99_bound": percentile_bound(one.values, 0.99),
         "method": one.method,
     }
+    if one.rounds is not None:
+        found["rounds"] = _plain(one.rounds)
     if one.estimate is not None:
         found["estimate"] = interval(one.estimate)
     return {**found, "estimated": True} if one.estimated else found

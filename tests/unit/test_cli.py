@@ -40,7 +40,7 @@ from harness.store import Store
 
 Command = Callable[..., Result]
 COMMANDS = ["init", "devices", "check", "clean", "build", "build-runner", "layers"]
-COMMANDS += ["report", "compare", "history", "table", "export", "schema"]
+COMMANDS += ["report", "compare", "history", "table", "export", "evidence", "verify", "schema"]
 
 
 @pytest.fixture
@@ -384,7 +384,17 @@ def test_table_shows_models_and_techniques_of_the_suites_that_are_named(
 @pytest.mark.parametrize("url", ["sqlite:///{}/new/results.sqlite", "sqlite:///file:{}/results.sqlite?uri=true"])
 @pytest.mark.parametrize(
     "words",
-    ["report", "compare a b", "history s", "table", "export --format json", "devices", "certify pi5", "folds s"],
+    [
+        "report",
+        "compare a b",
+        "history s",
+        "table",
+        "export --format json",
+        "devices",
+        "certify pi5",
+        "folds s",
+        "evidence c --out x.zip --unsigned",
+    ],
 )
 @pytest.mark.usefixtures("folder")
 def test_a_command_that_only_reads_refuses_a_store_that_is_not_there_and_makes_no_file(

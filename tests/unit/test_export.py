@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,19 @@ import jsonschema
 import numpy as np
 import pytest
 
+from harness.compare import judge, margin
 from harness.errors import HarnessError
 from harness.model import (
+    Campaign,
     Comparison,
     Condition,
     Conditions,
+    Criterion,
     Estimate,
     MeasuredCase,
     Measurement,
     Occlusion,
+    Outcome,
     Probe,
     Reason,
     Run,
@@ -60,6 +64,7 @@ MEASUREMENT = {
                 "p99_bound": NUMBER,
                 "method": {"type": "string"},
                 "estimated": {"const": True},
+                "rounds": {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
             },
             "required": ["values", "p50", "p90", "p99", "method"],
             "additionalProperties": False,
@@ -82,6 +87,43 @@ TEXT, WHOLE = {"type": "string"}, {"type": "integer"}
 FORMAT = exactly(
     schema={"const": 1},
     edgeward=TEXT,
+    campaigns={
+        "type": "array",
+        "items": exactly(
+            id=TEXT,
+            started_at={"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"},
+            command=TEXT,
+            quick={"type": "boolean"},
+            environment={"type": "object"},
+            suites={
+                "type": "object",
+                "additionalProperties": {
+                    "properties": {"margins": {"type": "object", "additionalProperties": {"type": "number"}}},
+                    "required": ["margins", "accept"],
+                },
+            },
+            outcomes={
+                "type": "array",
+                "items": exactly(
+                    case=TEXT,
+                    status={"enum": ["passed", "failed", "error", "xfailed", "xpassed"]},
+                    run=TEXT,
+                    reasons={"type": "array", "items": TEXT},
+                    judgements={
+                        "type": "array",
+                        "items": exactly(
+                            metric=TEXT,
+                            rule=TEXT,
+                            bound={"type": "number"},
+                            word={"enum": ["met", "broken", "undecided"]},
+                            passed={"type": "boolean"},
+                            message=TEXT,
+                        ),
+                    },
+                ),
+            },
+        ),
+    },
     runs={
         "type": "array",
         "items": exactly(
@@ -90,6 +132,7 @@ FORMAT = exactly(
             started_at={"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"},
             validity={"enum": ["valid", "degraded", "invalid"]},
             reasons={"type": "array", "items": TEXT},
+            is_baseline={"type": "boolean"},
             case=exactly(suite=TEXT, variant=TEXT, device=TEXT, runtime=TEXT, scenario=TEXT, threads=WHOLE),
             variant=exactly(
                 sha256=TEXT,
@@ -137,6 +180,7 @@ FORMAT = exactly(
             },
             conditions={"type": "object"},
             fingerprint={"type": "object"},
+            notes={"type": "object"},
         ),
     },
     comparisons={
@@ -188,11 +232,17 @@ RUN = Run(
     ),
 )
 CHANGE = Comparison("latency_ratio", "bbbb", "aaaa1111", Estimate(0.5, 0.48, 0.52), Verdict.IMPROVED)
+LINE = Criterion("latency_ratio", "max", 1.0)
+CAMPAIGN = Campaign(
+    "c1", RUN.started_at, "pytest suites", {"lesions": {"load": {"margin": 0.02}, "accept": [asdict(LINE)]}}
+)
 NOTHING = Comparison("energy_ratio", "bbbb", "aaaa1111", None, Verdict.INCONCLUSIVE, (Reason("no meter configured"),))
 
 
 def exported(*runs: Run) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(export.to_json(runs, [CHANGE, NOTHING]))
+    judgements = judge(RUN, [CHANGE, NOTHING], [LINE])
+    outcomes = [Outcome(RUN.case.id, "passed", RUN.id, (), judgements)]
+    found: dict[str, Any] = json.loads(export.to_json(runs, [CHANGE, NOTHING], [(CAMPAIGN, outcomes)], margin))
     return found
 
 
@@ -216,6 +266,28 @@ def test_the_json_says_what_was_measured_and_why_the_rest_is_absent() -> None:
     assert run["conditions"]["before"] == {"temperature_c": 40.5}
     assert run["fingerprint"] == {"soc": "BCM2712", "cores": 4, "flags": ["a", "b"], "clock": None}
     assert [one["change"] for one in exported()["comparisons"]][1] is None
+
+
+def test_the_json_says_alone_why_a_case_passed() -> None:
+    whole = exported(RUN)
+    (campaign,) = whole["campaigns"]
+    (outcome,) = campaign["outcomes"]
+    (judgement,) = outcome["judgements"]
+    change = next(one for one in whole["comparisons"] if one["run"] == outcome["run"])["change"]
+    assert outcome["status"] == "passed"
+    assert (judgement["metric"], judgement["rule"], judgement["word"]) == ("latency_ratio", "max", "met")
+    assert change["high"] <= judgement["bound"]
+    limit = campaign["suites"]["lesions"]["margins"]["latency_ratio"]
+    assert limit == 0.02
+    assert change["point"] < 1 - limit, "so it is called improved"
+
+
+def test_the_json_has_the_rounds_of_each_latency_and_the_notes_of_each_run() -> None:
+    table = np.array([[0, 0, 50], [1, 50, 101]])
+    latency = replace(RUN.measurements["latency_s"], rounds=table)
+    run = exported(replace(RUN, measurements={"latency_s": latency}, notes={"launches": np.int64(2)}))["runs"][0]
+    assert run["measurements"]["latency_s"]["rounds"] == table.tolist()
+    assert run["notes"] == {"launches": 2}
 
 
 def test_values_that_are_not_numbers_make_a_measurement_absent() -> None:

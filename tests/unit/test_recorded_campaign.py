@@ -50,6 +50,11 @@ def test_a_store_of_version_0_1_is_exported_to_the_byte_as_that_version_did_but_
     assert all(one.pop("control") is None for one in found["comparisons"])
     assert all(one.pop("subgroups") == one.pop("robustness") == [] for one in found["runs"])
     assert all(one.pop("occlusion") is None for one in found["runs"])
+    assert found.pop("campaigns") == [], "they are asked for apart"
+    baselines = [one["case"]["variant"] for one in found["runs"] if one.pop("is_baseline")]
+    assert set(baselines) == {"smallnet-fp32"}
+    assert all(one.pop("notes") for one in found["runs"])
+    assert all(len(one["measurements"]["latency_s"].pop("rounds")[0]) == 3 for one in found["runs"])
     for variant in (one["variant"] for one in found["runs"]):
         steps = variant.pop("steps")
         assert [step["recipe"] for step in steps] == ([variant["recipe"]] if variant["recipe"] else [])
@@ -145,7 +150,7 @@ DIFFERENCES = ("precision", "f1", "macro_f1", "balanced_accuracy", "auroc", *LEV
 #: What is said of a processor's speed, which version 0.1 held against its first readings.
 SPEED = ("validity", "reasons", "reason")
 #: What version 0.1 did not give.
-ADDED = ("subgroups",)
+ADDED = ("subgroups", "notes")
 
 
 def but_for_what_is_made_otherwise(runs_: list[Any], comparisons: list[Any]) -> tuple[list[Any], list[Any]]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from harness import units
+from harness import compare, units
 from harness.page import wording
 from harness.page.report import Report
 from harness.store import export
@@ -66,7 +66,8 @@ def _without(report: Report) -> Iterator[str]:
 def _samples(report: Report) -> bytes | None:
     if report.confidential or not report.sampled:
         return None
-    text = wording.readable(export.to_json(report.runs, report.comparisons))
+    ended = [(report.campaign, report.outcomes)]
+    text = wording.readable(export.to_json(report.runs, report.comparisons, ended, compare.margin))
     # Without a time, so that the same campaign gives the same page.
     return gzip.compress(text.encode(), 6, mtime=0)
 
