@@ -30,7 +30,7 @@ TEMPLATE = """\
 {% for text in without %}<p class="note">{{ text }}</p>{% endfor %}
 """
 #: Of more, compressed, the samples are left to `edgeward export`: the page must stay one that can be sent. Bytes.
-_LARGEST: Final = 1_500_000
+_LARGEST: Final = 500_000
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
