@@ -93,6 +93,11 @@ def undrawn(instead: Markup | None) -> Iterator[None]:
         _INSTEAD.reset(token)
 
 
+def instead() -> Markup | None:
+    """Return what stands where a chart would, None where charts are drawn: what is drawn need not be computed."""
+    return _INSTEAD.get()
+
+
 def figure(draw: Draw, *, alt: str) -> Markup:
     """Return one chart, drawn for both widths, or what stands instead (`undrawn`).
 
@@ -103,9 +108,9 @@ def figure(draw: Draw, *, alt: str) -> Markup:
     if (found := _KEPT.get()) is not None:
         found.append((draw, alt))
         return Markup("")
-    instead = _INSTEAD.get()
-    if instead is not None:
-        return instead
+    undone = instead()
+    if undone is not None:
+        return undone
     from altair.utils.schemapi import debug_mode
 
     with debug_mode(False):  # checking every part against Vega-Lite's schema takes longer than drawing it

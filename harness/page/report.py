@@ -14,12 +14,12 @@ from harness.page import wording
 
 #: Suite and device.
 Place = tuple[str, str]
-#: Of up to so many places everything stands in one file. A place of 9 variants takes about 0.3 MB, so that it can still
-#: be sent by mail; of 13 places nobody reads every chart, but everybody wants the table of all.
-TOGETHER: Final = 12
-#: The charts of up to so many places are drawn. Those of one take 1 to 3 s of CPU time, ten times what its tables
-#: take, and nobody shall wait for many minutes at the end of a campaign.
-DRAWN: Final = 24
+#: Of up to so many places and cases everything stands in one file. A place of 9 variants takes about 0.3 MB, so that it
+#: can still be sent by mail; of 13 places nobody reads every chart, but everybody wants the table of all.
+TOGETHER, TOGETHER_CASES = 12, 120
+#: The charts of up to so many places and cases are drawn. Those of one place take 1 to 6 s of CPU time, ten times what
+#: its tables take, and nobody shall wait for many minutes at the end of a campaign.
+DRAWN, DRAWN_CASES = 24, 240
 _UNCHANGED: Final = frozenset((Verdict.EQUIVALENT, Verdict.INCONCLUSIVE, Verdict.INCOMPARABLE))
 
 
@@ -149,7 +149,7 @@ class Report:
 
     Attributes:
         unreadable: which rows of the store could not be read, and why: what they hold is missing here.
-        sampled: whether its page carries every sample; of many devices that would take longer than all else.
+        detailed: whether its page goes down to rounds and samples; of very many cases that would take too long.
         earlier: the cases of its places in this campaign and the last ones before it; none where there is none.
     """
 
@@ -158,7 +158,7 @@ class Report:
     comparisons: tuple[Comparison, ...]
     outcomes: tuple[Outcome, ...]
     unreadable: tuple[str, ...] = ()
-    sampled: bool = True
+    detailed: bool = True
     earlier: tuple[CaseHistory, ...] = ()
 
     @property
@@ -182,12 +182,17 @@ class Report:
     @property
     def divided(self) -> bool:
         """True if the details of each place need a page of their own."""
-        return len(self.places) > TOGETHER
+        return len(self.places) > TOGETHER or (len(self.places) > 1 and self._cases > TOGETHER_CASES)
 
     @property
     def drawn(self) -> bool:
         """True if the pages of places hold charts: there are not too many, or all are of one device."""
-        return len(self.places) <= DRAWN or len({device for _, device in self.places}) == 1
+        one = len({device for _, device in self.places}) == 1
+        return one or (len(self.places) <= DRAWN and self._cases <= DRAWN_CASES)
+
+    @cached_property
+    def _cases(self) -> int:
+        return sum(len(group.entries) for group in self._groups)
 
     def groups(self) -> tuple[Group, ...]:
         """Return the cases by suite, device and runtime, in the order in which they were measured."""
@@ -211,7 +216,7 @@ class Report:
             tuple(entry.run for entry in entries if entry.run),
             tuple(change for entry in entries for change in entry.comparisons.values()),
             tuple(entry.outcome for entry in entries if entry.outcome),
-            sampled=not self.divided,
+            detailed=self.drawn,
             earlier=tuple(one for one in self.earlier if one.place in places),
         )
 

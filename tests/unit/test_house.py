@@ -66,6 +66,11 @@ def test_what_is_installed_with_the_harness_is_imported_by_it() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.split(".")[0])
     # Distribution -> module, where the names differ; pip is run as a program.
-    names = {"pillow": "PIL", "vl-convert-python": "vl_convert", "pytest-benchmark": "pytest_benchmark"}
+    names = {
+        "pillow": "PIL",
+        "markdown-it-py": "markdown_it",
+        "vl-convert-python": "vl_convert",
+        "pytest-benchmark": "pytest_benchmark",
+    }
     needed = [re.split(r"[^\w-]", one, maxsplit=1)[0] for one in PROJECT["dependencies"]]
     assert [one for one in needed if names.get(one, one) not in imported and one != "pip"] == []

@@ -37,8 +37,10 @@ def context(report: Report) -> Mapping[str, Any] | None:
     """Return the files, and what is not in the page; None if nothing was measured."""
     if not report.runs:
         return None
-    if report.divided:
+    if report.divided and report.drawn:
         return {"files": [], "without": [f"The page of each device holds its own; all of them: {_command(report)}."]}
+    if report.divided or not report.detailed:
+        return {"files": [], "without": [f"The numbers of so many cases are too much for a page: {_command(report)}."]}
     return {"files": list(_files(report)), "without": list(_without(report))}
 
 
@@ -64,7 +66,7 @@ def _without(report: Report) -> Iterator[str]:
 
 
 def _samples(report: Report) -> bytes | None:
-    if report.confidential or not report.sampled:
+    if report.confidential:
         return None
     ended = [(report.campaign, report.outcomes)]
     text = wording.readable(export.to_json(report.runs, report.comparisons, ended, compare.margin))

@@ -113,6 +113,9 @@ def _chart(entries: list[Entry], group: Group) -> Any:
     entries = [entry for entry in entries if len(drawable(entry))]
     if not entries:
         return ""
+    undone = charts.instead()
+    if undone is not None:
+        return undone
     least = min(float(drawable(entry).min()) for entry in entries)
     most = max(float(np.quantile(drawable(entry), 0.995)) for entry in entries)
     divisor, unit = units.scale("s", most)

@@ -52,6 +52,8 @@ class _Curve:
 
 def context(report: Report) -> Mapping[str, Any] | None:
     """Return a chart for each job whose models took turns in rounds."""
+    if not report.detailed:
+        return None
     figures = []
     for group in report.groups():
         # Under sustained load models take no turns; its own section shows their minutes.
