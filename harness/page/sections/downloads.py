@@ -31,6 +31,8 @@ TEMPLATE = """\
 """
 #: Of more, compressed, the samples are left to `edgeward export`: the page must stay one that can be sent. Bytes.
 _LARGEST: Final = 500_000
+#: Of more samples it is not even tried: they would take as long as all charts.
+_MOST: Final = 150_000
 
 
 def context(report: Report) -> Mapping[str, Any] | None:
@@ -41,37 +43,37 @@ def context(report: Report) -> Mapping[str, Any] | None:
         return {"files": [], "without": [f"The page of each device holds its own; all of them: {_command(report)}."]}
     if report.divided or not report.detailed:
         return {"files": [], "without": [f"The numbers of so many cases are too much for a page: {_command(report)}."]}
-    return {"files": list(_files(report)), "without": list(_without(report))}
+    samples = _samples(report)
+    return {"files": list(_files(report, samples)), "without": list(_without(report, samples))}
 
 
 def _command(report: Report) -> str:
     return f"`edgeward export --campaign {report.campaign.id}`"
 
 
-def _files(report: Report) -> Iterator[Mapping[str, str]]:
+def _files(report: Report, samples: bytes | None) -> Iterator[Mapping[str, str]]:
     name = "edgeward-" + re.sub(r"[^A-Za-z0-9._-]+", "-", report.campaign.id)
     rows = wording.readable(export.to_csv(report.runs)).encode()
     yield _file(f"{name}.csv", "One row a run, for a spreadsheet", "text/csv", rows)
-    samples = _samples(report)
-    if samples is not None and len(samples) <= _LARGEST:
+    if samples is not None:
         yield _file(f"{name}.json.gz", "Everything, with every sample and every judgement", "application/gzip", samples)
 
 
-def _without(report: Report) -> Iterator[str]:
-    samples = _samples(report)
+def _without(report: Report, samples: bytes | None) -> Iterator[str]:
     if report.confidential:
         yield f"The suite is confidential, so single answers are not in this page: {_command(report)}."
-    elif samples is None or len(samples) > _LARGEST:
+    elif samples is None:
         yield f"Every single sample is too much for one page: {_command(report)}."
 
 
 def _samples(report: Report) -> bytes | None:
-    if report.confidential:
+    if report.confidential or sum(len(one.values) for run in report.runs for one in run.measurements.values()) > _MOST:
         return None
     ended = [(report.campaign, report.outcomes)]
     text = wording.readable(export.to_json(report.runs, report.comparisons, ended, compare.margin))
     # Without a time, so that the same campaign gives the same page.
-    return gzip.compress(text.encode(), 6, mtime=0)
+    found = gzip.compress(text.encode(), 6, mtime=0)
+    return found if len(found) <= _LARGEST else None
 
 
 def _file(name: str, title: str, kind: str, content: bytes) -> Mapping[str, str]:
