@@ -29,7 +29,8 @@ def report(
 ) -> None:
     """Render the HTML report of a campaign again; no device is asked.
 
-    Of more than 12 places (device and suite) or 120 cases the details of each stand on a page of its own, in a folder beside it.
+    Of more than 12 places (device and suite) or 120 cases the details of each place stand on a page of its own, in a
+    folder beside it.
     What cannot be read or drawn is named there and on standard error, and the exit code is then 1.
     """
     from harness.page.publish import pictures, publish, summary, write
