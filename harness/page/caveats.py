@@ -20,7 +20,8 @@ def caveats(report: Report) -> tuple[str, ...]:
     lines += _controls(report)
     errors = [outcome for outcome in report.outcomes if outcome.status == "error"]
     if errors:
-        lines.append(f"Cases that ended in an error: {units.count(len(errors))}; see the summary.")
+        where = "the table of every place" if report.divided else "the summary"
+        lines.append(f"Cases that ended in an error: {units.count(len(errors))}; see {where}.")
     return tuple(lines)
 
 

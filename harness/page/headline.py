@@ -42,8 +42,8 @@ class Headline:
     caveats: tuple[str, ...] = ()
     #: Whether any case behind it has numbers that may be read.
     measured: bool = True
-    #: The variant that it recommends, "" for none.
-    best: str = ""
+    #: The case that it recommends, None for none.
+    chosen: Entry | None = None
 
 
 def _where(group: Group, *, software: bool) -> str:
@@ -88,7 +88,7 @@ def _winner(entry: Entry, group: Group, winners: Sequence[Pair], *, several: boo
         sentence,
         tone,
         (grounds(entry), *_unlimited(entry, group), *_rivals(entry, group, winners), *_failing(group.baseline)),
-        best=entry.variant,
+        chosen=None if lost else entry,
     )
 
 
@@ -255,7 +255,7 @@ def _of_places(found: Sequence[Headline], around: tuple[str, ...]) -> Headline:
         )
     tone = "good" if good == len(found) else "unsure" if good else "bad"
     sentence = f"A variant that is faster and meets the suite's limits was found in {units.count(good)} of {of} places "
-    chosen = Counter(one.best for one in found if one.tone == "good")
+    chosen = Counter(one.chosen.variant for one in found if one.tone == "good" and one.chosen is not None)
     each = [f"{variant} in {units.count(number)}" for variant, number in chosen.most_common(_NAMED)]
     if len(chosen) > _NAMED:
         each.append("others in the rest")

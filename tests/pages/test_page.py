@@ -270,6 +270,24 @@ def test_a_report_of_many_devices_is_an_overview_that_leads_to_a_page_of_each() 
         assert f"board-{number:03} ·" in section(text, "latency"), "the page holds the charts of its own device"
 
 
+def test_the_matrix_frames_what_the_verdict_names_and_a_baseline_without_a_run_is_no_variant() -> None:
+    report = stored_runs.fleet(3, 3, 144)
+    silent = {run.case.id: run for run in report.runs if run.case.device == "board-002"}
+    gone = tuple(
+        replace(one, status="error", run="", reasons=(Reason("no answer"),), judgements=())
+        if one.case in silent
+        else one
+        for one in report.outcomes
+    )
+    runs = tuple(run for run in report.runs if run.case.id not in silent)
+    table = section(page.render(replace(report, runs=runs, outcomes=gone)).decode(), "places")
+    assert re.findall(r'<th scope="col"[^>]*data-variant="([^"]+)"', table) == ["resnet18-int8", "resnet18-int4"]
+    rows = re.findall(r"<tr data-device.*?</tr>", table, re.DOTALL)
+    assert [row.count('class="best"') for row in rows] == [1, 1, 0]
+    assert all("named by the verdict" in re.split(r"<td", row)[2] for row in rows[:2]), "resnet18-int8"
+    assert rows[2].count("no result") == 2
+
+
 def test_a_report_of_as_many_devices_as_fit_together_stays_one_file() -> None:
     report = stored_runs.fleet(TOGETHER, 2)
     ((name, html),) = page.pages(report, "night")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from harness.model import Validity, Verdict
-from harness.page import evidence, wording
+from harness.page import evidence, headline, wording
 from harness.page.report import Entry, Group, Report
 
 ORDER = 15
@@ -16,7 +16,7 @@ OVERVIEW = True
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("places", "Every place at a glance") }}
-<p class="lead">How long each variant takes relative to the baseline of the same device and runtime, what became of the accuracy about which the worst must be said, and what stands against the measurement. Each cell leads to its evidence{% if addresses %}, on the page of its device{% endif %}.</p>
+<p class="lead">How long each variant takes relative to the baseline of the same device and runtime, what became of the accuracy about which the worst must be said, and what stands against the measurement; the variant that the verdict of a device names is framed. Each cell leads to its evidence{% if addresses %}, on the page of its device{% endif %}.</p>
 {% for table in tables %}
 <div class="scroll tall{{ " many" if table.short }}" tabindex="0" role="region" aria-label="Every place, {{ table.title }}">
 <table class="dense">
@@ -30,9 +30,9 @@ TEMPLATE = """\
 {% if cell is none %}
 <td><span class="muted">{{ "–" if table.short else "not measured" }}</span></td>
 {% elif table.short %}
-<td{% if cell.ratio %} data-sort="{{ cell.ratio }}"{% endif %}><a href="{{ page }}#{{ cell.anchor }}">{% if cell.change.change %}<span class="badge {{ cell.change.verdict }}">{{ glyphs[cell.change.verdict] }} {{ cell.change.change }}</span>{% else %}{{ cell.missing }}{% endif %}</a>{% if cell.lost %} <span class="badge {{ cell.accuracy.verdict }}">{{ glyphs[cell.accuracy.verdict] }} {{ cell.accuracy.title }}</span>{% endif %}{% if cell.validity %} <span class="badge {{ cell.validity }}">{{ glyphs[cell.validity] }}</span>{% endif %}{% if cell.status and cell.status != "passed" %} <span class="badge {{ cell.status }}">{{ outcome_words[cell.status] }}</span>{% endif %}</td>
+<td{% if cell.best %} class="best"{% endif %}{% if cell.ratio %} data-sort="{{ cell.ratio }}"{% endif %}><a href="{{ page }}#{{ cell.anchor }}">{% if cell.change.change %}<span class="badge {{ cell.change.verdict }}">{{ glyphs[cell.change.verdict] }} {{ cell.change.change }}</span>{% else %}{{ cell.missing }}{% endif %}</a>{% if cell.lost %} <span class="badge {{ cell.accuracy.verdict }}">{{ glyphs[cell.accuracy.verdict] }} {{ cell.accuracy.title }}</span>{% endif %}{% if cell.validity %} <span class="badge {{ cell.validity }}">{{ glyphs[cell.validity] }}</span>{% endif %}{% if cell.status and cell.status != "passed" %} <span class="badge {{ cell.status }}">{{ outcome_words[cell.status] }}</span>{% endif %}</td>
 {% else %}
-<td{{ parts.raw(cell.change) }}><div class="cell"><a href="{{ page }}#{{ cell.anchor }}"><span class="value">{{ cell.change.change or cell.missing }}</span></a>{% if cell.change.change %}<span class="interval">{{ cell.change.change_interval }}</span>{{ parts.badge(cell.change.verdict, cell.change.verdict) }}{% endif %}{% if cell.accuracy %}<span class="second">{{ cell.accuracy.title }} {{ cell.accuracy.change }}</span>{{ parts.badge(cell.accuracy.verdict, cell.accuracy.verdict) }}{% endif %}{% if cell.validity %} {{ parts.badge(cell.validity) }}{% endif %}{% if cell.status and cell.status != "passed" %} {{ parts.badge(cell.status, outcome_words[cell.status]) }}{% endif %}</div></td>
+<td{% if cell.best %} class="best"{% endif %}{{ parts.raw(cell.change) }}><div class="cell"><a href="{{ page }}#{{ cell.anchor }}"><span class="value">{{ cell.change.change or cell.missing }}</span></a>{% if cell.change.change %}<span class="interval">{{ cell.change.change_interval }}</span>{{ parts.badge(cell.change.verdict, cell.change.verdict) }}{% endif %}{% if cell.accuracy %}<span class="second">{{ cell.accuracy.title }} {{ cell.accuracy.change }}</span>{{ parts.badge(cell.accuracy.verdict, cell.accuracy.verdict) }}{% endif %}{% if cell.best %}<span class="choice">named by the verdict</span>{% endif %}{% if cell.validity %} {{ parts.badge(cell.validity) }}{% endif %}{% if cell.status and cell.status != "passed" %} {{ parts.badge(cell.status, outcome_words[cell.status]) }}{% endif %}</div></td>
 {% endif %}
 {% endfor %}
 </tr>
@@ -62,11 +62,20 @@ def context(report: Report) -> Mapping[str, Any] | None:
 
 
 def _table(suite: str, groups: list[Group], *, short: bool) -> dict[str, Any]:
-    variants = list(dict.fromkeys(one.variant for group in groups for one in group.entries if not one.is_baseline))
+    # A baseline that gave no run has no run to say so.
+    heads = {one.variant for group in groups for one in group.entries if one.is_baseline}
+    variants = list(dict.fromkeys(one.variant for group in groups for one in group.entries if one.variant not in heads))
+    members: dict[str, list[Group]] = {}
+    for group in groups:
+        members.setdefault(group.device, []).append(group)
+    chosen = {device: headline.verdict(found).chosen for device, found in members.items()}
     rows = []
     for group in groups:
         own = {entry.variant: entry for entry in group.entries if not entry.is_baseline}
-        cells = [_cell(own[name], group) if name in own else None for name in variants]
+        cells = [
+            _cell(own[name], group, best=own[name] is chosen[group.device]) if name in own else None
+            for name in variants
+        ]
         marks = dict.fromkeys(mark for entry in group.entries for mark in entry.marks)
         severe = sorted((severity(entry) for entry in group.entries), reverse=True)
         # The worst case decides; the sum of all orders rows whose worst cases are alike.
@@ -96,7 +105,7 @@ def severity(entry: Entry) -> int:
     return 1 if entry.run is not None and entry.run.validity is Validity.DEGRADED else 0
 
 
-def _cell(entry: Entry, group: Group) -> dict[str, Any]:
+def _cell(entry: Entry, group: Group, *, best: bool) -> dict[str, Any]:
     found = entry.comparisons.get("latency_ratio") if entry.usable else None
     cell = wording.changed(wording.Cell("latency_ratio", "Latency", ""), found)
     if cell.ends:
@@ -108,7 +117,7 @@ def _cell(entry: Entry, group: Group) -> dict[str, Any]:
         accuracy = wording.changed(wording.Cell(judged.metric, name, ""), judged)
     valid = entry.run is None or entry.run.validity is Validity.VALID
     return {
-        "change": cell, "anchor": entry.anchor, "status": entry.status, "accuracy": accuracy,
+        "best": best, "change": cell, "anchor": entry.anchor, "status": entry.status, "accuracy": accuracy,
         "ratio": cell.number, "lost": accuracy is not None and accuracy.verdict in ("regressed", "worse"),
         "validity": "" if valid or entry.run is None else str(entry.run.validity),
         "missing": "no comparison" if entry.usable else "no result",
