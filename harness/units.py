@@ -120,7 +120,7 @@ def _shared_decimals(numbers: Sequence[float], decimals: int, never: Sequence[fl
         never: what none of them may be read as that is not.
     """
     known = [number for number in numbers if math.isfinite(number) and abs(number) < _HUGE]
-    needed = max((_honest(number, decimals, never) for number in known), default=decimals)
+    needed = max((_honest(number, decimals, never) for number in known), default=decimals) if never else decimals
     for more in range(needed, needed + _MORE + 1):
         texts = [f"{number:.{more}f}" for number in known]
         # A point beside a narrow interval: 0.47 (0.46–0.46) would read as a defect.
