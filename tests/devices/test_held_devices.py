@@ -99,7 +99,18 @@ def race(handle: DeviceHandle, owner: Owner, got: list[Owner]) -> None:
     got.append(owner)
 
 
-@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+#: Each transport with the signal that leaves the host no time, and each signal once; `make figures` takes all of them.
+ENDED = [
+    (transport, signum)
+    for transport in ("local", "ssh", "adb")
+    for signum in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)
+    if KILLS > 1 or transport == "local" or signum is signal.SIGKILL
+]
+
+
+@pytest.mark.parametrize(
+    ("bed", "signum"), ENDED, indirect=["bed"], ids=[f"{one}-{other.name}" for one, other in ENDED]
+)
 def test_nothing_stays_or_is_lost_when_the_host_is_ended_at_any_moment(bed: Bed, signum: signal.Signals) -> None:
     suite = small.write_suite(bed.folder, "small", ("base", small.good), {"slower": small.slower})
     suite.write_text(suite.read_text().replace("max_duration_s = 20", "max_duration_s = 5"))
