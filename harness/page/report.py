@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from harness.compare import CaseHistory, Control, control_of
 from harness.model import Campaign, Comparison, MeasuredCase, Outcome, Run, Validity, Verdict
 from harness.page import wording
 
+_Part = TypeVar("_Part", Run, Comparison, Outcome)
 #: Suite and device.
 Place = tuple[str, str]
 #: Of up to so many places and cases everything stands in one file. A place of 9 variants takes about 0.3 MB, so that it
@@ -213,12 +214,20 @@ class Report:
         settings = {name: suite for name, suite in self.campaign.suites.items() if name in named}
         return Report(
             replace(self.campaign, suites=settings),
-            tuple(entry.run for entry in entries if entry.run),
-            tuple(change for entry in entries for change in entry.comparisons.values()),
-            tuple(entry.outcome for entry in entries if entry.outcome),
+            self._ordered(entry.run for entry in entries if entry.run),
+            self._ordered(change for entry in entries for change in entry.comparisons.values()),
+            self._ordered(entry.outcome for entry in entries if entry.outcome),
             detailed=self.drawn,
             earlier=tuple(one for one in self.earlier if one.place in places),
         )
+
+    def _ordered(self, found: Iterable[_Part]) -> tuple[_Part, ...]:
+        """Return parts of this report, each once, in the order in which it holds them: of all places it is the same."""
+        return tuple(sorted({id(one): one for one in found}.values(), key=lambda one: self._positions[id(one)]))
+
+    @cached_property
+    def _positions(self) -> Mapping[int, int]:
+        return {id(one): at for at, one in enumerate((*self.runs, *self.comparisons, *self.outcomes))}
 
     @cached_property
     def _groups(self) -> tuple[Group, ...]:
