@@ -5,9 +5,10 @@ from __future__ import annotations
 from harness.compare.campaigns import CampaignChange, Change, across_campaigns
 from harness.compare.control import Control, control_of
 from harness.compare.decision import decided, non_inferiority, verdict
-from harness.compare.history import CaseHistory, Move, Point, Results, Since, histories, since
+from harness.compare.history import CaseHistory, Move, Point, Results, histories
 from harness.compare.judgement import judge
 from harness.compare.robustness import with_changes
+from harness.compare.since import Since, since
 from harness.compare.verdicts import compare, margin
 
 __all__ = [

@@ -20,10 +20,10 @@ from typing import Any, Final
 
 import harness
 from harness import __version__, page
-from harness.compare import margin
+from harness.compare import Results, margin
 from harness.errors import HarnessError, StoreError
 from harness.evidence import drafts, recomputing
-from harness.evidence.record import Record, record_of, store_of, written
+from harness.evidence.record import record_of, store_of, written
 from harness.model import Campaign
 from harness.page.publish import stored
 from harness.page.render import sections
@@ -97,7 +97,7 @@ def made(store: Store, campaign: Campaign) -> tuple[dict[str, bytes], bytes]:
     return files, dumped(manifest(record, files, made_with()))
 
 
-def contents(record: Record) -> dict[str, bytes]:
+def contents(record: Results) -> dict[str, bytes]:
     """Return every file that a record gives, by name.
 
     Raises:
@@ -126,7 +126,7 @@ def contents(record: Record) -> dict[str, bytes]:
     return {**files, **drafts.drafts(record, files)}
 
 
-def manifest(record: Record, files: Mapping[str, bytes], made_by: Mapping[str, Any]) -> dict[str, Any]:
+def manifest(record: Results, files: Mapping[str, bytes], made_by: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a bundle says of itself.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from harness.evidence.record import Record
+from harness.compare import Results
 from harness.model import Estimate, Run, Validity
 from harness.page import wording
 from harness.page.markdown import plain, table
@@ -19,7 +19,7 @@ from harness.units import ABSENT, count, counted, human, whole_percent
 PERSON: Final = "TO BE WRITTEN BY A PERSON"
 
 
-def judged(record: Record, run: Run) -> str:
+def judged(record: Results, run: Run) -> str:
     """Return how a run's case ended and why, in one line."""
     own = next((one for one in record.outcomes if one.run == run.id), None)
     if own is None:
@@ -27,7 +27,7 @@ def judged(record: Record, run: Run) -> str:
     return f"{own.status}: {own.message}" if own.reasons else own.status
 
 
-def model_card(record: Record) -> Iterator[str]:
+def model_card(record: Results) -> Iterator[str]:
     """Yield the lines of a model card: a section for each suite, then what only a person knows."""
     campaign = record.campaign
     yield "# Model card (draft)"
@@ -87,7 +87,7 @@ def model_card(record: Record) -> Iterator[str]:
         yield f"* **{PERSON}**: {topic}."
 
 
-def checklist(record: Record) -> Iterator[str]:
+def checklist(record: Results) -> Iterator[str]:
     """Yield the lines of a table of the topics of STARD-AI and CLAIM, each with what the campaign says of it."""
     yield "# STARD-AI and CLAIM: what this campaign answers (draft)"
     yield ""
@@ -108,7 +108,7 @@ def checklist(record: Record) -> Iterator[str]:
             )
 
 
-def _items(record: Record, name: str, suite: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _items(record: Results, name: str, suite: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     runs = [run for run in record.runs if run.case.suite == name]
     data, task = suite.get("data", {}), suite.get("task", {})
     lost = [one for one in record.outcomes if not one.run and (one.about is None or one.about.suite == name)]

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Final
 
+from harness.compare import Results
 from harness.evidence.documents import checklist, model_card
-from harness.evidence.record import Record
 from harness.page import wording
 
 #: Line that installs what some drafts need.
@@ -26,7 +26,7 @@ def version(library: str) -> str | None:
         return None
 
 
-def drafts(record: Record, files: Mapping[str, bytes]) -> dict[str, bytes]:
+def drafts(record: Results, files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return every draft that can be made here, by name.
 
     Args:

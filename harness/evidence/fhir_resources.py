@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness import __version__
+from harness.compare import Results
 from harness.evidence.documents import PERSON, judged
-from harness.evidence.record import Record
 
 
-def resources(record: Record, files: Mapping[str, bytes]) -> bytes:
+def resources(record: Results, files: Mapping[str, bytes]) -> bytes:
     """Return a FHIR Bundle as JSON, validated by `fhir.resources` when it is made and once more as it is written.
 
     Args:
@@ -92,5 +92,5 @@ def _attachment(name: str, content: bytes) -> dict[str, Any]:
     return {"contentType": kind, "url": name, "title": name, "size": len(content), "hash": digest}
 
 
-def _id(record: Record, name: str) -> str:
+def _id(record: Results, name: str) -> str:
     return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'edgeward:{record.campaign.id}:{name}')}"

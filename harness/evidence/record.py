@@ -5,26 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from harness.compare import Results
 from harness.errors import StoreError
 from harness.evidence.recomputing import without_images
-from harness.model import Campaign, Comparison, Outcome, Run
+from harness.model import Campaign
 from harness.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """Everything of one campaign, in an order of its own."""
-
-    campaign: Campaign
-    runs: tuple[Run, ...]
-    comparisons: tuple[Comparison, ...]
-    outcomes: tuple[Outcome, ...]
-
-
-def record_of(store: Store, campaign: Campaign) -> Record:
+def record_of(store: Store, campaign: Campaign) -> Results:
     """Return a campaign's record.
 
     Raises:
@@ -37,10 +27,10 @@ def record_of(store: Store, campaign: Campaign) -> Record:
         raise StoreError(
             f"campaign {campaign.id[:8]} measured nothing", remedy="`edgeward report` says what went wrong"
         )
-    return Record(campaign, tuple(map(without_images, runs)), tuple(comparisons), tuple(outcomes))
+    return Results(campaign, tuple(map(without_images, runs)), tuple(comparisons), tuple(outcomes))
 
 
-def written(record: Record, file: Path) -> None:
+def written(record: Results, file: Path) -> None:
     """Write a record as a store of its own: the same record gives the same bytes with the same SQLite."""
     own = {run.id: [one for one in record.comparisons if one.run == run.id] for run in record.runs}
     ended = {one.run: one for one in record.outcomes if one.run in own}

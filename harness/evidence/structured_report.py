@@ -16,7 +16,7 @@ import uuid
 from typing import Any, Final
 
 from harness import __version__
-from harness.evidence.record import Record
+from harness.compare import Results
 from harness.model import Estimate, Run
 from harness.page import wording
 
@@ -32,7 +32,7 @@ _UNITS: Final = {
 _MEANING: Final = 64
 
 
-def structured_report(record: Record) -> bytes:
+def structured_report(record: Results) -> bytes:
     """Return the DICOM file, read back by `highdicom` before it is given."""
     import highdicom
     from highdicom import sr
@@ -81,7 +81,7 @@ def structured_report(record: Record) -> bytes:
     return file.getvalue()
 
 
-def _group(record: Record, run: Run) -> Any:
+def _group(record: Results, run: Run) -> Any:
     from highdicom import sr
 
     name = f"{run.case.variant}@{run.case.device}, {run.case.runtime}"
@@ -134,5 +134,5 @@ def _code(value: str, meaning: str) -> Any:
     return CodedConcept(value, _SCHEME, meaning[:_MEANING])
 
 
-def _uid(record: Record, name: str) -> str:
+def _uid(record: Results, name: str) -> str:
     return f"2.25.{uuid.uuid5(uuid.NAMESPACE_URL, f'edgeward:{record.campaign.id}:{name}').int}"

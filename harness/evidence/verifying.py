@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from harness import __version__
+from harness.compare import Results
 from harness.errors import HarnessError, StoreError
 from harness.evidence import bundle, recomputing
 from harness.evidence.bundle import EXPORT, MANIFEST, RESULTS, Bundle, made_with
 from harness.evidence.drafts import EXTRA, LIBRARIES
-from harness.evidence.record import Record, record_of, store_of
+from harness.evidence.record import record_of, store_of
 from harness.evidence.signing import Signature, signed_by
 
 #: So many places of a file that differ are named, the others are counted.
@@ -83,7 +84,7 @@ def _digests(found: Bundle) -> Iterator[str]:
             yield f"{name}: its SHA-256 is not the one in the manifest"
 
 
-def _record(found: Bundle) -> tuple[Record | None, list[str]]:
+def _record(found: Bundle) -> tuple[Results | None, list[str]]:
     """Return what the bundle's own store holds, or why that cannot be read."""
     if RESULTS not in found.files:
         return None, [f"{RESULTS}: is not there, so nothing can be computed again"]
@@ -104,7 +105,7 @@ def _record(found: Bundle) -> tuple[Record | None, list[str]]:
             return None, [f"{RESULTS}: cannot be read ({type(error).__name__}: {error})"]
 
 
-def _made_again(found: Bundle, record: Record) -> tuple[int, list[str], list[str]]:
+def _made_again(found: Bundle, record: Results) -> tuple[int, list[str], list[str]]:
     """Make every file once more; return how many are the same, what differs, and what cannot be made here."""
     here, there = made_with(), found.manifest["made_with"]
     try:

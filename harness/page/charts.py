@@ -6,12 +6,9 @@ twice, for a wide page and for a phone, and CSS shows one: text then has its tru
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import re
 import sys
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -20,6 +17,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from harness.page import svg
 from harness.page.wording import readable
 
 #: Pixels: the column of names and the plot beside it on a wide page; the plot alone, names above the rows, on a phone.
@@ -28,7 +26,6 @@ PLOT: Final = 620
 NARROW: Final = 318
 #: The width of a character, generously: the browser's font is not known here.
 CHARACTER: Final = 6.9
-_SVG: Final = "http://www.w3.org/2000/svg"
 #: Vega-Lite's configuration of every chart.
 _PAGE: Final[Mapping[str, Any]] = {"background": "transparent", "font": "system-ui", "padding": 4}
 _AXES_AND_MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -61,9 +58,6 @@ STATES: Final[Mapping[str, tuple[str, str]]] = {
 HALO: Final[Mapping[str, Any]] = {"stroke": "var(--card)", "strokeWidth": 4, "strokeJoin": "round"}
 #: Differences carry their sign; no difference has none.
 _SIGNED: Final = "datum.value == 0 ? '0' : format(datum.value, '+~g')"
-#: The first and last letter of the private use area; one that stands in a text is replaced as if it were far, too.
-_PRIVATE: Final = (0xE000, 0xF8FF)
-_FAR: Final = re.compile(f"[{chr(_PRIVATE[0])}-{chr(_PRIVATE[1])}\U00010000-\U0010ffff]")
 Row = Mapping[str, Any]
 Draw = Callable[[bool], Any]
 #: What stands instead of a chart, None where charts are drawn.
@@ -115,7 +109,7 @@ def figure(draw: Draw, *, alt: str) -> Markup:
 
     with debug_mode(False):  # checking every part against Vega-Lite's schema takes longer than drawing it
         drawn = [(name, _svg(draw(wide), alt)) for name, wide in (("wide", True), ("narrow", False))]
-    return Markup("").join(Markup('<div class="{}">{}</div>').format(name, svg) for name, svg in drawn)
+    return Markup("").join(Markup('<div class="{}">{}</div>').format(name, image) for name, image in drawn)
 
 
 def picture(draw: Draw, *, alt: str, title: str, note: str = "") -> str:
@@ -137,61 +131,11 @@ def picture(draw: Draw, *, alt: str, title: str, note: str = "") -> str:
 def _svg(
     chart: Any, alt: str, page: Mapping[str, Any] = _PAGE, more: Mapping[str, Any] = MappingProxyType({})
 ) -> Markup:
-    import vl_convert
-
     spec = {**chart.to_dict(validate=False), **more}
     # Not by Altair's `configure`: each call of it copies the chart with all its rows.
     own = spec.get("config", {})
     spec["config"] = {**own, **{key: {**own.get(key, {}), **value} for key, value in _AXES_AND_MARKS.items()}, **page}
-    far: dict[str, str] = {}
-    text = vl_convert.vegalite_to_svg(_near(spec, far), vl_version="6.4", allowed_base_urls=[])
-    for letter, placeholder in far.items():
-        text = text.replace(placeholder, letter)
-    return Markup(_image(text, alt))
-
-
-def _near(part: Any, far: dict[str, str]) -> Any:
-    """Return a part of a chart whose texts are readable and hold only what Vega counts as one letter each.
-
-    Vega cuts a text that is too long also in the middle of a letter beyond U+FFFF (an emoji), and then fails.
-
-    Args:
-        part: of Vega-Lite's specification.
-        far: letter -> what stands for it meanwhile, of the private use area; what is found is added.
-    """
-    if isinstance(part, str):
-        return _FAR.sub(lambda found: far.setdefault(found[0], _placeholder(len(far))), readable(part))
-    if isinstance(part, Mapping):
-        return {_near(key, far): _near(item, far) for key, item in part.items()}
-    return [_near(item, far) for item in part] if isinstance(part, list | tuple) else part
-
-
-def _placeholder(number: int) -> str:
-    return chr(_PRIVATE[0] + number) if number <= _PRIVATE[1] - _PRIVATE[0] else "\ufffd"
-
-
-def _image(text: str, alt: str) -> str:
-    """Return the SVG as one labelled image whose marks say their values when hovered, the same for the same data."""
-    ET.register_namespace("", _SVG)
-    root = ET.fromstring(_own_ids(text))
-    for node in root.iter():
-        label = node.attrib.pop("aria-label", "")
-        for noise in ("role", "aria-roledescription", "aria-hidden"):
-            node.attrib.pop(noise, None)
-        if label and node.tag not in (f"{{{_SVG}}}g", f"{{{_SVG}}}svg"):
-            ET.SubElement(node, f"{{{_SVG}}}title").text = label
-    root.set("role", "img")
-    root.set("aria-label", alt)
-    return ET.tostring(root, encoding="unicode")
-
-
-def _own_ids(text: str) -> str:
-    """Return the SVG with ids of its own: Vega counts them through all drawings of a process."""
-    found = list(dict.fromkeys(re.findall(r' id="([^"]+)"', text)))
-    neutral = re.sub("|".join(map(re.escape, found)), "", text) if found else text
-    prefix = "c" + hashlib.sha256(neutral.encode()).hexdigest()[:10]
-    own = {old: f"{prefix}-{number}" for number, old in enumerate(found)}
-    return re.sub(r'(?<= id=")[^"]+|(?<=url\(#)[^)]+', lambda match: own.get(match[0], match[0]), text)
+    return svg.image(spec, alt)
 
 
 def axis_title(title: str, aside: str, wide: bool) -> str:

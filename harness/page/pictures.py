@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from harness.errors import HarnessError, Unforeseen
-from harness.page import charts, wording
-from harness.page.render import environment, sections
+from harness.page import charts
+from harness.page.render import UNDRAWABLE, environment, sections, undrawable
 from harness.page.report import Group, Report
 
 #: The light theme: the first rule for the whole page.
@@ -52,8 +51,7 @@ def files(
         except Exception as error:
             if say is None:
                 raise
-            known_error = error if isinstance(error, HarnessError) else Unforeseen(f"drawing {section.TITLE}", error)
-            say(f"a section of the report could not be drawn: {wording.readable(str(known_error))}")
+            say(UNDRAWABLE.format(undrawable(section, error)))
 
 
 def light(css: str) -> Mapping[str, str]:

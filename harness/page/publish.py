@@ -34,6 +34,7 @@ def publish(
     overrides: Path,
     device: str = "",
     say: Callable[[str], None] | None = None,
+    changed: Callable[[str], None] | None = None,
 ) -> Path:
     """Write the report of a campaign and the index of its folder, each whole or not at all; return the first page.
 
@@ -47,6 +48,8 @@ def publish(
         device: id of the one that the report is of, "" for all.
         say: takes a sentence on each thing that could not be read or drawn; if None, a section that cannot be
             drawn raises.
+        changed: takes in one sentence what changed since the last campaign of the same suites and devices, if there
+            is one.
 
     Raises:
         StoreError: the folder cannot be written, or the campaign has no such device.
@@ -63,6 +66,8 @@ def publish(
     for path, html in page.pages(report, name, overrides=own, say=say):
         write(folder / path, html, remedy=_ELSEWHERE)
     _list(store, folder, own, say)
+    if changed is not None and (found := compare.since(report.earlier, campaign.id)):
+        changed(found.sentence)
     return folder / f"{name}.html"
 
 
@@ -222,17 +227,6 @@ def summary(store: Store, campaign: Campaign, html: Path) -> str:
         html: where its report is.
     """
     return campaign_summary.markdown(with_earlier(store, stored(store, campaign), lambda _: None), html)
-
-
-def what_changed(store: Store, campaign: Campaign) -> str:
-    """Return in one sentence what changed since the last campaign of the same suites and devices, "" without any.
-
-    Nothing is said either of campaigns that cannot be read: `publish` names them.
-    """
-    own, _ = _results(store, campaign, samples=False)
-    report = page.Report(campaign, own.runs, own.comparisons, own.outcomes)
-    found = compare.since(with_earlier(store, report, lambda _: None).earlier, campaign.id)
-    return found.sentence if found else ""
 
 
 def write(file: Path, content: bytes, *, remedy: str) -> None:

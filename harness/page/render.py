@@ -24,6 +24,8 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 _ROOM: Final = "page.sections"
 #: Up to so many places are shown open; of more, each is a line that opens, so that the page stays readable.
 _OPEN_PLACES: Final = 4
+#: What is said of a section that could not be drawn; why.
+UNDRAWABLE: Final = "a section of the report could not be drawn: {}"
 #: Instead of a chart on the page of a place; the device.
 _UNDRAWN: Final = Markup(
     '<p class="note">Not drawn among so many places: <code>edgeward report --device {}</code> does.</p>'
@@ -117,9 +119,8 @@ def _page(
             # Numbers that nobody thought of must not cost the rest of what was measured.
             if say is None:
                 raise
-            known_error = error if isinstance(error, HarnessError) else Unforeseen(f"drawing {section.TITLE}", error)
-            failure = wording.readable(str(known_error))
-            say(f"a section of the report could not be drawn: {failure}")
+            failure = undrawable(section, error)
+            say(UNDRAWABLE.format(failure))
             parts.append({"name": name, "title": section.TITLE, "html": "", "failure": failure})
             continue
         # The template escaped what it was given; escaping its markup once more would show tags.
@@ -140,6 +141,12 @@ def _description(report: Report, say: Callable[[str], None] | None) -> str:
         if say is None:
             raise
         return ""
+
+
+def undrawable(section: ModuleType, error: Exception) -> str:
+    """Return in words why a section could not be drawn."""
+    known = error if isinstance(error, HarnessError) else Unforeseen(f"drawing {section.TITLE}", error)
+    return wording.readable(str(known))
 
 
 def encoded(text: str) -> bytes:

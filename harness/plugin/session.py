@@ -119,14 +119,14 @@ class Session:
             return
         self.progress.close()
         self.campaign.stop()
-        from harness.page.publish import publish, what_changed
+        from harness.page.publish import publish
 
         here, campaign = self.config.invocation_params.dir, self.campaign.campaign
         folder = here / (self.config.getoption("report") or self.lab / "reports" / "html")
         overrides = self.lab / "reports" / "templates"
-        self.report = publish(self.store, campaign, folder, overrides=overrides, say=self._warn)
-        if changed := what_changed(self.store, campaign):
-            self._said.append(changed)
+        self.report = publish(
+            self.store, campaign, folder, overrides=overrides, say=self._warn, changed=self._said.append
+        )
         self._summarise(campaign, self.report, here)
         self.store.close()
 

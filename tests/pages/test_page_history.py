@@ -15,7 +15,7 @@ from playwright.sync_api import Browser
 from harness import compare, page
 from harness.model import Reason
 from harness.page import Report
-from harness.page.publish import publish, stored, what_changed, with_earlier
+from harness.page.publish import publish, stored, with_earlier
 from harness.store import Store
 from tests.pages import stored_runs
 
@@ -154,10 +154,12 @@ def test_the_report_of_a_stored_campaign_knows_the_ones_before_it_and_none_after
     store: Store, tmp_path: Path
 ) -> None:
     newest, oldest = store.campaigns()
-    html = publish(store, newest, tmp_path / "html", overrides=tmp_path / "none").read_text()
+    said: list[str] = []
+    html = publish(store, newest, tmp_path / "html", overrides=tmp_path / "none", changed=said.append).read_text()
     assert "Since the campaign of 2026-11-21 20:00 UTC: 1 number moved." in section(html, "since")
-    assert what_changed(store, newest) == "Since the campaign of 2026-11-21 20:00 UTC: 1 number moved."
-    assert what_changed(store, oldest) == ""
+    assert said == ["Since the campaign of 2026-11-21 20:00 UTC: 1 number moved."]
+    publish(store, oldest, tmp_path / "html", overrides=tmp_path / "none", changed=said.append)
+    assert len(said) == 1, "there is none before it"
     assert with_earlier(store, stored(store, oldest)).earlier[0].points[-1].campaign.id == oldest.id
 
 

@@ -22,9 +22,9 @@ from click.testing import CliRunner, Result
 
 from harness.cli import cli
 from harness.cli.settings import Settings
-from harness.compare import compare, judge
+from harness.compare import Results, compare, judge
 from harness.evidence import bundle, drafts, verified
-from harness.evidence.record import Record, record_of
+from harness.evidence.record import record_of
 from harness.model import (
     Campaign,
     Criterion,
@@ -64,7 +64,7 @@ def campaign() -> Campaign:
     return Campaign("c1", started, "pytest suites/us.toml --device pi5", {"us": suite}, {"edgeward": "0.1.0"})
 
 
-def made_up() -> Record:
+def made_up() -> Results:
     """Return a campaign of two runs whose comparisons and judgements follow from their samples."""
     facts = {**BASELINE.fingerprint, "data_sha256": "d" * 64}
     base = replace(BASELINE, case=case("fp32"), notes=READ, fingerprint=facts, occlusion=MAPS)
@@ -74,10 +74,10 @@ def made_up() -> Record:
     outcomes = tuple(Outcome(run.case.id, "passed", run.id, (), lines, run.case) for run, lines in judged)
     lost = case("broken")
     broken = Outcome(lost.id, "error", "", (Reason("not an ONNX file", "build it again"),), (), lost)
-    return Record(campaign(), (base, fast), tuple(changes), (*outcomes, broken))
+    return Results(campaign(), (base, fast), tuple(changes), (*outcomes, broken))
 
 
-def kept(record: Record, file: Path) -> str:
+def kept(record: Results, file: Path) -> str:
     """Store a record and return the URL."""
     with closing(Store(f"sqlite:///{file}")) as store:
         store.add_campaign(record.campaign)
@@ -96,7 +96,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def record(url: str) -> Iterator[Record]:
+def record(url: str) -> Iterator[Results]:
     with closing(Store(url, existing=True)) as store:
         yield record_of(store, store.campaigns()[0])
 
@@ -130,7 +130,7 @@ def edgeward(*arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(one) for one in arguments], obj=Settings(), prog_name="edgeward")
 
 
-def forged(record: Record, file: Path) -> Path:
+def forged(record: Results, file: Path) -> Path:
     """Write a bundle of a changed record with all digests, the report and the export made to fit."""
     files = bundle.contents(record)
     manifest = bundle.dumped(bundle.manifest(record, files, bundle.made_with()))
@@ -201,7 +201,7 @@ def test_a_campaign_whose_numbers_do_not_follow_from_its_samples_gets_no_bundle(
 # --- drafts -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_drafts_say_what_was_measured_and_where_a_person_must_write(signed: Path, record: Record) -> None:
+def test_the_drafts_say_what_was_measured_and_where_a_person_must_write(signed: Path, record: Results) -> None:
     files = bundle.opened(signed).files
     card, items = (files[f"drafts/{name}.md"].decode() for name in ("model-card", "checklist"))
     value, interval = wording.level("auroc", record.runs[0].accuracy["auroc"])
@@ -230,7 +230,7 @@ def test_the_fhir_resources_are_read_by_their_library_and_name_model_report_and_
     assert "TO BE WRITTEN BY A PERSON" in provenance.agent[1].who.display
 
 
-def test_the_dicom_report_has_each_accuracy_with_its_interval_and_no_patient(signed: Path, record: Record) -> None:
+def test_the_dicom_report_has_each_accuracy_with_its_interval_and_no_patient(signed: Path, record: Results) -> None:
     files = bundle.opened(signed).files
     if drafts.version("highdicom") is None:
         assert drafts.REPORT not in files, "Python 3.14 has no highdicom"
@@ -306,7 +306,7 @@ def test_bytes_beside_the_files_are_found(signed: Path, tmp_path: Path) -> None:
     assert "holds bytes beside its files" in bundle.opened(file).faults[0]
 
 
-def changed_run(record: Record, number: int, change: Callable[[Run], Run]) -> Record:
+def changed_run(record: Results, number: int, change: Callable[[Run], Run]) -> Results:
     return replace(record, runs=tuple(change(run) if at == number else run for at, run in enumerate(record.runs)))
 
 
@@ -334,24 +334,24 @@ def better(run: Run) -> Run:
     return replace(run, accuracy={**run.accuracy, "auroc": Estimate(0.999, 0.99, 1.0, 0.95, "DeLong")})
 
 
-def other_verdict(record: Record) -> Record:
+def other_verdict(record: Results) -> Results:
     (latency,) = [one for one in record.comparisons if one.metric == "latency_ratio"]
     rest = [one for one in record.comparisons if one is not latency]
     return replace(record, comparisons=(*rest, replace(latency, verdict=Verdict.EQUIVALENT)))
 
 
-def other_outcome(record: Record, **changes: Any) -> Record:
+def other_outcome(record: Results, **changes: Any) -> Results:
     (own,) = [one for one in record.outcomes if one.run == "fp32"]
     return replace(record, outcomes=(replace(own, **changes), *(one for one in record.outcomes if one is not own)))
 
 
-def no_run(record: Record) -> Record:
+def no_run(record: Results) -> Results:
     kept_runs = tuple(run for run in record.runs if run.id == "fp32")
     outcomes = tuple(replace(one, run="") if one.run == "int8" else one for one in record.outcomes)
     return replace(record, runs=kept_runs, comparisons=(), outcomes=outcomes)
 
 
-CHANGES: dict[str, tuple[Callable[[Record], Record], str]] = {
+CHANGES: dict[str, tuple[Callable[[Results], Results], str]] = {
     "a sample of the load": (lambda one: changed_run(one, 1, slower_start), "comparison load_ratio: change: stored"),
     "the latencies of a round": (lambda one: changed_run(one, 1, one_latency), "comparison latency_ratio: change"),
     "a label": (lambda one: changed_run(one, 0, one_label), "accuracy accuracy: stored"),
@@ -371,7 +371,7 @@ CHANGES: dict[str, tuple[Callable[[Record], Record], str]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_is_changed_with_every_digest_made_to_fit_is_found_by_name(
-    name: str, record: Record, tmp_path: Path
+    name: str, record: Results, tmp_path: Path
 ) -> None:
     change, said = CHANGES[name]
     done = edgeward("verify", forged(change(record), tmp_path / "forged.zip"))
@@ -441,7 +441,7 @@ def test_a_whole_signature_of_a_key_that_nobody_allows_is_not_enough(signed: Pat
     assert "does not allow" in other.output
 
 
-def test_an_unsigned_bundle_says_so(record: Record, tmp_path: Path) -> None:
+def test_an_unsigned_bundle_says_so(record: Results, tmp_path: Path) -> None:
     done = edgeward("verify", forged(record, tmp_path / "unsigned.zip"))
     assert done.exit_code == 3, done.output
     assert "there is no signature: nobody says who made this" in done.output
@@ -552,6 +552,6 @@ def test_an_unknown_campaign_is_refused(url: str, tmp_path: Path) -> None:
     assert "no campaign has an id that begins with 'zz'" in message_of(edgeward("evidence", "zz", *words))
 
 
-def test_a_measurement_that_is_absent_stays_absent_in_the_bundle(record: Record) -> None:
+def test_a_measurement_that_is_absent_stays_absent_in_the_bundle(record: Results) -> None:
     absent = record.runs[0].measurements["energy_j"]
     assert absent == replace(Measurement("energy_j", "J", absent_reason="no meter configured"), values=absent.values)
