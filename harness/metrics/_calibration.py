@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,21 @@ from harness.metrics._answers import Read
 from harness.model import Estimate, FloatArray, IntArray
 
 _BINS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Images of which a model was about equally sure.
+
+    Attributes:
+        images: how many.
+        stated: the mean probability that the model gave to the class it chose.
+        right: the share of them that are of this class, with its 95 % interval.
+    """
+
+    images: int
+    stated: float
+    right: Estimate
 
 
 def interval(models: Sequence[Read], truth: npt.NDArray[Any], groups: IntArray | None = None) -> Estimate:
@@ -62,11 +78,29 @@ def interval(models: Sequence[Read], truth: npt.NDArray[Any], groups: IntArray |
     return Estimate(found.point, max(found.low, least), min(found.high, 1.0), found.confidence, found.method)
 
 
+def confidences(one: Read) -> FloatArray:
+    """Return (N,) the probability that a model gives to the class it chooses."""
+    assert one.shares is not None
+    return np.asarray(one.shares[np.arange(len(one.labels)), one.labels], np.float64)
+
+
+def equal_counts(sure: FloatArray, most: int) -> IntArray:
+    """Return (N,) the bin of each image: about equally many in each, at least ten where nothing is tied.
+
+    Images of one confidence share a bin, so that their order in the split decides nothing.
+
+    Args:
+        sure: (N,) confidences.
+        most: the largest number of bins.
+    """
+    count = max(1, min(most, len(sure) // 10))
+    edges = np.unique(np.sort(sure)[np.arange(1, count) * len(sure) // count])
+    return np.asarray(np.searchsorted(edges, sure, side="right"), np.int64)
+
+
 def _gaps(one: Read, truth: npt.NDArray[Any]) -> FloatArray:
     """Return (N, bins): by how much each image's confidence is above what it should have been, in its bin."""
-    n, shares = len(truth), one.shares
-    assert shares is not None
-    sure = shares[np.arange(n), one.labels]
+    n, sure = len(truth), confidences(one)
     bins = np.minimum((sure * _BINS).astype(int), _BINS - 1)
     gaps = np.zeros((n, _BINS))
     gaps[np.arange(n), bins] = sure - (one.labels == truth)

@@ -203,6 +203,53 @@ def sureness(answers: Answers, classes: Sequence[str], chosen: IntArray) -> Floa
     return found
 
 
+def roc(answers: Answers, truth: Truth, task: Task) -> FloatArray | None:
+    """Return (M, 2) corners of the ROC curve of the positive class: 1 - specificity and sensitivity, from 0 to 1.
+
+    Args:
+        answers: of a model.
+        truth: of these images.
+        task: names the positive class.
+
+    Returns:
+        None without a positive class, probabilities, or images of both kinds.
+
+    Raises:
+        MeasurementError: as `evaluate`.
+    """
+    one, positive = read(answers, truth.labels, truth.classes), _positive(truth.classes, task)
+    if one.shares is None or positive is None:
+        return None
+    return stats.roc(scores(one, positive), truth.labels == positive)
+
+
+def reliability(answers: Answers, truth: Truth, most: int = 10) -> list[_calibration.Bin]:
+    """Return how often a model is right where it is about equally sure, the least sure images first.
+
+    The probabilities are those of the label that is given, as in `calibration_error`.
+
+    Args:
+        answers: of a model; of one that gives labels alone there is nothing to return.
+        truth: of these images.
+        most: the largest number of bins, of about equally many images each.
+
+    Raises:
+        MeasurementError: as `evaluate`.
+    """
+    one = read(answers, truth.labels, truth.classes)
+    if one.shares is None:
+        return []
+    sure, right = _calibration.confidences(one), one.labels == truth.labels
+    places = _calibration.equal_counts(sure, most)
+    found = []
+    for place in np.unique(places):
+        own = places == place
+        share = _proportion(right, own, truth.groups)
+        assert share is not None  # a bin has images
+        found.append(_calibration.Bin(int(own.sum()), float(sure[own].mean()), share))
+    return found
+
+
 def threshold(answers: Answers, samples: Samples, task: Task) -> tuple[float, str]:
     """Return the threshold that the task's operating point asks for, and in words what it reaches.
 

@@ -24,7 +24,9 @@ class Metric(Protocol):
     answers, or "".
     A kind that can be measured under `[robustness]` has `per_image(answers, truth, task)`, (N,) numbers from 0 to 1
     whose mean is the accuracy that it names as `CHIEF`; one with occlusion maps has
-    `sureness(answers, classes, chosen)`, (N,) how sure a model is of a chosen class.
+    `sureness(answers, classes, chosen)`, (N,) how sure a model is of a chosen class. For the report, `roc(answers,
+    truth, task)` may give the (M, 2) corners of the ROC curve and `reliability(answers, truth, most)` how often a model
+    is right where it is about equally sure, in at most so many bins; both are drawn where a kind has them.
 
     Attributes:
         PATIENTS: whether its intervals are of patients where the samples, or the truth, have groups: images of one

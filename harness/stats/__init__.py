@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.stats.discrimination import auroc, auroc_difference, mean_auroc, structural_components
+from harness.stats.discrimination import auroc, auroc_difference, mean_auroc, roc, structural_components
 from harness.stats.evidence import confidence_sequence, log_evidence, log_evidence_at_each_look, median_sequence
 from harness.stats.folds import mean_over_folds
 from harness.stats.pace import SLOWED, launch_slowdowns, marked_rounds, usual
@@ -85,6 +85,7 @@ __all__ = [
     "rank_ratio",
     "ratio_estimate",
     "repeats",
+    "roc",
     "round_log_levels",
     "round_quantile",
     "samples_needed",

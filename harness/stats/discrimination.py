@@ -76,6 +76,31 @@ def _newcombe_end(area: float, m: int, n: int, z: float) -> float:
     return inside
 
 
+def roc(scores: FloatArray, positive: BoolArray) -> FloatArray | None:
+    """Return the corners of the ROC curve, or None unless both kinds occur.
+
+    Images of one score are called together: where both kinds have it, the curve rises on a slant between two corners,
+    so that straight lines between the corners enclose the area that `auroc` gives.
+
+    Args:
+        scores: (N,) the higher, the more positive.
+        positive: (N,) the truth.
+
+    Returns:
+        (M, 2), from (0, 0) to (1, 1): the shares of the negatives and of the positives that are called.
+    """
+    m = int(positive.sum())
+    n = len(positive) - m
+    if m == 0 or n == 0:
+        return None
+    _, same = np.unique(-scores, return_inverse=True)
+    each = np.stack([np.bincount(same, ~positive), np.bincount(same, positive)], axis=1)
+    counts = np.concatenate([np.zeros((1, 2)), each.cumsum(axis=0)])
+    steps = np.diff(counts, axis=0)
+    turns = steps[:-1, 0] * steps[1:, 1] != steps[:-1, 1] * steps[1:, 0]
+    return np.asarray(counts[np.concatenate([[True], turns, [True]])] / (n, m), np.float64)
+
+
 def auroc_difference(
     baseline: FloatArray,
     run: FloatArray,

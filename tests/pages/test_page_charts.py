@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from harness import page
 from harness.model import Conditions, Estimate, Measurement, Validity
-from harness.page import Report, pictures
-from harness.page.sections import cold, limit, scenario, timeline, tradeoff
+from harness.page import Report, charts, pictures, wording
+from harness.page.sections import cold, limit, operating, scenario, timeline, tradeoff
 from tests.pages import stored_runs
 from tests.pages import test_page_scenarios as streams
 
@@ -352,3 +353,62 @@ def test_heat_is_said_only_where_the_temperature_rose_while_the_device_slowed_do
     throttled = Measurement("throttle_s", "s", np.array([48.0]))
     slowed = replace(cool, conditions=around(), measurements={**run.measurements, "throttle_s": throttled})
     assert limit.limits(slowed) == ["the processor's speed: slower for good after 48.0 s of load"]
+
+
+def test_roc_curves_carry_the_auroc_and_the_point_that_the_table_of_accuracies_has() -> None:
+    report = stored_runs.report(runtime="onnxruntime")
+    html = section(report, "operating")
+    said = words(html)
+    for run in report.runs:
+        auroc, *rates = (wording.level(name, run.accuracy[name]) for name in ("auroc", "sensitivity", "specificity"))
+        assert f"AUROC {auroc[0]} ({auroc[1]})" in html
+        numbers = [f"{value} ({interval})" for value, interval in (auroc, *rates)]
+        assert f"{run.case.variant} {' '.join(numbers)} the largest output" in said
+    assert "with more than two classes the largest output decides, so it need not lie on the curve" in said
+
+
+def test_the_bins_of_stated_probabilities_have_their_counts_and_the_runs_calibration_error() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    html = section(report, "operating")
+    (figure,) = operating.context(report)["figures"]  # type: ignore[index]
+    table = figure["reliability"]["table"]
+    assert [row[:2] for row in table[:10]] == [["resnet18-fp32", "90"]] * 10
+    error = wording.level("calibration_error", report.runs[0].accuracy["calibration_error"])
+    assert f"error {error[0]} ({error[1]})" in html
+    for row in table:
+        assert " ".join(row) in words(html)
+
+
+def test_an_invalid_run_and_one_without_an_auroc_have_no_curve() -> None:
+    full = stored_runs.report(runtime="onnxruntime")
+    kept = {"accuracy", "sensitivity", "specificity"}
+    runs = tuple(
+        replace(run, validity=Validity.INVALID) if "int8" in run.id
+        else replace(run, accuracy={name: run.accuracy[name] for name in kept}) if "int4" in run.id
+        else run
+        for run in full.runs
+    )  # fmt: skip
+    html = section(replace(full, runs=runs), "operating")
+    assert "resnet18-fp32" in html
+    assert "resnet18-int8" not in html
+    assert "resnet18-int4" not in html
+
+
+def test_a_report_of_too_many_places_has_no_operating_points_and_an_undrawn_one_no_curve() -> None:
+    report = stored_runs.report(runtime="onnxruntime")
+    assert operating.context(replace(report, detailed=False)) is None
+    with charts.undrawn(Markup("<p>not drawn</p>")):
+        found = operating.context(report)
+    assert found is not None
+    assert found["figures"][0]["roc"]["chart"] == "<p>not drawn</p>"
+
+
+def test_a_thinned_curve_keeps_its_ends_and_stays_beside_every_corner() -> None:
+    steps = np.random.default_rng(0).integers(0, 2, 4000)
+    curve = np.stack([np.cumsum(steps) / steps.sum(), np.cumsum(1 - steps) / (1 - steps).sum()], axis=1)
+    drawn = operating.thinned(curve)
+    assert len(drawn) <= operating.DRAWN
+    assert drawn[0].tolist() == curve[0].tolist()
+    assert drawn[-1].tolist() == [1, 1]
+    far = np.abs(curve[:, None] - drawn).sum(axis=2).min(axis=1)
+    assert far.max() <= 0.011

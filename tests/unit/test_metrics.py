@@ -359,3 +359,81 @@ def test_no_error_among_many_classes_is_no_certainty() -> None:
     found = classification.evaluate(given(outputs), samples, Task("classification")).estimates["macro_f1"]
     assert found.point == 1
     assert found.low < 0.999
+
+
+def test_bins_of_equal_counts_hold_every_image_once_with_the_share_that_is_right() -> None:
+    outputs, samples = a_split()
+    truth = Truth(samples.labels, samples.classes)
+    bins = classification.reliability(given(outputs), truth)
+    shares = _answers.probabilities(given(outputs))
+    assert [one.images for one in bins] == [90] * 10
+    assert [one.stated for one in bins] == sorted(one.stated for one in bins)
+    first = np.argsort(shares.max(axis=1))[:90]
+    right = int((outputs.argmax(axis=1) == samples.labels)[first].sum())
+    assert bins[0].stated == pytest.approx(shares.max(axis=1)[first].mean())
+    assert bins[0].right == stats.wilson(right, 90)
+    patients = classification.reliability(given(outputs), Truth(samples.labels, samples.classes, np.arange(900) // 30))
+    assert "patients" in patients[0].right.method
+    assert not classification.reliability(given(outputs.argmax(axis=1)[:, None], "labels"), truth)
+
+
+def test_images_of_which_a_model_is_equally_sure_share_a_bin_whatever_their_order() -> None:
+    outputs, samples = a_split(200)
+    shares = np.round(_answers.probabilities(given(outputs)), 1)
+    order = np.random.default_rng(5).permutation(200)
+    found = [
+        [(one.images, one.right) for one in classification.reliability(
+            given(shares[own], "sigmoid"), Truth(samples.labels[own], samples.classes)
+        )]
+        for own in (np.arange(200), order)
+    ]  # fmt: skip
+    assert found[0] == found[1]
+    assert sum(images for images, _ in found[0]) == 200
+
+
+def test_the_point_of_two_classes_lies_on_the_roc_curve_also_with_a_threshold() -> None:
+    outputs, samples = a_split(classes=("a", "b"))
+    truth = Truth(samples.labels, samples.classes)
+    for positive in ("a", "b"):
+        for threshold in (0.2, 0.5):
+            answers, task = (
+                Answers(outputs, Reading(kind="logits", threshold=threshold)),
+                Task("classification", positive),
+            )
+            found = classification.evaluate(answers, samples, task).estimates
+            curve = classification.roc(answers, truth, task)
+            assert curve is not None
+            at = found["sensitivity"].point
+            across = 1 - found["specificity"].point
+            column = np.interp(across, curve[:, 0], curve[:, 1]), curve[np.isclose(curve[:, 0], across), 1]
+            assert np.isclose(at, column[0]) or column[1].min() - 1e-9 <= at <= column[1].max() + 1e-9
+
+
+def test_no_roc_curve_is_made_without_a_positive_class_or_of_labels_alone() -> None:
+    outputs, samples = a_split()
+    truth = Truth(samples.labels, samples.classes)
+    assert classification.roc(given(outputs), truth, Task("classification")) is None
+    assert classification.roc(given(outputs.argmax(axis=1)[:, None], "labels"), truth, TASK) is None
+
+
+def test_the_corners_of_the_roc_curve_are_those_of_scikit_learn_and_enclose_the_auroc() -> None:
+    rng = np.random.default_rng(3)
+    for steps in (1, 3, 20, 10_000):  # fewer steps make more ties
+        positive = rng.random(300) < 0.3
+        scores = np.round((rng.normal(size=300) + positive) * steps) / steps
+        corners, area = stats.roc(scores, positive), stats.auroc(scores, positive)
+        assert corners is not None
+        assert area is not None
+        assert np.trapezoid(corners[:, 1], corners[:, 0]) == pytest.approx(area.point, abs=1e-12)
+        assert corners[0].tolist() == [0, 0]
+        assert corners[-1].tolist() == [1, 1]
+        theirs = np.stack(sk.roc_curve(positive, scores)[:2], axis=1)
+        assert {tuple(one) for one in corners.round(9)} <= {tuple(one) for one in theirs.round(9)}
+
+
+def test_one_score_for_all_is_a_straight_line_and_one_kind_alone_has_no_roc_curve() -> None:
+    both = np.array([True, False, True])
+    corners = stats.roc(np.full(3, 0.5), both)
+    assert corners is not None
+    assert corners.tolist() == [[0, 0], [1, 1]]
+    assert stats.roc(np.arange(3.0), np.full(3, True)) is None
