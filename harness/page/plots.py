@@ -164,6 +164,53 @@ def _legend(wide: bool) -> Any:
     )
 
 
+#: Percents that axes of shares have a line at.
+_GRID: Final = (0, 25, 50, 75, 100)
+#: Colours and dashes that tell curves in one plot apart; the dash changes when the colours are used up, and with each.
+_COLOURS: Final = ("var(--ink)", "var(--part-1)", "var(--part-2)", "var(--part-3)")
+_DASHES: Final = ([1, 0], [6, 3], [2, 2], [9, 3, 2, 3], [12, 4])
+
+
+def shares(curves: Mapping[str, Sequence[tuple[float, float]]], *, extent: tuple[float, float], title: str) -> Draw:
+    """Return a drawing of empirical distribution functions as steps over a logarithmic axis.
+
+    Args:
+        curves: variant -> its steps in rising order: a value and the share, 0..1, of all that is not above it.
+        extent: the smallest and largest value drawn.
+        title: of the values, with their unit.
+    """
+    domain = padded(*extent, True)
+    rows = []
+    for name, steps in curves.items():
+        inside = [(at, share) for at, share in steps if at <= domain[1]]
+        last = inside[-1][1] if inside else 0.0
+        path = [(domain[0], 0.0), *inside, (domain[1], last)]
+        rows += [{"variant": name, "at": float(f"{at:.5g}"), "share": round(100 * share, 2)} for at, share in path]
+
+    def draw(wide: bool) -> Any:
+        import altair as alt
+
+        names, count = list(curves), len(curves)
+        legend = alt.Legend(
+            title=None, orient="top", columns=3 if wide else 1, labelColor="var(--ink)", labelFontSize=12,
+            labelLimit=260, symbolType="stroke", symbolSize=400, symbolStrokeWidth=2,
+        )  # fmt: skip
+        scale = alt.Scale(type="log", domain=list(domain), nice=False, clamp=True)
+        axis = alt.Axis(values=ticks(*domain), format="~g", title=axis_title(title, "logarithmic", wide))
+        up = alt.Scale(domain=[0, 100], nice=False)
+        colours = [_COLOURS[i % len(_COLOURS)] for i in range(count)]
+        dashes = [_DASHES[i % len(_DASHES)] for i in range(count)]
+        chart = alt.Chart(data(rows)).mark_line(interpolate="step-after", strokeWidth=1.8)
+        return chart.encode(
+            x=alt.X("at:Q", scale=scale, axis=axis),
+            y=alt.Y("share:Q", scale=up, axis=alt.Axis(values=list(_GRID)), title="done within this time, %"),
+            color=alt.Color("variant:N", legend=legend).scale(domain=names, range=colours),
+            strokeDash=alt.StrokeDash("variant:N", legend=legend).scale(domain=names, range=dashes),
+        ).properties(width=NAMES + PLOT if wide else NARROW - 46, height=300 if wide else 240)
+
+    return draw
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """A plot's domains and its size in pixels: where a point will be drawn is known before it is drawn."""
@@ -306,7 +353,6 @@ def _outside(box: Box, frame: Frame) -> float:
 
 #: Of panels: how many stand side by side, the side of one, and the room to the left of it and above it, pixels.
 _PANELS: Final[Mapping[bool, tuple[int, int, int, int]]] = {True: (4, 186, 66, 92), False: (1, 190, 110, 92)}
-_GRID: Final = (0, 25, 50, 75, 100)
 
 
 def panels(rows: Sequence[Row], lines: Sequence[Row], points: Sequence[Row], *, x_title: str, y_title: str) -> Draw:

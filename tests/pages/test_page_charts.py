@@ -16,7 +16,7 @@ from PIL import Image
 from harness import page
 from harness.model import Conditions, Estimate, Measurement, Validity
 from harness.page import Report, charts, pictures, wording
-from harness.page.sections import cold, limit, operating, scenario, timeline, tradeoff
+from harness.page.sections import cold, latency, limit, operating, scenario, timeline, tradeoff
 from tests.pages import stored_runs
 from tests.pages import test_page_scenarios as streams
 
@@ -412,3 +412,28 @@ def test_a_thinned_curve_keeps_its_ends_and_stays_beside_every_corner() -> None:
     assert drawn[-1].tolist() == [1, 1]
     far = np.abs(curve[:, None] - drawn).sum(axis=2).min(axis=1)
     assert far.max() <= 0.011
+
+
+def test_the_share_done_within_a_time_is_that_of_the_raw_samples_and_its_caption_says_how_to_read_it() -> None:
+    report = stored_runs.report(runtime="ai-edge-litert")
+    html = section(report, "latency")
+    said = words(html)
+    assert "At 33 ms it is the share of frames in time" in said
+    found = latency.context(report)
+    assert found is not None
+    within = found["figures"][0]["within"]
+    run = report.runs[0]
+    for title, text in zip(within["titles"][1:], within["table"][0][1:], strict=True):
+        _, number, unit = title.split()
+        assert unit == "ms"
+        share = 100 * float(np.mean(run.measurements["latency_s"].values <= float(number) / 1e3))
+        assert abs(float(text.split()[0]) - share) <= 0.05, title
+    assert " ".join(within["table"][0]) in said
+
+
+def test_dropped_frames_are_said_to_be_missing_from_the_share_done_within_a_time() -> None:
+    full = stored_runs.report(runtime="ai-edge-litert")
+    suite = {**stored_runs.SUITE, "load": {**stored_runs.SUITE["load"], "scenario": "stream"}}
+    found = latency.context(replace(full, campaign=replace(full.campaign, suites={"ultrasound": suite})))
+    assert found is not None
+    assert found["figures"][0]["within"]["said"].startswith("Frames that were dropped have no latency")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from harness import stats, units
-from harness.model import FloatArray
+from harness.model import Estimate, FloatArray
 from harness.page import charts, plots, wording
 from harness.page.report import Entry, Group, Report
 
@@ -23,6 +23,11 @@ TEMPLATE = """\
 {% if one.chart %}
 <figure>{{ one.chart }}
 <figcaption>Density of the latencies of single inferences, each row to its own height; lines are percentiles. Drawn from at most {{ drawn }} samples a variant, taken at even steps of rank; the slowest 0.5 % lie outside the drawing, but not outside the table.</figcaption></figure>
+<figure><h4>Share done within a time</h4>
+{{ one.within.chart }}
+<figcaption>Above each time, the share of the samples that took no longer.{% if one.within.said %} {{ one.within.said }}{% endif %} Drawn in at most {{ steps }} steps a variant, and cut off as above.</figcaption>
+{{ parts.numbers(one.within.titles, one.within.table, "The numbers of these curves") }}
+</figure>
 {% endif %}
 <div class="scroll" tabindex="0" role="region" aria-label="Latency percentiles{% if several %}, {{ one.group.title }}{% endif %}">
 <table><caption><span>{{ one.meaning[:1]|upper }}{{ one.meaning[1:] }}</span></caption>
@@ -35,11 +40,18 @@ TEMPLATE = """\
 """
 #: At most so many samples a variant are drawn, at even steps of rank, so that the shape stays what it was.
 DRAWN: Final = 500
+#: In at most so many steps the share done within a time is drawn: one is lower than two pixels.
+STEPS: Final = 125
 COLUMNS: Final = ("p50", "p90", "p99")
 #: What a latency is of, where it is not one inference.
 MEANINGS: Final[Mapping[str, str]] = {
     "stream": "latency from a frame's arrival to its answer", "offline": "time per image"
 }  # fmt: skip
+#: What the share done within a time means, by scenario; nothing is said of others.
+SHARES: Final[Mapping[str, str]] = {
+    "single_stream": "At 33 ms it is the share of frames in time, were each inference a frame of a stream of 30 a second.",
+    "stream": "Frames that were dropped have no latency, and are not counted here.",
+}
 #: Percentiles that are shown with the bound that their number of samples gives.
 BOUNDED: Final = {"p90": 0.9, "p99": 0.99}
 
@@ -54,9 +66,9 @@ def context(report: Report) -> Mapping[str, Any] | None:
             varying = [(one.variant, said) for one in entries if one.run and (said := wording.paths(one.run))]
             figures.append(
                 {"group": group, "meaning": meaning(group), "chart": _chart(entries, group), "rows": rows}
-                | {"varying": varying, "without": _without(entries)}
+                | {"varying": varying, "without": _without(entries), "within": _within(entries, group)}
             )
-    return {"figures": figures, "drawn": units.count(DRAWN)} if figures else None
+    return {"figures": figures, "drawn": units.count(DRAWN), "steps": STEPS + 1} if figures else None
 
 
 def meaning(group: Group) -> str:
@@ -116,8 +128,7 @@ def _chart(entries: list[Entry], group: Group) -> Any:
     undone = charts.instead()
     if undone is not None:
         return undone
-    least = min(float(drawable(entry).min()) for entry in entries)
-    most = max(float(np.quantile(drawable(entry), 0.995)) for entry in entries)
+    least, most = _extent(entries)
     divisor, unit = units.scale("s", most)
     samples: dict[str, tuple[str, FloatArray]] = {}
     marks, said = [], []
@@ -135,6 +146,48 @@ def _chart(entries: list[Entry], group: Group) -> Any:
         samples, marks, extent=(least / divisor, most / divisor), unit=unit, title=meaning(group)
     )
     return charts.figure(draw, alt=f"Latency distributions, {group.title}. " + ". ".join(said))
+
+
+def _extent(entries: list[Entry]) -> tuple[float, float]:
+    """Return the smallest and the largest latency that are drawn, in seconds."""
+    least = min(float(drawable(entry).min()) for entry in entries)
+    return least, max(float(np.quantile(drawable(entry), 0.995)) for entry in entries)
+
+
+def _within(entries: list[Entry], group: Group) -> Mapping[str, Any] | None:
+    """Return the share of each entry's latencies that are not above a time: as curves, and at the ticks of the axis."""
+    entries = [entry for entry in entries if len(drawable(entry))]
+    if not entries:
+        return None
+    least, most = _extent(entries)
+    divisor, unit = units.scale("s", most)
+    scenario = str(group.settings.get("load", {}).get("scenario", ""))
+    at = [value * divisor for value in charts.ticks(*charts.padded(least / divisor, most / divisor, True))]
+    table = [[entry.variant, *(_percent(share) for share in shares_within(entry, at))] for entry in entries]
+    titles = ["Variant", *(f"within {value / divisor:g} {unit}" for value in at)]
+    undone = charts.instead()
+    if undone is None:
+        curves = {}
+        for entry in entries:
+            found = thinned(drawable(entry))
+            times = np.append(found[:: -(-len(found) // STEPS)], drawable(entry).max())
+            curves[entry.variant] = list(zip(times / divisor, shares_within(entry, times), strict=True))
+        extent = least / divisor, most / divisor
+        draw = plots.shares(curves, extent=extent, title=f"{meaning(group)}, {unit}")
+        said = (", ".join(f"{text} {title}" for text, title in zip(row[1:], titles[1:], strict=True)) for row in table)
+        named = ". ".join(f"{row[0]}: {text}" for row, text in zip(table, said, strict=True))
+        undone = charts.figure(draw, alt=f"Share done within a time, {group.title}. {named}")
+    return {"chart": undone, "table": table, "titles": titles, "said": SHARES.get(scenario, "")}
+
+
+def shares_within(entry: Entry, times: Sequence[float] | FloatArray) -> list[float]:
+    """Return the share, 0..1, of the drawable latencies of an entry that are not above each of some times (s)."""
+    samples = np.sort(drawable(entry))
+    return [float(one) for one in np.searchsorted(samples, times, side="right") / len(samples)]
+
+
+def _percent(share: float) -> str:
+    return units.level("%", Estimate(share, share, share))[0]
 
 
 def _state(entry: Entry) -> str:
