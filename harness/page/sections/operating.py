@@ -83,7 +83,7 @@ def _curves(group: Group, task: Task, roc: Callable[[Answers, Truth, Task], Floa
         rows.append(_row(entry, "auroc", f"AUROC {said[0]}"))
         table.append([entry.variant, *said, _decided(answers, truth)])
         sensitivity, specificity = rates
-        if sensitivity is not None and specificity is not None:
+        if wording.bounded(sensitivity) and wording.bounded(specificity):
             x = {"x": 1 - specificity.point, "x_low": 1 - specificity.high, "x_high": 1 - specificity.low}
             y = {"y": sensitivity.point, "low": sensitivity.low, "high": sensitivity.high}
             hover = f"{entry.variant}: sensitivity {said[1]}, specificity {said[2]}"
