@@ -73,7 +73,8 @@ def _having(group: Group, metric: str) -> list[tuple[Entry, Run, Answers, Truth]
 
 
 def _curves(group: Group, task: Task, roc: Callable[[Answers, Truth, Task], FloatArray | None]) -> Any:
-    having = _having(group, "auroc")
+    # A positive class that is none of the run's has no curve; the table of accuracies says what the run was judged by.
+    having = [one for one in _having(group, "auroc") if task.positive in ("", *one[1].classes)]
     if not having:
         return None
     rows, marks, table = [], [], []
