@@ -78,7 +78,7 @@ class Store:
         except (sa.exc.SQLAlchemyError, ValueError, OSError) as error:
             raise StoreError(
                 f"cannot open the store {shown(url)}: {_first_line(error)}",
-                remedy="check --store; a file is named by sqlite:///FILE",
+                remedy=_remedy(error, "check --store; a file is named by sqlite:///FILE"),
             ) from error
 
     def close(self) -> None:
@@ -296,7 +296,8 @@ class Store:
         except sa.exc.SQLAlchemyError as error:
             where = shown(self.url)
             raise StoreError(
-                f"cannot write to {where}: {_first_line(error)}", remedy="free some space or check --store"
+                f"cannot write to {where}: {_first_line(error)}",
+                remedy=_remedy(error, "free some space or check --store"),
             ) from error
 
     def _all(self, query: Any) -> list[Any]:
@@ -309,7 +310,9 @@ class Store:
             with orm.Session(self._engine) as session:
                 yield session
         except sa.exc.SQLAlchemyError as error:
-            raise StoreError(f"cannot read {shown(self.url)}: {_first_line(error)}", remedy="check --store") from error
+            raise StoreError(
+                f"cannot read {shown(self.url)}: {_first_line(error)}", remedy=_remedy(error, "check --store")
+            ) from error
 
     def _check_version(self, *, existing: bool) -> None:
         """Make the tables of a new store; a store of another version, or none that must be one, is left as it is."""
@@ -362,6 +365,16 @@ def _patient(url: sa.URL) -> dict[str, Any]:
 def shown(url: str) -> str:
     """Return a store's URL, or a command line with one in it, as it may be printed or kept: without its password."""
     return _SECRET.sub(lambda found: f"{found[1] or found[2]}***", url)
+
+
+def _remedy(error: Exception, otherwise: str) -> str:
+    """Return what helps with a store that is there; the words are SQLite's own (sqlite3ErrStr of its main.c)."""
+    said = str(error)
+    if "is locked" in said:
+        return "another program holds it: wait until that has ended, or read a copy of the file"
+    if "malformed" in said:
+        return "the file is damaged or cut short: take a whole copy, or save what is left with `sqlite3 FILE .recover`"
+    return otherwise
 
 
 def _first_line(error: Exception) -> str:

@@ -34,7 +34,7 @@ from harness.model import (
     Verdict,
 )
 from harness.page.report import Report
-from harness.store import VERSION, Store, shown
+from harness.store import VERSION, Store, results, shown
 from tests.pages import stored_runs
 
 
@@ -306,6 +306,30 @@ def test_what_is_no_store_is_named_with_the_remedy(tmp_path: Path, content: byte
     assert f"sqlite:///{path}" in str(caught.value)
     assert "check --store" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_was_cut_short_is_refused_with_what_to_do(store: Store, url: str, tmp_path: Path) -> None:
+    for run in report().runs:
+        store.add_case(report().campaign.id, run, ())
+    whole = Path(url.removeprefix("sqlite:///")).read_bytes()
+    (tmp_path / "short.sqlite").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StoreError, match=r"malformed; the file is damaged or cut short: .*recover"):
+        Store(f"sqlite:///{tmp_path}/short.sqlite", existing=True)
+
+
+def test_a_store_that_another_program_holds_is_waited_for_and_then_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "night.sqlite"
+    Store(f"sqlite:///{path}").close()
+    monkeypatch.setattr(results, "_WAIT_S", 0.1)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    try:
+        with pytest.raises(StoreError, match=r"locked; another program holds it: wait until that has ended"):
+            Store(f"sqlite:///{path}", existing=True)
+    finally:
+        holder.close()
 
 
 def test_a_full_disk_under_the_store_is_said_and_what_was_kept_stays(tmp_path: Path) -> None:
