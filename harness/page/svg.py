@@ -15,6 +15,14 @@ from harness.page.wording import readable
 _SVG: Final = "http://www.w3.org/2000/svg"
 #: The first and last letter of the private use area; one that stands in a text is replaced as if it were far, too.
 _PRIVATE: Final = (0xE000, 0xF8FF)
+#: What the marks of a group have from it where they say nothing themselves (SVG 1.1, appendix M, "inherited").
+_INHERITED: Final = (
+    "fill", "fill-opacity", "font-family", "font-size", "font-style", "font-weight", "stroke", "stroke-dasharray",
+    "stroke-linecap", "stroke-opacity", "stroke-width", "text-anchor",
+)  # fmt: skip
+#: A number with more decimals than a screen or a printer has places for.
+_LONG: Final = re.compile(r"-?\d+\.\d{3,}")
+_PLACED: Final = ("d", "transform", "x2", "y2")
 _FAR: Final = re.compile(f"[{chr(_PRIVATE[0])}-{chr(_PRIVATE[1])}\U00010000-\U0010ffff]")
 
 
@@ -64,9 +72,25 @@ def _image(text: str, alt: str) -> str:
             node.attrib.pop(noise, None)
         if label and node.tag not in (f"{{{_SVG}}}g", f"{{{_SVG}}}svg"):
             ET.SubElement(node, f"{{{_SVG}}}title").text = label
+        _shorten(node)
     root.set("role", "img")
     root.set("aria-label", alt)
     return ET.tostring(root, encoding="unicode")
+
+
+def _shorten(node: ET.Element) -> None:
+    """Round where a node stands to hundredths of a pixel, and say once of a group what all in it have alike."""
+    for name in _PLACED:
+        if name in node.attrib:
+            node.attrib[name] = _LONG.sub(lambda found: f"{round(float(found[0]), 2) + 0:g}", node.attrib[name])
+    marks = list(node)
+    if len(marks) > 1 and node.tag == f"{{{_SVG}}}g":
+        for name in _INHERITED:
+            alike = {mark.get(name) for mark in marks}
+            if name not in node.attrib and len(alike) == 1 and (value := marks[0].get(name)) is not None:
+                node.set(name, value)
+                for mark in marks:
+                    del mark.attrib[name]
 
 
 def _own_ids(text: str) -> str:
