@@ -22,6 +22,7 @@ from harness.page.report import Place, Report
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _ROOM: Final = "page.sections"
+_OF_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|pp|[nµm]?s|[kMG]?B|[µm]?[JW])(?!\w))")
 #: Up to so many places are shown open; of more, each is a line that opens, so that the page stays readable.
 _OPEN_PLACES: Final = 4
 #: What is said of a section that could not be drawn; why.
@@ -193,6 +194,11 @@ def _moment(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def _unbroken(sentence: str) -> str:
+    """Return a sentence in which no number is parted from its unit at the end of a line."""
+    return _OF_UNIT.sub("\N{NO-BREAK SPACE}", sentence)
+
+
 def environment(found: Sequence[tuple[str, ModuleType]], overrides: Path | None) -> Environment:
     """Return where templates come from: the lab's own first, then each section's, then the page's."""
     loaders: list[BaseLoader] = [] if overrides is None else [FileSystemLoader(overrides)]
@@ -202,6 +208,7 @@ def environment(found: Sequence[tuple[str, ModuleType]], overrides: Path | None)
         loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["moment"] = _moment
+    environment.filters["unbroken"] = _unbroken
     known: dict[str, Any] = {"glyphs": wording.GLYPHS, "outcome_words": wording.OUTCOMES}
     environment.globals.update(known)
     return environment

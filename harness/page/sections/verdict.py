@@ -15,7 +15,7 @@ TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 <h2 id="verdict-title" class="quiet">Verdict</h2>
 <div class="verdict {{ head.tone }}">
-<p class="sentence"><span class="glyph" aria-hidden="true">{{ {"good": "✓", "unsure": "?", "bad": "✕"}[head.tone] }}</span> {{ head.sentence }}</p>
+<p class="sentence"><span class="glyph" aria-hidden="true">{{ {"good": "✓", "unsure": "?", "bad": "✕"}[head.tone] }}</span> {{ head.sentence|unbroken }}</p>
 {% if synthetic %}<p class="caveat"><strong>Synthetic data:</strong> {{ synthetic|join(" ") }}</p>{% endif %}
 {% for caveat in head.caveats %}
 <p class="caveat">{{ caveat }}</p>
@@ -26,7 +26,7 @@ TEMPLATE = """\
 
 <dl class="details">
 {% for title, one in details %}
-<div><dt>{{ title }}</dt><dd><span class="glyph {{ one.tone }}" aria-hidden="true">{{ {"good": "✓", "unsure": "?", "bad": "✕"}[one.tone] }}</span> {{ one.sentence }}{% for caveat in one.caveats %} <span class="muted">{{ caveat }}</span>{% endfor %}</dd></div>
+<div><dt>{{ title }}</dt><dd><span class="glyph {{ one.tone }}" aria-hidden="true">{{ {"good": "✓", "unsure": "?", "bad": "✕"}[one.tone] }}</span> {{ one.sentence|unbroken }}{% for caveat in one.caveats %} <span class="muted">{{ caveat }}</span>{% endfor %}</dd></div>
 {% endfor %}
 </dl>
 {% if details|length > 4 %}</details>{% endif %}
