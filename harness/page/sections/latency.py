@@ -23,11 +23,13 @@ TEMPLATE = """\
 {% if one.chart %}
 <figure>{{ one.chart }}
 <figcaption>Density of the latencies of single inferences, each row to its own height; lines are percentiles. Drawn from at most {{ drawn }} samples a variant, taken at even steps of rank; the slowest 0.5 % lie outside the drawing, but not outside the table.</figcaption></figure>
+{% if one.within %}
 <figure><h4>Share done within a time</h4>
 {{ one.within.chart }}
 <figcaption>Above each time, the share of the samples that took no longer.{% if one.within.said %} {{ one.within.said }}{% endif %} Drawn in at most {{ steps }} steps a variant, and cut off as above.</figcaption>
 {{ parts.numbers(one.within.titles, one.within.table, "The numbers of these curves") }}
 </figure>
+{% endif %}
 {% endif %}
 <div class="scroll" tabindex="0" role="region" aria-label="Latency percentiles{% if several %}, {{ one.group.title }}{% endif %}">
 <table><caption><span>{{ one.meaning[:1]|upper }}{{ one.meaning[1:] }}</span></caption>
@@ -155,9 +157,12 @@ def _extent(entries: list[Entry]) -> tuple[float, float]:
 
 
 def _within(entries: list[Entry], group: Group) -> Mapping[str, Any] | None:
-    """Return the share of each entry's latencies that are not above a time: as curves, and at the ticks of the axis."""
+    """Return the share of each entry's latencies that are not above a time: as curves, and at the ticks of the axis.
+
+    Where nothing is drawn, the percentiles in the table of latencies say it.
+    """
     entries = [entry for entry in entries if len(drawable(entry))]
-    if not entries:
+    if not entries or charts.instead() is not None:
         return None
     least, most = _extent(entries)
     divisor, unit = units.scale("s", most)
@@ -165,19 +170,17 @@ def _within(entries: list[Entry], group: Group) -> Mapping[str, Any] | None:
     at = [value * divisor for value in charts.ticks(*charts.padded(least / divisor, most / divisor, True))]
     table = [[entry.variant, *(_percent(share) for share in shares_within(entry, at))] for entry in entries]
     titles = ["Variant", *(f"within {value / divisor:g} {unit}" for value in at)]
-    undone = charts.instead()
-    if undone is None:
-        curves = {}
-        for entry in entries:
-            found = thinned(drawable(entry))
-            times = np.append(found[:: -(-len(found) // STEPS)], drawable(entry).max())
-            curves[entry.variant] = list(zip(times / divisor, shares_within(entry, times), strict=True))
-        extent = least / divisor, most / divisor
-        draw = plots.shares(curves, extent=extent, title=f"{meaning(group)}, {unit}")
-        said = (", ".join(f"{text} {title}" for text, title in zip(row[1:], titles[1:], strict=True)) for row in table)
-        named = ". ".join(f"{row[0]}: {text}" for row, text in zip(table, said, strict=True))
-        undone = charts.figure(draw, alt=f"Share done within a time, {group.title}. {named}")
-    return {"chart": undone, "table": table, "titles": titles, "said": SHARES.get(scenario, "")}
+    curves = {}
+    for entry in entries:
+        found = thinned(drawable(entry))
+        times = np.append(found[:: -(-len(found) // STEPS)], drawable(entry).max())
+        curves[entry.variant] = list(zip(times / divisor, shares_within(entry, times), strict=True))
+    extent = least / divisor, most / divisor
+    draw = plots.shares(curves, extent=extent, title=f"{meaning(group)}, {unit}")
+    said = (", ".join(f"{text} {title}" for text, title in zip(row[1:], titles[1:], strict=True)) for row in table)
+    named = ". ".join(f"{row[0]}: {text}" for row, text in zip(table, said, strict=True))
+    chart = charts.figure(draw, alt=f"Share done within a time, {group.title}. {named}")
+    return {"chart": chart, "table": table, "titles": titles, "said": SHARES.get(scenario, "")}
 
 
 def shares_within(entry: Entry, times: Sequence[float] | FloatArray) -> list[float]:
