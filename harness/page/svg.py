@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -33,13 +35,26 @@ def image(spec: Mapping[str, Any], alt: str) -> Markup:
         spec: Vega-Lite's specification.
         alt: what the drawing says, for those who cannot see it.
     """
+    far: dict[str, str] = {}
+    near = json.dumps(_near(spec, far))
+    return Markup(_drawn(near, alt, tuple(far.items())))
+
+
+@lru_cache(maxsize=256)
+def _drawn(spec: str, alt: str, far: tuple[tuple[str, str], ...]) -> str:
+    """Return a drawing; the same one, asked for again by `--charts` or by another page, is not drawn twice.
+
+    Args:
+        spec: Vega-Lite's specification as JSON.
+        alt: as for `image`.
+        far: letters beyond U+FFFF, and what stands for each in `spec`.
+    """
     import vl_convert
 
-    far: dict[str, str] = {}
-    text = vl_convert.vegalite_to_svg(_near(spec, far), vl_version="6.4", allowed_base_urls=[])
-    for letter, placeholder in far.items():
+    text = vl_convert.vegalite_to_svg(spec, vl_version="6.4", allowed_base_urls=[])
+    for letter, placeholder in far:
         text = text.replace(placeholder, letter)
-    return Markup(_image(text, alt))
+    return _image(text, alt)
 
 
 def _near(part: Any, far: dict[str, str]) -> Any:
