@@ -317,6 +317,7 @@ class Load:
     """How inferences are asked for, and when a comparison is known well enough.
 
     `control`: whether the baseline's own file takes turns once more, to show which changes can be seen.
+    `profile`: whether a traced pass behind all others says what each operator takes.
     """
 
     scenario: str = "single_stream"
@@ -328,6 +329,7 @@ class Load:
     margin: float = 0.02
     max_duration_s: float = 60.0
     control: bool = True
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)

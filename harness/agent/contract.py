@@ -52,6 +52,11 @@ GAPS = (0.5, 1.5)
 WINDOWS = ("idle_before", "busy", "idle_after")
 #: The kind of a meter that the host reads.
 HOST_METER = "host"
+#: The profile: inferences that are traced to warm up, the fewest after them, and the most operators that a trace may
+#: note, because its runtime keeps them in memory until it ends.
+TRACED_BEFORE, TRACED_MIN, TRACED_MOST = 3, 10, 20_000
+#: Of a profile at most so many types of operators and single nodes are listed, their names cut to this length.
+PROFILE_TYPES, PROFILE_NODES, PROFILE_NAME = 64, 10, 80
 #: Length of a trial of a meter, s; pause between two lines of the verb `clock`, s.
 TRIAL_S = 2.0
 CLOCK_PAUSE_S = 0.01
@@ -166,6 +171,7 @@ class Plan:
         hold: whether all models are held in memory at once; "auto" decides by the free memory.
         frames, period_ns: of a block of a stream; 0 in other scenarios.
         sustained_s, window_s, cooldown_s: of a sustained load; 0 in other scenarios.
+        profile_s: length of the traced pass that says what each operator takes; 0 leaves it out.
     """
 
     cold_starts: int
@@ -191,6 +197,7 @@ class Plan:
     sustained_s: float = 0.0
     window_s: float = 0.0
     cooldown_s: float = 0.0
+    profile_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -529,6 +536,56 @@ class EnergyPass(Phase):
 
 
 @dataclass(frozen=True)
+class Operator:
+    """What all nodes of one type that one provider ran take of an inference.
+
+    Attributes:
+        type: as the runtime names it; "" for all types that are not listed.
+        provider: what ran them; "" there.
+        nodes: how many ran.
+        ns: of one inference, the mean over all that count; what runs inside a node is not in its time.
+    """
+
+    type: str
+    provider: str
+    nodes: int
+    ns: float
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a single node takes of an inference, as `Operator` has it."""
+
+    name: str
+    type: str
+    provider: str
+    ns: float
+
+
+@dataclass(frozen=True)
+class Profile(Phase):
+    """Where the time of an inference goes, seen in a traced session that is never timed, or in `absent` why not.
+
+    Attributes:
+        inferences: how many count: the faster half of the traced, or all where the time depends on the image.
+        inference_ns: wall time of one of them, the mean.
+        nodes: how many ran.
+        nodes_ns: of one inference, what they take together.
+        operators: the slowest types first, at most `PROFILE_TYPES` and one for all others.
+        slowest: at most `PROFILE_NODES` single nodes, the slowest first.
+    """
+
+    KIND = "profile"
+    absent: Optional[str] = None
+    inferences: Optional[int] = None
+    inference_ns: Optional[float] = None
+    nodes: Optional[int] = None
+    nodes_ns: Optional[float] = None
+    operators: Optional[list[Operator]] = None
+    slowest: Optional[list[Node]] = None
+
+
+@dataclass(frozen=True)
 class Error(OfModel):
     """A model is left out of the job from now on: in which phase, of which kind (`REMEDIES`), and what happened."""
 
@@ -574,7 +631,7 @@ EVENTS: dict[str, type[Event]] = {
     one.KIND: one
     for one in (
         Start, Conditions, Placement, Cold, Evicted, Memory, Accuracy, Parts, Timed, Launch, TimedEnd, Sustaining,
-        Sustained, EnergyStart, EnergyPass, Error, Tool, Done, Gone,
+        Sustained, EnergyStart, EnergyPass, Profile, Error, Tool, Done, Gone,
     )
 }  # fmt: skip
 

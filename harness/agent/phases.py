@@ -52,6 +52,9 @@ class Phases:
         if self._job.meter:
             self._each(contract.EnergyPass, self._energy, 1)
         self._conditions("after")
+        if plan.profile_s:
+            # Behind everything that is measured, so that nothing of it can be in a number.
+            self._each(contract.Profile, self._profile, 1)
         c.events.say(contract.Done, alive=c.alive, spent=dict(SPENT))
 
     def _conditions(self, when: str) -> None:
@@ -144,6 +147,17 @@ class Phases:
             return {"absent": str(refused)}
         finally:
             process.quit()
+
+    def _profile(self, index: int) -> dict[str, Any]:
+        """Say what each operator takes, in a process of its own; what fails here takes no number from the model."""
+        try:
+            process = self._c.start(index)
+            try:
+                return process.ask("profile", duration_s=self._plan.profile_s)
+            finally:
+                process.quit()
+        except Lost as lost:
+            return {"absent": f"the traced inferences failed: {lost.message}"}
 
 
 def main(arguments: list[str]) -> int:

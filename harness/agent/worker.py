@@ -16,8 +16,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable
 
-from harness.agent import arrays, arrivals, contract, images, memory, parts
-from harness.agent.contract import ROUND_QUANTILE, STEADY, TIMED_INPUTS, VARYING_INPUTS
+from harness.agent import arrays, arrivals, contract, images, memory, operators, parts
+from harness.agent.contract import (
+    ROUND_QUANTILE,
+    STEADY,
+    TIMED_INPUTS,
+    TRACED_BEFORE,
+    TRACED_MIN,
+    TRACED_MOST,
+    VARYING_INPUTS,
+)
 
 #: Requests that may fail because of the accelerator asked for, as well as of the model.
 _LOADING = ("load", "placement")
@@ -61,6 +69,31 @@ class Worker:
         self._make_ready(1)
         self._session.call(self._bound[0])
         return {"wanted": wanted, "offered": self._runtime.offers(), "nodes": self._session.nodes()}
+
+    def profile(self, duration_s: float) -> dict[str, Any]:
+        """Return what each operator takes, seen in sessions that are never timed, or why that is not known."""
+        if not getattr(self._runtime, "PROFILES", False):
+            return {"absent": f"{self.facts['runtime']} gives Python no times of single operators"}
+        trace = str(self._stem) + ".trace"
+        # How much one inference notes is seen before many are traced, because all of it is kept in memory.
+        self._session = self._opened(trace)
+        self._make_ready(1)
+        self._session.call(self._bound[0])
+        most = TRACED_MOST // max(sum(self._session.nodes().values()), 1)
+        if most < TRACED_BEFORE + TRACED_MIN:
+            return {"absent": f"a trace of {TRACED_MIN} inferences would hold more than {TRACED_MOST} operators"}
+        self._session, self._bound = None, []
+        self._session = self._opened(trace)
+        self._make_ready(VARYING_INPUTS if self._model.paths else TIMED_INPUTS)
+        typical = max(median(self._timed(0, TRACED_BEFORE)), 1.0)
+        wanted = int(min(max(duration_s * 1e9 / typical, TRACED_MIN), most - TRACED_BEFORE))
+        samples = self._timed(0, wanted)
+        # Other work only ever adds time. Where the time depends on the image, the slower half are other images.
+        most_ns = max(samples) if self._model.paths else median(samples)
+        counted = [ns <= most_ns for ns in samples]
+        kept = [ns for ns, counts in zip(samples, counted) if counts]
+        found: dict[str, Any] = contract.plain(operators.summed(self._session.operators(counted), kept))
+        return found
 
     def first(self) -> dict[str, Any]:
         """Run the very first inference of this process."""

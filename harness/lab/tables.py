@@ -123,6 +123,10 @@ class LoadTable(Table):
         default=_LOAD.control,
         description="Whether the baseline's own file takes turns once more: what it shows is what the device can tell.",
     )
+    profile: bool = Field(
+        default=_LOAD.profile,
+        description="Whether a traced pass, after all that is timed, says which operators take an inference's time.",
+    )
 
 
 Models = Annotated[str | list[str], Field(description="Path from this file; a list holds one file per format.")]

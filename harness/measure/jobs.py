@@ -37,6 +37,8 @@ _STARTS: Final = frozenset({"load_s", "first_inference_s", "process_start_s"})
 _PARTS: Final = frozenset({"preprocess_s", "postprocess_s", "end_to_end_s"})
 #: Length of each window of the energy pass.
 ENERGY_S = 12.0
+#: Length of the traced pass, where the suite asks for a profile.
+PROFILE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ def plan(load: Load, models: int, *, quick: bool, cooldown_s: float = 300.0) -> 
         deadline_s=300.0,
         parts_s=1.0 * share,
         parts_min=20,
+        profile_s=PROFILE_S * share if load.profile else 0.0,
     )
     own = replace(usual, **_own(load, share, cooldown_s))
     return replace(own, control_rounds=_control_rounds(own, models))
@@ -126,13 +129,14 @@ def _control_rounds(plan: contract.Plan, models: int) -> int:
 
 
 def _raced(plan: contract.Plan, accept: Sequence[Criterion]) -> contract.Plan:
-    """Return the plan of a race: no starts and parts of an inference that no line of `[accept]` asks for."""
+    """Return the plan of a race: no profile, nor starts and parts of an inference that `[accept]` does not ask for."""
     asked = {METRICS[line.metric].measurement for line in accept}
     return replace(
         plan,
         cold_starts=plan.cold_starts if asked & _STARTS else 1,
         evicted_starts=0,
         parts_s=plan.parts_s if asked & _PARTS else 0.0,
+        profile_s=0.0,
     )
 
 

@@ -45,6 +45,17 @@ class LoadedModel(Protocol):
         """Return what ran -> nodes it ran since loading, of a session with `trace`; called once after one inference."""
 
 
+class TracedModel(LoadedModel, Protocol):
+    """What `Runtime.Session` makes where `PROFILES` is true."""
+
+    def operators(self, counted: Sequence[bool]) -> list[tuple[str, str, str, int]]:
+        """Return name, type, provider and ns of each node, once, in the last inferences of a session with `trace`.
+
+        `counted` says of each of these inferences, in their order, whether it counts. The ns are of all that do, and
+        what runs inside a node, as in a branch, is not in its own. Called once; ValueError if the trace holds fewer.
+        """
+
+
 class Runtime(Protocol):
     """harness/agent/runtimes/NAME.py: loads and calls models on the device, so it imports nothing of ours.
 
@@ -57,6 +68,7 @@ class Runtime(Protocol):
         COMPILED: bytes and files that Python adds to its folder when it is first used; (0, 0) for the usual.
         FORMATS: of the models that it runs, which are their files' suffixes.
         ACCELERATORS: every name that it knows an accelerator by; which of them a device has is seen there.
+        PROFILES: whether a session with `trace` knows what each node took (`TracedModel`).
     """
 
     REQUIREMENT: str
@@ -66,6 +78,7 @@ class Runtime(Protocol):
     COMPILED: tuple[int, int] = (0, 0)
     FORMATS: tuple[str, ...]
     ACCELERATORS: tuple[str, ...]
+    PROFILES: bool = False
 
     def Session(  # noqa: N802 a class
         self,

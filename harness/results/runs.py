@@ -30,7 +30,7 @@ from harness.model import (
     Samples,
     Validity,
 )
-from harness.results import accelerators, energy, scenarios, startup_and_memory, subgroups, use, vendor_tool
+from harness.results import accelerators, energy, profile, scenarios, startup_and_memory, subgroups, use, vendor_tool
 from harness.results.job_log import JobLog
 from harness.units import NS_PER_S
 from harness.vocabulary import CONTROL, CONTROL_MARKED, PATHS
@@ -211,7 +211,7 @@ def _tool_run(
         reasons=(unaccelerated or vendor_tool.REASON,),
         is_baseline=case.is_baseline,
         quick=quick,
-        notes=vendor_tool.notes(events),
+        notes={**vendor_tool.notes(events), **profile.of_tool(case)},
     )
 
 
@@ -368,6 +368,7 @@ def _notes(case: Case, index: int, log: JobLog, table: IntArray) -> dict[str, An
         **({"job_spent_s": _spent(log)} if log.all(contract.Done) else {}),
         "sentinel_cool_s": timed.sentinel_cool_ns / NS_PER_S,
         **energy.notes(log.of(contract.EnergyPass, index)),
+        **profile.notes(log.of(contract.Profile, index)),
     }
 
 

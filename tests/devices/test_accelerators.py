@@ -19,6 +19,7 @@ from harness import registry
 from harness.agent.process import Lost, Process
 from harness.model import Outcome, Run, Validity, Verdict
 from harness.page.publish import publish
+from harness.results import profile
 from harness.store import Store
 from tests import labs
 from tests.devices.job_bench import PLAN
@@ -38,6 +39,7 @@ def asking(
     workdir: Path,
     runtime: str = ONNXRUNTIME,
     more: str = "",
+    load: str = "",
 ) -> Path:
     """Make a lab whose suite asks for an accelerator.
 
@@ -47,10 +49,11 @@ def asking(
         workdir: of the device.
         runtime: the device's only one.
         more: TOML of further variants.
+        load: TOML of further keys of `[load]`.
     """
     lab = labs.make(folder, more=more, workdir=workdir)
     suite, device = lab / "suites" / "small.toml", lab / "devices" / "here.toml"
-    text = suite.read_text().replace("[load]\n", f'[load]\naccelerator = "{accelerator}"\n')
+    text = suite.read_text().replace("[load]\n", f'[load]\naccelerator = "{accelerator}"\n{load}')
     if runtime == LITERT:
         for name in ("resnet18", "resnet18-int4"):
             shutil.copy(labs.MODELS / f"{name}.tflite", lab / "suites")
@@ -161,10 +164,19 @@ def test_a_provider_with_a_graph_compiler_of_its_own_runs_the_model(tmp_path: Pa
     assert (fingerprint["nodes"], fingerprint["nodes_fell_back"]) == (1, 0)  # compiled into one
 
 
-def test_the_processor_may_be_asked_for_by_name(tmp_path: Path, device_workdir: Path) -> None:
-    base = measured(asking(tmp_path, "CPUExecutionProvider", workdir=device_workdir)).runs["base"]
+def test_the_processor_may_be_asked_for_by_name_and_for_what_its_operators_take(
+    tmp_path: Path, device_workdir: Path
+) -> None:
+    base = measured(asking(tmp_path, "CPUExecutionProvider", workdir=device_workdir, load="profile = true\n")).runs[
+        "base"
+    ]
     assert base.validity is not Validity.INVALID
     assert base.fingerprint["nodes_fell_back"] == 0
+    found = profile.of(base)
+    assert isinstance(found, profile.Profile)
+    assert {one.provider for one in found.operators} == {"CPUExecutionProvider"}
+    assert found.nodes == base.fingerprint["nodes"]
+    assert 0 < found.nodes_s <= found.inference_s
 
 
 def test_a_misspelt_accelerator_is_told_before_anything_is_measured(tmp_path: Path) -> None:
@@ -201,4 +213,5 @@ def test_every_runtime_knows_its_accelerators_and_can_say_what_ran_a_node(name: 
     assert len(set(module.ACCELERATORS)) == len(module.ACCELERATORS)
     assert list(inspect.signature(module.Session).parameters)[:4] == ["path", "threads", "accelerator", "trace"]
     assert callable(module.Session.nodes)
+    assert hasattr(module.Session, "operators") == getattr(module, "PROFILES", False)
     assert callable(module.offers)

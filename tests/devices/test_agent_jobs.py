@@ -20,6 +20,7 @@ import pytest
 from devices.virtual.openssh import Server, alive
 from devices.virtual.waiting import soon
 from harness import lab
+from harness.agent import contract
 from harness.errors import MeasurementError
 from harness.measure.campaign import CampaignRunner, Settings
 from harness.store import Store
@@ -35,7 +36,7 @@ def bench(device_workdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ben
 @pytest.fixture(scope="module")
 def finished(bench: Bench) -> tuple[Path, list[Mapping[str, Any]]]:
     """Give one job of two models that has ended."""
-    job = bench.job("good", "slower")
+    job = bench.job("good", "slower", profile_s=0.05)
     return job, bench.run(job)
 
 
@@ -45,15 +46,29 @@ def test_events_are_whole_ordered_and_end_with_done(finished: tuple[Path, list[M
     assert [json.loads(line) for line in lines] == events
     kinds = [event["event"] for event in events]
     assert kinds[:2] == ["start", "conditions"]
-    assert kinds[-3:] == ["timed_end", "conditions", "done"]
+    assert kinds[-5:] == ["timed_end", "conditions", "profile", "profile", "done"], "nothing is measured behind a trace"
     assert Counter(kinds) == {
         "start": 1, "conditions": 2, "cold": 2, "memory": 2, "accuracy": 2, "timed": 1, "launch": 2, "timed_end": 1,
-        "done": 1,
+        "profile": 2, "done": 1,
     }  # fmt: skip
     times = [event["t_ns"] for event in events]
     assert times == sorted(times)
     assert times[-1] <= time.monotonic_ns()
     assert events[-1]["alive"] == [0, 1]
+
+
+def test_a_profile_names_the_operators_that_take_the_time_and_leaves_no_trace(
+    finished: tuple[Path, list[Mapping[str, Any]]],
+) -> None:
+    job, events = finished
+    slower = next(event for event in of(events, "profile") if event["model"] == 1)
+    assert slower["inferences"] >= contract.TRACED_MIN
+    first = slower["operators"][0]
+    assert (first["type"], first["provider"]) in [(name, "CPUExecutionProvider") for name in ("Conv", "FusedConv")]
+    assert first["nodes"] >= 12
+    assert first["ns"] > slower["nodes_ns"] / 2
+    assert slower["nodes_ns"] <= slower["inference_ns"]
+    assert not list(job.glob("*.trace*"))
 
 
 def test_arrays_have_the_promised_shapes_and_types(finished: tuple[Path, list[Mapping[str, Any]]]) -> None:

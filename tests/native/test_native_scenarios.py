@@ -99,7 +99,11 @@ JOBS: dict[str, tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
 #: What is otherwise with a runtime: LiteRT runs one image at a time.
 OTHERWISE: dict[tuple[str, str], tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]] = {
     ("onnxruntime", "single_stream"): (*JOBS["single_stream"][:2], {"accelerator": "CPUExecutionProvider"}),
-    ("litert", "single_stream"): (*JOBS["single_stream"][:2], {"accelerator": "xnnpack"}),
+    ("litert", "single_stream"): (
+        ("good", "truncated"),
+        {**QUICK, **PARTS, "profile_s": 0.1},
+        {"accelerator": "xnnpack"},
+    ),
     ("litert", "offline"): (("segmenter",), JOBS["offline"][1], {"task": "segmentation"}),
 }
 

@@ -6,6 +6,7 @@ Runs .onnx files; latency is one `InferenceSession.run` with a ready input array
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,12 @@ ACCELERATORS = (
     "VSINPUExecutionProvider", "VitisAIExecutionProvider", "WebGpuExecutionProvider", "XnnpackExecutionProvider",
 )  # fmt: skip
 
+#: A session with `trace` knows what each node took.
+PROFILES = True
+
 _CPU = "CPUExecutionProvider"
+#: What the name of an event in a trace has behind that of the node, where it is of its computing.
+_COMPUTED = "_kernel_time"
 #: Providers with threads of their own take their number from an option of their own, not from the session's.
 _THREADS = {"OpenVINOExecutionProvider": "num_of_threads", "XnnpackExecutionProvider": "intra_op_num_threads"}
 #: What the names of operators on quantised tensors have in them.
@@ -117,10 +123,62 @@ class Session:
 
         Call once after one inference; the trace is removed.
         """
+        return dict(Counter(event["args"]["provider"] for event in self._traced() if _of_node(event)))
+
+    def operators(self, counted: Sequence[bool]) -> list[tuple[str, str, str, int]]:
+        """Return name, type, provider and ns of each node, once, in the last inferences of a session with `trace`.
+
+        `counted` says of each of these inferences, in their order, whether it counts. What runs inside a node, as in a
+        branch, is not in its time. onnxruntime notes whole microseconds, rounded down. Call once; the trace is removed.
+
+        Raises:
+            ValueError: the trace does not hold so many.
+        """
+        events = self._traced()
+        runs = sorted(event["ts"] for event in events if event["name"] == "model_run")
+        if len(runs) < len(counted):
+            raise ValueError(f"its trace holds {len(runs)} of {len(counted)} inferences")
+        runs = runs[-len(counted) :]
+        known: Counter[tuple[str, str, str, str]] = Counter()
+        for event, alone in _alone([one for one in events if _of_node(one) and one["ts"] >= runs[0]]):
+            if not counted[bisect_right(runs, event["ts"]) - 1]:
+                continue
+            said = event["args"]
+            # Nodes of both ways of a branch may have one name.
+            number = str(said.get("node_index", ""))
+            known[
+                event["name"].removesuffix(_COMPUTED), said.get("op_name") or "unknown", said["provider"], number
+            ] += alone * 1000
+        return [(name, kind, provider, ns) for (name, kind, provider, _), ns in known.items()]
+
+    def _traced(self) -> list[dict[str, Any]]:
         trace = Path(self._session.end_profiling())
-        events = json.loads(trace.read_text())
+        events: list[dict[str, Any]] = json.loads(trace.read_text())
         trace.unlink()
-        return dict(Counter(event["args"]["provider"] for event in events if "provider" in event.get("args", {})))
+        return events
+
+
+def _of_node(event: dict[str, Any]) -> bool:
+    return "provider" in event.get("args", {})
+
+
+def _alone(events: list[dict[str, Any]]) -> list[tuple[dict[str, Any], int]]:
+    """Return each event with its time, in µs, less that of the events inside it: a branch is noted with its nodes."""
+    found = [[event, event["dur"]] for event in sorted(events, key=lambda one: (one["tid"], one["ts"], -one["dur"]))]
+    around: list[list[Any]] = []
+    for one in found:
+        event = one[0]
+        while around and (around[-1][0]["tid"] != event["tid"] or _end(around[-1][0]) <= event["ts"]):
+            around.pop()
+        if around:
+            around[-1][1] -= event["dur"]
+        around.append(one)
+    return [(event, alone) for event, alone in found]
+
+
+def _end(event: dict[str, Any]) -> int:
+    end: int = event["ts"] + event["dur"]
+    return end
 
 
 def _full(given: Any, value: float, images: int) -> Any:

@@ -16,6 +16,7 @@ REQUIREMENT = "onnxruntime-openvino"
 CONSTRAINTS: tuple[str, ...] = ()
 FORMATS = ("onnx",)
 ACCELERATORS = onnxruntime.ACCELERATORS
+PROFILES = onnxruntime.PROFILES
 
 
 def facts() -> dict[str, Any]:

@@ -146,3 +146,18 @@ void phases_after(struct conductor *conductor)
 {
     each(conductor, EVENT_ENERGY, energy_measure, conductor->job.meter.kind != NULL);
 }
+
+void phases_profile(struct conductor *conductor)
+{
+    if (!(conductor->job.plan.profile_s > 0))
+        return;
+    size_t *order = need(conductor->job.models * sizeof *order);
+    size_t count = conductor_originals(conductor, order);
+    for (size_t i = 0; i < count; i++) {
+        text_add(events_begin(&conductor->events, EVENT_PROFILE),
+                 ", \"model\": %zu, \"turn\": 0, \"of\": 1, \"absent\": \"%s\"", order[i],
+                 "the native runner reads no times of single operators");
+        events_end(&conductor->events);
+    }
+    free(order);
+}

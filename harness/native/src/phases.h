@@ -10,4 +10,7 @@ void phases_before(struct conductor *conductor);
 /* Energy. */
 void phases_after(struct conductor *conductor);
 
+/* Says of every model that is asked for its profile that there is none here. */
+void phases_profile(struct conductor *conductor);
+
 #endif

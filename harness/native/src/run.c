@@ -65,6 +65,7 @@ static void run_phases(struct conductor *conductor)
         timed_pass(conductor);
     phases_after(conductor);
     say_conditions(conductor, "after");
+    phases_profile(conductor);
     say_done(conductor);
 }
 

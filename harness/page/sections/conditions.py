@@ -9,6 +9,7 @@ from harness import units
 from harness.model import Run
 from harness.page import wording
 from harness.page.report import Group, Report
+from harness.results import profile
 from harness.vocabulary import CONTROL_MARKED, PATHS
 
 ORDER = 100
@@ -17,7 +18,7 @@ TITLE = "Conditions"
 CLOCKS: Final = frozenset({"wall_s", "at_s"})
 #: Notes that programs read; people find what they say in words beside them.
 INTERNAL: Final = frozenset(
-    {"place", "marked_rounds", CONTROL_MARKED, PATHS, "groups", "spacing_mm", "job_spent_s", "reference"}
+    {"place", "marked_rounds", CONTROL_MARKED, PATHS, "groups", "spacing_mm", "job_spent_s", "reference", profile.KEY}
 )
 TITLES: Final[Mapping[str, str]] = {
     "soc": "System on chip", "os": "System", "cpu": "Processor", "available_bytes": "Memory available",
