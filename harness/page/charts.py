@@ -26,6 +26,8 @@ PLOT: Final = 620
 NARROW: Final = 318
 #: The width of a character, generously: the browser's font is not known here.
 CHARACTER: Final = 6.9
+#: Of a stacked bar: kinds of parts that have a colour, and how many of them a legend has in one row.
+PARTS, FEW_PARTS = 7, 3
 #: Vega-Lite's configuration of every chart.
 _PAGE: Final[Mapping[str, Any]] = {"background": "transparent", "font": "system-ui", "padding": 4}
 _AXES_AND_MARKS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -322,7 +324,7 @@ def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str, aside: str
 
     Args:
         rows: variant, text: one a bar; with low and high (in the unit of `title`), a line spans them on the bar.
-        parts: variant, part, order, value (in the unit of `title`), hover: one a piece.
+        parts: variant, part, order, value (in the unit of `title`), hover: one a piece, of at most `PARTS` kinds.
         title: of the axis.
         aside: as for `axis_title`.
     """
@@ -332,7 +334,9 @@ def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str, aside: str
 
         y, words = names(rows, wide)
         kinds = list(dict.fromkeys(str(part["part"]) for part in parts))
-        colours = ["var(--part-1)", "var(--part-2)", "var(--part-3)"][: len(kinds)]
+        colours = [f"var(--part-{number})" for number in range(1, PARTS + 1)][: len(kinds)]
+        # Many parts stand in columns, because a row of their names is wider than the page.
+        columns = (4 if wide else 2) if len(kinds) > FEW_PARTS else alt.Undefined
         legend = alt.Legend(
             title=None,
             orient="top",
@@ -340,6 +344,7 @@ def stacked(rows: Sequence[Row], parts: Sequence[Row], *, title: str, aside: str
             labelFontSize=12,
             symbolType="square",
             direction="horizontal",
+            columns=columns,
         )
         marks = alt.Chart(data(parts)).mark_bar(size=14, aria=True).encode(
             x=alt.X("value:Q", title=axis_title(title, aside, wide), stack="zero", axis=alt.Axis(tickCount=5)),

@@ -1,7 +1,8 @@
-"""What takes the time beside the inference itself, in words, where a recorded number shows it."""
+"""What takes the time, beside the inference and in it, in words, where a recorded number shows it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,17 +12,19 @@ from harness import units
 from harness.model import Run
 from harness.page import wording
 from harness.page.report import Report
+from harness.results import profile
+from harness.results.profile import Profile
 
 ORDER = 75
 TITLE = "What limits it"
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
 {{ parts.heading("limit", "What limits it") }}
-<p class="lead">What a faster model would not make faster, where a recorded number shows it. Nothing is said of computing against memory traffic: no counter of the processor is read. Of clock and temperature the medians of the first and last third of the readings under load are meant.</p>
+<p class="lead">What a faster model would not make faster, and which operators take the time of an inference, where a recorded number shows it. Nothing is said of computing against memory traffic: no counter of the processor is read. Of clock and temperature the medians of the first and last third of the readings under load are meant.</p>
 {% for one in figures %}
 {% call parts.place(one.group) %}
 <ul class="plain">{% for variant, lines in one.rows %}<li><strong>{{ variant }}</strong>: {{ lines|join("; ") }}.</li>{% endfor %}</ul>
-{% if one.silent %}<p class="note">Nothing recorded shows a limit beside the inference: {{ one.silent|join(", ") }}.</p>{% endif %}
+{% if one.silent %}<p class="note">Nothing recorded shows a limit: {{ one.silent|join(", ") }}.</p>{% endif %}
 {% endcall %}
 {% endfor %}
 """
@@ -33,6 +36,19 @@ STARTS: Final = 100.0
 #: scatter by less.
 FELL: Final = 0.95
 WARMER: Final = 5.0
+#: From which share of the time in operators one kind of them is said to take it, and from which one that only changes
+#: how numbers are kept.
+MOST: Final = 0.5
+CHANGING: Final = 0.1
+#: Kinds of operators by the names of their types, which differ from release to release of a runtime.
+_FAMILIES: Final = {
+    "changing the type of numbers": re.compile(r"^(Dynamic)?QuantizeLinear$|^DequantizeLinear$|^Cast$"),
+    "changing the layout in memory": re.compile(r"^Reorder(In|Out)put$|^Transpose$"),
+    "convolutions": re.compile(r"Conv(?!ert)"),
+    "matrix products": re.compile(r"MatMul|Gemm"),
+}
+_CHANGING: Final = ("changing the type of numbers", "changing the layout in memory")
+_PLURAL: Final = ("convolutions", "matrix products")
 _COLD: Final = ("process_start_s", "load_s", "first_inference_s")
 
 
@@ -48,8 +64,30 @@ def context(report: Report) -> Mapping[str, Any] | None:
 
 
 def limits(run: Run) -> list[str]:
-    """Return what limits a run beside the inference, each in words with its numbers; nothing where nothing shows it."""
-    return [*_fallback(run), *_beside(run), *_start(run), *_heat(run)]
+    """Return what limits a run, each in words with its numbers; nothing where nothing shows it."""
+    return [*_operators(run), *_fallback(run), *_beside(run), *_start(run), *_heat(run)]
+
+
+def _operators(run: Run) -> list[str]:
+    seen = profile.of(run)
+    if not isinstance(seen, Profile):
+        return []
+    families: dict[str, float] = {}
+    types: dict[str, list[str]] = {}
+    for one in seen.operators:
+        if one.type:
+            name = next((family for family, fits in _FAMILIES.items() if fits.search(one.type)), one.type)
+            families[name] = families.get(name, 0.0) + seen.share(one.time_s)
+            types.setdefault(name, []).append(one.type)
+    most = max(families, key=lambda name: families[name])
+    said = [most] if families[most] >= MOST else []
+    said += [name for name in _CHANGING if families.get(name, 0.0) >= CHANGING and name not in said]
+    taken = []
+    for name in said:
+        which = f" ({', '.join(dict.fromkeys(types[name]))})" if name in _CHANGING else ""
+        take = "take" if name in _PLURAL else "takes"
+        taken.append(f"{name}{which} {take} {units.whole_percent(families[name])}")
+    return [f"operators: of the time in them, {' and '.join(taken)}"] if taken else []
 
 
 def _fallback(run: Run) -> list[str]:
