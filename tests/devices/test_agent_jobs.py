@@ -71,6 +71,17 @@ def test_a_profile_names_the_operators_that_take_the_time_and_leaves_no_trace(
     assert not list(job.glob("*.trace*"))
 
 
+def test_a_profile_that_fails_says_why_and_leaves_its_model_in_the_job(bench: Bench) -> None:
+    small.truncated(bench.folder / "truncated.onnx")
+    nothing: dict[str, Any] = {"cold_starts": 0, "memory_starts": 0, "accuracy": False, "max_launches": 0}
+    events = bench.run(bench.job("truncated", **nothing, profile_s=0.05))
+    (said,) = of(events, "profile")
+    assert said["absent"].startswith("the traced inferences failed: ")
+    assert "operators" not in said
+    assert not of(events, "error")
+    assert events[-1]["alive"] == [0]
+
+
 def test_arrays_have_the_promised_shapes_and_types(finished: tuple[Path, list[Mapping[str, Any]]]) -> None:
     job, _ = finished
     for index in (0, 1):

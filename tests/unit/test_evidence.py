@@ -40,11 +40,13 @@ from harness.model import (
     Verdict,
 )
 from harness.page import wording
+from harness.results.profile import KEY, Operator, Profile, of
 from harness.store import Store
 from tests.made_runs import BASELINE, FASTER, LABELS, SUITE
 
 ACCEPT = (Criterion("sensitivity", "non_inferior_by", 0.05), Criterion("latency_ratio", "max", 1.0))
 READ = {"output": asdict(Reading(kind="logits"))}
+TRACED = Profile(10, 5e-3, 2, 4e-3, (Operator("Conv", "CPUExecutionProvider", 2, 4e-3),), ())
 MAPS = Occlusion(np.arange(2), np.zeros(2, np.int64), np.ones((2, 7, 7), np.float32), np.zeros((2, 8, 8, 1), np.uint8))
 
 
@@ -68,7 +70,7 @@ def made_up() -> Results:
     """Return a campaign of two runs whose comparisons and judgements follow from their samples."""
     facts = {**BASELINE.fingerprint, "data_sha256": "d" * 64}
     base = replace(BASELINE, case=case("fp32"), notes=READ, fingerprint=facts, occlusion=MAPS)
-    fast = replace(FASTER, case=case("int8"), notes=READ, fingerprint=facts)
+    fast = replace(FASTER, case=case("int8"), notes={**READ, KEY: asdict(TRACED)}, fingerprint=facts)
     changes = compare(base, fast, campaign().suites["us"])
     judged = [(base, judge(base, [], ACCEPT)), (fast, judge(fast, changes, ACCEPT))]
     outcomes = tuple(Outcome(run.case.id, "passed", run.id, (), lines, run.case) for run, lines in judged)
@@ -173,6 +175,7 @@ def test_a_bundle_holds_the_results_and_no_image(signed: Path, tmp_path: Path) -
     assert runs[0].measurements["latency_s"].rounds is not None
     assert runs[0].occlusion is not None
     assert runs[0].occlusion.pictures is None, "small copies of images stay in the lab"
+    assert of(runs[1]) == TRACED, "and what each operator takes"
 
 
 def test_another_process_makes_the_same_bytes_but_for_the_signature(url: str, signed: Path, tmp_path: Path) -> None:

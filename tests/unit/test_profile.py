@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from harness.agent import contract, operators
 from harness.agent.runtimes import onnxruntime
 from harness.measure import jobs
-from harness.model import Load
+from harness.model import Address, Case, Device, InputSpec, Load, Suite, Task, Variant
 from harness.results import profile
 from tests import small_models as small
 from tests.events import event
@@ -126,6 +126,17 @@ def test_a_profile_that_agrees_with_itself_is_kept_in_seconds_and_read_back() ->
 def test_a_profile_that_contradicts_itself_is_absent_with_the_reason(changes: dict[str, Any], why: str) -> None:
     kept = profile.notes([replace(SEEN, **changes)])
     assert kept == {profile.KEY: {"absent": f"what the device said of it contradicts itself: {why}"}}
+
+
+def test_a_case_of_a_vendors_tool_says_why_it_has_no_profile_where_the_suite_asks_for_one() -> None:
+    device = Device("phone", "phone", Address("local"), runner="benchmark_model")
+    said = []
+    for load in (Load(), Load(profile=True)):
+        suite = Suite("s", "", {}, InputSpec(), Task("classification"), load, "b", (), ())
+        variant = Variant("b", "tflite", Path("b.tflite"), "", 0)
+        said.append(profile.of_tool(Case(suite, variant, device, small.LITERT, "id")))
+    assert said[0] == {}
+    assert "benchmark_model runner asks the tool for no times" in said[1][profile.KEY]["absent"]
 
 
 def test_a_profile_is_planned_only_where_the_suite_asks_for_it() -> None:

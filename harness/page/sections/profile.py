@@ -21,7 +21,7 @@ TEMPLATE = """\
 {% for one in figures %}
 {% call parts.place(one.group) %}
 {% if one.rows %}
-{% if one.chart %}<figure>{{ one.chart }}<figcaption>Mean of the faster half of the traced inferences, because other work only adds time; of all where the time depends on the image. Drawn are the types that take the most in this place, all others in one. Short operators come out too short: the runtime notes whole microseconds, rounded down.</figcaption></figure>{% endif %}
+{% if one.chart %}<figure>{{ one.chart }}<figcaption>Mean of the faster half of the traced inferences, because other work only adds time; of all where the time depends on the image. Drawn are the types that take the most in this place, all others in one. Short operators come out too short: the runtime notes whole microseconds, rounded down. Where a traced inference takes less than the measured median (below 1×), the device was faster then than while it was measured.</figcaption></figure>{% endif %}
 <div class="scroll" tabindex="0" role="region" aria-label="Operators of the variants{% if several %}, {{ one.group.title }}{% endif %}">
 <table><caption><span>Traced inferences</span></caption>
 <thead><tr><th scope="col">Variant</th><th scope="col" class="text">Takes the most</th><th scope="col">Share</th><th scope="col">Nodes</th><th scope="col">Inferences that count</th><th scope="col">One traced inference</th><th scope="col">of it in no operator</th><th scope="col">To the measured median</th></tr></thead>
