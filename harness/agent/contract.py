@@ -52,9 +52,9 @@ GAPS = (0.5, 1.5)
 WINDOWS = ("idle_before", "busy", "idle_after")
 #: The kind of a meter that the host reads.
 HOST_METER = "host"
-#: The profile: inferences that are traced to warm up, the fewest after them, and the most operators that a trace may
-#: note, because its runtime keeps them in memory until it ends.
-TRACED_BEFORE, TRACED_MIN, TRACED_MOST = 3, 10, 20_000
+#: The profile: inferences that are traced to warm up, and the fewest after them. A trace is kept in memory to its end:
+#: how many operators it shall note in all, beyond those fewest, and of how many in one inference none is made.
+TRACED_BEFORE, TRACED_MIN, TRACED_IN_ALL, TRACED_NODES = 3, 10, 10_000, 2_000
 #: Of a profile at most so many types of operators and single nodes are listed, their names cut to this length.
 PROFILE_TYPES, PROFILE_NODES, PROFILE_NAME = 64, 10, 80
 #: Length of a trial of a meter, s; pause between two lines of the verb `clock`, s.

@@ -22,8 +22,9 @@ from harness.agent.contract import (
     STEADY,
     TIMED_INPUTS,
     TRACED_BEFORE,
+    TRACED_IN_ALL,
     TRACED_MIN,
-    TRACED_MOST,
+    TRACED_NODES,
     VARYING_INPUTS,
 )
 
@@ -79,14 +80,15 @@ class Worker:
         self._session = self._opened(trace)
         self._make_ready(1)
         self._session.call(self._bound[0])
-        most = TRACED_MOST // max(sum(self._session.nodes().values()), 1)
-        if most < TRACED_BEFORE + TRACED_MIN:
-            return {"absent": f"a trace of {TRACED_MIN} inferences would hold more than {TRACED_MOST} operators"}
+        nodes = max(sum(self._session.nodes().values()), 1)
+        if nodes > TRACED_NODES:
+            return {"absent": f"an inference runs {nodes} nodes, and a trace of more than {TRACED_NODES} is too large"}
+        most = max(TRACED_IN_ALL // nodes - TRACED_BEFORE, TRACED_MIN)
         self._session, self._bound = None, []
         self._session = self._opened(trace)
         self._make_ready(VARYING_INPUTS if self._model.paths else TIMED_INPUTS)
         typical = max(median(self._timed(0, TRACED_BEFORE)), 1.0)
-        wanted = int(min(max(duration_s * 1e9 / typical, TRACED_MIN), most - TRACED_BEFORE))
+        wanted = int(min(max(duration_s * 1e9 / typical, TRACED_MIN), most))
         samples = self._timed(0, wanted)
         # Other work only ever adds time. Where the time depends on the image, the slower half are other images.
         most_ns = max(samples) if self._model.paths else median(samples)
