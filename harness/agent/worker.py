@@ -74,7 +74,7 @@ class Worker:
     def profile(self, duration_s: float) -> dict[str, Any]:
         """Return what each operator takes, seen in sessions that are never timed, or why that is not known."""
         if not getattr(self._runtime, "PROFILES", False):
-            return {"absent": f"{self.facts['runtime']} gives Python no times of single operators"}
+            return {"absent": f"no times of single operators are read from {self.facts['runtime']}"}
         trace = str(self._stem) + ".trace"
         # How much one inference notes is seen before many are traced, because all of it is kept in memory.
         self._session = self._opened(trace)
