@@ -440,7 +440,8 @@ class Suite:
     """One suite file; `data` holds the data source's own keys (its name under `source`).
 
     `folds` says how a data set that is one pool is divided, None where it has splits of its own; `architectures` holds
-    model id -> the name of its architecture, of those of which the file says it.
+    model id -> the name of its architecture, of those of which the file says it; `examples` says of how many
+    images small copies are kept that a variant and its baseline give different classes, 0 for none.
     """
 
     id: str
@@ -461,6 +462,7 @@ class Suite:
     robustness: Robustness | None = None
     local_step: LocalStep | None = None
     architectures: Mapping[str, str] = field(default_factory=dict)
+    examples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -558,6 +560,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """What each image of a split is, and what a model calls it.
+
+    Attributes:
+        truth: (N,) the name of the class that each image is of.
+        names: (N,) the name of the class that the model gives it, which the data may lack.
+        shares: (N,) the probability that the model states of that class; None where it states none.
+        positive: (N,) whether the image is of the positive class; False for all where the task has none.
+    """
+
+    truth: npt.NDArray[np.object_]
+    names: npt.NDArray[np.object_]
+    shares: FloatArray | None
+    positive: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class Subgroup:
     """What a model is worth on a part of the split.
 
@@ -636,6 +655,47 @@ class Occlusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """An image that a variant and its baseline give different classes.
+
+    Attributes:
+        place: which image of the split, from 0.
+        truth, baseline, variant: the class that it is of, and those that the two give it.
+        baseline_share, variant_share: the probability that each states of the class it gives; None where it has none.
+    """
+
+    place: int
+    truth: str
+    baseline: str
+    variant: str
+    baseline_share: float | None = None
+    variant_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """How many images a variant and its baseline give different classes, and some of them.
+
+    Attributes:
+        images: how many images both were given.
+        lost: how many of them the baseline has right and the variant wrong.
+        gained: how many the variant has right and the baseline wrong.
+        others: how many both have wrong, with different classes.
+        examples: the first of them: those that are lost, then those that are gained, then the others.
+        pictures: (M, h, w, 1 or 3) uint8, small copies of the examples' images; None where there are none.
+        unseen: why there are none.
+    """
+
+    images: int
+    lost: int
+    gained: int
+    others: int
+    examples: tuple[Example, ...] = ()
+    pictures: npt.NDArray[np.uint8] | None = None
+    unseen: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MeasuredCase:
     """Which case a run or an outcome is of, by names: what is kept of a `Case` when its files are gone.
 
@@ -677,6 +737,7 @@ class Run:
         subgroups: what it is worth on each class and subgroup, the smallest first.
         probes: what it gave for the same images, corrupted or attacked; none where the suite does not ask.
         occlusion: where it looks; None where the suite does not ask.
+        disagreement: images that it gives another class than its baseline; None where the suite does not ask.
     """
 
     id: str
@@ -700,6 +761,7 @@ class Run:
     subgroups: tuple[Subgroup, ...] = ()
     probes: tuple[Probe, ...] = ()
     occlusion: Occlusion | None = None
+    disagreement: Disagreement | None = None
 
     @property
     def answers(self) -> Answers | None:

@@ -18,6 +18,8 @@ from harness.model import InputSpec
 FILTERS: Final = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 #: Those that can interpolate at a point; the others are means over an area.
 POINTS: Final = ("nearest", "bilinear", "bicubic")
+#: Longest side of the small copies that a report shows.
+SHOWN: Final = 64
 #: Weights of red, green and blue in grey (ITU-R BT.601-7, 2.5.1).
 _GREY: Final = (0.299, 0.587, 0.114)
 
@@ -59,6 +61,17 @@ def converted(images: npt.NDArray[Any], spec: InputSpec) -> npt.NDArray[Any]:
     if not spec.antialias and spec.resize not in POINTS:
         raise ValueError(f"{spec.resize} is a mean over an area; antialias = false goes with {', '.join(POINTS)}")
     return np.stack([_resized(image, spec) for image in coloured])
+
+
+def small_copies(images: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
+    """Return copies of (N, H, W, C) images with every n-th pixel, no side longer than `SHOWN`, for people to look at.
+
+    None for images that no screen shows as they are: others than uint8 with 1 or 3 channels.
+    """
+    if images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
+        return None
+    step = -(-max(images.shape[1:3]) // SHOWN)
+    return np.ascontiguousarray(images[:, ::step, ::step])
 
 
 def _coloured(images: npt.NDArray[Any], color: str, wanted: int) -> npt.NDArray[Any]:

@@ -31,7 +31,7 @@ _BOTH: Final = 0.90
 #: What of a case makes it another question, as for two campaigns.
 _QUESTION: Final = frozenset({"device", "suite", "scenario", "threads", "batch", "accelerator", "frame_rate_hz"})
 #: What a suite says that changes no number.
-_SAID_ONLY: Final = frozenset({"title", "devices", "architectures", "confidential"})
+_SAID_ONLY: Final = frozenset({"title", "devices", "architectures", "confidential", "examples"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,19 +19,21 @@ from harness.model import (
     Estimate,
     Judgement,
     Outcome,
+    Reason,
     Run,
     Samples,
     Task,
     Truth,
     Validity,
 )
-from harness.results import occlusion, robustness, subgroups
+from harness.results import disagreement, occlusion, robustness, subgroups
 from harness.results.agreement import LABELS
 from harness.results.runs import accuracy_refused
 from harness.vocabulary import UNDER
 
 #: Another processor adds in another order: by so much a number may differ, relative to itself.
 _ROUNDING: Final = 1e-9
+_NO_IMAGES: Final = Reason("evidence holds no image", "`edgeward report` shows them in the lab where it was measured")
 _KEPT_AS_ANSWERS: Final = "the store keeps the answers of such large outputs, not the outputs"
 
 
@@ -92,6 +94,7 @@ def recomputed(
         base = _baseline(run, own.get(run.id, {}), known)
         try:
             _accuracy(run, base, Task.of(suite["task"]), found)
+            _disagreement(run, base, Task.of(suite["task"]), found)
             changes = compare(base, run, suite) if base is not None and base.id != run.id else []
             _comparisons(run, own.get(run.id, {}), changes, found)
             if run.id in ended:
@@ -263,11 +266,33 @@ def _occlusion(run: Run, base: Run | None, found: Recomputed) -> None:
     found.hold(f"{named(run)}: occlusion: agreement", one.agreement, agreement)
 
 
+def _disagreement(run: Run, base: Run | None, task: Task, found: Recomputed) -> None:
+    one = run.disagreement
+    if one is None or base is None:
+        return
+    # One at least, so that examples which were taken away are missed.
+    now, where = disagreement.between(base, run, task, max(len(one.examples), 1)), f"{named(run)}: examples"
+    if now is None:
+        found.differing.append(f"{where}: are stored and cannot be of these runs")
+        return
+    for part in ("images", "lost", "gained", "others"):
+        found.hold(f"{where}: {part}", getattr(one, part), getattr(now, part))
+    stored, again = (
+        [(each.place, each.truth, each.baseline, each.variant) for each in two.examples] for two in (one, now)
+    )
+    found.hold(f"{where}: which", stored, again)
+    shares = ([(each.baseline_share, each.variant_share) for each in two.examples] for two in (one, now))
+    found.hold(f"{where}: stated probabilities", *(np.array(pairs, np.float64) for pairs in shares))
+
+
 def without_images(run: Run) -> Run:
-    """Return a run without the small copies of images that its occlusion maps are drawn over."""
-    if run.occlusion is None or run.occlusion.pictures is None:
-        return run
-    return replace(run, occlusion=replace(run.occlusion, pictures=None))
+    """Return a run without the small copies of images of its occlusion maps and examples."""
+    looks, differing = run.occlusion, run.disagreement
+    if looks is not None and looks.pictures is not None:
+        run = replace(run, occlusion=replace(looks, pictures=None))
+    if differing is not None and differing.pictures is not None:
+        run = replace(run, disagreement=replace(differing, pictures=None, unseen=_NO_IMAGES))
+    return run
 
 
 def walk(stored: Any, now: Any, where: str = "", *, added: bool = False) -> Iterator[str]:

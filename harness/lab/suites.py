@@ -59,6 +59,7 @@ def _read(path: Path) -> tuple[Suite, Search | None]:
     data, task, load = _data(table, file=file), _task(table, file=file), _load(table.load, file=file)
     spec, tried = _input(table, file=file), robustness.wanted(table.robustness, data, task, file=file)
     accept = _accept(table.accept, task, tried, file=file)
+    _check_examples(table, file=file)
     if table.baseline.source and not (path.parent / table.baseline.source).is_file():
         raise LabError("there is no such file", remedy="correct or remove it", file=file, key="baseline.source")
     models = Models(path, declared(table.task.output))
@@ -84,6 +85,7 @@ def _read(path: Path) -> tuple[Suite, Search | None]:
         robustness=tried,
         local_step=LocalStep(**table.local_step.model_dump()) if table.local_step else None,
         architectures=_architectures(table, file=file),
+        examples=table.examples or 0,
     )
     return suite, search
 
@@ -187,6 +189,18 @@ def _check_thresholds(table: SuiteTable, *, file: str) -> None:
             file=file,
             key="task.operating_point",
         )
+
+
+def _check_examples(table: SuiteTable, *, file: str) -> None:
+    """Refuse copies of images in the report where they must not be, and where an image has no class to differ in."""
+    if table.examples is None:
+        return
+    if table.confidential:
+        said = "keeps copies of images in results and reports, and the suite is confidential"
+        raise LabError(said, remedy="remove it", file=file, key="examples")
+    if not hasattr(registry.load("metrics", table.task.kind, file=file, key="task.kind"), "called"):
+        said = f"is of tasks that give each image one class, and this is {table.task.kind}"
+        raise LabError(said, remedy="remove it", file=file, key="examples")
 
 
 def _load(table: LoadTable, *, file: str) -> Load:

@@ -301,6 +301,12 @@ class SuiteTable(Table):
     confidential: bool = Field(
         default=False, description="Encrypted transport only; data is wiped from the device afterwards."
     )
+    examples: int | None = Field(
+        default=None,
+        ge=1,
+        le=12,
+        description="Images of which the report shows small copies, where a variant and the baseline disagree.",
+    )
     data: DataTable = Field(description="The labelled images.")
     task: TaskTable = Field(description="What the model is for.")
     load: LoadTable = Field(default=LoadTable(), description="How inferences are asked for.")

@@ -25,7 +25,7 @@ from harness.measure import grouping, occlusion, operating, reference, remarks, 
 from harness.measure.group import measure
 from harness.measure.jobs import Group, Race, load_samples
 from harness.model import Campaign, Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite, Validity
-from harness.results import agreement
+from harness.results import agreement, disagreement
 from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
 from harness.results.runs import accuracy_refused, kept, measured_case, with_agreement
@@ -249,6 +249,7 @@ class CampaignRunner:
                 result = agreement.held_against(result, reference, same_machine=group.device.address.here)
             result = under_conditions.attached(result, changed.get(case.id), samples, task)
             result = maps.attached(result, covered.get(case.id), baseline, samples)
+            result = disagreement.attached(result, baseline, samples, group.suite)
             run = result if baseline is None else replace(
                 result,
                 accuracy=with_agreement(result, baseline),
@@ -344,6 +345,7 @@ def described(suite: Suite) -> dict[str, Any]:
         "data": {"source": suite.data["source"], "split": suite.split},
         "architectures": dict(suite.architectures),
         **({"robustness": asdict(suite.robustness)} if suite.robustness else {}),
+        **({"examples": suite.examples} if suite.examples else {}),
     }
 
 

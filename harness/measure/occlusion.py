@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,8 @@ from harness.errors import HarnessError, Stopped
 from harness.measure.jobs import Group
 from harness.measure.robustness import BYTES, answered
 from harness.model import IntArray, Samples
+from harness.pixels import small_copies
 from harness.results.occlusion import GRID, Covered
-
-#: Longest side of the copies that a report may show.
-_SHOWN: Final = 64
 
 
 def measured(group: Group, handle: DeviceHandle, samples: Samples, *, quick: bool) -> Mapping[str, Covered]:
@@ -40,7 +38,7 @@ def measured(group: Group, handle: DeviceHandle, samples: Samples, *, quick: boo
     if wanted is None or not wanted.occlusion or not deploy.runner(group.device).OUTPUTS:
         return {}
     places = chosen(len(samples.images), wanted.occlusion)
-    pictures = None if group.suite.confidential else _pictures(samples.images[places])
+    pictures = None if group.suite.confidential else small_copies(samples.images[places])
     found = {case.id: Covered(places, pictures) for case in group.cases}
     at_once = max(BYTES // (samples.images[:1].nbytes * GRID * GRID), 1)
     try:
@@ -74,10 +72,3 @@ def covered(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
         for x in range(GRID):
             copies[y * GRID + x, rows[y] : rows[y + 1], columns[x] : columns[x + 1]] = fill
     return copies
-
-
-def _pictures(images: npt.NDArray[Any]) -> npt.NDArray[np.uint8] | None:
-    if images.dtype != np.uint8 or images.shape[-1] not in (1, 3):
-        return None
-    step = -(-max(images.shape[1:3]) // _SHOWN)
-    return np.ascontiguousarray(images[:, ::step, ::step])

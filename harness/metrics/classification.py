@@ -24,7 +24,7 @@ from harness.errors import MeasurementError
 from harness.formats import Tensor
 from harness.metrics import _calibration, _curve, _operating, _ordinal, _tables
 from harness.metrics._answers import Read, labels_of, read, scores
-from harness.model import Answers, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task, Truth
+from harness.model import Answers, Called, Estimate, Evaluation, FloatArray, IntArray, Reading, Samples, Task, Truth
 
 #: Its intervals are of patients where the samples have groups.
 PATIENTS = True
@@ -178,6 +178,26 @@ def per_image(answers: Answers, truth: Truth, task: Task) -> FloatArray:
     """
     del task
     return np.asarray(read(answers, truth.labels, truth.classes).labels == truth.labels, np.float64)
+
+
+def called(answers: Answers, truth: Truth, task: Task) -> Called:
+    """Return what each image is and what a model calls it, as all metrics read it.
+
+    Args:
+        answers: of a model.
+        truth: of these images: labels (N,).
+        task: names the positive class; without it, the last of two classes is the positive one.
+
+    Raises:
+        MeasurementError: as `evaluate`.
+    """
+    one = read(answers, truth.labels, truth.classes)
+    others = (name for name in answers.reading.classes if name not in truth.classes)
+    names = np.array([*truth.classes, *others], object)
+    shares = None if one.shares is None else one.shares[np.arange(len(one.labels)), one.labels]
+    positive = _positive(truth.classes, task)
+    flags = np.zeros(len(one.labels), bool) if positive is None else np.asarray(truth.labels) == positive
+    return Called(names[truth.labels], names[one.labels], shares, flags)
 
 
 def sureness(answers: Answers, classes: Sequence[str], chosen: IntArray) -> FloatArray:

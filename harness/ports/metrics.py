@@ -19,9 +19,10 @@ class Metric(Protocol):
     it has `by_label(answers, samples)`, which yields what a model is worth for each, and `flips(reference, own, near)`:
     of how many images a label is not the host's, and how many of those by a tie. `unreadable(reading)` says why answers
     that are read so are none, or "". `labels_of(answers, classes)` may give the class of each image, by which the
-    sensitivity of each class is reported. A kind with operating points has `threshold(answers, samples, task)`,
-    which returns the threshold and in words what it reaches, and `no_threshold(reading)`: why none can decide a model's
-    answers, or "".
+    sensitivity of each class is reported. `called(answers, truth, task)` may give what each image is and what a model
+    calls it; a suite of such a kind may ask for `examples`.
+    A kind with operating points has `threshold(answers, samples, task)`, which returns the threshold and in words what
+    it reaches, and `no_threshold(reading)`: why none can decide a model's answers, or "".
     A kind that can be measured under `[robustness]` has `per_image(answers, truth, task)`, (N,) numbers from 0 to 1
     whose mean is the accuracy that it names as `CHIEF`; one with occlusion maps has
     `sureness(answers, classes, chosen)`, (N,) how sure a model is of a chosen class. For the report, `roc(answers,

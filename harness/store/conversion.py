@@ -24,7 +24,9 @@ from harness.model import (
     Condition,
     Conditions,
     Criterion,
+    Disagreement,
     Estimate,
+    Example,
     Judgement,
     MeasuredCase,
     Measurement,
@@ -42,7 +44,16 @@ from harness.model import (
     Verdict,
 )
 from harness.store import legacy
-from harness.store.tables import CampaignRow, ComparisonRow, MeasurementRow, OcclusionRow, OutcomeRow, ProbeRow, RunRow
+from harness.store.tables import (
+    CampaignRow,
+    ComparisonRow,
+    ExampleRow,
+    MeasurementRow,
+    OcclusionRow,
+    OutcomeRow,
+    ProbeRow,
+    RunRow,
+)
 
 _NON_FINITE = "non_finite"
 #: Arrays larger than this are compressed, and begin so.
@@ -96,11 +107,12 @@ def run_row(run: Run) -> RunRow:
         ],
         probes=[_probe_row(place, probe) for place, probe in enumerate(run.probes)],
         occlusion=_occlusion_row(run.occlusion) if run.occlusion else None,
+        example=_example_row(run.disagreement) if run.disagreement else None,
     )
 
 
 def outline_of(row: RunRow) -> Run:
-    """Return the run that rows hold, without measurements, outputs, labels, probes and maps: none of them is read."""
+    """Return the run that rows hold, without measurements, outputs, labels, probes, maps and examples: none is read."""
     d = restored(row.document)
     conditions, case = d.pop("conditions"), d.pop("case")
     reasons = tuple(_reason(one) for one in d.pop("reasons"))
@@ -147,6 +159,7 @@ def run_of(row: RunRow) -> Run:
         labels=_unpack(row.labels),
         probes=tuple(_probe(one) for one in row.probes),
         occlusion=_occlusion(row.occlusion) if row.occlusion else None,
+        disagreement=_disagreement(row.example) if row.example else None,
     )
 
 
@@ -172,6 +185,18 @@ def _occlusion(row: OcclusionRow) -> Occlusion:
     agreement = restored(row.document)["agreement"]
     arrays = {name: _unpack(getattr(row, name)) for name in _OCCLUDED}
     return Occlusion(**arrays, agreement=_estimate(agreement) if agreement else None)
+
+
+def _example_row(one: Disagreement) -> ExampleRow:
+    whole = {name: value for name, value in asdict(replace(one, pictures=None)).items() if name != "pictures"}
+    return ExampleRow(document=plain(whole), pictures=_pack(one.pictures))
+
+
+def _disagreement(row: ExampleRow) -> Disagreement:
+    d = restored(row.document)
+    examples, unseen = tuple(Example(**one) for one in d.pop("examples")), d.pop("unseen")
+    pictures = _unpack(row.pictures)
+    return Disagreement(**d, examples=examples, pictures=pictures, unseen=Reason(**unseen) if unseen else None)
 
 
 def comparison_row(campaign: str, c: Comparison) -> ComparisonRow:

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness import __version__
 from harness.errors import HarnessError
-from harness.model import Campaign, Comparison, Estimate, Measurement, Occlusion, Outcome, Run, sentence
+from harness.model import Campaign, Comparison, Disagreement, Estimate, Measurement, Occlusion, Outcome, Run, sentence
 from harness.stats import absence, percentile, percentile_bound, statistic
 from harness.vocabulary import METRICS, MetricInfo
 
@@ -205,6 +205,7 @@ def _run(run: Run) -> dict[str, Any]:
             for one in run.probes
         ],
         "occlusion": _occlusion(run.occlusion) if run.occlusion else None,
+        "disagreement": _disagreement(run.disagreement) if run.disagreement else None,
         "conditions": {
             "before": _plain(run.conditions.before),
             "during": _plain(run.conditions.during),
@@ -220,6 +221,16 @@ def _occlusion(one: Occlusion) -> dict[str, Any]:
         "images": _plain(one.places),
         "correlations": _plain(one.correlations),
         "agreement": interval(one.agreement) if one.agreement else None,
+    }
+
+
+def _disagreement(one: Disagreement) -> dict[str, Any]:
+    return {
+        "images": one.images,
+        "lost": one.lost,
+        "gained": one.gained,
+        "others": one.others,
+        "examples": [asdict(example) for example in one.examples],
     }
 
 

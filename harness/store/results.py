@@ -42,7 +42,7 @@ _TRIES, _AGAIN_S = 20, 0.1
 #: What is left where it is when a run is read without its arrays.
 _OUTLINE: Final = (
     orm.load_only(RunRow.campaign, RunRow.started_at, RunRow.validity, RunRow.document),
-    *(orm.lazyload(part) for part in (RunRow.measurements, RunRow.probes, RunRow.occlusion)),
+    *(orm.lazyload(part) for part in (RunRow.measurements, RunRow.probes, RunRow.occlusion, RunRow.example)),
 )
 _WRITES_ONE: Final = "check --store, or measure first: `pytest suites --device ID` writes one"
 #: A password before the @ of a URL or in its query, also in a URL that cannot be parsed.
@@ -208,7 +208,8 @@ class Store:
 
         Args:
             campaign: its id.
-            samples: whether runs hold measurements, outputs, labels, probes and maps, which take long to read.
+            samples: whether runs hold measurements, outputs, labels, probes, maps and examples: they take long to
+                read.
 
         Raises:
             StoreError: the store as a whole cannot be read.

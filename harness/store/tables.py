@@ -55,6 +55,7 @@ class RunRow(Base):
         lazy="selectin", cascade="all, delete-orphan", order_by="ProbeRow.place"
     )
     occlusion: orm.Mapped[OcclusionRow | None] = orm.relationship(lazy="selectin", cascade="all, delete-orphan")
+    example: orm.Mapped[ExampleRow | None] = orm.relationship(lazy="selectin", cascade="all, delete-orphan")
 
 
 class MeasurementRow(Base):
@@ -92,6 +93,15 @@ class OcclusionRow(Base):
     maps: orm.Mapped[bytes]
     pictures: orm.Mapped[bytes | None]
     correlations: orm.Mapped[bytes | None]
+
+
+class ExampleRow(Base):
+    """Images on which a variant disagrees with its baseline; as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "example"
+    run: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("run.id"), primary_key=True)
+    document: orm.Mapped[dict[str, Any]]
+    pictures: orm.Mapped[bytes | None]
 
 
 class StepRow(Base):

@@ -136,6 +136,31 @@ def test_a_wrong_suite_names_file_key_and_remedy(folder: Path, old: str, new: st
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("more", "kind", "complaint"),
+    [
+        ("examples = 4\nconfidential = true", "classification", "keeps copies of images in results and reports, and"),
+        (
+            "examples = 4",
+            "segmentation",
+            "is of tasks that give each image one class, and this is segmentation; remove",
+        ),
+        ("examples = 4", "multilabel", "is of tasks that give each image one class, and this is multilabel; remove"),
+        ("examples = 0", "classification", "Input should be greater than or equal to 1"),
+        ("examples = 13", "classification", "Input should be less than or equal to 12"),
+    ],
+)
+def test_examples_are_refused_where_images_must_not_be_kept_or_have_no_class(
+    folder: Path, more: str, kind: str, complaint: str
+) -> None:
+    assert suite(folder).examples == 0
+    assert suite(folder, "confidential = false", "examples = 12").examples == 12
+    text = SUITE.replace("confidential = false", more).replace('"classification"', f'"{kind}"')
+    (folder / "suites/lesions.toml").write_text(text)
+    with pytest.raises(LabError, match=rf"^suites/lesions\.toml: examples: {complaint}"):
+        lab.read_suite(folder / "suites/lesions.toml")
+
+
 def test_a_missing_model_is_a_problem_of_its_variant_alone(folder: Path) -> None:
     (folder / "suites/models/small.onnx").unlink()
     problems = {(one.id, one.format): one.problem for one in suite(folder).variants}

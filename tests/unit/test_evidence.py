@@ -28,6 +28,7 @@ from harness.evidence.record import record_of
 from harness.model import (
     Campaign,
     Criterion,
+    Disagreement,
     Estimate,
     Judgement,
     MeasuredCase,
@@ -70,7 +71,9 @@ def made_up() -> Results:
     """Return a campaign of two runs whose comparisons and judgements follow from their samples."""
     facts = {**BASELINE.fingerprint, "data_sha256": "d" * 64}
     base = replace(BASELINE, case=case("fp32"), notes=READ, fingerprint=facts, occlusion=MAPS)
-    fast = replace(FASTER, case=case("int8"), notes={**READ, KEY: asdict(TRACED)}, fingerprint=facts)
+    noted = {**READ, KEY: asdict(TRACED)}
+    disagreed = Disagreement(600, 0, 0, 0)
+    fast = replace(FASTER, case=case("int8"), notes=noted, fingerprint=facts, disagreement=disagreed)
     changes = compare(base, fast, campaign().suites["us"])
     judged = [(base, judge(base, [], ACCEPT)), (fast, judge(fast, changes, ACCEPT))]
     outcomes = tuple(Outcome(run.case.id, "passed", run.id, (), lines, run.case) for run, lines in judged)
@@ -359,6 +362,10 @@ CHANGES: dict[str, tuple[Callable[[Results], Results], str]] = {
     "the latencies of a round": (lambda one: changed_run(one, 1, one_latency), "comparison latency_ratio: change"),
     "a label": (lambda one: changed_run(one, 0, one_label), "accuracy accuracy: stored"),
     "an accuracy": (lambda one: changed_run(one, 1, better), "accuracy auroc: stored is 0.999"),
+    "a count of images": (
+        lambda one: changed_run(one, 1, lambda run: replace(run, disagreement=Disagreement(600, 1, 0, 0))),
+        "examples: lost: stored is 1, recomputed is 0",
+    ),
     "a verdict": (other_verdict, "comparison latency_ratio: verdict: stored is equivalent, recomputed is improved"),
     "a judgement": (
         lambda one: other_outcome(

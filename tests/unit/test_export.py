@@ -22,7 +22,9 @@ from harness.model import (
     Condition,
     Conditions,
     Criterion,
+    Disagreement,
     Estimate,
+    Example,
     MeasuredCase,
     Measurement,
     Occlusion,
@@ -178,6 +180,28 @@ FORMAT = exactly(
                     ),
                 ]
             },
+            disagreement={
+                "oneOf": [
+                    {"type": "null"},
+                    exactly(
+                        images=WHOLE,
+                        lost=WHOLE,
+                        gained=WHOLE,
+                        others=WHOLE,
+                        examples={
+                            "type": "array",
+                            "items": exactly(
+                                place=WHOLE,
+                                truth=TEXT,
+                                baseline=TEXT,
+                                variant=TEXT,
+                                baseline_share=NUMBER,
+                                variant_share=NUMBER,
+                            ),
+                        },
+                    ),
+                ]
+            },
             conditions={"type": "object"},
             fingerprint={"type": "object"},
             notes={"type": "object"},
@@ -230,6 +254,7 @@ RUN = Run(
         correlations=np.array([0.5, 0.7]),
         agreement=Estimate(0.6, 0.2, 0.8),
     ),
+    disagreement=Disagreement(500, 1, 0, 0, (Example(3, "a", "a", "b", 0.9),), np.zeros((1, 8, 8, 1), np.uint8)),
 )
 CHANGE = Comparison("latency_ratio", "bbbb", "aaaa1111", Estimate(0.5, 0.48, 0.52), Verdict.IMPROVED)
 LINE = Criterion("latency_ratio", "max", 1.0)

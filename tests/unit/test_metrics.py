@@ -115,6 +115,19 @@ def test_labels_of_more_than_one_number_an_image_are_refused() -> None:
         classification.evaluate(given(outputs, "labels"), samples, TASK)
 
 
+def test_what_a_model_calls_an_image_is_named_with_the_probability_that_the_model_states_of_it() -> None:
+    truth = Truth(np.array([0, 1, 1]), ("benign", "malignant"))
+    sigmoid = Answers(np.array([[0.3], [0.45], [0.8]], np.float32), Reading(kind="sigmoid", threshold=0.4))
+    found = classification.called(sigmoid, truth, Task("classification", "benign"))
+    assert found.names.tolist() == ["benign", "malignant", "malignant"]
+    assert found.truth.tolist() == ["benign", "malignant", "malignant"]
+    assert found.shares == pytest.approx([0.7, 0.45, 0.8])
+    assert found.positive.tolist() == [True, False, False]
+    named = Answers(np.array([2, 0, 1], np.float32), Reading(kind="labels", classes=("malignant", "cyst", "x")))
+    assert classification.called(named, truth, Task("classification")).names.tolist() == ["x", "malignant", "cyst"]
+    assert classification.called(named, truth, Task("classification")).shares is None
+
+
 def test_very_sure_logits_keep_their_order_for_auroc() -> None:
     labels = np.array([0, 0, 1, 1])
     outputs = np.array([[0, 100], [0, 200], [0, 300], [0, 400]], np.float32)

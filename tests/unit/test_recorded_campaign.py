@@ -49,7 +49,7 @@ def test_a_store_of_version_0_1_is_exported_to_the_byte_as_that_version_did_but_
     found = json.loads(exported(store))
     assert all(one.pop("control") is None for one in found["comparisons"])
     assert all(one.pop("subgroups") == one.pop("robustness") == [] for one in found["runs"])
-    assert all(one.pop("occlusion") is None for one in found["runs"])
+    assert all(one.pop("occlusion") is one.pop("disagreement") is None for one in found["runs"])
     assert found.pop("campaigns") == [], "they are asked for apart"
     baselines = [one["case"]["variant"] for one in found["runs"] if one.pop("is_baseline")]
     assert set(baselines) == {"smallnet-fp32"}

@@ -22,7 +22,9 @@ from harness.errors import StoreError
 from harness.model import (
     Comparison,
     Condition,
+    Disagreement,
     Estimate,
+    Example,
     Measurement,
     Occlusion,
     Outcome,
@@ -104,7 +106,11 @@ def test_what_a_model_gave_under_conditions_comes_back_and_an_older_store_has_no
         np.arange(2), np.ones(2, np.int64), np.ones((2, 7, 7), np.float32), np.ones((2, 8, 8, 1), np.uint8),
         np.array([0.5, 0.7]), Estimate(0.6, 0.2, 0.8),
     )  # fmt: skip
-    run = replace(report().runs[0], probes=probes, occlusion=looks)
+    differing = Disagreement(
+        900, 21, 9, 7, (Example(412, "solid", "solid", "cyst", 0.93), Example(3, "cyst", "cyst", "solid", 0.5, 0.61)),
+        np.full((2, 8, 8, 3), 7, np.uint8), Reason("not of 8 bits", "bring them so"),
+    )  # fmt: skip
+    run = replace(report().runs[0], probes=probes, occlusion=looks, disagreement=differing)
     store.add_case(report().campaign.id, run, ())
     store.complete_run(run)
     store.close()
@@ -114,11 +120,14 @@ def test_what_a_model_gave_under_conditions_comes_back_and_an_older_store_has_no
         assert replace(one, outputs=other.outputs) == other
     assert found.occlusion is not None
     assert all(same(getattr(found.occlusion, one.name), getattr(looks, one.name)) for one in fields(looks))
+    assert found.disagreement is not None
+    assert all(same(getattr(found.disagreement, one.name), getattr(differing, one.name)) for one in fields(differing))
     with sqlite3.connect(url.removeprefix("sqlite:///")) as raw:
         raw.execute("DROP TABLE probe")
         raw.execute("DROP TABLE occlusion")
+        raw.execute("DROP TABLE example")
     (found,) = Store(url).runs()
-    assert (found.probes, found.occlusion) == ((), None)
+    assert (found.probes, found.occlusion, found.disagreement) == ((), None, None)
 
 
 def test_masks_of_a_large_split_are_kept_in_little_room_and_come_back(store: Store, url: str) -> None:
