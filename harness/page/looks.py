@@ -18,6 +18,8 @@ from harness.results.occlusion import GRID, absence
 #: Side of a picture, pixels; how many images are shown of a variant.
 _SIDE: Final = 96
 _WORST: Final = 3
+#: Longest side of a picture that stands among many: PNG hardly packs speckle, and a report must be one to send.
+SMALL: Final = 48
 #: How bright a square that counts nothing still is.
 _DIM: Final = 0.25
 
@@ -52,27 +54,36 @@ def _worst(head: Occlusion, own: Occlusion, variant: str, classes: tuple[str, ..
         place, name = int(own.places[at]), classes[int(own.classes[at])] if classes else str(own.classes[at])
         picture = own.pictures[at]
         pictures = [
-            {"url": _url(picture, None), "alt": f"image {place}"},
-            {"url": _url(picture, head.maps[at]), "alt": f"map of the baseline on image {place}"},
-            {"url": _url(picture, own.maps[at]), "alt": f"map of {variant} on image {place}"},
+            {"url": url(picture, side=_SIDE), "alt": f"image {place}"},
+            {"url": url(picture, head.maps[at], side=_SIDE), "alt": f"map of the baseline on image {place}"},
+            {"url": url(picture, own.maps[at], side=_SIDE), "alt": f"map of {variant} on image {place}"},
         ]
         said = f"image {place}, called {name} by the baseline: rank correlation "
         said += units.decimal(float(own.correlations[at]), 2)
         yield {"pictures": pictures, "said": said}
 
 
-def _url(picture: npt.NDArray[np.uint8], squares: npt.NDArray[np.float32] | None) -> str:
-    """Return a picture as a data URL; with a map, the squares that count less are darker."""
+def url(picture: npt.NDArray[np.uint8], squares: npt.NDArray[np.float32] | None = None, *, side: int = 0) -> str:
+    """Return a picture as the data URL of a PNG; with a map, the squares that count less are darker.
+
+    Args:
+        picture: (h, w, 1 or 3).
+        squares: (G, G), None for the picture alone.
+        side: pixels to which both sides are brought; 0: as it is, or made smaller by averaging up to `SMALL`.
+    """
     from PIL import Image
 
-    colours = np.repeat(picture, 3, axis=-1) if picture.shape[-1] == 1 else picture
-    image = Image.fromarray(np.ascontiguousarray(colours)).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
+    image = Image.fromarray(np.ascontiguousarray(picture[..., 0] if picture.shape[-1] == 1 else picture))
+    if side:
+        image = image.resize((side, side), Image.Resampling.NEAREST)
+    else:
+        image.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
     if squares is not None:
         low, high = float(squares.min()), float(squares.max())
         share = (squares - low) / (high - low) if high > low else np.zeros_like(squares)
         light = np.rint(255 * (_DIM + (1 - _DIM) * share)).astype(np.uint8)
-        mask = Image.fromarray(light).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
-        image = Image.composite(image, Image.new("RGB", image.size), mask)
+        mask = Image.fromarray(light).resize(image.size, Image.Resampling.NEAREST)
+        image = Image.composite(image, Image.new(image.mode, image.size), mask)
     file = io.BytesIO()
-    image.save(file, "PNG")
+    image.save(file, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
