@@ -60,7 +60,7 @@ def section(report: page.Report) -> str:
 
 
 def text_of(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", re.sub(r"</?bdi>", "", html)))
 
 
 def test_each_variant_is_counted_and_its_first_images_are_shown_each_picture_once_on_the_page(

@@ -23,7 +23,7 @@ TEMPLATE = """\
 <ul>{% for sentence in one.said %}<li>{{ sentence }}</li>{% endfor %}</ul>
 {% for each in one.pictured %}
 <figure><h4>{{ each.variant }}: images with another answer{{ parts.synthetic(one.group) }}</h4>
-<ul class="examples">{% for example in each.examples %}<li><svg class="example" role="img" aria-label="image {{ example.place }}" viewBox="0 0 {{ example.width }} {{ example.height }}">{% if example.url %}<image id="{{ example.id }}" width="{{ example.width }}" height="{{ example.height }}" href="{{ example.url }}"/>{% else %}<use href="#{{ example.id }}"/>{% endif %}</svg>image {{ example.place }}: {{ example.truth }}; baseline {{ example.baseline }}, variant {{ example.variant }}</li>{% endfor %}</ul></figure>
+<ul class="examples">{% for example in each.examples %}<li><svg class="example" role="img" aria-label="image {{ example.place }}" viewBox="0 0 {{ example.width }} {{ example.height }}">{% if example.url %}<image id="{{ example.id }}" width="{{ example.width }}" height="{{ example.height }}" href="{{ example.url }}"/>{% else %}<use href="#{{ example.id }}"/>{% endif %}</svg>image {{ example.place }}: <bdi>{{ example.truth }}</bdi>; baseline <bdi>{{ example.baseline }}</bdi>, variant <bdi>{{ example.variant }}</bdi></li>{% endfor %}</ul></figure>
 {% endfor %}
 {% if one.rows %}
 <div class="scroll" tabindex="0" role="region" aria-label="Images with another answer{% if several %}, {{ one.group.title }}{% endif %}">
