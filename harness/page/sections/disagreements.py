@@ -12,7 +12,7 @@ from harness.page import looks
 from harness.page.report import Entry, Group, Report
 from harness.results import disagreement
 
-ORDER = 82
+ORDER = 83
 TITLE = "Where variants and baseline disagree"
 TEMPLATE = """\
 {% import "parts.html" as parts with context %}
