@@ -36,7 +36,7 @@ _PLACES: Final = (
 _DENSITY: Final = 44
 _ROOM: Final[Mapping[bool, int]] = {True: 10, False: 40}
 #: In how many steps a density is drawn, and how many bins of samples stand for one of them.
-_STEPS: Final = 140
+_STEPS: Final = 100
 _FINER: Final = 4
 
 

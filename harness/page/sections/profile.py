@@ -110,10 +110,12 @@ def _chart(seen: Sequence[tuple[Entry, Run, Profile]], group: Group) -> Any:
         most = max(own, key=lambda name: shares[name])
         rows.append({"variant": entry.variant, "text": f"{most} {units.whole_percent(shares[most])}"})
         for order, (name, share) in enumerate(shares.items()):
-            if share > 0:
-                hover = f"{entry.variant}: {name} {units.human(share, '%')}"
-                piece = {"variant": entry.variant, "part": name, "order": order, "value": 100 * share}
+            hover = f"{entry.variant}: {name} {units.human(share, '%')}"
+            piece = {"variant": entry.variant, "part": name, "order": order, "value": 100 * share}
+            # Bars stand in the order of their first pieces, so each has a piece of the first kind.
+            if share > 0 or order == 0:
                 pieces.append({**piece, "hover": hover})
+            if share > 0:
                 said.append(hover)
     # A kind has its colour by the place of its first piece.
     pieces.sort(key=lambda piece: int(str(piece["order"])))
