@@ -236,10 +236,10 @@ def test_the_drawn_density_is_that_of_the_samples_also_where_they_vary_by_factor
     for spread in (0.001, 0.05, 1.0):
         powers = spread * rng.standard_normal(500)
         ends = float(powers.min() - 0.1), float(powers.max() + 0.1)
-        at = np.linspace(*ends, 141)
+        at = np.linspace(*ends, 101)
         bell = stats.gaussian_kde(powers, lambda kde: 1.06 * kde.n**-0.2)(at)
         ours = density(10**powers, (10 ** ends[0], 10 ** ends[1]))
-        assert ours.shape == (141,)
+        assert ours.shape == (101,)
         assert ours.max() == 1
         # Of samples that lie within one step the drawing cannot show more than where they are.
         assert abs(at[ours.argmax()] - at[bell.argmax()]) < max(0.6 * spread, 1.01 * (at[1] - at[0]))
