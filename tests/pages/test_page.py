@@ -289,7 +289,7 @@ def test_the_matrix_frames_what_the_verdict_names_and_a_baseline_without_a_run_i
 
 
 def test_a_report_of_as_many_devices_as_fit_together_stays_one_file() -> None:
-    report = stored_runs.fleet(TOGETHER, 2)
+    report = stored_runs.fleet(TOGETHER, 1)
     ((name, html),) = page.pages(report, "night")
     assert name == "night.html"
     assert html == page.render(report)
@@ -312,7 +312,7 @@ def test_among_too_many_places_the_pages_hold_tables_and_say_how_charts_are_draw
 
 
 def test_a_case_without_a_result_stands_with_its_own_suite_on_its_own_page() -> None:
-    report = stored_runs.fleet(TOGETHER + 1, 2)
+    report = stored_runs.fleet(TOGETHER + 1, 1)
     silent = Reason("no answer", "check that the device is on")
     cases = [MeasuredCase(f"lost@{name}", "ultrasound", "lost", name) for name in ("board-003", "board-dark")]
     lost = tuple(Outcome(case.id, "error", "", (silent,), (), case) for case in cases)
