@@ -194,7 +194,7 @@ def called(answers: Answers, truth: Truth, task: Task) -> Called:
     one = read(answers, truth.labels, truth.classes)
     others = (name for name in answers.reading.classes if name not in truth.classes)
     names = np.array([*truth.classes, *others], object)
-    shares = None if one.shares is None else one.shares[np.arange(len(one.labels)), one.labels]
+    shares = None if one.shares is None else _calibration.confidences(one)
     positive = _positive(truth.classes, task)
     flags = np.zeros(len(one.labels), bool) if positive is None else np.asarray(truth.labels) == positive
     return Called(names[truth.labels], names[one.labels], shares, flags)
