@@ -9,7 +9,7 @@ import numpy as np
 
 from harness import registry, units
 from harness.model import Answers, Estimate, FloatArray, Run, Task, Truth
-from harness.page import charts, plots, wording
+from harness.page import charts, panels, wording
 from harness.page.report import Entry, Group, Report
 
 ORDER = 81
@@ -95,7 +95,7 @@ def _curves(group: Group, task: Task, roc: Callable[[Answers, Truth, Task], Floa
         drawn = {name: 100 * thinned(curve) for name, curve in corners.items() if curve is not None}
         head = next((entry.variant for entry, *_ in having if entry.is_baseline), "")
         lines = [line for row in rows for line in _lines(str(row["variant"]), drawn, head)]
-        draw = plots.panels(rows, lines, marks, x_title="1 − specificity, %", y_title="sensitivity, %")
+        draw = panels.panels(rows, lines, marks, x_title="1 − specificity, %", y_title="sensitivity, %")
         said = ". ".join(f"{line[0]}: AUROC {line[1]}, sensitivity {line[2]}, specificity {line[3]}" for line in table)
         return charts.figure(draw, alt=f"ROC curves, {group.title}. {said}")
 
@@ -157,7 +157,7 @@ def _bins(group: Group, reliability: Callable[[Answers, Truth, int], Sequence[An
             row = {"variant": entry.variant, "hover": hover}
             points.append({**row, **{key: 100 * number for key, number in numbers.items()}})
     chance = [line for row in rows for line in _lines(str(row["variant"]), {}, "")]
-    draw = plots.panels(rows, chance, points, x_title="stated probability, %", y_title="answered right, %")
+    draw = panels.panels(rows, chance, points, x_title="stated probability, %", y_title="answered right, %")
     said = ". ".join(f"{row['variant']}: {row['text']}" for row in rows)
     return {
         "chart": charts.figure(draw, alt=f"Stated probability against the share of right answers, {group.title}. {said}"),
