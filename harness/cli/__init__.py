@@ -7,7 +7,7 @@ import click
 from harness import __version__
 from harness.cli.agreement_commands import layers
 from harness.cli.evidence_commands import evidence, verify
-from harness.cli.lab_commands import build, check, clean, devices, init, inspect, schema
+from harness.cli.lab_commands import build, check, clean, devices, init, inspect, nightly, schema
 from harness.cli.result_commands import certify, compare, export, folds, history, report, table
 from harness.cli.runner_commands import build_runner
 from harness.cli.search_commands import search
@@ -28,6 +28,7 @@ def cli() -> None:
 
 for _command in (
     init,
+    nightly,
     inspect,
     devices,
     check,

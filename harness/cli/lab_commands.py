@@ -1,4 +1,4 @@
-"""The commands about a lab: init, inspect, devices, check, build, schema."""
+"""The commands about a lab: init, nightly, inspect, devices, check, build, schema."""
 
 from __future__ import annotations
 
@@ -20,6 +20,18 @@ def init(folder: Path, model: Path | None, data: Path | None, positive: str) -> 
     from harness.cli.scaffolding import lay_out
 
     for line in lay_out(folder, model=model, data=data, positive=positive):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["github", "gitlab", "systemd"]))
+@with_settings
+@click.pass_obj
+def nightly(settings: Settings, kind: str) -> None:
+    """Write into the lab what measures it every night: a script, and what starts it on GitHub, GitLab or by systemd."""
+    from harness.cli.nightly import lay_out
+
+    for line in lay_out(settings.folder(), kind):
         click.echo(line)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 from harness.errors import LabError
 from harness.registry import suggestion
 
-_TEMPLATES: Final = Path(__file__).parent / "scaffold"
+TEMPLATES: Final = Path(__file__).parent / "scaffold"
 #: Template -> where it goes. A dot file among the templates would be at work in this repository.
 FILES: Final = {
     "devices/local.toml": "devices/local.toml",
@@ -55,11 +55,11 @@ def lay_out(folder: Path, *, model: Path | None = None, data: Path | None = None
             (folder / place).mkdir(parents=True, exist_ok=True)
         for source, target in FILES.items():
             if own is None or target != _SUITE:
-                yield _write(folder / target, (_TEMPLATES / source).read_text("utf-8"))
+                yield write(folder / target, (TEMPLATES / source).read_text("utf-8"))
         if own is not None and model is not None:
             for name in (model.name, *own.parts):
                 yield _copied(model.parent / name, folder / "suites/models" / name)
-            yield _write(folder / f"suites/{own.name}.toml", own.text)
+            yield write(folder / f"suites/{own.name}.toml", own.text)
     except OSError as error:
         raise LabError(
             f"cannot be written ({error.strerror})", remedy="name another folder", file=str(folder)
@@ -123,7 +123,8 @@ def _copied(source: Path, target: Path) -> str:
     return f"copied  {target}"
 
 
-def _write(path: Path, text: str) -> str:
+def write(path: Path, text: str) -> str:
+    """Write a file that is not there yet, with its folder, and return the line that says what became of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x", encoding="utf-8") as file:

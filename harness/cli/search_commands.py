@@ -33,11 +33,11 @@ def search(
     from harness.cli.search_results import conclude
     from harness.cli.searching import Searching
     from harness.cli.suites import suite_file
-    from harness.store import Store
+    from harness.store import Store, url_of
 
     folder = settings.folder()
     devices = lab.select(folder, selectors)
-    store = Store(settings.store or f"sqlite:///{folder / 'reports' / 'results.sqlite'}")
+    store = Store(url_of(folder, settings.store))
     options = Options(trials=trials, say=click.echo, quick=quick, seed=seed, full=full)
     try:
         searching = Searching(suite_file(suite, settings), devices, store, folder / "reports", options)

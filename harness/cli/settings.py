@@ -48,16 +48,16 @@ class Settings:
 
     def open_store(self) -> Store:
         """Return the results, to read them; raises StoreError when nothing has been measured yet, and makes no file."""
-        url = self.store
+        from harness.store import Store, file_of, named
+
+        url = named(self.store)
         if url is None:
-            file = self.folder() / "reports/results.sqlite"
+            file = file_of(self.folder())
             if not file.exists():
                 raise StoreError(
                     "nothing has been measured in this lab", remedy="run `pytest suites --device ID` first"
                 )
             url = f"sqlite:///{file}"
-        from harness.store import Store
-
         return Store(url, existing=True)
 
 

@@ -30,7 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("edgeward", "measuring model variants on devices")
     group.addoption("--device", action="append", default=[], metavar="ID", help="device id, tag:TAG or all; repeatable")
     group.addoption("--lab", metavar="DIR", help="folder with devices/ and suites/ (default: the nearest at or above)")
-    group.addoption("--store", metavar="URL", help="SQLAlchemy URL (default: sqlite:///reports/results.sqlite)")
+    group.addoption(
+        "--store", metavar="URL", help="SQLAlchemy URL (default: EDGEWARD_STORE, else sqlite:///reports/results.sqlite)"
+    )
     group.addoption("--report", metavar="DIR", help="where the HTML goes (default: reports/html/)")
     group.addoption("--markdown", metavar="FILE", help="write a summary of the campaign in Markdown too")
     group.addoption("--quick", action="store_true", help="a tenth of the durations; verdicts are marked as quick")

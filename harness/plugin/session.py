@@ -53,10 +53,9 @@ class Session:
     def store(self) -> Store:
         """The store, opened when it is first needed."""
         if self._store is None:
-            from harness.store import Store
+            from harness.store import Store, url_of
 
-            default = f"sqlite:///{self.lab / 'reports' / 'results.sqlite'}"
-            self._store = Store(self.config.getoption("store") or default)
+            self._store = Store(url_of(self.lab, self.config.getoption("store")))
         return self._store
 
     def begin(self, cases: Sequence[Case]) -> None:

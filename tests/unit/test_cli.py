@@ -39,7 +39,7 @@ from harness.model import (
 from harness.store import Store
 
 Command = Callable[..., Result]
-COMMANDS = ["init", "devices", "check", "clean", "build", "build-runner", "layers"]
+COMMANDS = ["init", "nightly", "devices", "check", "clean", "build", "build-runner", "layers"]
 COMMANDS += ["report", "compare", "history", "table", "export", "evidence", "verify", "schema"]
 
 
