@@ -8,7 +8,7 @@ from harness import __version__
 from harness.cli.agreement_commands import layers
 from harness.cli.evidence_commands import evidence, verify
 from harness.cli.lab_commands import build, check, clean, devices, init, inspect, nightly, schema
-from harness.cli.result_commands import certify, compare, export, folds, history, report, table
+from harness.cli.result_commands import certify, compare, export, folds, history, report, table, watch
 from harness.cli.runner_commands import build_runner
 from harness.cli.search_commands import search
 from harness.cli.settings import Commands, Settings, with_settings
@@ -43,6 +43,7 @@ for _command in (
     certify,
     folds,
     history,
+    watch,
     table,
     export,
     evidence,

@@ -136,7 +136,7 @@ def history(settings: Settings, suite: str, last: int, device: str, as_json: boo
     name = Path(suite).name.removesuffix(".toml")
     places = list(store.measured([name]))
     if not places:
-        _check_suites([name], store.campaigns())
+        check_suites([name], store.campaigns())
         raise StoreError(f"no case of {name!r} was measured", remedy="`edgeward report` says what went wrong")
     found, lost = histories(store, past.chosen(places, device), last=last)
     for text in lost:
@@ -145,6 +145,40 @@ def history(settings: Settings, suite: str, last: int, device: str, as_json: boo
         click.echo(json.dumps(past.document(found), indent=2, ensure_ascii=False, allow_nan=False))
     else:
         past.show_histories(found)
+
+
+@click.command()
+@click.argument("suites", metavar="[SUITE]...", nargs=-1)
+@click.option(
+    "--last", type=click.IntRange(min=2), default=60, show_default=True, help="How many campaigns to look at."
+)
+@click.option("--again", is_flag=True, help="Measure again at once what one campaign alone shows, then judge.")
+@click.option("--markdown", metavar="FILE", type=click.Path(path_type=Path), help="Write what was found in Markdown.")
+@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write it for a webhook.")
+@with_settings
+@click.pass_obj
+def watch(
+    settings: Settings, suites: tuple[str, ...], last: int, again: bool, markdown: Path | None, json_file: Path | None
+) -> None:
+    """Say what the newest campaigns of SUITE, or of all suites, show for the first time: real, noise or unknown.
+
+    The level of each ratio is looked for over the campaigns, on each device and on all together. Ends with 1 where one
+    became worse and that is real, else with 0.
+    """
+    import json
+
+    from harness.cli import watching
+    from harness.page.publish import write
+
+    found = watching.watched(settings, suites, last=last, again=again)
+    watching.show(found)
+    if markdown is not None:
+        write(markdown, watching.markdown(found).encode(), remedy="check --markdown")
+    if json_file is not None:
+        text = json.dumps(watching.document(found), indent=2, ensure_ascii=False, allow_nan=False)
+        write(json_file, f"{text}\n".encode(), remedy="check --json")
+    if any(one.alarm for one in found):
+        raise click.exceptions.Exit(1)
 
 
 @click.command()
@@ -164,7 +198,7 @@ def table(settings: Settings, suites: tuple[str, ...], kind: str, out: Path | No
     store = settings.open_store()
     known = store.campaigns()
     names = {Path(suite).name.removesuffix(".toml") for suite in suites}
-    _check_suites(names, known)
+    check_suites(names, known)
     newest = store.newest()
     wanted = [one for one in known if one.id in newest.values() and (not names or names & set(one.suites))]
     reports = [stored(store, one) for one in reversed(wanted)]
@@ -184,7 +218,7 @@ def table(settings: Settings, suites: tuple[str, ...], kind: str, out: Path | No
         write(out, content, remedy="check --out")
 
 
-def _check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
+def check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
     """Refuse the name of a suite of which there is no campaign."""
     from harness.registry import suggestion
 

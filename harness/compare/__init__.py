@@ -10,12 +10,14 @@ from harness.compare.judgement import judge
 from harness.compare.robustness import with_changes
 from harness.compare.since import Since, since
 from harness.compare.verdicts import compare, margin
+from harness.compare.watching import Finding, watch
 
 __all__ = [
     "CampaignChange",
     "CaseHistory",
     "Change",
     "Control",
+    "Finding",
     "Move",
     "Point",
     "Results",
@@ -30,5 +32,6 @@ __all__ = [
     "non_inferiority",
     "since",
     "verdict",
+    "watch",
     "with_changes",
 ]

@@ -262,7 +262,7 @@ def _ratio_moves(points: Sequence[Point], suite: str) -> dict[int, Move]:
     for at, point in enumerate(points):
         if judged(point) is None:
             continue
-        if last is None or not _same_question(last, point):
+        if last is None or not same_question(last, point):
             last, pending = point, None
             continue
         move = _ratio_move(last, point, suite)
@@ -291,7 +291,8 @@ def judged(point: Point) -> Estimate | None:
     return change if bounded(change) and change.low > 0 and change.omits is Omission.NOTHING else None
 
 
-def _same_question(before: Point, after: Point) -> bool:
+def same_question(before: Point, after: Point) -> bool:
+    """Return whether two points hold one baseline, device and way of measuring, so that ratios may be compared."""
     if before.run is None or after.run is None or before.head is None or after.head is None:
         return False
     if before.head.variant.sha256 != after.head.variant.sha256:

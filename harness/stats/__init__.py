@@ -43,15 +43,18 @@ from harness.stats.rounds import (
     round_log_levels,
     round_quantile,
 )
+from harness.stats.shifts import ALARM, Shift, shifts
 from harness.stats.similarity import Overlap, common_groups, overlap, repeats
 from harness.stats.summary import absence, statistic
 from harness.stats.varying import of_path, path_medians, shares
 
 __all__ = [
+    "ALARM",
     "MIN_LAUNCHES",
     "ONE_LAUNCH",
     "SLOWED",
     "Overlap",
+    "Shift",
     "absence",
     "auroc",
     "auroc_difference",
@@ -91,6 +94,7 @@ __all__ = [
     "samples_needed",
     "sensitivity_at",
     "shares",
+    "shifts",
     "smallest_margin",
     "smallest_margin_of_patients",
     "statistic",
