@@ -26,7 +26,14 @@ _NOTHING: Final = "Nothing that the newest campaigns show is new."
 
 
 def watched(settings: Settings, suites: Sequence[str], *, last: int, again: bool) -> list[Finding]:
-    """Return what is new, after what one campaign alone shows was measured again where that is asked for."""
+    """Return what is new.
+
+    Args:
+        settings: say where lab and store are.
+        suites: files or names; all that were measured where there are none.
+        last: how many campaigns are looked at.
+        again: whether what one campaign alone shows is measured again first.
+    """
     store = settings.open_store()
     found = _found(store, suites, last)
     open_cases = {case for one in found if one.standing == "unknown" for case in one.cases}

@@ -76,7 +76,7 @@ def watch(histories: Sequence[CaseHistory]) -> list[Finding]:
             everywhere is seen as one.
     """
     found = [one for case in histories for one in _of_case(case)]
-    alone = {case for one in found for case in one.cases}
+    alone = {case for one in found if one.standing == "real" for case in one.cases}
     fleets: dict[tuple[str, str, str], list[CaseHistory]] = {}
     for case in histories:
         fleets.setdefault((case.place[0], case.variant, case.runtime), []).append(case)

@@ -2,11 +2,11 @@
 
 As in Hunter, now Apache Otava (Fleming et al., "Hunter: Using Change Point Detection to Hunt for Performance
 Regressions", ICPE 2023), a series is split liberally and the weakest changes are then dropped, one by one, by Student's
-t-test between neighbouring levels. It differs in four things. The split is the optimal partition of Jackson et al. ("An
+t-test between neighbouring levels. It differs in five things. The split is the optimal partition of Jackson et al. ("An
 algorithm for optimal partitioning of data on an interval", IEEE Signal Processing Letters, 2005), which finds a level
 between two others that a split in two does not see. A p-value counts every place at which the change could have been.
-A value knows its own uncertainty: scatter that is smaller by chance than the intervals allow is not believed. And the
-last level may be one value, last night's; `harness.compare.watching` judges what is made of it.
+A value that is less certain than usual counts for less, and one far from its level no more than four standard
+deviations. And the last level may be one value, last night's; `harness.compare.watching` judges what is made of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from harness.model import FloatArray, IntArray
+from harness.model import FloatArray
 
 #: How many values must stand before the first change: the scatter of fewer says nothing.
 LEAST_BEFORE: Final = 5
@@ -25,6 +25,8 @@ LEAST_BEFORE: Final = 5
 ALARM: Final = 0.001
 #: The median of the difference of two independent normal values, in their standard deviation.
 _MEDIAN_OF_DIFFERENCES: Final = 0.6745 * math.sqrt(2)
+#: Up to how many standard deviations from the middle of its level a value counts in full.
+_FURTHEST: Final = 4.0
 #: What a level costs, in squared standard deviations times the logarithm of the count: little, for a test comes after.
 _PRICE: Final = 2.0
 #: How many values any level but the last has at least.
@@ -55,14 +57,18 @@ def shifts(values: FloatArray, errors: FloatArray, *, alarm: float = ALARM, leas
 
     Args:
         values: (N,) one a campaign, the oldest first; logarithms for ratios.
-        errors: (N,) the standard error of each, 0 where it is not known.
+        errors: (N,) the standard error of each, 0 where it is not known; one above the median counts for less.
         alarm: a change of a larger p-value is none.
         least: a change of this size or less is none.
     """
-    found = _partition(values, errors)
+    if len(values) <= LEAST_BEFORE:
+        return []
+    # Neighbours differ by a change of level only where one is: their median difference knows the scatter alone.
+    usual = float(np.median(np.abs(np.diff(values)))) / _MEDIAN_OF_DIFFERENCES
+    found, weights = _partition(values, usual), _weights(errors)
     while found:
         ends = [0, *found, len(values)]
-        tested = [_tested(values, errors, *ends[i : i + 3]) for i in range(len(found))]
+        tested = [_tested(values, weights, *ends[i : i + 3], usual=usual) for i in range(len(found))]
         weakest = max(range(len(found)), key=lambda i: (tested[i].p >= alarm, _small(tested[i], least), tested[i].p))
         if tested[weakest].p < alarm and not _small(tested[weakest], least):
             return tested
@@ -74,14 +80,10 @@ def _small(shift: Shift, least: float) -> bool:
     return abs(shift.after - shift.before) <= least
 
 
-def _partition(values: FloatArray, errors: FloatArray) -> list[int]:
+def _partition(values: FloatArray, usual: float) -> list[int]:
     """Return where levels begin in the partition of least squares and a price for each level."""
     count = len(values)
-    if count <= LEAST_BEFORE:
-        return []
-    # Neighbours differ by a change of level only where one is: their median difference knows the scatter alone.
-    scatter = float(np.median(np.abs(np.diff(values)))) / _MEDIAN_OF_DIFFERENCES
-    unit = max(scatter**2, float(np.mean(errors**2)), np.finfo(float).tiny)
+    unit = max(usual**2, np.finfo(float).tiny)
     centred = values - values.mean()
     sums, squares = (np.concatenate([[0.0], np.cumsum(one)]) for one in (centred, centred**2))
     price = _PRICE * math.log(count)
@@ -103,31 +105,40 @@ def _partition(values: FloatArray, errors: FloatArray) -> list[int]:
     return found[::-1]
 
 
-def _changes(
-    values: FloatArray, errors: FloatArray, start: int, places: IntArray, stop: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return (P,) by how much the mean changes at each place, and the standard error of that, never 0."""
-    sizes = places - start, stop - places
-    # Around their mean, so that the difference of squares below loses no digits.
-    centred = values[start:stop] - values[start:stop].mean()
-    sums, squares, own = (
-        np.concatenate([[0.0], np.cumsum(one)]) for one in (centred, centred**2, errors[start:stop] ** 2)
-    )
-    at = places - start
-    lefts, rights = sums[at] / sizes[0], (sums[-1] - sums[at]) / sizes[1]
-    scatter = squares[-1] - sizes[0] * lefts**2 - sizes[1] * rights**2
-    found = np.maximum(scatter, 0.0) / (stop - start - 2) * (1 / sizes[0] + 1 / sizes[1])
-    known = own[at] / sizes[0] ** 2 + (own[-1] - own[at]) / sizes[1] ** 2
-    return rights - lefts, np.sqrt(np.maximum(np.maximum(found, known), np.finfo(float).tiny))
+def _tested(values: FloatArray, weights: FloatArray, start: int, at: int, stop: int, *, usual: float) -> Shift:
+    """Return the change between two parts of the series, with Student's t-test of equal variances.
 
-
-def _tested(values: FloatArray, errors: FloatArray, start: int, at: int, stop: int) -> Shift:
-    """Return the change between two parts of the series, with Student's t-test of equal variances."""
+    Args:
+        values: the whole series.
+        weights: (N,) how many times as large as usual the variance of each value is.
+        start: where the first part begins.
+        at: where the second one does.
+        stop: where it ends.
+        usual: the standard deviation of neighbours.
+    """
     from scipy.stats import t as student
 
-    (change,), (error,) = (one.tolist() for one in _changes(values, errors, start, np.array([at]), stop))
+    parts = [_clipped(part, usual) for part in (values[start:at], values[at:stop])]
+    before, after = (float(part.mean()) for part in parts)
     freedom = stop - start - 2
-    p = 2 * float(student.sf(abs(change) / error, freedom)) * (stop - start - 1)
+    scatter = sum(float(((part - part.mean()) ** 2).sum()) for part in parts) / freedom
+    shares = sum(float(part.sum()) / len(part) ** 2 for part in (weights[start:at], weights[at:stop]))
+    error = math.sqrt(max(scatter * shares, np.finfo(float).tiny))
+    p = 2 * float(student.sf(abs(after - before) / error, freedom)) * (stop - start - 1)
     reach = float(student.ppf(0.975, freedom)) * error
-    before, after = float(values[start:at].mean()), float(values[at:stop].mean())
-    return Shift(at, before, after, change - reach, change + reach, min(p, 1.0))
+    return Shift(at, before, after, after - before - reach, after - before + reach, min(p, 1.0))
+
+
+def _clipped(part: FloatArray, usual: float) -> FloatArray:
+    """Return a level whose accidents reach no further than is usual at most; one of few values as it is."""
+    if len(part) < LEAST_BEFORE:
+        return part
+    middle = float(np.median(part))
+    return np.clip(part, middle - _FURTHEST * usual, middle + _FURTHEST * usual)
+
+
+def _weights(errors: FloatArray) -> FloatArray:
+    """Return (N,) how many times as large as usual the variance of each value is, at least 1."""
+    known = errors[errors > 0]
+    usual = float(np.median(known)) if len(known) else 1.0
+    return np.maximum(1.0, (errors / usual) ** 2)

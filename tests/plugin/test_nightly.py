@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -108,5 +109,6 @@ def test_a_night_as_github_starts_it_measures_what_has_the_tag_and_keeps_it_wher
     assert done.returncode == 0, done.stdout + done.stderr
     assert [list(campaign.suites) for campaign in Store(store, existing=True).campaigns()] == [["small"]]
     assert not (lab / "reports" / "results.sqlite").exists()
+    assert json.loads((lab / "reports" / "watch.json").read_text())["alarms"] == 0
     assert (lab / "reports" / "nightly.xml").stat().st_size > 0
     assert (lab / "reports" / "nightly.md").read_text() in (tmp_path / "summary.md").read_text()

@@ -61,11 +61,12 @@ def test_several_levels_are_found_and_a_series_without_one_has_none() -> None:
     assert shifts(np.zeros(3), np.zeros(3)) == []
 
 
-def test_scatter_that_is_smaller_than_the_intervals_allow_is_not_believed() -> None:
-    values = np.full(12, 0.0)
-    values[-1] = 0.01
-    assert [one.at for one in shifts(values, np.zeros(12))] == [11]
-    assert shifts(values, np.full(12, 0.01)) == []
+def test_a_value_that_is_less_certain_than_usual_counts_for_less() -> None:
+    values = np.log(series((0.5, 20), (0.55, 1)))
+    errors = np.full(21, SCATTER)
+    assert [one.at for one in shifts(values, errors)] == [20]
+    errors[-1] = 10 * SCATTER
+    assert shifts(values, errors) == []
 
 
 def test_a_small_change_and_one_below_the_margin_are_none() -> None:
@@ -137,7 +138,7 @@ def on_device(results: Results, device: str) -> Results:
 
 def test_what_is_too_small_on_each_device_is_seen_on_all_of_them_together() -> None:
     count = 12
-    own = [series((0.5, 20), (0.513, 3), seed=40 + number) for number in range(count)]
+    own = [series((0.5, 20), (0.511, 3), seed=40 + number) for number in range(count)]
     whole = []
     for number in range(23):
         parts = [on_device(night(number, around(float(own[d][number]))), f"pi{d}") for d in range(count)]
@@ -148,7 +149,7 @@ def test_what_is_too_small_on_each_device_is_seen_on_all_of_them_together() -> N
     (fleet,) = [one for one in said if len(one.cases) > 1]
     assert len(fleet.cases) == count
     assert "12 devices together" in fleet.name
-    assert len(said) < count / 2, "most devices do not show it alone"
+    assert len(said) - 1 < count / 2, "most devices do not show it alone"
 
 
 @pytest.fixture
