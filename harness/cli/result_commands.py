@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.settings import Settings, with_settings
+from harness.cli.suites import check_suites
 from harness.errors import HarnessError, StoreError
 
 if TYPE_CHECKING:
@@ -216,16 +216,6 @@ def table(settings: Settings, suites: tuple[str, ...], kind: str, out: Path | No
         click.echo(content.decode(), nl=False)
     else:
         write(out, content, remedy="check --out")
-
-
-def check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
-    """Refuse the name of a suite of which there is no campaign."""
-    from harness.registry import suggestion
-
-    known = {name for campaign in campaigns for name in campaign.suites}
-    for name in names:
-        if name not in known:
-            raise StoreError(f"no run of a suite {name!r}", remedy=suggestion(name, known))
 
 
 @click.command()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness.cli.settings import Settings
-from harness.errors import LabError
+from harness.errors import LabError, StoreError
+from harness.model import Campaign
 
 
 def suite_file(named: Path, settings: Settings) -> Path:
@@ -25,3 +27,13 @@ def suite_file(named: Path, settings: Settings) -> Path:
         return files[named.name.removesuffix(".toml")]
     hint = suggestion(named.stem, files)
     raise LabError(f"no suite {str(named)!r}", remedy=hint, file=shown(folder / "suites"))
+
+
+def check_suites(names: Iterable[str], campaigns: Sequence[Campaign]) -> None:
+    """Refuse the name of a suite of which there is no campaign; raises StoreError with the nearest."""
+    from harness.registry import suggestion
+
+    known = {name for campaign in campaigns for name in campaign.suites}
+    for name in names:
+        if name not in known:
+            raise StoreError(f"no run of a suite {name!r}", remedy=suggestion(name, known))

@@ -47,7 +47,7 @@ def watched(settings: Settings, suites: Sequence[str], *, last: int, again: bool
 
 
 def _found(store: Store, suites: Sequence[str], last: int) -> list[Finding]:
-    from harness.cli.result_commands import check_suites
+    from harness.cli.suites import check_suites
     from harness.page.publish import histories
 
     campaigns = store.campaigns()

@@ -257,10 +257,8 @@ def _finding(
     why: str,
     causes: tuple[Cause, ...],
 ) -> Finding:
-    change = Estimate(
-        *(math.exp(one) for one in (shift.after - shift.before, shift.low, shift.high)),
-        method="two levels, Student's t",
-    )
+    point, low, high = (math.exp(one) for one in (shift.after - shift.before, shift.low, shift.high))
+    change = Estimate(point, low, high, method="two levels, Student's t")
     verdict = Verdict.REGRESSED if change.point > 1 else Verdict.IMPROVED
     old, new = series.campaigns[shift.at - 1], series.campaigns[shift.at]
     return Finding(name, cases, "latency_ratio", verdict, change, standing, why, old, new, causes)

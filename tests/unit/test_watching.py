@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def series(*levels: tuple[float, int], seed: int = 3) -> FloatArray:
     return values
 
 
-def nights(ratios: Sequence[float], **changes: Any) -> list[Results]:
+def nights(ratios: Iterable[float], **changes: Any) -> list[Results]:
     return [night(number, around(float(one)), **changes) for number, one in enumerate(ratios)]
 
 
@@ -41,7 +41,7 @@ def seen(found: Sequence[Finding]) -> list[tuple[str, str]]:
     return [(one.standing, str(one.verdict)) for one in found]
 
 
-def watched(ratios: Sequence[float]) -> list[Finding]:
+def watched(ratios: Iterable[float]) -> list[Finding]:
     return watch(histories(nights(ratios), lambda _: None))
 
 
