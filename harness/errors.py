@@ -6,6 +6,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.units import printable
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -28,8 +30,9 @@ class HarnessError(Exception):
     """
 
     def __init__(self, text: str, *, remedy: str = "", where: str = "") -> None:
-        self.text, self.remedy, self.where = text, remedy, where
-        super().__init__(f"{where}: {self.reason}" if where else str(self.reason))
+        # Words of a device are part of many: they are read here, and do nothing to a terminal.
+        self.text, self.remedy, self.where = printable(text), printable(remedy), printable(where)
+        super().__init__(f"{self.where}: {self.reason}" if where else str(self.reason))
 
     @property
     def reason(self) -> Reason:
@@ -112,6 +115,10 @@ class Unsupported(Stable):
 
 class OutOfSpace(Stable):
     """The device's disk or memory is full."""
+
+
+class TooMuch(Stable):
+    """The device gives more than this host takes; what came of it is thrown away."""
 
 
 class MeasurementError(HarnessError):

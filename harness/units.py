@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -37,6 +38,10 @@ _MORE: Final = 3
 _FINEST: Final = 9
 
 
+#: What would do something on a terminal instead of being read there: controls, also of the direction of writing.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
 class Interval(Protocol):
     """A number with the ends of its interval: `harness.model.Estimate`."""
 
@@ -51,6 +56,14 @@ class Interval(Protocol):
     @property
     def high(self) -> float:
         """The upper end."""
+
+
+def printable(text: str) -> str:
+    """Return a text of a device or a file as it can be shown: `printable("\\x1b[31m")` has a backslash for the escape.
+
+    Line ends and tabs stay.
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def named_unit(name: str) -> tuple[str, str]:

@@ -67,6 +67,16 @@ LITERT_MAJOR, LITERT_MINOR = 2, 2
 #: The answer of a runner to a command that it lacks (EX_USAGE of sysexits.h).
 NO_SUCH_COMMAND = 64
 
+# --- what a host takes of a device: more is an error of the command, the file or the job that gives it ---------------
+
+#: What a command prints, and one line of it; a file that is fetched; all events of a job; bytes.
+OUTPUT_BYTES = 64 * 1024 * 1024
+LINE_BYTES = 16 * 1024 * 1024
+FILE_BYTES = 4 * 1024 * 1024 * 1024
+EVENTS_BYTES = 256 * 1024 * 1024
+#: How deep lists and tables may stand in one another in what a device says.
+NESTED = 32
+
 # --- files of a job directory ---------------------------------------------------------------------------------------
 
 JOB_FILE = "job.json"
@@ -101,6 +111,8 @@ REMEDIES = {
     "timeout": "the model is too slow for this device, or hangs",
     "inference": "run it by hand on the device to see more",
     "died": "run it by hand on the device to see more",
+    "untrue": "bring the runner of this version with `edgeward clean DEVICE --all`, then measure again; if it is said "
+    "again, look at the device's clock, disk and memory",
 }
 
 # --- job.json -------------------------------------------------------------------------------------------------------
@@ -620,6 +632,29 @@ class Done(Event):
 
 
 @dataclass(frozen=True)
+class Steps:
+    """What the command `step` prints, and no event: the steps of one launch of training.
+
+    Attributes:
+        ns: of each step.
+        losses: of each step, those of the warm-up first.
+        memory: before loading, loaded, and after the steps.
+        kernel_ns: the sentinel's kernel before and after.
+        energy: the fields of `EnergyPass` beside its place, with a meter.
+    """
+
+    torch: str
+    python: str
+    ns: list[int]
+    losses: list[float]
+    loss_before: float
+    loss_after: float
+    memory: dict[str, MemoryReading]
+    kernel_ns: list[int]
+    energy: Optional[dict[str, Any]] = None
+
+
+@dataclass(frozen=True)
 class Gone(Event):
     """Never in the file: the runner is gone without a `done`; printed by the command `follow`."""
 
@@ -634,6 +669,77 @@ EVENTS: dict[str, type[Event]] = {
         Sustained, EnergyStart, EnergyPass, Profile, Error, Tool, Done, Gone,
     )
 }  # fmt: skip
+
+
+# --- what may stand in an event and in an array: the host refuses anything else ---------------------------------------
+
+#: One thing that was timed, a whole pass or a job, and a clock that counts from the start of the device; ns.
+DAY_NS = 86_400 * 10**9
+MONTH_NS = 31 * DAY_NS
+CLOCK_NS = 100 * 366 * DAY_NS
+_MOST, _BYTES, _INDEX = 10**12, 10**15, 100_000
+_TIME, _NO_TIME, _MOMENT = (1, DAY_NS), (0, DAY_NS), (0, CLOCK_NS)
+_COUNT, _PLACE, _SIZE = (0, _MOST), (0, _INDEX), (0, _BYTES)
+_DRIFT, _SECONDS, _READING, _LOSS = (-1.0, 1e6), (0.0, MONTH_NS / 1e9), (-1e13, 1e13), (-1e30, 1e30)
+
+#: Name of a field -> the least and the most that its numbers may be, in lists and tables, too; TYPE.NAME comes first.
+#: A table is one entry: `spent` is of all its values.
+RANGES: dict[str, tuple[float, float]] = {
+    "t_ns": _MOMENT, "began_ns": _MOMENT, "begin_ns": _MOMENT, "end_ns": _MOMENT, "EnergyWindow.at_ns": _MOMENT,
+    "LoadWindow.at_ns": (0, MONTH_NS), "spent": _MOMENT, "TimedEnd.sentinel_ns": (0, MONTH_NS),
+    "ns": _TIME, "Accuracy.ns": (1, MONTH_NS), "Parts.ns": (1, MONTH_NS), "process_start_ns": _TIME,
+    "load_ns": _TIME, "first_inference_ns": _TIME, "sentinel_cool_ns": _TIME, "kernel_ns": _TIME,
+    "inference_ns": (1e-9, DAY_NS), "nodes_ns": _NO_TIME, "Operator.ns": _NO_TIME, "Node.ns": _NO_TIME,
+    # A block of frames may pass without one that was taken; a tool prints a model's load in hundredths of a ms.
+    "Round.ns": _NO_TIME, "level_ns": _NO_TIME, "Tool.load_ns": _NO_TIME, "Tool.first_inference_ns": _NO_TIME,
+    "mean_ns": (1e-9, DAY_NS),
+    "paused_s": _SECONDS, "waited_s": _SECONDS, "at_s": _SECONDS, "of_s": _SECONDS, "seconds": _SECONDS,
+    "clock_s": _SECONDS, "wall_s": (0.0, 1e11),
+    "temperature_c": (-100.0, 300.0), "start_c": (-100.0, 300.0), "frequency_hz": (0.0, 1e13),
+    "frequency_limit_hz": (0.0, 1e13), "load_average": (0.0, 1e6), "battery_ratio": (0.0, 1.0 + 1e-9),
+    "resident": (0.0, 1.0 + 1e-9), "drift": _DRIFT, "start_drift": _DRIFT,
+    "available_bytes": _SIZE, "free_bytes": (0, 2**63), "memory_bytes": _SIZE, "peak_rss_bytes": _SIZE,
+    "rss_bytes": _SIZE, "swap_bytes": _SIZE, "pss_bytes": _SIZE, "swap_pss_bytes": _SIZE,
+    "model": _PLACE, "models": _PLACE, "alive": _PLACE, "turn": _PLACE, "of": (1, _INDEX), "launch": _PLACE,
+    "place": _PLACE, "pid": (0, 2**32), "kills": (0, 2**63), "code": (0, 255), "cores": (0, _INDEX),
+    "usable_cores": (0, _INDEX), "nodes": _COUNT, "samples": (1, _MOST), "paths": (0, 2**31), "count": _COUNT,
+    "Parts.count": (1, _MOST), "arrived": (1, _MOST), "waits": _COUNT, "images": (1, VARYING_INPUTS),
+    "inferences": (1, _MOST), "updates": _COUNT, "readings": _READING, "joules": _READING, "resolution": (0.0, 1e13),
+    "losses": _LOSS, "loss_before": _LOSS, "loss_after": _LOSS,
+}  # fmt: skip
+#: What a fingerprint holds as numbers with which the host counts; everything else in it is shown and compared.
+NUMBERS = ("memory_bytes", "cores", "usable_cores", "frequency_limit_hz")
+#: The most power that a meter reads, W.
+MOST_WATTS = 1e6
+
+
+@dataclass(frozen=True)
+class Array:
+    """What a .npy file m{model}.NAME.npy may hold.
+
+    Attributes:
+        dtype: as numpy names it.
+        columns: each with its name, the least and the most that it may be; one makes the array flat, none leaves
+            everything behind the first axis to the model: outputs, which may be NaN, for that is what it answered.
+    """
+
+    dtype: str
+    columns: tuple[tuple[str, int, int], ...] = ()
+
+
+#: NAME -> what the array may hold. Its length is what the events say.
+ARRAYS = {
+    "outputs": Array("<f4"),
+    "latency": Array("<i8", (("ns", 1, DAY_NS),)),
+    "rounds": Array(
+        "<i8", (("launch", 0, _INDEX), ("start", 0, _MOST), ("stop", 0, _MOST), ("drift", -10_000, 10**10))
+    ),
+    "frames": Array("<i8", (("frame", 0, _MOST), ("waited", 0, DAY_NS), ("inferred", 1, DAY_NS))),
+    # A timer may wake a little too early.
+    "jitter": Array("<i8", (("late", -1_000_000, DAY_NS),)),
+    # Where a clock is coarse, an answer may be ready in less than one of its steps.
+    "parts": Array("<i8", (("preparing", 0, DAY_NS), ("inferring", 1, DAY_NS), ("finishing", 0, DAY_NS))),
+}
 
 
 def plain(value: Any) -> Any:

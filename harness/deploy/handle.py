@@ -16,6 +16,7 @@ from harness.errors import Busy, DeviceError, OutOfSpace, Stable, Stopped, Trans
 from harness.model import Device
 from harness.ports.runners import NOTHING, Wanted, Workspace
 from harness.ports.transports import Completed, Connection, Transport
+from harness.units import printable
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -59,7 +60,8 @@ class DeviceHandle:
         patience_s: float = PATIENCE_S,
     ) -> None:
         self.device = device
-        self.say = say
+        #: What is said may hold words of the device.
+        self.say: Callable[[str], None] = lambda text: say(printable(text))
         self._transport = transport(device)
         self._timeout_s, self._patience_s = timeout_s, patience_s
         self._connection: Connection = self._transport.connect(device, timeout_s=timeout_s)

@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from harness import deploy
 from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
 from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unsupported
 from harness.measure import host_meter, preflight, racing, space
+from harness.measure.fetching import fetched
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
 from harness.measure.known import Found, Known, is_known
 from harness.model import Samples
-from harness.results import scenarios
+from harness.results import arrays, scenarios
 from harness.results.job_log import JobLog
+from harness.results.order import Order
 from harness.units import counted, human
 
 #: A connection that is lost as often without a word of the job in between is none.
@@ -61,6 +59,7 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
         facts = _facts(group, inputs.data, handle)
         known = Known(group, samples, campaign, quick, facts)
         known.log.beside["before"] = seen["conditions"]
+        known.log.order = Order(wanted, len(samples.images), group.device.id)
         with host_meter.recording(handle) as meter:
             for _ in _follow(known, handle, folder, meter):
                 if not group.device.address.here:
@@ -152,13 +151,13 @@ def _follow(known: Known, handle: DeviceHandle, folder: str, meter: host_meter.R
         try:
             for behind, event in runner.follow(handle, folder, offset=offset):
                 offset, losses = behind, 0
-                log.events.append(event)
-                meter.hear(event)
-                if isinstance(event, contract.Launch):
-                    _decide(known, handle, folder)
-                if text := _progress(group, event, known.decided):
-                    handle.say(text)
-                yield event
+                for new in log.add(event):
+                    meter.hear(new)
+                    if isinstance(new, contract.Launch):
+                        _decide(known, handle, folder)
+                    if text := _progress(group, new, known.decided):
+                        handle.say(text)
+                    yield new
             return
         except Stopped:
             raise
@@ -233,7 +232,9 @@ def _fetch_outputs(now: Known, handle: DeviceHandle, folder: str) -> None:
     """Fetch the answers of all models, which are complete before the timed pass begins."""
     for index in range(len(now.group.cases)):
         if now.log.failure(index) is None and now.log.of(contract.Accuracy, index):
-            _fetch_array(handle, folder, now.log, f"m{index}.outputs.npy")
+            with now.log.guarded(index, "arrays"):
+                _fetch_array(handle, folder, now.log, index, "outputs")
+                arrays.check_outputs(now.log, index, handle.device.id)
 
 
 def _progress(group: Group, event: contract.Event, decided: set[int]) -> str:
@@ -270,17 +271,18 @@ def _fetch_control(handle: DeviceHandle, folder: str, known: Known) -> None:
 
 
 def _fetch(handle: DeviceHandle, folder: str, known: Known, index: int) -> None:
-    """Fetch the arrays of one model that are not here yet."""
-    timed = bool(known.log.of(contract.Parts, index))
-    for array in scenarios.arrays(known.group.suite.load, parts=timed, control=index == known.group.control):
-        _fetch_array(handle, folder, known.log, f"m{index}.{array}.npy")
+    """Fetch the arrays of one model that are not here yet; what is wrong with them puts that model alone out."""
+    timed, control = bool(known.log.of(contract.Parts, index)), index == known.group.control
+    with known.log.guarded(index, "arrays"):
+        for array in scenarios.arrays(known.group.suite.load, parts=timed, control=control):
+            _fetch_array(handle, folder, known.log, index, array)
+        arrays.check(known.log, index, handle.device.id)
 
 
-def _fetch_array(handle: DeviceHandle, folder: str, log: JobLog, name: str) -> None:
+def _fetch_array(handle: DeviceHandle, folder: str, log: JobLog, index: int, array: str) -> None:
+    name = f"m{index}.{array}.npy"
     if name not in log.arrays:
-        with tempfile.TemporaryDirectory() as work:
-            handle.pull(posixpath.join(folder, name), Path(work) / name)
-            log.arrays[name] = np.load(Path(work) / name, allow_pickle=False)
+        log.arrays[name] = fetched(handle, folder, index, array)
 
 
 def _facts(group: Group, data: str, handle: DeviceHandle) -> dict[str, Any]:

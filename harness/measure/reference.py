@@ -30,11 +30,15 @@ from harness import cache_dir, deploy, registry
 from harness.agent import contract
 from harness.deploy import DeviceHandle, files
 from harness.errors import HarnessError
+from harness.measure.fetching import fetched
 from harness.measure.jobs import Group, Inputs, inputs_files, job, push_job
 from harness.measure.space import written
 from harness.model import Address, Device, Fit, Samples
 from harness.ports.runners import Wanted
+from harness.results import arrays
 from harness.results.agreement import Outputs, Reference
+from harness.results.job_log import JobLog
+from harness.results.order import Order
 from harness.units import counted
 
 #: The host as a device. Its runtimes are those of `address = "local:"`.
@@ -116,7 +120,7 @@ class Library:
                 whole = job(group, where, inputs, runtime, quick=False)
                 models = [next(m for m in whole.models if m.path == where[sha]) for sha in wanted]
                 what = replace(whole, models=models, accelerator="", threads=1, meter=None)
-                answers = forward(handle, what, low_priority=True)
+                answers = forward(handle, what, samples=len(samples.images), low_priority=True)
                 return {sha: _reference(answers[i], group.runtime) for i, sha in enumerate(wanted)}
             finally:
                 self._handle = None
@@ -136,12 +140,20 @@ class Answer:
         return self.error.message if self.error else "it gave no answer"
 
 
-def forward(handle: DeviceHandle, what: contract.Job, *, low_priority: bool = False, folder: str = "") -> list[Answer]:
+def forward(
+    handle: DeviceHandle,
+    what: contract.Job,
+    *,
+    samples: int | None = None,
+    low_priority: bool = False,
+    folder: str = "",
+) -> list[Answer]:
     """Run the accuracy pass of a job and nothing else, and return what every model gave.
 
     Args:
         handle: of the device, prepared.
         what: the job, whose plan is replaced.
+        samples: how many images it has; None where nobody counted.
         low_priority: whether the job yields to whatever else the device does.
         folder: a job's folder on the device that its maker removes, whatever happens; "" for one of its own.
 
@@ -153,15 +165,23 @@ def forward(handle: DeviceHandle, what: contract.Job, *, low_priority: bool = Fa
     own = folder or posixpath.join(handle.root, "jobs" if handle.beat else "reference", uuid.uuid4().hex[:12])
     runner = deploy.runner(handle.device)
     found: dict[int, Answer] = {}
+    asked = replace(what, plan=ONLY_OUTPUTS)
+    log = JobLog(order=Order(asked, samples, handle.device.id))
     try:
         files.touch(handle, own, [handle.workspace.folder])
-        push_job(handle, replace(what, plan=ONLY_OUTPUTS), own)
+        push_job(handle, asked, own)
         runner.start(handle, own, low_priority=low_priority)
         for _, event in runner.follow(handle, own, offset=0):
-            if isinstance(event, contract.Accuracy):
-                found[event.model] = Answer(_pulled(handle, own, event.model), event)
-            if isinstance(event, contract.Error):
-                found[event.model] = Answer(error=event)
+            log.add(event)
+            if isinstance(event, contract.Accuracy) and log.failure(event.model) is None:
+                with log.guarded(event.model, "arrays"):
+                    log.arrays[f"m{event.model}.outputs.npy"] = fetched(handle, own, event.model, "outputs")
+                    arrays.check_outputs(log, event.model, handle.device.id)
+        for index in range(len(what.models)):
+            if error := log.failure(index):
+                found[index] = Answer(error=error)
+            elif passed := log.of(contract.Accuracy, index):
+                found[index] = Answer(log.array(index, "outputs"), passed[0])
         return [found.get(index, Answer()) for index in range(len(what.models))]
     finally:
         if not folder:
@@ -174,14 +194,6 @@ def _clean_up(device: Device, folder: str) -> None:
         if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:
             deploy.runner(device).stop(handle, folder)
         files.remove(handle, [folder])
-
-
-def _pulled(handle: DeviceHandle, folder: str, index: int) -> Outputs:
-    with tempfile.TemporaryDirectory() as work:
-        target = Path(work) / "outputs.npy"
-        handle.pull(posixpath.join(folder, f"m{index}.outputs.npy"), target)
-        outputs: Outputs = np.load(target, allow_pickle=False)
-        return outputs
 
 
 def _reference(answer: Answer, runtime: str) -> Reference:

@@ -263,7 +263,7 @@ def _answered(
             whole = job(group, where, inputs, runtime, quick=quick)
             # Without the control, which stands behind all cases and answers as its original.
             what = replace(whole, models=whole.models[: len(group.cases)], meter=None)
-            answers = forward(handle, what, folder=folder)
+            answers = forward(handle, what, samples=len(shown.images), folder=folder)
     return {
         case.id: answer.outputs if answer.outputs is not None else Reason(answer.why_not)
         for case, answer in zip(group.cases, answers, strict=True)

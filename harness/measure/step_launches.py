@@ -27,6 +27,7 @@ from harness.model import Case, LocalStep
 from harness.ports.runners import Wanted
 from harness.ports.transports import Completed
 from harness.recipes._step_program import StepProgram
+from harness.results import arrays, events, order
 from harness.results.step_costs import Launches
 
 #: Steps of each launch before the clock counts.
@@ -152,9 +153,10 @@ class Turns:
             meter.compare()
             if done.code > 128:
                 raise self._killed(one, done.code - 128)
-            said = answer(handle, done, f"{one.name}: its steps were not made", model=one.name)
+            said = dict(answer(handle, done, f"{one.name}: its steps were not made", model=one.name))
+            events.steps(said, wanted, device=device.id)
             if energy:
-                joined = meter.joined(_energy_pass(said["energy"]))
+                joined = meter.joined(_energy_pass(said.get("energy"), device.id))
                 one.launches.energy = joined if isinstance(joined, contract.EnergyPass) else None
                 return
         one.launches.apart.append(self._apart(one, job))
@@ -169,8 +171,7 @@ class Turns:
         """
         file = self._folder / contract.WEIGHTS_FILE
         self._handle.pull(posixpath.join(job, contract.WEIGHTS_FILE), file)
-        with np.load(file) as weights:
-            apart = one.program.apart({name: weights[name] for name in one.program.learns})
+        apart = one.program.apart(arrays.weights(file, one.program.end, device=self._handle.device.id))
         if not apart <= self._asked.tolerance:
             raise MeasurementError(
                 f"{one.name}: after the same {WARMUP + self._steps} steps its weights are {apart:.2g} of their way "
@@ -225,7 +226,17 @@ def answer(handle: DeviceHandle, done: Completed, meaning: str, *, model: str = 
     raise MeasurementError(f"{model}: {text}" if model else text, remedy=remedy, where=device.id)
 
 
-def _energy_pass(said: Mapping[str, Any]) -> contract.EnergyPass:
-    windows = {name: contract.EnergyWindow(**one) for name, one in said.get("windows", {}).items()}
-    found = {**said, "windows": windows or None}
-    return contract.EnergyPass(contract.EnergyPass.KIND, 0, 0, 0, 1, **found)
+def _energy_pass(said: Mapping[str, Any] | None, device: str) -> contract.EnergyPass:
+    """Return the energy pass of an answer as the event that it would be in a job; raises Untrue."""
+    whole = {
+        "event": contract.EnergyPass.KIND,
+        "t_ns": contract.CLOCK_NS,
+        "model": 0,
+        "turn": 0,
+        "of": 1,
+        **(said or {}),
+    }
+    found = events.parse(json.dumps(whole).encode(), device=device)
+    assert isinstance(found, contract.EnergyPass)
+    order.energy_pass(found, device)
+    return found

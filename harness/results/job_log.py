@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ import numpy.typing as npt
 from harness import stats
 from harness.agent import contract
 from harness.model import FloatArray, IntArray
+from harness.results.events import Untrue
+from harness.results.order import Order
 from harness.units import NS_PER_S
 
 E = TypeVar("E", bound=contract.Event)
@@ -36,12 +39,41 @@ class JobLog:
         events: of the device side, in their order.
         arrays: file name -> what was fetched.
         beside: "before" and "after" -> what the device said of its state, asked by the host.
+        order: what was asked for and what has come of it.
     """
 
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     events: list[contract.Event] = field(default_factory=list)
     arrays: dict[str, Any] = field(default_factory=dict)
     beside: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    order: Order = field(default_factory=Order)
+
+    def add(self, event: contract.Event) -> list[contract.Event]:
+        """Keep an event and return what is new: nothing if it came before, as after a lost connection it may.
+
+        What cannot be of one model alone is kept as the error of that model, which puts it out of the job.
+
+        Raises:
+            Untrue: the event cannot be, and is not about one model alone.
+        """
+        if event.t_ns <= self.order.at_ns and event in self.events:
+            return []
+        new = self.order.accepted(event)
+        self.events += new
+        return new
+
+    @contextmanager
+    def guarded(self, model: int, phase: str) -> Iterator[None]:
+        """Let what is untrue of a model put that model out of the job, and nothing else.
+
+        Args:
+            model: its place in the job.
+            phase: what is done.
+        """
+        try:
+            yield
+        except Untrue as error:
+            self.events.append(replace(error.instead(phase), model=model))
 
     def all(self, kind: type[E]) -> list[E]:
         """Return the events of exactly one kind."""

@@ -11,6 +11,7 @@ from harness.deploy import checked, space
 from harness.errors import MeasurementError
 from harness.ports.runners import Handle
 from harness.results import events
+from harness.units import human
 
 #: Longest silence between two events; a launch of many slow models is the longest that an agent keeps; s.
 SILENCE_S: Final = 900.0
@@ -56,19 +57,26 @@ def follow(handle: Handle, job: str, *, offset: int) -> Iterator[tuple[int, cont
         offset: where to go on.
 
     Raises:
-        MeasurementError: the agent is gone and did not finish, or an event cannot be read.
+        MeasurementError: the agent is gone and did not finish, an event cannot be accepted, or there are too many.
         Unreachable, TimedOut: the connection is gone; the job goes on, follow it again from the last offset.
     """
     device = handle.device.id
     command = [*handle.workspace.command, "follow", job, str(offset)]
     for line in handle.stream(command, silence_s=SILENCE_S):
-        event = events.parse(line, device=device)
-        if isinstance(event, contract.Gone):
+        said = events.read(line, device=device)
+        if any(isinstance(event, contract.Gone) for event in said):
             raise _why_it_ended(handle, job)
         # Connections strip the newline.
         offset += len(line.rstrip(b"\n")) + 1
-        yield offset, event
-        if isinstance(event, contract.Done):
+        if offset > contract.EVENTS_BYTES:
+            raise MeasurementError(
+                f"the job has said more than {human(contract.EVENTS_BYTES, 'B')}",
+                remedy="measure fewer models in a suite, for a shorter time",
+                where=device,
+            )
+        for event in said:
+            yield offset, event
+        if any(isinstance(event, contract.Done) for event in said):
             return
     raise MeasurementError("the agent's events ended without the last one", remedy="measure again", where=device)
 

@@ -26,6 +26,7 @@ from harness.agent import contract
 from harness.deploy import answer, checked
 from harness.errors import DeviceError, MissingTool, Unsupported
 from harness.ports.runners import Handle, Workspace
+from harness.results import events
 from harness.runners import _detached, native
 from harness.runners._detached import stop
 
@@ -157,7 +158,7 @@ def follow(handle: Handle, job: str, *, offset: int) -> Iterator[tuple[int, cont
         MeasurementError: the script is gone and did not finish.
     """
     for behind, event in _detached.follow(handle, job, offset=offset):
-        yield behind, _understood(event) if isinstance(event, contract.Tool) else event
+        yield behind, _understood(event, handle.device.id) if isinstance(event, contract.Tool) else event
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +227,14 @@ def _arguments(model: str, threads: int, plan: contract.Plan, counts: bool) -> l
     ]
 
 
-def _understood(event: contract.Tool) -> contract.Event:
+def _understood(event: contract.Tool, device: str) -> contract.Event:
     """Return the event with the tool's figures in ns, or as the error that it is about."""
     figures = figures_of(event.said)
     if event.code == 0 and figures:
-        return replace(event, **figures)
+        try:
+            return events.checked(replace(event, **figures), device=device)
+        except events.Untrue as untrue:
+            return untrue.instead(event.event)
     last = event.said.splitlines()[-1].strip() if event.said else f"code {event.code}"
     message = f"{event.tool} ended with code {event.code}: {last[-300:]}"
     if event.code == 0:
@@ -244,6 +248,13 @@ def figures_of(said: str) -> dict[str, Any]:
 
     `litert-benchmark` prints ms with two decimals, `benchmark_model` µs.
     """
+    try:
+        return _printed(said)
+    except ValueError:  # dots and digits that are no number
+        return {}
+
+
+def _printed(said: str) -> dict[str, Any]:
     lines = dict(re.findall(r"^(Model initialization|Warmup \(first\)|Inference \(avg\)):\s+([\d.]+) ms", said, re.M))
     runs = re.search(r"^Inference \(avg\):.*\((\d+) runs\)", said, re.M)
     if len(lines) == 3 and runs:

@@ -16,13 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Final
 
+from harness.agent import contract
 from harness.errors import DeviceError, Transient
+from harness.transports._bounds import too_much
 
 #: Printed first, so that what a login shell's start-up files print can be left out, and the process can be killed. The
 #: command is not exec'ed: a shell that outlives it tells a kill (128 + signal) from a lost connection (no code at all).
 START: Final = 'echo "edgeward-start $$"; "$@"; exit $?'
 _STARTED: Final = re.compile(rb"edgeward-start (\d+)\n")
 
+#: What a login shell's start-up files may print; bytes.
+_NOISE: Final = 1 << 20
 #: What a shell says of a command that SIGKILL or SIGTERM ended: it did not fail by itself.
 _KILLED: Final = (137, 143)
 
@@ -167,12 +171,21 @@ class Command(ABC):
             self.fed = True
             self._send_end()
 
+    def _complained(self, chunk: bytes) -> None:
+        """Take in standard error, of which the newest is kept."""
+        self._moved()
+        self.err += chunk
+        if len(self.err) > contract.OUTPUT_BYTES:
+            del self.err[: contract.OUTPUT_BYTES // 2]
+
     def _said(self, chunk: bytes) -> None:
         """Take in standard output: first the line that `START` prints, then what is the caller's."""
         self._moved()
         if self.pid is not None:
             self._sink(chunk)
             return
+        if len(self.noise) > _NOISE:
+            raise too_much("", "the login shell's start-up", _NOISE)
         self.noise += chunk
         started = _STARTED.search(self.noise)
         if started:

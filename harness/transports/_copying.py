@@ -72,9 +72,11 @@ $unzip > "$part" ||""",
 )
 
 #: sh -c PULL sh SOURCE: the content on standard output, then its digest on standard error.
+#: A link or a pipe is none that the device side wrote.
 PULL: Final = (
     _DIGEST
     + """
+if [ -e "$1" ] && { [ ! -f "$1" ] || [ -h "$1" ]; }; then echo "$1: Not a regular file" >&2; exit 91; fi
 cat < "$1" || exit 91
 digest "$1" >&2 || exit 92
 """
@@ -171,11 +173,3 @@ def _left(folder: Path) -> Free:
     except OSError:
         return Free()
     return Free(str(folder), found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
-
-
-def lines(tail: bytearray, chunk: bytes) -> list[bytes]:
-    """Add `chunk` to the unfinished line in `tail` and take out the lines that are complete, without their newline."""
-    tail += chunk
-    *complete, rest = bytes(tail).split(b"\n")
-    tail[:] = rest
-    return complete

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Final, cast
 
-from harness.errors import Refused, TimedOut, Unsupported
+from harness.agent import contract
+from harness.errors import Refused, TimedOut, TooMuch, Unsupported
 from harness.model import Device
 from harness.ports.transports import Completed
+from harness.transports._bounds import Output, Splitter, too_much
 from harness.transports._command import Command, Expired, ended, spelled
-from harness.transports._copying import DAMAGED, PULL, PUSH, PUSH_ZIPPED, digest_of, failure, landing, lines, part_name
+from harness.transports._copying import DAMAGED, PULL, PUSH, PUSH_ZIPPED, digest_of, failure, landing, part_name
 from harness.transports._zipping import Pace, Zipped
 
 #: How long a device may take at most to kill a command, and to show by it that the link still lives; s.
@@ -106,10 +108,11 @@ class Session(ABC):
         Raises:
             TimedOut: it ran longer than `timeout_s`; it and its children were killed if the link still lives.
             Unreachable: the connection is lost.
+            TooMuch: it printed more than is taken.
         """
-        out = bytearray()
+        out = Output(self._device, f"`{argv[0]}`")
         ends_at = time.monotonic() + timeout_s
-        command = self._start(self._short(argv), stdin=stdin, sink=out.extend)
+        command = self._start(self._short(argv), stdin=stdin, sink=out.add)
         late = f"`{argv[0]}` did not end within {timeout_s:g} s and was given up; allow it more time"
         try:
             self._wait(command, lambda: ends_at, argv[0], late)
@@ -125,6 +128,7 @@ class Session(ABC):
             Unreachable: the connection is lost.
             Transient: it was killed there.
             DeviceError: it ended with an exit code other than 0.
+            TooMuch: a line is longer than is taken.
         """
         arrived: queue.Queue[bytes] = queue.Queue(maxsize=256)  # a full queue holds the device back
         left = threading.Event()
@@ -146,7 +150,7 @@ class Session(ABC):
             raise ended(argv[0], command.code, bytes(command.err), device=self._device)
 
     def _lines(self, arrived: queue.Queue[bytes], name: str, silence_s: float) -> Iterator[bytes]:
-        tail = bytearray()
+        lines = Splitter(self._device, f"`{name}`")
         ends_at = time.monotonic() + silence_s
         while True:
             try:
@@ -159,11 +163,11 @@ class Session(ABC):
                 ) from None
             if not chunk:
                 break
-            for line in lines(tail, chunk):
+            for line in lines.add(chunk):
                 yield line
                 ends_at = time.monotonic() + silence_s
-        if tail:
-            yield bytes(tail)
+        if lines.rest:
+            yield lines.rest
 
     def push(self, source: Path, target: str) -> None:
         """Copy a file to `target`, whose missing folders are made.
@@ -191,12 +195,12 @@ class Session(ABC):
 
     def _copied(self, source: Path, target: str, size: int, *, zipped: bool) -> Completed:
         """Return how the device's script ended, after all of a file was sent to it, compressed or as it is."""
-        part, out = f"{_split(target)[0].rstrip('/')}/{part_name()}", bytearray()
+        part, out = f"{_split(target)[0].rstrip('/')}/{part_name()}", Output(self._device, _writing(target))
         script = ["sh", "-c", PUSH_ZIPPED if zipped else PUSH, "sh", part, target, digest_of(source)]
         started = time.monotonic()
         with source.open("rb") as file:
             content = cast(IO[bytes], Zipped(file)) if zipped else file
-            command = self._start(self._short(script), stdin=content, sink=out.extend)
+            command = self._start(self._short(script), stdin=content, sink=out.add)
             self._wait_for_copy(command, _writing(target), lambda: size if command.fed else 0, leaves=part)
         if command.code == 0:
             self.pace.learn(size, time.monotonic() - started, zipped=zipped)
@@ -208,6 +212,7 @@ class Session(ABC):
         Raises:
             OutOfSpace: this host's disk is full; nothing is left behind.
             Transient: `source` changed meanwhile.
+            TooMuch: it is larger than is taken.
             TimedOut, Unreachable, MissingTool, Stable: as `push` does.
         """
         _split(source)
@@ -216,6 +221,8 @@ class Session(ABC):
             with part.open("wb") as file:
 
                 def sink(chunk: bytes) -> None:
+                    if file.tell() + len(chunk) > contract.FILE_BYTES:
+                        raise too_much(self._device, source, contract.FILE_BYTES)
                     file.write(chunk)
                     digest.update(chunk)
 
@@ -256,6 +263,8 @@ class Session(ABC):
 
     def _check(self, command: Command, name: str) -> None:
         """Raise what kept a command from running to its end."""
+        if isinstance(command.failure, TooMuch):
+            raise TooMuch(command.failure.text, remedy=command.failure.remedy, device=self._device)
         if command.failure is not None or command.code < 0:
             error = self._broken(command, name)
             raise error from (None if error is command.failure else command.failure)

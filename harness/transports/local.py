@@ -20,14 +20,18 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
+from harness.agent import contract
 from harness.errors import TimedOut, Unreachable, Unsupported
 from harness.model import Address, Device
 from harness.ports.transports import Completed, Connection
+from harness.transports._bounds import Output, Splitter, too_much
 from harness.transports._command import ended
-from harness.transports._copying import DAMAGED, digest_of, failure, landing, lines
+from harness.transports._copying import DAMAGED, digest_of, failure, landing
 
+#: How much is read of what a stream wrote to standard error; bytes.
+_LAST_WORDS = 1 << 16
 #: Settings of the host's own Python, which must not reach the Python that is measured.
 _PRIVATE = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")
 
@@ -73,6 +77,7 @@ class LocalConnection:
 
         Raises:
             TimedOut: it ran longer than `timeout_s`; it and its children were killed.
+            TooMuch: it printed more than is taken, and was killed.
         """
         try:
             process = _start(argv, stderr=subprocess.PIPE)
@@ -82,15 +87,8 @@ class LocalConnection:
         with process, self._held(process):
             unread: list[OSError] = []
             threading.Thread(target=_feed, args=(process, process.stdin, stdin, unread), daemon=True).start()
-            process.stdin = None  # the feeder's from here on, not communicate()'s
-            try:
-                out, err = process.communicate(timeout=timeout_s)
-            except subprocess.TimeoutExpired:
-                raise TimedOut(
-                    f"`{argv[0]}` did not end within {timeout_s:g} s and was killed",
-                    remedy="allow it more time",
-                    device=self._device,
-                ) from None
+            process.stdin = None  # the feeder's from here on, not of the `with`
+            out, err = self._printed(process, argv[0], timeout_s)
         if unread:
             raise failure(self._device, 1, f"read what `{argv[0]}` is to be given", str(unread[0])) from unread[0]
         return Completed(_code(process.returncode), out, err)
@@ -114,8 +112,39 @@ class LocalConnection:
                 assert process.stdin is not None
                 process.stdin.close()
                 yield from self._lines(process, argv, silence_s)
-            err.seek(0)
+            err.seek(max(0, err.seek(0, os.SEEK_END) - _LAST_WORDS))
             self._ended(argv, Completed(_code(process.returncode), b"", err.read()))
+
+    def _printed(self, process: subprocess.Popen[bytes], name: str, timeout_s: float) -> tuple[bytes, bytes]:
+        """Return what a process writes to its output and as its errors, until it has ended."""
+        assert process.stdout is not None
+        assert process.stderr is not None
+        ends_at = time.monotonic() + timeout_s
+        taken = {stream: Output(self._device, f"`{name}`") for stream in (process.stdout, process.stderr)}
+        with selectors.DefaultSelector() as selector:
+            for stream in taken:
+                selector.register(stream, selectors.EVENT_READ)
+            while selector.get_map():
+                ready = selector.select(max(0.0, ends_at - time.monotonic()))
+                if not ready and time.monotonic() >= ends_at:
+                    raise self._late(name, timeout_s)
+                for key, _ in ready:
+                    chunk = os.read(key.fd, 1 << 18)
+                    if not chunk:
+                        selector.unregister(key.fileobj)
+                    taken[cast(IO[bytes], key.fileobj)].add(chunk)
+        try:
+            process.wait(max(0.0, ends_at - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise self._late(name, timeout_s) from None
+        return bytes(taken[process.stdout]), bytes(taken[process.stderr])
+
+    def _late(self, name: str, timeout_s: float) -> TimedOut:
+        return TimedOut(
+            f"`{name}` did not end within {timeout_s:g} s and was killed",
+            remedy="allow it more time",
+            device=self._device,
+        )
 
     def _refuse_too_long(self, argv: Sequence[str], error: OSError) -> None:
         """Raise Unsupported if the system took the command line for too long."""
@@ -128,18 +157,18 @@ class LocalConnection:
 
     def _lines(self, process: subprocess.Popen[bytes], argv: Sequence[str], silence_s: float) -> Iterator[bytes]:
         assert process.stdout is not None
-        tail = bytearray()
+        lines = Splitter(self._device, f"`{argv[0]}`")
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             ends_at = time.monotonic() + silence_s
             while selector.select(max(0.0, ends_at - time.monotonic())):
                 chunk = os.read(process.stdout.fileno(), 1 << 16)
                 if not chunk:
-                    if tail:
-                        yield bytes(tail)
+                    if lines.rest:
+                        yield lines.rest
                     process.wait()
                     return
-                for line in lines(tail, chunk):
+                for line in lines.add(chunk):
                     yield line
                     ends_at = time.monotonic() + silence_s
         raise TimedOut(
@@ -162,8 +191,14 @@ class LocalConnection:
         self._copy(source, Path(target).expanduser())
 
     def pull(self, source: str, target: Path) -> None:
-        """Copy a file from `source`; raises as `push` does."""
-        self._copy(Path(source).expanduser(), target)
+        """Copy a file from `source`; raises as `push` does, and TooMuch if it is larger than is taken."""
+        path = Path(source).expanduser()
+        # A link or a pipe is none that the device side wrote.
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise failure(self._device, 1, f"read {source}", "Not a regular file")
+        if path.exists() and path.stat().st_size > contract.FILE_BYTES:
+            raise too_much(self._device, source, contract.FILE_BYTES)
+        self._copy(path, target)
 
     def _copy(self, source: Path, target: Path) -> None:
         try:

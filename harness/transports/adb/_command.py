@@ -124,8 +124,7 @@ class ShellCommand(Command):
         if kind == _STDOUT:
             self._said(content)
         elif kind == _STDERR:
-            self.err += content
-            self._moved()
+            self._complained(content)
         elif kind == _EXIT and content:
             self.code = content[0]
 

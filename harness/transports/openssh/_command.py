@@ -115,8 +115,7 @@ class ClientCommand(Command):
         with self._carried():
             pipe = _pipe(self._opened().stderr).fileno()
             while chunk := os.read(pipe, 1 << 16):
-                self.err += chunk
-                self._moved()
+                self._complained(chunk)
 
     def _work(self) -> None:
         super()._work()

@@ -99,8 +99,7 @@ class ChannelCommand(Command):
     def _hear(self) -> None:
         with self._carried():
             while chunk := self._opened().receive_error(1 << 16):
-                self.err += chunk
-                self._moved()
+                self._complained(chunk)
 
 
 def _line(argv: Sequence[str]) -> str:
