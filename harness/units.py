@@ -59,10 +59,7 @@ class Interval(Protocol):
 
 
 def printable(text: str) -> str:
-    """Return a text of a device or a file as it can be shown: `printable("\\x1b[31m")` has a backslash for the escape.
-
-    Line ends and tabs stay.
-    """
+    """Return a text of a device or a file as it can be shown: controls as Python writes them, ends of lines stay."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from harness.agent import contract, plain_json
 from harness.errors import MeasurementError
@@ -90,12 +90,8 @@ def parse(line: bytes, *, device: str) -> contract.Event:
     except (ValueError, TypeError, KeyError) as error:
         begun = _OF_MODEL.match(line)
         model = int(begun[2]) if begun else None
-        why = (
-            f"it is no event of this version: {error}"
-            if isinstance(error, ValueError)
-            else "it is no event of this version"
-        )
-        raise _refused(line, device, why, model) from error
+        why = f": {error}" if isinstance(error, ValueError) else ""
+        raise _refused(line, device, f"it is no event of this version{why}", model) from error
     return _made(kind, line, raw, device)
 
 
@@ -131,7 +127,7 @@ def _made(kind: type[T], line: bytes, raw: Any, device: str) -> T:
     from pydantic import ValidationError
 
     try:
-        found: T = _adapter(kind).validate_json(line)
+        found: T = _adapter(cast(Hashable, kind)).validate_json(line)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -202,8 +198,8 @@ def _out_of_range(
 def _wrong_numbers(fingerprint: dict[str, Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
     for key in contract.NUMBERS:
         value, (low, high) = fingerprint.get(key), contract.RANGES[key]
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if key in fingerprint and not (is_number and low <= value <= high):
+        sound = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        if key in fingerprint and not sound:
             yield f"fingerprint.{key}: {value!r:.40} is no number between {low:g} and {high:g}", ("fingerprint", key)
 
 
@@ -228,7 +224,7 @@ def _escaped(value: Any) -> Any:
 
 
 @cache
-def _adapter(kind: type) -> TypeAdapter[Any]:
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     _make_strict()

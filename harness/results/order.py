@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Final
 
 from harness.agent import contract, energy
@@ -252,11 +253,16 @@ def _wrong_window(one: contract.EnergyWindow, quantity: str) -> str:
 
 
 def _falls(numbers: Sequence[int]) -> bool:
-    return any(a > b for a, b in zip(numbers, numbers[1:], strict=False))
+    return any(a > b for a, b in pairwise(numbers))
 
 
 #: What is looked at besides, of each kind.
 _CHECKS: Final[tuple[tuple[type[contract.Event], Callable[[Order, Any], None]], ...]] = (
-    (contract.Conditions, Order._conditions), (contract.Accuracy, Order._accuracy), (contract.Timed, Order._timed), (contract.Launch, Order._launch),
-    (contract.Sustained, Order._sustained), (contract.EnergyPass, Order._energy), (contract.Done, Order._done),
-)  # fmt: skip
+    (contract.Conditions, Order._conditions),
+    (contract.Accuracy, Order._accuracy),
+    (contract.Timed, Order._timed),
+    (contract.Launch, Order._launch),
+    (contract.Sustained, Order._sustained),
+    (contract.EnergyPass, Order._energy),
+    (contract.Done, Order._done),
+)
