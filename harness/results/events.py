@@ -228,7 +228,7 @@ def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     _make_strict()
-    return TypeAdapter(kind)
+    return TypeAdapter(cast(type, kind))
 
 
 @cache

@@ -17,6 +17,9 @@ from harness import deploy, registry
 from harness.agent import contract
 from harness.deploy import DeviceHandle
 from harness.model import Address, Device
+from harness.results import arrays
+from harness.results.job_log import JobLog
+from harness.results.order import Order
 from tests import small_models as small
 
 PLAN: dict[str, Any] = {
@@ -86,9 +89,32 @@ class Bench:
         deploy.runner(self.handle.device).stop(self.handle, str(job))
 
     def run(self, job: Path) -> list[Mapping[str, Any]]:
-        """Return the events of a job that has run to its end."""
+        """Return the events of a job that has run to its end; what it said and left is accepted by this host."""
         self.start(job)
-        return [event for _, event in self.follow(job)]
+        follow = deploy.runner(self.handle.device).follow
+        said = [event for _, event in follow(self.handle, str(job), offset=0)]
+        accept(job, said)
+        return [contract.plain(event) for event in said]
+
+
+def accept(job: Path, said: Sequence[contract.Event]) -> JobLog:
+    """Hold the events and arrays of a job that ended against what it was asked for, as a campaign does.
+
+    Args:
+        job: its folder.
+        said: its events.
+    """
+    asked = contract.job(json.loads((job / contract.JOB_FILE).read_text()))
+    log = JobLog(order=Order(asked, len(np.load(asked.input.path, mmap_mode="r")), "here"))
+    for event in said:
+        assert log.add(event) == [event], "an honest event is refused"
+    for index in range(len(asked.models)):
+        if log.failure(index) is None:
+            for name in contract.ARRAYS:
+                if (file := job / f"m{index}.{name}.npy").exists():
+                    log.arrays[file.name] = arrays.read(file, name, device="here")
+            arrays.check(log, index, "here")
+    return log
 
 
 def prepared(device_workdir: Path, folder: Path) -> Bench:
