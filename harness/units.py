@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 NS_PER_S: Final = 1_000_000_000
 #: What people read where there is no number; never a zero.
@@ -61,6 +61,17 @@ class Interval(Protocol):
 def printable(text: str) -> str:
     """Return a text of a device or a file as it can be shown: controls as Python writes them, ends of lines stay."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def printable_value(value: Any) -> Any:
+    """Return a JSON value with every text in it, keys too, as `printable` has it."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list | tuple):
+        return type(value)(map(printable_value, value))
+    if isinstance(value, dict):
+        return {printable(name): printable_value(item) for name, item in value.items()}
+    return value
 
 
 def named_unit(name: str) -> tuple[str, str]:

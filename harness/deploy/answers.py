@@ -6,14 +6,15 @@ asked for is the last line that is such a value, and anything else is said with 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from harness.agent import plain_json
 from harness.deploy.handle import checked
 from harness.errors import DeviceError
 from harness.model import Device
 from harness.ports.transports import Completed
+from harness.units import printable_value
 
 T = TypeVar("T", dict[str, Any], list[Any])
 
@@ -60,8 +61,8 @@ def value(out: bytes, kind: type[T]) -> T | None:
     """
     for line in reversed(out.decode("utf-8", "replace").splitlines()):
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
+            found = printable_value(plain_json.read(line.encode()))
+        except ValueError:
             continue
         if isinstance(found, kind):
             return found

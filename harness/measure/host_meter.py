@@ -106,7 +106,7 @@ def compare(handle: DeviceHandle, *, within_s: float = _COMPARE_S) -> Offset:
         within_s: after which no further trip is begun, s.
 
     Raises:
-        MeasurementError: the bounds exclude each other: a clock was set, or stood still.
+        MeasurementError: the bounds exclude each other: a clock was set, or stood still; or it says no time.
         DeviceError: the runner does not say its time.
     """
     lows, highs, began = [], [], time.monotonic()
@@ -115,12 +115,21 @@ def compare(handle: DeviceHandle, *, within_s: float = _COMPARE_S) -> Offset:
             break
         asked = time.monotonic_ns()
         for line in handle.stream([*handle.workspace.command, "clock", str(_LINES)], silence_s=_SILENCE_S):
-            heard, said = time.monotonic_ns(), int(line)
+            heard, said = time.monotonic_ns(), _moment(line)
             lows.append(asked - said)
             highs.append(heard - said)
     if not lows or max(lows) > min(highs):
         raise MeasurementError("the clocks of host and device cannot be compared: one was set or stood still meanwhile")
     return Offset(time.monotonic_ns(), max(lows), min(highs))
+
+
+def _moment(line: bytes) -> int:
+    """Return what the command `clock` said, ns; raises MeasurementError."""
+    said = line.strip()
+    if not said.isdigit() or len(said) > len(str(contract.CLOCK_NS)):
+        text = f"the device's clock says {said[:40].decode('utf-8', 'replace')!r}, which is no time"
+        raise MeasurementError(text, remedy=contract.REMEDIES["untrue"])
+    return int(said)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from harness.errors import DeviceError, OutOfSpace, Refused
 from harness.measure import host_meter
 from harness.model import Device, Limits
 from harness.ports.runners import Wanted
+from harness.results import events
 from harness.units import decimal, human
 
 #: How often a hot device is looked at again.
@@ -68,6 +69,7 @@ def wait_until_fit(handle: DeviceHandle) -> Mapping[str, Any]:
 
     Raises:
         Refused: it still is not, or lacks the thermal zone that is meant; the message says which or by how much.
+        Untrue: it says of its state what cannot be.
     """
     device = handle.device
     deadline = time.monotonic() + device.limits.cooldown_s
@@ -76,6 +78,7 @@ def wait_until_fit(handle: DeviceHandle) -> Mapping[str, Any]:
         unknown = no_such_zone(device, seen)
         if unknown is not None:
             raise Refused(unknown.says, remedy=unknown.remedy, device=device.id)
+        seen["conditions"] = events.readings(seen.get("conditions"), device=device.id)
         why = obstacles(device.limits, seen["conditions"])
         if not why:
             return seen

@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from harness.agent import plain_json
 from harness.ports.runners import Handle
+from harness.units import printable, printable_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,11 @@ class Owner:
     def read(cls, line: str) -> Owner:
         """Return what `line` wrote; a lease that was written by hand or by an older edgeward names nobody else."""
         try:
-            return cls(**json.loads(line))
+            found = cls(**printable_value(plain_json.read(line.encode("utf-8", "replace"))))
         except (ValueError, TypeError):
-            return cls(line.strip() or "somebody")
+            return cls(printable(line.strip()) or "somebody")
+        sound = isinstance(found.process, int) and all(isinstance(one, str | int) for one in asdict(found).values())
+        return found if sound else cls("somebody")
 
     def __str__(self) -> str:
         return f"{self.who} (process {self.process}, since {self.since})" if self.process else self.who

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from harness.agent import contract, plain_json
 from harness.errors import MeasurementError
-from harness.units import printable
+from harness.units import printable, printable_value
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -116,6 +116,20 @@ def steps(said: dict[str, Any], asked: contract.LocalStep, *, device: str) -> co
     return found
 
 
+def readings(said: Any, *, device: str) -> dict[str, Any]:
+    """Return the state of a device as it answered when it was asked, read as an event is.
+
+    Args:
+        said: the answer.
+        device: whose it is, for the error.
+
+    Raises:
+        Untrue: it cannot be accepted.
+    """
+    found: dict[str, Any] = contract.plain(_made(contract.Readings, json.dumps(said).encode(), said, device))
+    return found
+
+
 def checked(event: contract.Event, *, device: str) -> contract.Event:
     """Return an event that the host made of a device's words, if it keeps the ranges; raises Untrue."""
     for wrong, _ in _out_of_range(event, ()):
@@ -140,7 +154,7 @@ def _made(kind: type[T], line: bytes, raw: Any, device: str) -> T:
 
 def _model(raw: Any, place: tuple[Any, ...]) -> int | None:
     """Return the model that a place inside an event is about: the event's own, or that of a launch's round."""
-    found = raw.get("model")
+    found = raw.get("model") if isinstance(raw, dict) else None
     if place[:1] == ("rounds",) and len(place) > 2 and place[2] != "model":
         found = raw["rounds"][place[1]].get("model")
     if place[:1] == ("model",) or not isinstance(found, int) or isinstance(found, bool) or found < 0:
@@ -209,18 +223,14 @@ def _range(owner: str, name: str) -> tuple[float, float]:
 
 def _escaped(value: Any) -> Any:
     """Return a value whose texts can be shown anywhere: what moves a terminal is escaped."""
-    if isinstance(value, str):
-        return printable(value)
     if isinstance(value, list):
         return [_escaped(item) for item in value]
-    if isinstance(value, tuple):
-        return tuple(_escaped(item) for item in value)
-    if isinstance(value, dict):
-        return {printable(name): _escaped(item) for name, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         own = {one.name: getattr(value, one.name) for one in fields(value) if one.name not in _WORDS}
         return replace(value, **{name: _escaped(item) for name, item in own.items()})
-    return value
+    if isinstance(value, dict) and any(map(is_dataclass, value.values())):
+        return {printable(name): _escaped(item) for name, item in value.items()}
+    return printable_value(value)
 
 
 @cache
