@@ -60,9 +60,10 @@ class Order:
                     raise
                 self._failed.add(error.model)
                 found.append(error.instead(event.event))
-                if not isinstance(event, contract.Launch):
+                if isinstance(event, contract.Launch):
+                    event = replace(event, rounds=[one for one in event.rounds if one.model != error.model])
+                elif not isinstance(event, contract.Done):
                     return found
-                event = replace(event, rounds=[one for one in event.rounds if one.model != error.model])
             else:
                 self._take(event)
                 return [*found, event]
@@ -194,8 +195,29 @@ class Order:
         if event.when != ("before", "after")[min(self._seen[contract.Conditions], 1)]:
             raise self._wrong(f"when: {event.when:.40} after {self._seen[contract.Conditions]} others")
 
+    def _started(self, event: contract.Cold) -> None:
+        times = (event.process_start_ns, event.load_ns, event.first_inference_ns)
+        if event.absent is None and None in times:
+            raise self._wrong("load_ns: it, process_start_ns or first_inference_ns is missing", event.model)
+
     def _done(self, event: contract.Done) -> None:
         self._index("alive", event.alive)
+        if self.job is None or self._seen[contract.Tool]:
+            return
+        plan, timed = self.job.plan, self.job.plan.sustained_s or self.job.plan.max_launches
+        for index, model in enumerate(self.job.models):
+            if index in self._failed or model.copy_of is not None:
+                continue
+            due: dict[type[contract.Event], int] = {
+                contract.Cold: plan.cold_starts, contract.Evicted: plan.evicted_starts,
+                contract.Memory: plan.memory_starts, contract.Accuracy: int(plan.accuracy),
+                contract.Sustained: int(plan.sustained_s > 0), contract.EnergyPass: int(self.job.meter is not None),
+            }  # fmt: skip
+            for kind, count in due.items():
+                if self._seen[kind, index] != count:
+                    raise self._wrong(f"{kind.KIND}: {self._seen[kind, index]} of {count} when it was done", index)
+            if timed and not self._seen[contract.TimedEnd]:
+                raise self._wrong("timed_end: it is missing when the job was done", index)
 
     def _wrong(self, text: str, model: int | None = None) -> Untrue:
         return _untrue(text, self.device, model)
@@ -259,6 +281,7 @@ def _falls(numbers: Sequence[int]) -> bool:
 #: What is looked at besides, of each kind.
 _CHECKS: Final[tuple[tuple[type[contract.Event], Callable[[Order, Any], None]], ...]] = (
     (contract.Conditions, Order._conditions),
+    (contract.Cold, Order._started),
     (contract.Accuracy, Order._accuracy),
     (contract.Timed, Order._timed),
     (contract.Launch, Order._launch),

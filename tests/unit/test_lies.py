@@ -125,6 +125,7 @@ FIELDS: Sequence[tuple[str, Any, str]] = [
     ("cold.0.of", 0, "of"),
     ("cold.0.t_ns", 5, "t_ns"),
     ("cold.0.colour", "red", "colour"),
+    ("cold.0.load_ns", None, "load_ns"),
     ("cold.0.event", "warm", "no event"),
     ("cold.0.facts", {"runtime": "half \ud800"}, "facts.runtime"),
     ("evicted.0.turn", 1, "turn"),
@@ -308,6 +309,18 @@ def test_events_in_an_order_that_cannot_be_are_refused(name: str, tmp_path: Path
     asked, said, given_arrays = recorded("python-turns")
     with pytest.raises(Untrue, match=named):
         heard(asked, spoken(change(said)), given_arrays, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["cold", "evicted", "memory", "accuracy"])
+def test_a_phase_of_a_model_that_is_left_out_puts_that_model_out(kind: str, tmp_path: Path) -> None:
+    asked, said, given_arrays = recorded("python-turns")
+    left = [one for one in said if not (one["event"] == kind and one["model"] == 1)]
+    log = heard(asked, spoken(left), given_arrays, tmp_path)
+    failure = log.failure(1)
+    assert failure is not None
+    assert kind in failure.message
+    assert log.failure(0) is None
+    assert len(log.all(contract.Done)) == 1
 
 
 def changed(index: Any, value: Any) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
