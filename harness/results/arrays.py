@@ -69,7 +69,7 @@ def weights(file: Path, due: Mapping[str, npt.NDArray[Any]], *, device: str) -> 
         with np.load(file, allow_pickle=False) as found:
             for name, like in due.items():
                 _check_member(found, name, like)
-            return {name: _finite(name, found[name], like) for name in due}
+            return {name: _finite(name, found[name], like) for name, like in due.items()}
     except (ValueError, OSError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
         raise Untrue(f"{contract.WEIGHTS_FILE} cannot be accepted ({error})", where=device) from error
 

@@ -604,11 +604,14 @@ def test_the_answer_of_training_steps_is_read_as_strictly_as_an_event() -> None:
 
 
 def test_weights_of_another_shape_or_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    file, due = tmp_path / "weights.npz", {"w": np.ones((2, 3), np.float32)}
-    np.savez(file, w=due["w"])
-    assert arrays.weights(file, due, device="pi5")["w"].shape == (2, 3)
+    file, due = tmp_path / "weights.npz", {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float32)}
+    np.savez(file, w=due["w"], b=due["b"])
+    assert {name: one.shape for name, one in arrays.weights(file, due, device="pi5").items()} == {
+        "w": (2, 3),
+        "b": (3,),
+    }
     for wrong in (np.ones((3, 2), np.float32), np.ones((2, 3)), np.full((2, 3), NAN, np.float32), np.ones(10**5)):
-        np.savez(file, w=wrong)
+        np.savez(file, w=wrong, b=due["b"])
         with pytest.raises(Untrue, match="w: "):
             arrays.weights(file, due, device="pi5")
     file.write_bytes(b"PK\x03\x04")
