@@ -24,6 +24,8 @@ _SHOWN: Final = 200
 UNTRUE: Final = "untrue"
 #: How both agents begin an event of a model: whose it is shows even where the rest cannot be read.
 _OF_MODEL: Final = re.compile(rb'\{"event": "(\w{1,20})", "t_ns": \d{1,19}, "model": (\d{1,6})[,}]')
+#: Fields whose numbers are nobody's, or are read as an event of their own.
+_ELSEWHERE: Final = ("facts", "energy")
 #: Fields that hold a program's own words, which are searched line by line: escaped only where they are shown.
 _WORDS: Final = ("said",)
 
@@ -195,7 +197,7 @@ def _out_of_range(
             item = getattr(value, one.name)
             if one.name == "fingerprint":
                 yield from _wrong_numbers(item)
-            elif item is not None and one.name != "facts":
+            elif item is not None and one.name not in _ELSEWHERE:
                 yield from _out_of_range(item, (*place, one.name), one.name, type(value).__name__)
     elif isinstance(value, (list, tuple)):
         for number, item in enumerate(value):

@@ -595,6 +595,7 @@ def test_the_answer_of_training_steps_is_read_as_strictly_as_an_event() -> None:
         "loss_after": 0.7, "memory": memory, "kernel_ns": [9, 9],
     }  # fmt: skip
     assert events.steps(said, asked, device="pi5").ns == [5, 6]
+    assert events.steps({**said, "energy": energy_pass()}, asked, device="pi5").energy
     for name, value in (
         ("ns", [5]), ("ns", [5, -6]), ("ns", "56"), ("losses", [1.0, NAN, 0.8]), ("loss_after", None),
         ("memory", {}), ("kernel_ns", [0, 9]), ("torch", 2.9), ("colour", "red"),
