@@ -20,7 +20,7 @@ from harness.results import events as reading
 SOURCES = sorted(build.SOURCES.iterdir())
 PRINTING = """#include <stdio.h>
 #include "contract.h"
-#define SHOW(value) show(_Generic((value), char *: "%s", int: "%d", double: "%.17g"), value)
+#define SHOW(value) show(_Generic((value), char *: "%s", int: "%d", long: "%ld", double: "%.17g"), value)
 #define show(format, value) printf(format, value), putchar(0)
 #define NAME(kind, name) printf(#kind " " #name), putchar(0);
 #define NAME_OF_OPTIONAL(kind, name, value) NAME(kind, name)
