@@ -8,6 +8,8 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import IO, Final, cast
 
+from harness.agent import contract
+from harness.transports._bounds import too_much
 from harness.transports._command import Command, spelled
 from harness.transports.adb._devices import Wanted
 from harness.transports.adb._server import Server
@@ -118,6 +120,8 @@ class ShellCommand(Command):
         with cast(IO[bytes], self._opened().makefile("rb", buffering=1 << 18)) as packets:
             while self.code < 0 and (header := _exactly(packets, _PACKET.size)):
                 kind, length = _PACKET.unpack(header)
+                if length > contract.OUTPUT_BYTES:
+                    raise too_much("", "a packet of the device", contract.OUTPUT_BYTES)
                 self._heard(kind, _exactly(packets, length))
 
     def _heard(self, kind: int, content: bytes) -> None:
