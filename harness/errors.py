@@ -149,3 +149,7 @@ class RecipeError(HarnessError):
 
 class StoreError(HarnessError):
     """Results could not be written or read."""
+
+
+class CampaignUnderWay(HarnessError):
+    """A campaign that should be gone on with is still being measured by somebody."""

@@ -912,6 +912,7 @@ class Outcome:
         run: the run's id, "" without one.
         reasons: why it did not pass, one a line.
         about: the case by names; None in stores of version 0.1.
+        taken_over: when its run was measured, where a campaign that was resumed took it over and judged it again.
     """
 
     case: str
@@ -920,6 +921,7 @@ class Outcome:
     reasons: tuple[Reason, ...] = ()
     judgements: tuple[Judgement, ...] = ()
     about: MeasuredCase | None = None
+    taken_over: datetime | None = None
 
     @property
     def message(self) -> str:

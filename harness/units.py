@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 NS_PER_S: Final = 1_000_000_000
@@ -374,3 +375,8 @@ def counted(number: int, one: str, many: str = "") -> str:
         many: the word for none or several, `one` with an s if not given.
     """
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def moment(at: datetime) -> str:
+    """Return a moment as people read it, in UTC to the minute."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -19,8 +19,9 @@ from harness.compare.front import Member, Standing, standings
 from harness.errors import MeasurementError, Transient
 from harness.lab.ledger import sha256
 from harness.lab.tables import VariantTable
-from harness.measure.campaign import CampaignRunner, Result, described
+from harness.measure.campaign import CampaignRunner, Result
 from harness.measure.campaign import Settings as CampaignSettings
+from harness.measure.described import described
 from harness.model import Estimate, Run
 from harness.page import search_page, wording
 from harness.variants.build import build_suite
@@ -186,9 +187,13 @@ def _measured(
         if case.runtime == place.runtime and case.variant.id in {one.candidate for one in finalists[id(place)]}
     }
     searching.options.say(f"measuring {len(wanted)} in full")
+    command = (
+        f"edgeward search {searching.suite.id}: {file.name} {sha256(file)[:12]}"
+        f"{' --quick' if searching.options.quick else ''}"
+    )
     settings = CampaignSettings(
-        command=f"edgeward search {searching.suite.id}: {file.name} {sha256(file)[:12]}"
-        f"{' --quick' if searching.options.quick else ''}",
+        command=command,
+        purpose=command,
         say=searching.say,
         quick=searching.options.quick,
         resume=True,

@@ -197,8 +197,10 @@ class Searching:
             for found in [best[id(place)]]
         }
         numbers = ", ".join(f"{place.study.name} {one.number}" for place, one, *_ in built)
+        command = f"edgeward search {self.suite.id}: {numbers}{', again' if again else ''}"
         settings = CampaignSettings(
-            command=f"edgeward search {self.suite.id}: {numbers}{', again' if again else ''}",
+            command=command,
+            purpose=command,
             say=self.say,
             quick=self.options.quick,
             resume=True,

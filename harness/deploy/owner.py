@@ -38,9 +38,14 @@ def is_gone(owner: Owner) -> bool:
 
     One of another host, or of another container here, cannot be seen and is never said to be gone.
     """
-    if not owner.boot_id or (owner.boot_id, owner.namespace) != (_boot_id(), _namespace()):
+    if not is_visible(owner):
         return False
     return not psutil.pid_exists(owner.process) or _started(owner.process) not in ("", owner.started)
+
+
+def is_visible(owner: Owner) -> bool:
+    """Return whether an owner is, or was, a process that this host can see: of this boot and this container."""
+    return bool(owner.boot_id) and (owner.boot_id, owner.namespace) == (_boot_id(), _namespace())
 
 
 def is_this_process(owner: Owner) -> bool:

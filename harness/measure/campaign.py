@@ -12,23 +12,26 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import harness
 from harness import compare, deploy
 from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, OutOfSpace, Stopped, Transient, Unforeseen
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
+from harness.measure.concluding import concluded
+from harness.measure.described import data_facts, described
 from harness.measure.group import measure
 from harness.measure.jobs import Group, Race, load_samples
-from harness.model import Campaign, Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite, Validity
+from harness.measure.question import data_digest
+from harness.measure.resuming import Taken, Work
+from harness.model import Campaign, Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite
 from harness.results import agreement, disagreement
 from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
-from harness.results.runs import accuracy_refused, kept, measured_case, with_agreement
+from harness.results.runs import kept, measured_case, with_agreement
 from harness.store import Store
 
 
@@ -51,7 +54,9 @@ class Settings:
         command: the command line that repeats it.
         say: `say(device, text)` is called from several threads.
         quick: whether durations are cut to a tenth.
-        resume: whether to do only what an interrupted campaign left.
+        resume: whether to do only what an unfinished campaign left (`harness.measure.resuming`).
+        purpose: what a program measures for, by which it finds its campaign again; "" for one that a person asked for.
+        note: takes a line that a person should read, also from several threads.
         devices_at_once: 0 for all.
         patience_s: how long a lost connection is tried again, s.
         races: (device, runtime) -> how its cases race; those of others are measured in full.
@@ -61,6 +66,8 @@ class Settings:
     say: Callable[[str, str], None]
     quick: bool = False
     resume: bool = False
+    purpose: str = ""
+    note: Callable[[str], None] = lambda _: None
     devices_at_once: int = 0
     patience_s: float = deploy.handle.PATIENCE_S
     races: Mapping[tuple[str, str], Race] = field(default_factory=dict)
@@ -76,14 +83,18 @@ class CampaignRunner:
         self._library = reference.Library()
         self._stopping = threading.Event()
         self._data: dict[str, Samples | HarnessError] = {}
+        self._digests: dict[str, str] = {}
         self._lock = threading.Lock()
-        self.campaign = self._open(cases)
-        done = self._done() if settings.resume else {}
-        for case in cases:
-            if case.id in done:
-                self._futures[case.id].set_result(done[case.id](case))
-        todo = [case for case in cases if case.id not in done]
-        by_device = {device.id: [c for c in todo if c.device.id == device.id] for device in (c.device for c in todo)}
+        self._work = Work(
+            store,
+            cases,
+            _begun(cases, settings),
+            resume=settings.resume,
+            purpose=settings.purpose,
+            note=settings.note,
+        )
+        self.campaign = self._work.campaign
+        by_device = {device.id: [c for c in cases if c.device.id == device.id] for device in (c.device for c in cases)}
         workers = settings.devices_at_once or len(by_device) or 1
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="device")
         for own in by_device.values():
@@ -101,6 +112,7 @@ class CampaignRunner:
             self.stop()
             raise
         self._pool.shutdown(wait=True)
+        self._work.close()
         return found
 
     def stop(self) -> None:
@@ -112,40 +124,12 @@ class CampaignRunner:
         for handle in handles:
             handle.interrupt()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._work.close()
 
-    def _open(self, cases: Sequence[Case]) -> Campaign:
-        """Begin a campaign, or go on with the newest one that the same command began."""
-        settings = self._settings
-        if settings.resume:
-            same = [c for c in self._store.campaigns() if _same(c.command, settings.command)]
-            if same:
-                return same[0]
-        devices = {case.device.id: case.device.description for case in cases}
-        campaign = Campaign(
-            id=uuid.uuid4().hex,
-            started_at=datetime.now(UTC),
-            command=settings.command,
-            suites={case.suite.id: {**described(case.suite), "devices": devices} for case in cases},
-            environment={
-                "edgeward": harness.__version__,
-                "python": platform.python_version(),
-                "system": platform.system(),
-            },
-            quick=settings.quick,
-        )
-        self._store.add_campaign(campaign)
-        return campaign
-
-    def _done(self) -> dict[str, Callable[[Case], Result]]:
-        """Return what the interrupted campaign has of each case; cases that ended in an error are done again."""
-        runs = {run.id: run for run in self._store.runs(campaign=self.campaign.id)}
-        comparisons = self._store.comparisons(self.campaign.id)
-
-        def restored(outcome: Outcome) -> Callable[[Case], Result]:
-            own = tuple(c for c in comparisons if c.run == outcome.run)
-            return lambda case: Result(case, outcome, runs[outcome.run], own)
-
-        return {o.case: restored(o) for o in self._store.outcomes(self.campaign.id) if o.run in runs}
+    def _say(self, device: str, text: str) -> None:
+        """Report what a device does; called from several threads."""
+        self._settings.say(device, text)
+        self._work.heard()
 
     def _device(self, device: Device, cases: Sequence[Case]) -> None:
         """Measure all cases of one device, group after group, and leave none unanswered."""
@@ -171,15 +155,44 @@ class CampaignRunner:
         except HarnessError as error:
             self._fail(group.cases, error)
             return None
-        if not deploy.runner(group.device).OUTPUTS:
-            return group  # a vendor's tool feeds models with its own numbers and gives no answers
+        read: Group | None = group
+        # A vendor's tool feeds models with its own numbers and gives no answers.
+        if deploy.runner(group.device).OUTPUTS:
+            read = self._read(group, samples)
+        return self._left(read) if read is not None else None
+
+    def _read(self, group: Group, samples: Samples) -> Group | None:
+        """Return a group with how each of its models is fed and read; None if none of its cases can be."""
         group = grouping.fitted(group, samples, self._fail)
-        say = partial(self._settings.say, group.device.id)
+        say = partial(self._say, group.device.id)
         for remark in dict.fromkeys(remark for case in group.cases for remark in group.fits[case.id].remarks):
             say(f"remark: {remark}")
         if not any(case.id in self._futures for case in group.cases):
             return None
         return operating.applied(group, self._library, samples, say, self._fail)
+
+    def _left(self, group: Group) -> Group | None:
+        """Return what of a group is measured, None if nothing is, after answering what was measured before."""
+        with self._lock:
+            if group.suite.id not in self._digests:
+                found = self._data[group.suite.id]
+                assert not isinstance(found, HarnessError)
+                self._digests[group.suite.id] = data_digest(found)
+        data = self._digests[group.suite.id]
+        left, taken = self._work.split(group, data, lambda case: self._waiting(case) is not None)
+        for one in taken:
+            self._take_over(one)
+        return left
+
+    def _take_over(self, one: Taken) -> None:
+        """Judge a run of before by today's suite, store that in one go and answer."""
+        suite, future = self.campaign.suites[one.case.suite.id], self._waiting(one.case)
+        compared = compare.compare(one.baseline, one.run, suite) if one.baseline is not None else []
+        outcome = concluded(one.case, one.run, compared, taken_over=one.run.started_at)
+        question = self._work.question(one.case.id)
+        self._store.judge_again(self.campaign.id, one.run.id, compared, outcome, question)
+        if future:
+            future.set_result(Result(one.case, outcome, one.run, tuple(compared)))
 
     def _groups(self, device: Device, todo: Sequence[Group]) -> None:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
@@ -214,10 +227,8 @@ class CampaignRunner:
     @contextmanager
     def _held(self, device: Device) -> Iterator[tuple[DeviceHandle, deploy.Held]]:
         """Give a connection to the device and the lease that goes with it."""
-        self._settings.say(device.id, f"connecting to {device.address}")
-        with DeviceHandle(
-            device, partial(self._settings.say, device.id), patience_s=self._settings.patience_s
-        ) as handle:
+        self._say(device.id, f"connecting to {device.address}")
+        with DeviceHandle(device, partial(self._say, device.id), patience_s=self._settings.patience_s) as handle:
             with self._lock:
                 self._handles.add(handle)
             # `stop` interrupts those that are there already: it may have looked while this one was being connected.
@@ -275,32 +286,37 @@ class CampaignRunner:
         """Compare, judge, store in one go and answer."""
         suite = self.campaign.suites[case.suite.id]
         compared = compare.compare(baseline, run, suite) if baseline is not None and baseline is not run else []
-        judgements = compare.judge(run, compared, case.suite.accept)
-        reasons = [Reason(j.message) for j in judgements if not j.passed]
-        if run.validity is Validity.INVALID:
-            first = run.reasons[0] if run.reasons else Reason("no reason was recorded")
-            others = tuple(run.reasons[1:])
-            reasons = [Reason(f"the run is invalid: {first.text}", first.remedy), *others, *reasons]
-        if refused := accuracy_refused(run):
-            reasons.insert(0, refused)
-        status = "failed" if reasons else "passed"
-        if case.variant.xfail:
-            status = {"failed": "xfailed", "passed": "xpassed"}[status]
-        outcome = Outcome(case.id, status, run.id, tuple(reasons), tuple(judgements), run.case)
+        outcome = concluded(case, run, compared)
         result = Result(case, outcome, run, tuple(compared))
         # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
         future = self._waiting(case)
-        self._store.add_case(self.campaign.id, kept(run), compared, outcome if future else None)
+        judged = future is not None or self._work.ended_before(case)
+        self._store.add_case(
+            self.campaign.id,
+            kept(run),
+            compared,
+            outcome if judged else None,
+            question=self._work.question(case.id) if judged else None,
+            superseded=self._work.superseded(case.id, run.id),
+        )
         if future:
             future.set_result(result)
 
     def _fail(self, cases: Iterable[Case], error: HarnessError) -> None:
         for case in cases:
             if future := self._waiting(case):
+                if spare := self._work.spare(case, error):
+                    self._take_over(spare)
+                    continue
                 # The whole message: what and where it is about is part of it.
                 reason = Reason(f"{error.where}: {error.text}" if error.where else error.text, error.remedy)
                 outcome = Outcome(case.id, "error", reasons=(reason,), about=measured_case(case))
-                self._store.add_outcome(self.campaign.id, outcome)
+                self._store.add_outcome(
+                    self.campaign.id,
+                    outcome,
+                    question=self._work.question(case.id, error=error),
+                    superseded=self._work.superseded(case.id, ""),
+                )
                 future.set_result(Result(case, outcome, error=error))
 
     def _waiting(self, case: Case) -> Future[Result] | None:
@@ -312,7 +328,7 @@ class CampaignRunner:
         """Return a suite's split, read once; the campaign's record then says what data it was."""
         with self._lock:
             if suite.id not in self._data:
-                self._settings.say(suite.id, f"reading the {suite.split} split of {suite.data['source']}")
+                self._say(suite.id, f"reading the {suite.split} split of {suite.data['source']}")
                 try:
                     self._data[suite.id] = samples = load_samples(suite)
                 except HarnessError as error:
@@ -321,9 +337,9 @@ class CampaignRunner:
                     known = self.campaign.suites.get(suite.id, {})
                     described_now = {**known, **described(suite), "data": data_facts(suite, samples)}
                     for remark in described_now["data"]["remarks"]:
-                        self._settings.say(suite.id, f"remark: {remark}")
+                        self._say(suite.id, f"remark: {remark}")
                     if samples.group_names:
-                        self._settings.say(suite.id, samples.description)
+                        self._say(suite.id, samples.description)
                     suites = {**self.campaign.suites, suite.id: described_now}
                     self.campaign = replace(self.campaign, suites=suites)
                     self._store.add_campaign(self.campaign)
@@ -333,39 +349,18 @@ class CampaignRunner:
         return found
 
 
-def described(suite: Suite) -> dict[str, Any]:
-    """Return a suite as plain values, for `Campaign.suites`."""
-    return {
-        "title": suite.title,
-        "task": asdict(suite.task),
-        "load": asdict(suite.load),
-        "accept": [asdict(criterion) for criterion in suite.accept],
-        "baseline": suite.baseline,
-        "confidential": suite.confidential,
-        "data": {"source": suite.data["source"], "split": suite.split},
-        "architectures": dict(suite.architectures),
-        **({"robustness": asdict(suite.robustness)} if suite.robustness else {}),
-        **({"examples": suite.examples} if suite.examples else {}),
-    }
-
-
-def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:
-    """Return what a report must say of the data."""
-    positive = suite.task.positive
-    known = positive in samples.classes and len(samples.labels) > 0
-    return {
-        "source": suite.data["source"],
-        "split": suite.split,
-        "folds": {**asdict(suite.folds), "pool": samples.pool} if suite.folds else None,
-        "description": samples.description,
-        "synthetic": samples.synthetic,
-        "samples": len(samples.images),
-        "patients": len(samples.group_names) or None,
-        "classes": list(samples.classes),
-        "remarks": remarks.of_data(suite, samples),
-        "positive_ratio": float(samples.of_class(positive).mean()) if known else None,
-    }
-
-
-def _same(a: str, b: str) -> bool:
-    return a.replace(" --resume", "") == b.replace(" --resume", "")
+def _begun(cases: Sequence[Case], settings: Settings) -> Campaign:
+    """Return a campaign that begins now."""
+    devices = {case.device.id: case.device.description for case in cases}
+    return Campaign(
+        id=uuid.uuid4().hex,
+        started_at=datetime.now(UTC),
+        command=settings.command,
+        suites={case.suite.id: {**described(case.suite), "devices": devices} for case in cases},
+        environment={
+            "edgeward": harness.__version__,
+            "python": platform.python_version(),
+            "system": platform.system(),
+        },
+        quick=settings.quick,
+    )

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -14,7 +13,7 @@ from typing import Any, Final
 from jinja2 import BaseLoader, ChoiceLoader, DictLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness import registry
+from harness import registry, units
 from harness.errors import HarnessError, Unforeseen
 from harness.page import charts, wording
 from harness.page.headline import overall
@@ -190,10 +189,6 @@ def titles(report: Report) -> str:
     return "; ".join(str(suite.get("title") or name) for name, suite in report.campaign.suites.items()) or "No suite"
 
 
-def _moment(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
 def _unbroken(sentence: str) -> str:
     """Return a sentence in which no number is parted from its unit at the end of a line."""
     return _OF_UNIT.sub("\N{NO-BREAK SPACE}", sentence)
@@ -207,7 +202,7 @@ def environment(found: Sequence[tuple[str, ModuleType]], overrides: Path | None)
     environment = Environment(
         loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["moment"] = _moment
+    environment.filters["moment"] = units.moment
     environment.filters["unbroken"] = _unbroken
     known: dict[str, Any] = {"glyphs": wording.GLYPHS, "outcome_words": wording.OUTCOMES}
     environment.globals.update(known)

@@ -36,7 +36,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--report", metavar="DIR", help="where the HTML goes (default: reports/html/)")
     group.addoption("--markdown", metavar="FILE", help="write a summary of the campaign in Markdown too")
     group.addoption("--quick", action="store_true", help="a tenth of the durations; verdicts are marked as quick")
-    group.addoption("--resume", action="store_true", help="do only what the interrupted campaign left")
+    group.addoption(
+        "--resume",
+        action="store_true",
+        help="do only what the unfinished campaign left",
+    )
     group.addoption("--devices-at-once", type=int, default=0, metavar="N", help="default: all")
 
 

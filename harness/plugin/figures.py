@@ -50,4 +50,6 @@ def headline(result: Result) -> str:
                 doubts.append("comparison degraded")
         if change.metric == "sensitivity":
             figures.append(f"sensitivity {point}")
-    return f"{status}: {', '.join(figures)}" + (f" [{', '.join(doubts)}]" if doubts else "")
+    when = result.outcome.taken_over
+    taken = f" (taken over from {units.moment(when)})" if when else ""
+    return f"{status}: {', '.join(figures)}" + (f" [{', '.join(doubts)}]" if doubts else "") + taken

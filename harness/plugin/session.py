@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from harness.errors import HarnessError, StoreError
+from harness.errors import CampaignUnderWay, HarnessError, StoreError
 from harness.plugin.progress import Progress
 from harness.plugin.signals import Signals
 
@@ -45,7 +45,7 @@ class Session:
         self._store: Store | None = None
         self._trouble: HarnessError | None = None
         self.progress: Progress | None = None
-        # Progress of a device, or the id of a case that has ended.
+        # Progress of a device, a line that stays ("" and the line), or the id of a case that has ended.
         self._signals = Signals()
         self._news: SimpleQueue[tuple[str, str] | str] = SimpleQueue()
 
@@ -71,11 +71,14 @@ class Session:
             resume=option("resume"),
             devices_at_once=option("devices_at_once"),
             say=lambda device, text: self._news.put((device, text)),
+            note=lambda text: self._news.put(("", text)),
         )
         self.progress = Progress(self.config)
         self._signals.heed()
         try:
             self.campaign = CampaignRunner(cases, self.store, settings)
+        except CampaignUnderWay as error:
+            raise pytest.UsageError(str(error)) from error
         except HarnessError as error:  # the store's; every case will say so
             self._trouble = error
         for case in cases:
@@ -95,8 +98,10 @@ class Session:
             if isinstance(news, str):
                 cases -= 1
                 yield news
-            else:
+            elif news[0]:
                 self.progress.news(*news)
+            else:
+                self.progress.line(news[1])
 
     def result(self, case: Case) -> Result:
         """Return what a case gave, and say so in a line; waits for it."""

@@ -238,7 +238,11 @@ def outcome_row(campaign: str, outcome: Outcome) -> OutcomeRow:
         case=outcome.case,
         status=outcome.status,
         run=outcome.run,
-        message=_packed(reasons=outcome.reasons, about=outcome.about and _case_document(outcome.about)),
+        message=_packed(
+            reasons=outcome.reasons,
+            about=outcome.about and _case_document(outcome.about),
+            **({"taken_over": utc(outcome.taken_over).isoformat()} if outcome.taken_over else {}),
+        ),
         judgements=[plain(asdict(judgement)) for judgement in outcome.judgements],
     )
 
@@ -247,13 +251,14 @@ def outcome_of(row: OutcomeRow) -> Outcome:
     """Return the outcome that a row holds."""
     judgements = restored(row.judgements)
     judged = tuple(Judgement(**{**one, "criterion": Criterion(**one["criterion"])}) for one in judgements)
-    kept = _unpacked(row.message)
+    kept, taken_over = _unpacked(row.message), None
     if kept is None:
         reasons, about = legacy.outcome(row.message, judgements), legacy.case(row.case)
     else:
         reasons = tuple(_reason(one) for one in kept["reasons"])
         about = MeasuredCase(**kept["about"]) if kept["about"] else None
-    return Outcome(row.case, row.status, row.run, reasons, judged, about)
+        taken_over = datetime.fromisoformat(kept["taken_over"]) if "taken_over" in kept else None
+    return Outcome(row.case, row.status, row.run, reasons, judged, about, taken_over)
 
 
 def campaign_row(campaign: Campaign) -> CampaignRow:

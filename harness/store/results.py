@@ -6,14 +6,9 @@ measured.
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -32,58 +27,28 @@ from harness.store.conversion import (
     run_row,
     utc,
 )
+from harness.store.opening import first_line
+from harness.store.progress import ProgressStore
 from harness.store.step_costs import step_of, step_row
-from harness.store.tables import VERSION, Base, CampaignRow, ComparisonRow, OutcomeRow, RunRow, StampRow, StepRow
+from harness.store.tables import (
+    CampaignRow,
+    ComparisonRow,
+    OutcomeRow,
+    RunRow,
+    StepRow,
+    SupersededRow,
+)
+from harness.store.undertakings import Question, Superseded, question_row, superseded_row
 
-#: How long a writer waits for another one.
-_WAIT_S = 30.0
-#: How often the tables of a new store are looked for again, and after how long, while another process makes them; s.
-_TRIES, _AGAIN_S = 20, 0.1
 #: What is left where it is when a run is read without its arrays.
 _OUTLINE: Final = (
     orm.load_only(RunRow.campaign, RunRow.started_at, RunRow.validity, RunRow.document),
     *(orm.lazyload(part) for part in (RunRow.measurements, RunRow.probes, RunRow.occlusion, RunRow.example)),
 )
-_WRITES_ONE: Final = "check --store, or measure first: `pytest suites --device ID` writes one"
-#: A password before the @ of a URL or in its query, also in a URL that cannot be parsed.
-_SECRET = re.compile(r"""(//[^:/@\s]*:)[^\s'"]*(?=@)|([?&]password=)[^&\s'"]*""")
 
 
-class Store:
-    """Results behind one URL; safe to use from several threads.
-
-    Args:
-        url: SQLAlchemy URL; the folder of a SQLite file is made if it is missing.
-        existing: whether it must be there already: a command that only reads makes no file and no table.
-
-    Raises:
-        StoreError: the URL is wrong, the store cannot be opened, was written by another version, or is not there.
-    """
-
-    def __init__(self, url: str, *, existing: bool = False) -> None:
-        self.url = url
-        try:
-            parsed = sa.make_url(url)
-            file = _file(parsed)
-            if existing and file is not None and not file.is_file():
-                raise StoreError(f"there is no store {file}", remedy=_WRITES_ONE)
-            if file is not None and not existing:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            self._engine = sa.create_engine(parsed, **_patient(parsed))
-            self._check_version(existing=existing)
-        except ImportError as error:
-            raise StoreError(
-                f"cannot open the store {shown(url)}: {error}", remedy="install it beside edgeward"
-            ) from error
-        except (sa.exc.SQLAlchemyError, ValueError, OSError) as error:
-            raise StoreError(
-                f"cannot open the store {shown(url)}: {_first_line(error)}",
-                remedy=_remedy(error, "check --store; a file is named by sqlite:///FILE"),
-            ) from error
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._engine.dispose()
+class Store(ProgressStore):
+    """Results behind one URL, opened as `Opened` says; safe to use from several threads."""
 
     def add_campaign(self, campaign: Campaign) -> None:
         """Keep a campaign that begins, or what was found out about it since."""
@@ -91,7 +56,14 @@ class Store:
             session.merge(campaign_row(campaign))
 
     def add_case(
-        self, campaign: str, run: Run, comparisons: Sequence[Comparison], outcome: Outcome | None = None
+        self,
+        campaign: str,
+        run: Run,
+        comparisons: Sequence[Comparison],
+        outcome: Outcome | None = None,
+        *,
+        question: Question | None = None,
+        superseded: Sequence[Superseded] = (),
     ) -> None:
         """Keep what one case gave in one transaction, so that a host that dies leaves all of a case or nothing.
 
@@ -100,36 +72,77 @@ class Store:
             run: what was measured.
             comparisons: the run against its baseline.
             outcome: how the case ended; None for a run that no case asked for.
+            question: what was asked.
+            superseded: the runs that this one takes the place of.
         """
         with self._writing() as session:
             session.add(run_row(run))
             session.flush()
             for comparison in comparisons:
                 session.merge(comparison_row(campaign, comparison))
-            if outcome is not None:
-                session.merge(outcome_row(campaign, outcome))
+            _end(session, campaign, outcome, question, superseded)
+
+    def judge_again(
+        self, campaign: str, run: str, comparisons: Sequence[Comparison], outcome: Outcome, question: Question | None
+    ) -> None:
+        """Keep in one transaction how a run that is stored is judged now.
+
+        Args:
+            campaign: the campaign's id.
+            run: the run's id; what it was compared by before is replaced.
+            comparisons: of it, as they are found now.
+            outcome: how its case ends.
+            question: what was asked.
+        """
+        with self._writing() as session:
+            session.execute(sa.delete(ComparisonRow).where(ComparisonRow.run == run))
+            for comparison in comparisons:
+                session.merge(comparison_row(campaign, comparison))
+            _end(session, campaign, outcome, question, ())
 
     def complete_run(self, run: Run) -> None:
         """Keep a run that is stored already once more, with what is known only at the end of its job."""
         with self._writing() as session:
             session.merge(run_row(run))
 
-    def add_outcome(self, campaign: str, outcome: Outcome) -> None:
-        """Keep how a case without a run ended; a case that is done again replaces its outcome."""
+    def add_outcome(
+        self,
+        campaign: str,
+        outcome: Outcome,
+        *,
+        question: Question | None = None,
+        superseded: Sequence[Superseded] = (),
+    ) -> None:
+        """Keep how a case without a run ended; a case that is done again replaces its outcome.
+
+        Args:
+            campaign: the campaign's id.
+            outcome: how it ended.
+            question: what was asked, as far as it is known.
+            superseded: runs of it that do not count any more.
+        """
         with self._writing() as session:
-            session.merge(outcome_row(campaign, outcome))
+            _end(session, campaign, outcome, question, superseded)
 
     def campaigns(self) -> list[Campaign]:
         """Return all campaigns, the newest first."""
         return [campaign_of(row) for row in self._all(sa.select(CampaignRow).order_by(CampaignRow.started_at.desc()))]
 
-    def runs(self, campaign: str | None = None, suite: str | None = None, device: str | None = None) -> list[Run]:
+    def runs(
+        self,
+        campaign: str | None = None,
+        suite: str | None = None,
+        device: str | None = None,
+        *,
+        superseded: bool = False,
+    ) -> list[Run]:
         """Return runs in the order they were made.
 
         Args:
             campaign: those of one, by its id.
             suite: those of one, by its id.
             device: those on one, by its id.
+            superseded: whether also those whose case was measured again in the same campaign.
         """
         query = sa.select(RunRow).order_by(RunRow.started_at, RunRow.id)
         if campaign is not None:
@@ -138,6 +151,8 @@ class Store:
             query = query.where(RunRow.suite == suite)
         if device is not None:
             query = query.where(RunRow.device == device)
+        if not superseded and not self._lacks(SupersededRow):
+            query = query.where(RunRow.id.not_in(sa.select(SupersededRow.run)))
         # The runs of one job began together; in it each has its place.
         found = [run_of(row) for row in self._all(query)]
         return sorted(found, key=_in_time)
@@ -244,7 +259,7 @@ class Store:
         keys = [getattr(table, column.key) for column in sa.inspect(table).primary_key]
         options = [] if whole else list(_OUTLINE)
         try:
-            with orm.Session(self._engine) as session:
+            with self._session() as session:
                 rows = session.scalars(sa.select(table).where(wanted).order_by(*keys).options(*options))
                 return [convert(row) for row in rows]
         except Exception:  # noqa: BLE001  one row is damaged: each is read by itself, to name it and to keep the others
@@ -261,11 +276,11 @@ class Store:
             )]  # fmt: skip
         for key, names in rows:
             try:
-                with orm.Session(self._engine) as session:
+                with self._session() as session:
                     found = convert(session.get_one(table, key, options=options))
             except Exception as error:  # noqa: BLE001  what stands in a damaged row can make any part of its reading fail
                 what = " of ".join((table.__tablename__, " ".join(map(str, names))))
-                lost.append(f"{what} cannot be read from the store ({type(error).__name__}: {_first_line(error)})")
+                lost.append(f"{what} cannot be read from the store ({type(error).__name__}: {first_line(error)})")
             else:
                 yield found
 
@@ -276,6 +291,8 @@ class Store:
 
     def step_costs(self, suite: str) -> list[StepCost]:
         """Return what steps of training cost the models of a suite, the oldest first."""
+        if self._lacks(StepRow):
+            return []
         query = sa.select(StepRow).where(StepRow.suite == suite).order_by(StepRow.started_at, StepRow.id)
         return [step_of(row) for row in self._all(query)]
 
@@ -289,94 +306,23 @@ class Store:
         with self._reading() as session:
             return {str(case): str(campaign) for case, campaign in session.execute(query)}
 
-    @contextmanager
-    def _writing(self) -> Iterator[orm.Session]:
-        try:
-            with orm.Session(self._engine) as session, session.begin():
-                yield session
-        except sa.exc.SQLAlchemyError as error:
-            where = shown(self.url)
-            raise StoreError(
-                f"cannot write to {where}: {_first_line(error)}",
-                remedy=_remedy(error, "free some space or check --store"),
-            ) from error
-
-    def _all(self, query: Any) -> list[Any]:
-        with self._reading() as session:
-            return list(session.scalars(query))
-
-    @contextmanager
-    def _reading(self) -> Iterator[orm.Session]:
-        try:
-            with orm.Session(self._engine) as session:
-                yield session
-        except sa.exc.SQLAlchemyError as error:
-            raise StoreError(
-                f"cannot read {shown(self.url)}: {_first_line(error)}", remedy=_remedy(error, "check --store")
-            ) from error
-
-    def _check_version(self, *, existing: bool) -> None:
-        """Make the tables of a new store; a store of another version, or none that must be one, is left as it is."""
-        stamped = sa.inspect(self._engine).has_table(StampRow.__tablename__)
-        found = next(iter(self._all(sa.select(StampRow.version))), None) if stamped else None
-        if found not in (None, VERSION):
-            raise StoreError(
-                (f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}"),
-                remedy="choose another file with --store",
-            )
-        if existing and found is None:
-            raise StoreError(f"{shown(self.url)} holds no results of edgeward", remedy=_WRITES_ONE)
-        for last in (*[False] * _TRIES, True):
-            try:
-                self._make_tables(stamped=found is not None)
-            except sa.exc.DatabaseError:
-                # Two campaigns that begin together on a new store both make its tables: who comes second looks again.
-                if last:
-                    raise
-                time.sleep(_AGAIN_S)
-            else:
-                return
-
-    def _make_tables(self, *, stamped: bool) -> None:
-        Base.metadata.create_all(self._engine)
-        if not stamped:
-            with orm.Session(self._engine) as session, session.begin():
-                session.merge(StampRow(version=VERSION))
-
 
 def _in_time(run: Run) -> tuple[datetime, int]:
     """Return what puts runs in the order they were made."""
     return run.started_at, run.notes.get("place", 0)
 
 
-def _file(url: sa.URL) -> Path | None:
-    """Return the file of a SQLite store that SQLite would make, None for one in memory, to be read or on a server."""
-    database = url.database or ":memory:"
-    if url.get_backend_name() != "sqlite" or ":memory:" in database or url.query.get("mode") in ("memory", "ro"):
-        return None
-    # With `uri=true` the name is percent-encoded: `file:night%20one.sqlite`.
-    return Path(unquote(database.removeprefix("file:")) if database.startswith("file:") else database)
-
-
-def _patient(url: sa.URL) -> dict[str, Any]:
-    """Return the options with which SQLite waits for another writer instead of giving up at once."""
-    return {"connect_args": {"timeout": _WAIT_S}} if url.get_backend_name() == "sqlite" else {}
-
-
-def shown(url: str) -> str:
-    """Return a store's URL, or a command line with one in it, as it may be printed or kept: without its password."""
-    return _SECRET.sub(lambda found: f"{found[1] or found[2]}***", url)
-
-
-def _remedy(error: Exception, otherwise: str) -> str:
-    """Return what helps with a store that is there; the words are SQLite's own (sqlite3ErrStr of its main.c)."""
-    said = str(error)
-    if "is locked" in said:
-        return "another program holds it: wait until that has ended, or read a copy of the file"
-    if "malformed" in said:
-        return "the file is damaged or cut short: take a whole copy, or save what is left with `sqlite3 FILE .recover`"
-    return otherwise
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _end(
+    session: orm.Session,
+    campaign: str,
+    outcome: Outcome | None,
+    question: Question | None,
+    superseded: Sequence[Superseded],
+) -> None:
+    """Add what a case ends with to a transaction."""
+    if outcome is not None:
+        session.merge(outcome_row(campaign, outcome))
+    if question is not None:
+        session.merge(question_row(campaign, question))
+    for one in superseded:
+        session.merge(superseded_row(campaign, one))

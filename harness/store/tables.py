@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import orm
@@ -139,3 +139,46 @@ class OutcomeRow(Base):
     run: orm.Mapped[str]
     message: orm.Mapped[str]
     judgements: orm.Mapped[list[Any]]
+
+
+class ProgressRow(Base):
+    """Whose a campaign is and whether it is under way; as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "progress"
+    campaign: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("campaign.id"), primary_key=True)
+    lab: orm.Mapped[str]
+    place: orm.Mapped[str]
+    purpose: orm.Mapped[str]
+    holder: orm.Mapped[str]
+    seen_at: orm.Mapped[datetime] = orm.mapped_column(sa.DateTime(timezone=True))
+    ended_at: orm.Mapped[datetime | None] = orm.mapped_column(sa.DateTime(timezone=True))
+
+
+class QuestionRow(Base):
+    """What was asked of a device in a case; as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "question"
+    campaign: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("campaign.id"), primary_key=True)
+    case: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    suite: orm.Mapped[str]
+    device: orm.Mapped[str]
+    digest: orm.Mapped[str]
+    asked_at: orm.Mapped[datetime] = orm.mapped_column(sa.DateTime(timezone=True))
+    settled: orm.Mapped[bool]
+    parts: orm.Mapped[dict[str, Any]]
+
+
+class SupersededRow(Base):
+    """A run that was measured again in its campaign; as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "superseded"
+    run: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("run.id"), primary_key=True)
+    campaign: orm.Mapped[str] = orm.mapped_column(index=True)
+    successor: orm.Mapped[str]
+    reason: orm.Mapped[str]
+
+
+#: Tables that came after the first version: a store of before that may only be read is read as having nothing in them.
+LATER: Final = frozenset(
+    one.__tablename__ for one in (ProbeRow, OcclusionRow, ExampleRow, StepRow, ProgressRow, QuestionRow, SupersededRow)
+)

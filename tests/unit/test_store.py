@@ -36,7 +36,7 @@ from harness.model import (
     Verdict,
 )
 from harness.page.report import Report
-from harness.store import VERSION, Store, results, shown
+from harness.store import VERSION, Store, opening, shown
 from tests.pages import stored_runs
 
 
@@ -331,7 +331,7 @@ def test_a_store_that_another_program_holds_is_waited_for_and_then_named(
 ) -> None:
     path = tmp_path / "night.sqlite"
     Store(f"sqlite:///{path}").close()
-    monkeypatch.setattr(results, "_WAIT_S", 0.1)
+    monkeypatch.setattr(opening, "_WAIT_S", 0.1)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     try:
