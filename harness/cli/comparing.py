@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, takewhile
 from typing import Any, Final
@@ -82,7 +82,10 @@ def _pairs(store: Store, first: Run | Campaign, second: Run | Campaign) -> list[
         raise StoreError(
             f"both ids are campaign {first.id[:8]}", remedy="give two, `edgeward history SUITE` lists runs"
         )
-    runs = [{run.case.id: run for run in store.runs(campaign=one.id)} for one in (first, second)]
+    # A case that was taken over took turns with a baseline that may be superseded since.
+    everything = [store.runs(campaign=one.id, superseded=True) for one in (first, second)]
+    gone = store.superseded(first.id) | store.superseded(second.id)
+    runs = [{run.case.id: run for run in own if run.id not in gone} for own in everything]
     shared = [case for case in runs[0] if case in runs[1]]
     if not shared:
         has = ["; ".join(sorted(own)[:_NEAREST]) or "no run" for own in runs]
@@ -90,7 +93,7 @@ def _pairs(store: Store, first: Run | Campaign, second: Run | Campaign) -> list[
             f"the two campaigns share no case: the first has {has[0]}, the second {has[1]}",
             remedy="give campaigns of one suite",
         )
-    return [_across(runs[0][case], runs[1][case], second, runs) for case in shared]
+    return [_across(runs[0][case], runs[1][case], second, everything) for case in shared]
 
 
 def _pair(store: Store, before: Run, after: Run) -> Pair:
@@ -107,23 +110,24 @@ def _pair(store: Store, before: Run, after: Run) -> Pair:
         raise StoreError(f"the suite of run {after.id} is not in the store", remedy="measure it again")
     if before.campaign == after.campaign:
         return Turns(before, after, tuple(compared(before, after, suite)))
-    runs = [{run.id: run for run in store.runs(campaign=one.campaign)} for one in (before, after)]
+    runs = [store.runs(campaign=one.campaign, superseded=True) for one in (before, after)]
     return _across(before, after, campaign, runs)
 
 
-def _across(before: Run, after: Run, campaign: Campaign, runs: Sequence[Mapping[str, Run]]) -> CampaignChange:
+def _across(before: Run, after: Run, campaign: Campaign, runs: Sequence[Sequence[Run]]) -> CampaignChange:
     suite = campaign.suites[after.case.suite]
-    baselines = [_baseline(run, own.values()) for run, own in zip((before, after), runs, strict=True)]
+    baselines = [_baseline(run, own) for run, own in zip((before, after), runs, strict=True)]
     return across_campaigns(before, after, suite, (baselines[0], baselines[1]))
 
 
-def _baseline(run: Run, others: Any) -> Run | None:
-    """Return the run that took turns with `run` as its baseline."""
+def _baseline(run: Run, others: Sequence[Run]) -> Run | None:
+    """Return the run that took turns with `run` as its baseline: of two, the one whose job began together with its."""
 
     def place(one: Run) -> list[Any]:
         return [one.case.suite, one.case.device, one.case.runtime]
 
-    return next((one for one in others if one.is_baseline and place(one) == place(run)), None)
+    found = [one for one in others if one.is_baseline and place(one) == place(run)]
+    return next((one for one in found if one.started_at == run.started_at), found[0] if found else None)
 
 
 def _found(store: Store, prefix: str) -> Run | Campaign:

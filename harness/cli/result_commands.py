@@ -237,13 +237,15 @@ def export(settings: Settings, kind: str, out: Path | None, campaign: str | None
         raise HarnessError("Parquet is binary", remedy="say where to write it with --out FILE")
     store = settings.open_store()
     chosen = [campaign_of(store, campaign)] if campaign else store.campaigns()[::-1]
-    runs = store.runs(campaign=chosen[0].id) if campaign else store.runs()
+    # Beside what counts, JSON has the runs that were measured again, marked.
+    runs = store.runs(campaign=chosen[0].id if campaign else None, superseded=kind == "json")
     if kind == "parquet":
         exports.to_parquet(runs, Path(str(out)))
         return
     if kind == "json":
         ended = [(one, store.outcomes(one.id)) for one in chosen]
-        text = exports.to_json(runs, [one for entry in chosen for one in store.comparisons(entry.id)], ended, margin)
+        compared = [one for entry in chosen for one in store.comparisons(entry.id)]
+        text = exports.to_json(runs, compared, ended, margin, store.superseded(chosen[0].id if campaign else None))
     else:
         text = exports.to_csv(runs)
     if out is None:

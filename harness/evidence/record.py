@@ -27,7 +27,12 @@ def record_of(store: Store, campaign: Campaign) -> Results:
         raise StoreError(
             f"campaign {campaign.id[:8]} measured nothing", remedy="`edgeward report` says what went wrong"
         )
-    return Results(campaign, tuple(map(without_images, runs)), tuple(comparisons), tuple(outcomes))
+    # What was measured again proves nothing any more, unless something that counts was compared with it.
+    gone = store.superseded(campaign.id)
+    comparisons = [one for one in comparisons if one.run not in gone]
+    heads = {one.baseline for one in comparisons}
+    kept = [run for run in runs if run.id not in gone or run.id in heads]
+    return Results(campaign, tuple(map(without_images, kept)), tuple(comparisons), tuple(outcomes))
 
 
 def written(record: Results, file: Path) -> None:

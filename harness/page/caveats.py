@@ -18,6 +18,10 @@ def caveats(report: Report) -> tuple[str, ...]:
             what = "Absolute figures degraded" if validity is Validity.DEGRADED else str(validity).capitalize()
             lines.append(f"{what}: {', '.join(dict.fromkeys(names))} – {use}.")
     lines += _controls(report)
+    lines += [f"Measured again when the campaign was resumed: {'; '.join(report.again)}."] if report.again else []
+    taken = [f"{one.case} ({units.moment(one.taken_over)})" for one in report.outcomes if one.taken_over]
+    if taken:
+        lines.append(f"Taken over when the campaign was resumed, with the time of the measurement: {', '.join(taken)}.")
     errors = [outcome for outcome in report.outcomes if outcome.status == "error"]
     if errors:
         where = "the table of every place" if report.divided else "the summary"

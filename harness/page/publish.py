@@ -140,7 +140,15 @@ def _name(campaign: Campaign) -> str:
 def stored(store: Store, campaign: Campaign) -> page.Report:
     """Return what the store holds of a campaign; a row that cannot be read is named, and costs no other."""
     own, unreadable = _results(store, campaign, samples=True)
-    return page.Report(campaign, own.runs, own.comparisons, own.outcomes, tuple(unreadable))
+    again = _measured_again(store, campaign, own)
+    return page.Report(campaign, own.runs, own.comparisons, own.outcomes, tuple(unreadable), again=again)
+
+
+def _measured_again(store: Store, campaign: Campaign, own: compare.Results) -> tuple[str, ...]:
+    """Return which cases were measured again when the campaign was resumed, and why."""
+    gone = store.superseded(campaign.id).values()
+    names = {run.id: run.case.id or run.case.variant for run in own.runs}
+    return tuple(f"{names[one.by]}: {one.reason}" for one in gone if one.by in names)
 
 
 def with_earlier(store: Store, report: page.Report, say: Callable[[str], None] | None = None) -> page.Report:
@@ -209,10 +217,15 @@ def _results(store: Store, campaign: Campaign, *, samples: bool) -> tuple[compar
         samples: as for `Store.readable`.
     """
     kept, comparisons, outcomes, unreadable = store.readable(campaign.id, samples=samples)
-    named = {outcome.run for outcome in outcomes}
+    named = {outcome.run for outcome in outcomes if outcome.run}
     judged = {outcome.case for outcome in outcomes if outcome.run}
-    # A baseline that was measured again for what --resume found left is a second run of a case: the judged one counts.
-    runs = [run for run in kept if run.id in named or run.case.id not in judged]
+    gone = store.superseded(campaign.id)
+    # A baseline that nobody asked for has no outcome: it counts by what is compared with it. Any other run without an
+    # outcome is half of a case, as a host that died left it, or was measured again.
+    partners = {one.baseline for one in comparisons if one.run in named}
+    runs = [run for run in kept if run.id in named or (run.id in partners and run.case.id not in judged)]
+    # Where nothing was judged at all, nothing can stand there twice.
+    runs = [run for run in (runs if outcomes else kept) if run.id not in gone]
     found = {run.id for run in runs} | {""}
     outcomes = [one if one.run in found else replace(one, run="", reasons=(*one.reasons, _LOST)) for one in outcomes]
     return compare.Results(campaign, tuple(runs), tuple(comparisons), tuple(outcomes)), unreadable

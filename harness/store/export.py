@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from harness import __version__
 from harness.errors import HarnessError
 from harness.model import Campaign, Comparison, Disagreement, Estimate, Measurement, Occlusion, Outcome, Run, sentence
 from harness.stats import absence, percentile, percentile_bound, statistic
+from harness.store.undertakings import Superseded
 from harness.vocabulary import METRICS, MetricInfo
 
 #: A campaign with how its cases ended.
@@ -37,6 +39,7 @@ def document(
     comparisons: Sequence[Comparison],
     ended: Sequence[Ended] = (),
     margin: Margin | None = None,
+    superseded: Mapping[str, Superseded] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return everything as values that JSON holds, in the shape of `edgeward export --format json`.
 
@@ -45,12 +48,13 @@ def document(
         comparisons: of these runs.
         ended: the campaigns that the runs are of, each with its outcomes.
         margin: says the margin that a verdict was found with; without it, suites have no margins.
+        superseded: id of a run -> what counts in its place, of runs that were measured again in their campaign.
     """
     return {
         "schema": SCHEMA,
         "edgeward": __version__,
         "campaigns": [_campaign(one, outcomes, runs, comparisons, margin) for one, outcomes in ended],
-        "runs": [_run(run) for run in runs],
+        "runs": [_run(run) | _superseded(superseded.get(run.id)) for run in runs],
         "comparisons": [_comparison(one) for one in comparisons],
     }
 
@@ -60,9 +64,10 @@ def to_json(
     comparisons: Sequence[Comparison],
     ended: Sequence[Ended] = (),
     margin: Margin | None = None,
+    superseded: Mapping[str, Superseded] = MappingProxyType({}),
 ) -> str:
     """Return `document`, whose arguments it takes, as text; a number that is not finite is null: JSON has no word."""
-    whole = document(runs, comparisons, ended, margin)
+    whole = document(runs, comparisons, ended, margin, superseded)
     return json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -171,7 +176,13 @@ def _outcome(one: Outcome) -> dict[str, Any]:
         "run": one.run,
         "reasons": [str(reason) for reason in one.reasons],
         "judgements": judgements,
+        **({"taken_over": moment(one.taken_over)} if one.taken_over else {}),
     }
+
+
+def _superseded(one: Superseded | None) -> dict[str, Any]:
+    """Return what is said of a run that was measured again; nothing of any other."""
+    return {"superseded_by": one.by or None, "superseded_because": str(one.reason)} if one else {}
 
 
 def _run(run: Run) -> dict[str, Any]:

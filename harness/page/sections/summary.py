@@ -46,7 +46,8 @@ TEMPLATE = """\
 <dl>
 {% for row in table.rows if row.entry.outcome %}
 <div><dt>{{ row.entry.variant }} {{ parts.badge(row.entry.outcome.status, outcome_words[row.entry.outcome.status]) }}</dt>
-<dd>{% if row.message %}<p class="message">{{ row.message }}</p>{% endif %}
+<dd>{% if row.entry.outcome.taken_over %}<p class="message">Taken over from {{ row.entry.outcome.taken_over|moment }}.</p>{% endif %}
+{% if row.message %}<p class="message">{{ row.message }}</p>{% endif %}
 {% if row.entry.outcome.judgements %}<ul class="judgements">{% for one in row.entry.outcome.judgements %}<li class="{{ "held" if one.passed else "broken" }}"><span class="glyph" aria-hidden="true">{{ {"met": "✓", "broken": "✕", "undecided": "?"}[one.word] }}</span><span class="quiet">{{ one.word }}: </span>{{ one.message }}</li>{% endfor %}</ul>{% endif %}</dd></div>
 {% endfor %}
 </dl>
