@@ -153,6 +153,9 @@ class CampaignRunner:
         try:
             samples = self._samples(group.suite)
         except HarnessError as error:
+            # Of data that cannot be read now nobody knows whether they changed: what was measured stays stored.
+            lost = [case for case in group.cases if self._work.stays(case)]
+            self._fail(lost, error, store=False)
             self._fail(group.cases, error)
             return None
         read: Group | None = group
@@ -302,7 +305,8 @@ class CampaignRunner:
         if future:
             future.set_result(result)
 
-    def _fail(self, cases: Iterable[Case], error: HarnessError) -> None:
+    def _fail(self, cases: Iterable[Case], error: HarnessError, *, store: bool = True) -> None:
+        """End cases in an error; `store` says whether it takes the place of what is stored of them."""
         for case in cases:
             if future := self._waiting(case):
                 if spare := self._work.spare(case, error):
@@ -311,12 +315,9 @@ class CampaignRunner:
                 # The whole message: what and where it is about is part of it.
                 reason = Reason(f"{error.where}: {error.text}" if error.where else error.text, error.remedy)
                 outcome = Outcome(case.id, "error", reasons=(reason,), about=measured_case(case))
-                self._store.add_outcome(
-                    self.campaign.id,
-                    outcome,
-                    question=self._work.question(case.id, error=error),
-                    superseded=self._work.superseded(case.id, ""),
-                )
+                if store:
+                    question, gone = self._work.question(case.id, error=error), self._work.superseded(case.id, "")
+                    self._store.add_outcome(self.campaign.id, outcome, question=question, superseded=gone)
                 future.set_result(Result(case, outcome, error=error))
 
     def _waiting(self, case: Case) -> Future[Result] | None:

@@ -74,6 +74,7 @@ class Work:
         self._earlier: dict[str, list[str]] = {}
         self._again: dict[str, Reason] = {}
         self._spare: dict[str, Taken] = {}
+        self._unknown = False
         self._seen = time.monotonic()
         owner = this_process()
         self._holder = owner.line()
@@ -175,6 +176,9 @@ class Work:
                 self._measure_again(one.case.id, f"it takes turns with {beside}")
             else:
                 kept.append(one)
+        for head in group.cases if beside else ():
+            if head.is_baseline:
+                self._again.setdefault(head.id, Reason(f"it takes turns with {beside}"))
         names = {case.id for case in left}
         return replace(group, cases=tuple(one for one in group.cases if one.is_baseline or one.id in names)), kept
 
@@ -204,6 +208,16 @@ class Work:
         self._again[case] = Reason(why)
         self._note(f"{case} is measured again: {why}")
 
+    def stays(self, case: Case) -> bool:
+        """Return whether a case has a run of before, of which nobody knows now whether it answers what is asked.
+
+        It is left to the next one who goes on with the campaign.
+        """
+        outcome = self._outcomes.get(case.id)
+        found = outcome is not None and bool(outcome.run) and case.id not in self._now
+        self._unknown |= found
+        return found
+
     def question(self, case: str, *, error: HarnessError | None = None) -> Question | None:
         """Return what is kept of what a case asked, with whether that is settled; None for a case that is not asked.
 
@@ -225,9 +239,7 @@ class Work:
 
     def superseded(self, case: str, run: str) -> list[Superseded]:
         """Return which runs of a case do not count any more now that it gave another one, or ("") none."""
-        outcome = self._outcomes.get(case)
-        named = bool(outcome and outcome.run)
-        why = self._again.get(case) or Reason("it was measured again" if named else "no case was judged by it")
+        why = self._again.get(case) or Reason("it was measured again" if run else "its case ended in an error since")
         return [Superseded(one, run, why) for one in self._earlier.pop(case, ())]
 
     def heard(self) -> None:
@@ -244,7 +256,7 @@ class Work:
         with suppress(StoreError):
             questions = self._store.questions(self.campaign.id).values()
             left = [one for one in questions if not one.settled and not self._is_gone(one)]
-            self._store.let_go(self.campaign.id, self._holder, None if left else _now())
+            self._store.let_go(self.campaign.id, self._holder, None if left or self._unknown else _now())
 
     def _is_gone(self, question: Question) -> bool:
         """Return whether the suite has a case no more that nobody can measure then."""

@@ -461,6 +461,17 @@ def test_a_baseline_stays_answered_where_the_device_is_lost_before_it_is_measure
     assert again.work.spare(base, HarnessError("it cannot be read")) is None
 
 
+def test_data_that_cannot_be_read_now_cost_no_run_that_is_stored(folder: Path, store: Store) -> None:
+    first = interrupted(folder, store, "base", "int8")
+    data = folder / "suites" / "data.npz"
+    data.rename(folder / "unmounted")
+    found = resumed(folder, store)
+    assert {one.outcome.status for one in found.values()} == {"error"}
+    assert [one.run for one in store.outcomes(first.campaign)] == ["base-c0", "int8-c0"]
+    (folder / "unmounted").rename(data)
+    assert {one.outcome.taken_over for one in resumed(folder, store).values()} == {THEN}
+
+
 #: Stores a pickled case and dies at the statement whose beginning is given, as a host that loses its power.
 KILLED = """
 import os, pickle, signal, sys
