@@ -65,7 +65,9 @@ def test_a_host_killed_between_two_cases_of_a_group_loses_neither(suite: Path, t
     assert sorted(name.partition("::")[2] for name in after) == ["base@far", "one@far", "two@far"]
     # The baseline takes turns with what was left: its run of before is kept, and said to be superseded.
     (head,) = [outcome.run for outcome in known if "::base@" in outcome.case]
-    assert [(one.run, one.by) for one in store.superseded().values()] == [(head, after[f"suites/{SUITE}.toml::base@far"].run)]
+    assert [(one.run, one.by) for one in store.superseded().values()] == [
+        (head, after[f"suites/{SUITE}.toml::base@far"].run)
+    ]
     kept = {outcome.case: outcome.run for outcome in known if outcome.run != head}
     assert kept.items() <= {k: v.run for k, v in after.items()}.items()
     assert {outcome.run for outcome in after.values()} == {run.id for run in store.runs()}
