@@ -2,8 +2,8 @@
 
 A campaign is finished when every case has its answer: a run, or an error that lies in the lab's files. Which one is
 meant does not depend on the command line: it is the newest unfinished one of the same lab, of the same length, that has
-a case of those wanted now. What it measured is taken over case by case, where the question (`harness.measure.question`)
-is the same, and judged by today's `[accept]`.
+a case of those wanted now, as long as no later one that has all of them is finished. What it measured is taken over
+case by case, where the question (`harness.measure.question`) is the same, and judged by today's `[accept]`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,11 @@ _UNSEEN_S: Final = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A case whose run is taken over: the run, that of its baseline (None for a baseline), and when it was asked."""
+    """A case whose run is taken over: the run, and that of its baseline, None for a baseline."""
 
     case: Case
     run: Run
     baseline: Run | None
-    at: datetime
 
 
 class Work:
@@ -103,6 +102,8 @@ class Work:
             if one.ended_at is None or own.purpose:
                 return one
             finished = finished or one
+            if self._store.questions(one.campaign).keys() >= {case.id for case in self._cases}:
+                break  # one of before that was given up: all of it has been measured since
         if not own.purpose:
             last = f"; the last one, of {moment(finished.started_at)}, is finished" if finished else ""
             self._note(f"resume: no campaign of this lab is unfinished in these cases{last}: all is measured anew")
@@ -197,12 +198,12 @@ class Work:
         if run is None:
             return "its run cannot be read from the store"
         if case.is_baseline or group.baseline is None:
-            return Taken(case, run, None, before.asked_at)
+            return Taken(case, run, None)
         heads = {one.baseline for one in self._compared.get(run.id, ())}
         baseline = self._store.readable_run(next(iter(heads))) if heads else None
         if baseline is None:
             return "it was not compared with its baseline"
-        return Taken(case, run, baseline, before.asked_at)
+        return Taken(case, run, baseline)
 
     def _measure_again(self, case: str, why: str) -> None:
         self._again[case] = Reason(why)

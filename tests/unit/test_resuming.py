@@ -178,6 +178,19 @@ def test_a_finished_campaign_is_not_gone_on_with_and_it_is_said_which_there_is(f
     ]
 
 
+def test_a_campaign_that_was_given_up_is_not_gone_on_with_after_a_later_one_was_finished(
+    folder: Path, store: Store
+) -> None:
+    interrupted(folder, store, "base", "int8")
+    later = Bench(folder, store)
+    later.split()
+    later.answer("base", "int8")
+    later.work.close()
+    again = Bench(folder, store, resume=True)
+    assert again.campaign not in ("c0", later.campaign)
+    assert "the last one, of 2026-11-21 14:03 UTC, is finished" in again.said[0]
+
+
 def test_an_error_of_a_device_leaves_a_campaign_unfinished_and_one_of_the_lab_does_not(
     folder: Path, store: Store
 ) -> None:
