@@ -22,9 +22,10 @@ from click.testing import CliRunner
 from harness.cli import cli
 from harness.cli.settings import Settings as CliSettings
 from harness.errors import CampaignUnderWay, HarnessError, LabError, Unreachable
+from harness.evidence.record import record_of
 from harness.measure.concluding import concluded
 from harness.page.caveats import caveats
-from harness.page.publish import stored
+from harness.page.publish import histories, stored
 from harness.ports.leases import Owner
 from harness.results.runs import measured_case
 from harness.store import Store
@@ -339,6 +340,30 @@ def test_a_baseline_that_is_measured_again_counts_once_and_the_run_of_before_is_
     assert done.exit_code == 0, done.output
     marks = {run["id"]: run.get("superseded_by") for run in json.loads(done.output)["runs"]}
     assert marks == {"base-c0": "base-new-c0", "base-new-c0": None, "int8-new-c0": None}
+
+
+def test_history_and_evidence_leave_out_what_is_superseded_unless_what_counts_was_compared_with_it(
+    folder: Path, store: Store
+) -> None:
+    interrupted(folder, store, "base", "int8")
+    edit(folder / "suites" / "small.toml", FAST, variant("int4") + FAST)
+    again = Bench(folder, store, resume=True)
+    assert again.split() == (["base", "int4"], ["int8"])
+    again.answer("base", "int4", suffix="-new")
+    found, lost = histories(store, [("small", "here")], last=10)
+    assert lost == []
+    assert {one.variant: [point.run and point.run.id for point in one.points] for one in found} == {
+        "base": ["base-new-c0"], "int8": ["int8-c0"], "int4": ["int4-new-c0"],
+    }  # fmt: skip
+    kept = {run.id for run in record_of(store, again.work.campaign).runs}
+    assert kept == {"base-c0", "base-new-c0", "int8-c0", "int4-new-c0"}, "int8 took turns with the first"
+    again.leave()
+    shutil.copy(folder / "suites" / "int4.onnx", folder / "suites" / "int8.onnx")
+    last = Bench(folder, store, resume=True)
+    assert last.split() == (["base", "int8"], ["int4"])
+    last.answer("base", "int8", suffix="-last")
+    kept = {run.id for run in record_of(store, last.work.campaign).runs}
+    assert kept == {"base-new-c0", "base-last-c0", "int4-new-c0", "int8-last-c0"}
 
 
 def test_a_partner_that_nobody_asked_for_stands_in_the_report_once_after_two_starts(folder: Path, store: Store) -> None:
