@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.redaction import redacted
 from harness.units import printable
 
 
@@ -21,7 +22,7 @@ class Reason:
 
 
 class HarnessError(Exception):
-    """Anything the user can act on; shown as one or two lines, never as a traceback.
+    """Anything the user can act on; shown as one or two lines, never as a traceback, and without secrets.
 
     Attributes:
         where: the file, key or device that it is about, "" where there is none.
@@ -31,7 +32,7 @@ class HarnessError(Exception):
 
     def __init__(self, text: str, *, remedy: str = "", where: str = "") -> None:
         # Words of a device are part of many: they are read here, and do nothing to a terminal.
-        self.text, self.remedy, self.where = printable(text), printable(remedy), printable(where)
+        self.text, self.remedy, self.where = (printable(redacted(one)) for one in (text, remedy, where))
         super().__init__(f"{self.where}: {self.reason}" if where else str(self.reason))
 
     @property

@@ -90,6 +90,8 @@ LOG_FILE = "agent.log"
 STOP_FILE = "stop"
 #: Left by the host: paths of confidential files, one a line, that are removed with a job that ends without it.
 SECRET_FILE = "secret"
+#: In the workdir: names of jobs with such files that were removed without their host, one a line, until one reads it.
+WIPED_FILE = "wiped"
 #: What a launch of training steps is asked for, and the weights that it leaves.
 STEP_FILE = "step.json"
 WEIGHTS_FILE = "weights.npz"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
-from harness import __version__
+from harness import __version__, redaction
 from harness.cli.agreement_commands import layers
 from harness.cli.evidence_commands import evidence, verify
 from harness.cli.lab_commands import build, check, clean, devices, init, inspect, nightly, schema
@@ -56,4 +59,7 @@ for _command in (
 
 def main() -> None:
     """Run the command line."""
+    redaction.learn(sys.argv[1:])
+    redaction.learn_environment(os.environ)
+    redaction.guard_logging()
     cli(prog_name="edgeward", obj=Settings())

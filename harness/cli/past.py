@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
@@ -12,6 +13,8 @@ from harness import registry
 from harness.compare import CaseHistory, Point
 from harness.errors import StoreError
 from harness.model import Validity
+from harness.store.audit import Entry
+from harness.store.audit import document as audited
 from harness.units import ABSENT, full_change, human
 from harness.vocabulary import METRICS
 
@@ -37,6 +40,19 @@ def chosen(places: Collection[tuple[str, str]], device: str) -> list[tuple[str, 
         known = [name for _, name in places]
         raise StoreError(f"nothing was measured on a device {device!r}", remedy=registry.suggestion(device, known))
     return found
+
+
+def show_audit(found: Sequence[Entry], *, as_json: bool) -> None:
+    """Print who did what, where and when, the oldest first: a line each, or JSON for programs."""
+    if as_json:
+        click.echo(json.dumps([audited(one) for one in found], indent=2, ensure_ascii=False))
+        return
+    for one in found:
+        about = " ".join(word for word in (one.case or one.suite, one.address and f"at {one.address}") if word)
+        more = ", ".join(word for word in (one.detail, one.lab and f"lab {one.lab}") if word)
+        click.echo(
+            f"{one.at:%Y-%m-%d %H:%M} UTC  {one.who}@{one.host} {one.kind} {about}{f' ({more})' if more else ''}"
+        )
 
 
 def show_histories(found: Sequence[CaseHistory]) -> None:

@@ -118,10 +118,11 @@ def folds(settings: Settings, suites: tuple[str, ...]) -> None:
 @click.argument("suite")
 @click.option("--last", type=click.IntRange(min=1), default=10, show_default=True, help="How many campaigns.")
 @click.option("--device", metavar="ID", default="", help="Only this one [default: all].")
+@click.option("--audit", is_flag=True, help="Show who measured, resumed and exported it instead.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @with_settings
 @click.pass_obj
-def history(settings: Settings, suite: str, last: int, device: str, as_json: bool) -> None:
+def history(settings: Settings, suite: str, last: int, device: str, audit: bool, as_json: bool) -> None:
     """Show each case of SUITE in the last campaigns of each device: what moved, and what was set up otherwise.
 
     A ratio of latencies is marked where its interval and that of the campaign before lie apart by more than the
@@ -134,6 +135,9 @@ def history(settings: Settings, suite: str, last: int, device: str, as_json: boo
 
     store = settings.open_store()
     name = Path(suite).name.removesuffix(".toml")
+    if audit:
+        past.show_audit([one for one in store.audit(suite=name) if device in ("", one.device)], as_json=as_json)
+        return
     places = list(store.measured([name]))
     if not places:
         check_suites([name], store.campaigns())
@@ -241,17 +245,29 @@ def export(settings: Settings, kind: str, out: Path | None, campaign: str | None
     runs = store.runs(campaign=chosen[0].id if campaign else None, superseded=kind == "json")
     if kind == "parquet":
         exports.to_parquet(runs, Path(str(out)))
+        _note_export(store, kind, campaign and chosen[0].id)
         return
     if kind == "json":
         ended = [(one, store.outcomes(one.id)) for one in chosen]
         compared = [one for entry in chosen for one in store.comparisons(entry.id)]
-        text = exports.to_json(runs, compared, ended, margin, store.superseded(chosen[0].id if campaign else None))
+        only = chosen[0].id if campaign else None
+        superseded, audit = store.superseded(only), store.audit(campaign=only or "")
+        text = exports.to_json(runs, compared, ended, margin, superseded, audit)
     else:
         text = exports.to_csv(runs)
     if out is None:
         click.echo(text, nl=False)
     else:
         write(out, text.encode(), remedy="check --out")
+    _note_export(store, kind, campaign and chosen[0].id)
+
+
+def _note_export(store: Store, kind: str, campaign: str | None) -> None:
+    """Add an export to the audit record; where the store may only be read, say that it is not there."""
+    try:
+        store.note("exported", campaign=campaign or "", detail=kind if campaign else f"{kind}, all campaigns")
+    except StoreError as error:
+        click.echo(f"warning: this export is not in the audit record: {error}", err=True)
 
 
 def campaign_of(store: Store, prefix: str | None) -> Campaign:

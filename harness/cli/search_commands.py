@@ -33,11 +33,11 @@ def search(
     from harness.cli.search_results import conclude
     from harness.cli.searching import Searching
     from harness.cli.suites import suite_file
-    from harness.store import Store, url_of
+    from harness.store import Place, Store, url_of
 
     folder = settings.folder()
     devices = lab.select(folder, selectors)
-    store = Store(url_of(folder, settings.store))
+    store = Store(url_of(folder, settings.store), place=Place.of(folder, devices))
     options = Options(trials=trials, say=click.echo, quick=quick, seed=seed, full=full)
     try:
         searching = Searching(suite_file(suite, settings), devices, store, folder / "reports", options)

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from harness.errors import HarnessError, LabError, StoreError
+from harness.redaction import redacted
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -48,7 +49,7 @@ class Settings:
 
     def open_store(self) -> Store:
         """Return the results, to read them; raises StoreError when nothing has been measured yet, and makes no file."""
-        from harness.store import Store, file_of, named
+        from harness.store import Place, Store, file_of, named
 
         url = named(self.store)
         if url is None:
@@ -58,7 +59,7 @@ class Settings:
                     "nothing has been measured in this lab", remedy="run `pytest suites --device ID` first"
                 )
             url = f"sqlite:///{file}"
-        return Store(url, existing=True)
+        return Store(url, existing=True, place=Place(str(self.folder_if_any() or "")))
 
 
 class CommandError(click.ClickException):
@@ -68,7 +69,7 @@ class CommandError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it to standard error."""
-        click.echo(f"edgeward: {self.message}", file=file or sys.stderr)
+        click.echo(f"edgeward: {redacted(self.message)}", file=file or sys.stderr)
 
 
 class Commands(click.Group):

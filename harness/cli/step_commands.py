@@ -34,7 +34,7 @@ def step(settings: Settings, suite: Path, device: str, variants: tuple[str, ...]
     from harness.deploy import DeviceHandle, leased
     from harness.errors import HarnessError, MeasurementError
     from harness.measure import local_steps
-    from harness.store import Store, url_of
+    from harness.store import Place, Store, url_of
 
     read, chosen = lab.read_suite(suite_file(suite, settings)), one_device(settings, device)
     if stored:
@@ -45,7 +45,8 @@ def step(settings: Settings, suite: Path, device: str, variants: tuple[str, ...]
     models = local_steps.chosen(read, variants)
     with DeviceHandle(chosen, click.echo) as handle, leased(handle):
         found = local_steps.measure(read, models, handle, quick=quick)
-    store = Store(url_of(settings.folder(), settings.store))
+    folder = settings.folder()
+    store = Store(url_of(folder, settings.store), place=Place.of(folder, [chosen]))
     costs, errors = [], []
     for one in found:
         if isinstance(one.result, HarnessError):

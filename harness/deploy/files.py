@@ -41,6 +41,8 @@ mv -f "$folder.whole" "$target" && rm -rf "$folder"
 """
 #: sh -c TOUCH sh FOLDER < entries
 _TOUCH: Final = 'mkdir -p "$1" || exit; while IFS= read -r entry; do touch -c "$entry" || exit; done'
+#: sh -c CLOSE sh FOLDER: its parents are for all.
+_CLOSE: Final = 'mkdir -p "$1" && chmod 700 "$1"'
 #: sh -c REMOVE < paths: prints those that are still there. A command that was on its way into a job's folder when its
 #: connection was closed may make it again: it names the folder, and is waited for. For a moment in which it is loaded a
 #: program has no name, so it must be missed twice.
@@ -120,9 +122,15 @@ def bring(handle: Handle, source: Path, target: str) -> None:
 
 
 @persistent
-def blobs(handle: DeviceHandle, files: Mapping[str, Path]) -> dict[str, str]:
-    """Bring files, given by sha256, and return where each is on the device; only verified ones are returned."""
-    where = {digest: posixpath.join(handle.root, "blobs", digest) for digest in files}
+def blobs(handle: DeviceHandle, files: Mapping[str, Path], *, folder: str = "") -> dict[str, str]:
+    """Bring files and return where each is on the device; only verified ones are returned.
+
+    Args:
+        handle: of the device.
+        files: sha256 -> file here.
+        folder: on the device, absolute, for what is not to be used again; "" for where the next job finds them.
+    """
+    where = {digest: posixpath.join(folder or posixpath.join(handle.root, "blobs"), digest) for digest in files}
     wanted = {path: digest for digest, path in where.items()}
     absent = missing(handle, wanted)
     # Several at once: over a long link it is the waiting between files that takes the time.
@@ -145,6 +153,13 @@ def touch(handle: DeviceHandle, folder: str, used: Iterable[str]) -> None:
     entries = _by_line(entry for entry in used if entry)
     done = handle.run(["sh", "-c", _TOUCH, "sh", folder], stdin=entries)
     checked(done, handle.device, f"{folder} cannot be made")
+
+
+@persistent
+def close_to_others(handle: DeviceHandle, folder: str) -> None:
+    """Make a folder on the device, absolute, that no other account may enter."""
+    done = handle.run(["sh", "-c", _CLOSE, "sh", folder])
+    checked(done, handle.device, f"{folder} cannot be made for this account alone")
 
 
 @persistent

@@ -78,6 +78,8 @@ class DeviceHandle:
         self.wanted: Wanted = NOTHING
         #: Makes sure of the lease, which may have passed on while the device was out of reach; nothing without a lease.
         self.renew: Callable[[], object] = lambda: None
+        #: Keeps the name of a job whose confidential images were looked for and are gone; None where nobody keeps it.
+        self.wiped: Callable[[str], object] | None = None
 
     def __enter__(self) -> Self:
         return self

@@ -32,25 +32,43 @@ _BEAT_S: Final = 10.0
 #: between; s.
 _CLEAN_TRIES: Final = 20
 _CLEAN_PAUSE_S: Final = 0.5
-#: Prints the jobs under a workdir whose first process still runs.
+#: Prints the jobs under a workdir whose first process still runs. What another account has closed to this one shows in
+#: the command lines of all processes alone.
 _RUNNING: Final = r"""
-for file in "$1"/jobs/*/pid; do
-  job=${file%/pid} number=
-  read -r number 2>/dev/null < "$file"
+named() { cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -F "$1" | head -n 1; }
+for job in "$1"/jobs/*; do
+  number=
+  if [ -d "$job" ] && [ ! -x "$job" ]; then
+    [ -n "$(named "$job")" ] && echo "$job"
+    continue
+  fi
+  [ -f "$job/pid" ] && read -r number 2>/dev/null < "$job/pid"
   [ -n "$number" ] && tr '\0' ' ' 2>/dev/null < "/proc/$number/cmdline" | grep -qF "$job" && echo "$job"
 done
+if [ -d "$1" ] && [ ! -x "$1" ]; then named "$1/jobs/"; fi
 true
 """
-#: Removes what jobs leave behind under a workdir, first the confidential files that they list; prints what stays.
+#: Removes what jobs leave behind under a workdir, first the confidential files that they list; prints what stays. The
+#: name of a job that had such files and is gone is left in the workdir (`harness.agent.contract.WIPED_FILE`).
 _CLEAR: Final = r"""
 for job in "$1"/jobs/????????????; do
   case ${job##*/} in *[!0-9a-f]*) continue;; esac
   [ -d "$job" ] || continue
-  [ ! -f "$job/secret" ] || while read -r file; do rm -f "$file"; done < "$job/secret"
-  rm -rf "$job" 2>/dev/null || echo "$job"
+  secret=
+  if [ -f "$job/secret" ]; then
+    secret=yes
+    while read -r file; do rm -f "$file"; done < "$job/secret"
+  fi
+  rm -rf "$job" 2>/dev/null
+  if [ -e "$job" ]; then echo "$job"
+  elif [ "$secret" ]; then echo "${job##*/}" >> "$1/wiped"
+  fi
 done
 true
 """
+#: sh -c WIPED sh WORKDIR: prints the jobs that are noted as gone; FORGET, as soon as they are noted elsewhere.
+_WIPED: Final = 'if [ -f "$1/wiped" ]; then cat "$1/wiped"; fi'
+_FORGET: Final = 'rm -f "$1/wiped"'
 #: Writes a beat in place, so that it is never read empty; not if it was removed with the lease.
 _BEAT: Final = r"""
 [ -w "$1" ] || exit
@@ -133,6 +151,13 @@ class Held:
                 raise Busy(text, remedy="end it there", device=handle.device.id)
             for job in handle.run(["sh", "-c", _CLEAR, "sh", root], timeout_s=600).text.splitlines():
                 handle.say(f"{job}, of an earlier campaign, cannot be removed by this account")
+            if handle.wiped is None:
+                continue
+            # Noted by whatever removed them: this, the device side of a killed host, or `harness.deploy.keeper`.
+            if jobs := handle.run(["sh", "-c", _WIPED, "sh", root]).text.split():
+                for job in jobs:
+                    handle.wiped(job)
+                handle.run(["sh", "-c", _FORGET, "sh", root])
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from typing import Final, NoReturn
 from harness import cache_dir
 from harness.errors import MissingTool, Unsupported
 from harness.ports.runners import Target
+from harness.redaction import redacted
 
 #: How pip says that it could not ask an index.
 _NO_INDEX = ("connection broken", "ssl certificate")
@@ -250,8 +251,8 @@ def _refuse(
 
 
 def _words(line: str) -> str:
-    """Return a line of pip's without its level, and without a password that may stand in an index's address."""
-    return re.sub(r"//[^/@\s]*@", "//", line.partition(": ")[2] or line)[:300]
+    """Return a line of pip's without its level; an index's address in it loses what stands before its @."""
+    return re.sub(r"//[^/@\s]*@", "//", redacted(line.partition(": ")[2] or line))[:300]
 
 
 def _pack(tree: Path, made: Path, left_out: Sequence[str]) -> None:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from harness import registry
 from harness.deploy import android
 from harness.deploy.answers import answer
 from harness.deploy.cores import bind
-from harness.deploy.handle import DeviceHandle, persistent
-from harness.errors import Unsupported
+from harness.deploy.handle import DeviceHandle, checked, persistent
+from harness.errors import Refused, Unsupported
 from harness.model import Device
 from harness.ports.runners import NOTHING, Runner, Wanted
+
+#: sh -c OWN sh FOLDER: makes it, or looks whose it is, and whose the link is where it is one. A tool that does not say
+#: it in numbers is no reason to refuse the device.
+_OWN: Final = r"""
+umask 077
+mkdir -p "$1" || exit 1
+folder=$1 me=$(id -u)
+for path in "$folder" "$folder/"; do
+  set -- $(ls -ldn "$path" 2>/dev/null)
+  case ${3:-none}$me in *[!0-9]*) continue;; esac
+  [ "$3" = "$me" ] || exit 73
+done
+chmod 700 "$folder"
+"""
+_ANOTHERS: Final = 73
 
 
 def runner(device: Device) -> Runner:
@@ -43,8 +58,24 @@ def prepare(handle: DeviceHandle, wanted: Wanted = NOTHING) -> None:
         OutOfSpace: there is no room for all that is wanted.
         Unsupported: it cannot bind a job to the cores that its file names.
     """
+    if not handle.device.workdir:
+        _own_root(handle)
     handle.wanted = wanted
     handle.workspace = bind(handle, runner(handle.device).install(handle))
+
+
+def _own_root(handle: DeviceHandle) -> None:
+    """Make the workdir that we chose this account's alone: what lies there is run.
+
+    Raises:
+        Refused: it, or the link by which it is reached, belongs to another account.
+        DeviceError: it cannot be made.
+    """
+    done = handle.run(["sh", "-c", _OWN, "sh", handle.root])
+    if done.code == _ANOTHERS:
+        text = f"{handle.root} belongs to another account there, which could change what is run"
+        raise Refused(text, remedy="remove it there, or set workdir", device=handle.device.id)
+    checked(done, handle.device, f"{handle.root} cannot be made for this account alone")
 
 
 @persistent

@@ -40,7 +40,7 @@ def written(record: Results, file: Path) -> None:
     own = {run.id: [one for one in record.comparisons if one.run == run.id] for run in record.runs}
     ended = {one.run: one for one in record.outcomes if one.run in own}
     raw = file.with_name(f"{file.name}.raw")
-    with closing(Store(f"sqlite:///{raw}")) as store:
+    with closing(Store(f"sqlite:///{raw}", audited=False)) as store:
         store.add_campaign(record.campaign)
         for run in record.runs:
             store.add_case(record.campaign.id, run, own[run.id], ended.get(run.id))
@@ -56,7 +56,10 @@ def _ordered(raw: Path, file: Path) -> None:
     with closing(sqlite3.connect(file, isolation_level=None)) as copy:
         copy.execute("ATTACH ? AS raw", (str(raw),))
         copy.execute("BEGIN")
-        made = copy.execute("SELECT type, name, sql FROM raw.sqlite_master WHERE sql NOT NULL ORDER BY type DESC, name")
+        made = copy.execute(
+            "SELECT type, name, sql FROM raw.sqlite_master WHERE type IN ('table', 'index') AND sql NOT NULL "
+            "ORDER BY type DESC, name"
+        )
         for kind, name, sql in made.fetchall():
             copy.execute(sql)
             if kind == "table":

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from harness import redaction
 from harness.errors import LabError
 from harness.lab.strict import Table, checked_id
 from harness.registry import blame
@@ -48,7 +49,7 @@ def parse(path: Path) -> dict[str, Any]:
         LabError: it cannot be read, or is not TOML (with the line).
     """
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        found = tomllib.loads(path.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"line (\d+)", str(error))
         reason = re.sub(r" \(at .*\)$", "", str(error))
@@ -63,6 +64,9 @@ def parse(path: Path) -> dict[str, Any]:
         raise LabError("there is no such file", remedy="correct the name", file=shown(path)) from error
     except OSError as error:
         raise LabError(f"cannot be read: {error.strerror}", remedy="change its rights", file=shown(path)) from error
+    # Whatever comes of it, such as a command that fails, says none of the secrets in it.
+    redaction.learn(found)
+    return found
 
 
 def check_name(path: Path, noun: str) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 from harness import cache_dir, registry
 from harness.errors import HarnessError, LabError, NoSplit, Unforeseen
 from harness.lab import folds
 from harness.lab.reading import shown
 from harness.model import Samples, Suite
+
+#: A shorter name of a file stands in too many words.
+_SHORTEST: Final = 4
 
 
 def read_split(suite: Suite, split: str) -> Samples:
@@ -26,6 +31,10 @@ def read_split(suite: Suite, split: str) -> Samples:
     try:
         load = partial(module.load, options, base=suite.file.parent, cache=cache_dir() / "data")
         found: Samples = load(split=split) if suite.folds is None else _of_pool(suite, load, split)
+    except LabError as error:
+        if not suite.confidential:
+            raise
+        raise _unnamed(error, suite) from None
     except HarnessError:
         raise
     except OSError as error:
@@ -47,6 +56,26 @@ def read_split(suite: Suite, split: str) -> Samples:
             key="confidential",
         )
     return found
+
+
+def _unnamed(error: LabError, suite: Suite) -> LabError:
+    """Return an error of a confidential suite without the names of its images' files, which may be patients'.
+
+    A file is named by its place among those of the data in the order of their names, as `find FOLDER -type f |
+    LC_ALL=C sort` lists them.
+    """
+    root = suite.file.parent / str(suite.data.get("path", ""))
+    if not root.is_dir():
+        return error
+    names = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    places = {name: f"file {place} of the data" for place, name in enumerate(sorted(names), start=1)}
+    said = [error.text, error.remedy, error.file]
+    forms = [(form, name) for name in names for form in (str(root / name), shown(root / name), name, Path(name).name)]
+    # The longest first: a name may end with another one.
+    for form, name in sorted(forms, key=lambda one: (-len(one[0]), one)):
+        if len(form) >= _SHORTEST:
+            said = [text.replace(form, places[name]) for text in said]
+    return type(error)(said[0], remedy=said[1], file=said[2], key=error.key)
 
 
 def _of_pool(suite: Suite, load: Callable[..., Samples], split: str) -> Samples:

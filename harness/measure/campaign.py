@@ -236,8 +236,14 @@ class CampaignRunner:
                 self._handles.add(handle)
             # `stop` interrupts those that are there already: it may have looked while this one was being connected.
             self._unless_stopping(device)
+            handle.wiped = partial(self._wiped, device)
             with deploy.leased(handle) as lease:
                 yield handle, lease
+
+    def _wiped(self, device: Device, job: str) -> None:
+        """Record that the confidential images of a job are gone, of this campaign or of one that was killed."""
+        detail = f"job {job}: nothing of it is left on the device"
+        self._store.note("wiped", campaign=self.campaign.id, device=device.id, detail=detail)
 
     def _unless_stopping(self, device: Device) -> None:
         if self._stopping.is_set():

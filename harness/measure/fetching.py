@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
+from harness import scratch
 from harness.errors import Stable, TooMuch
 from harness.ports.runners import Handle
 from harness.results import arrays
@@ -29,8 +28,8 @@ def fetched(handle: Handle, folder: str, model: int, name: str) -> npt.NDArray[A
         DeviceError: the device could not be asked.
     """
     device = handle.device.id
-    with tempfile.TemporaryDirectory() as work:
-        target = Path(work) / f"{name}.npy"
+    with scratch.held_folder() as work:
+        target = work / f"{name}.npy"
         try:
             handle.pull(posixpath.join(folder, f"m{model}.{name}.npy"), target)
         except Stable as error:

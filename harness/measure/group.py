@@ -94,6 +94,8 @@ def job_folder(
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the job's folder and where its files are; ends the job and removes what must not stay, whatever happens.
 
+    Images of a confidential suite lie in that folder, which no other account may enter, and go with it.
+
     Args:
         handle: of the device.
         group: the cases.
@@ -101,22 +103,26 @@ def job_folder(
         inputs: the images.
     """
     folder = posixpath.join(handle.root, "jobs", uuid.uuid4().hex[:12])
-    secret = (
-        [posixpath.join(handle.root, "blobs", digest) for digest in inputs.files] if group.suite.confidential else []
-    )
+    own = dict(inputs.files) if group.suite.confidential else {}
+    secret = [posixpath.join(folder, digest) for digest in own]
     try:
         if secret:
+            files.close_to_others(handle, folder)
             files.note(handle, posixpath.join(folder, contract.SECRET_FILE), secret)
         wanted = {**{case.variant.sha256: case.variant.path for case in group.cases}, **inputs.files}
-        where = files.blobs(handle, wanted)
-        files.touch(handle, folder, [handle.workspace.folder, runtime, *where.values()])
+        where = files.blobs(handle, {digest: path for digest, path in wanted.items() if digest not in own})
+        where |= files.blobs(handle, own, folder=folder) if own else {}
+        kept = [path for path in where.values() if path not in secret]
+        files.touch(handle, folder, [handle.workspace.folder, runtime, *kept])
         yield folder, where
     except BaseException as error:
         _clean_up(handle, folder, secret, error)
         raise
     else:
         with handle.cleaning():
-            files.remove(handle, [folder, *secret])
+            files.remove(handle, [folder])
+        if secret and handle.wiped:
+            handle.wiped(posixpath.basename(folder))
 
 
 def _clean_up(handle: DeviceHandle, folder: str, secret: list[str], error: BaseException) -> None:
@@ -126,7 +132,9 @@ def _clean_up(handle: DeviceHandle, folder: str, secret: list[str], error: BaseE
             handle.ensure_connected()
             if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:
                 deploy.runner(handle.device).stop(handle, folder)
-            files.remove(handle, [folder, *secret])
+            files.remove(handle, [folder])
+        if secret and handle.wiped:
+            handle.wiped(posixpath.basename(folder))
     except DeviceError as failed:
         device = handle.device.id
         said = error.reason if isinstance(error, HarnessError) else error

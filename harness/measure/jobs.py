@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -13,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from harness import cache_dir, deploy, lab, pixels, registry, stats
+from harness import deploy, lab, pixels, registry, scratch, stats
 from harness.agent import contract
 from harness.deploy import DeviceHandle, persistent
 from harness.lab import ledger
@@ -172,54 +170,28 @@ class Inputs:
 
 @contextmanager
 def inputs_files(group: Group, samples: Samples) -> Iterator[Inputs]:
-    """Yield the images of a group; their files are gone afterwards."""
-    folder = cache_dir() / "inputs"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Yield the images of a group; their files are gone afterwards, and those of a confidential suite have no name."""
     with ExitStack() as held:
         files: dict[str, Path] = {}
         known: dict[tuple[Any, ...], str] = {}
         of = {}
+        folder = held.enter_context(scratch.held_folder())
         for case in group.cases:
             spec = group.fit(case).input
             key = _pixels_of(spec)
             if key not in known:
-                file = held.enter_context(_own_file(folder))
+                if group.suite.confidential:
+                    # Nothing of it is left when this process is killed.
+                    file, path = held.enter_context(scratch.unnamed_file())
+                else:
+                    path = folder / f"{len(known)}.npy"
+                    file = held.enter_context(path.open("w+b"))
                 np.save(file, np.ascontiguousarray(pixels.converted(samples.images, spec)))
                 file.flush()
-                known[key] = ledger.sha256(Path(file.name))
-                files.setdefault(known[key], Path(file.name))
+                known[key] = ledger.sha256(path)
+                files.setdefault(known[key], path)
             of[case.id] = known[key]
         yield Inputs(files, of, known.get(_pixels_of(InputSpec())) or _digest(samples))
-
-
-#: How the files are called that their process keeps locked; an older version beside this one locks nothing.
-_HELD = "held-"
-
-
-@contextmanager
-def _own_file(folder: Path) -> Iterator[IO[bytes]]:
-    """Give a new file, after those were removed whose process was killed: the kernel keeps the locks of the living.
-
-    The folder's own lock keeps others from taking a file for forsaken before it is locked.
-    """
-    with ExitStack() as held:
-        with (folder / ".lock").open("w") as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            for path in folder.glob(f"{_HELD}*.npy"):
-                with contextlib.suppress(FileNotFoundError), path.open("rb") as other:
-                    if _is_forsaken(other):
-                        path.unlink(missing_ok=True)
-            file = held.enter_context(tempfile.NamedTemporaryFile(dir=folder, prefix=_HELD, suffix=".npy"))
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
-
-
-def _is_forsaken(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _pixels_of(spec: InputSpec) -> tuple[Any, ...]:

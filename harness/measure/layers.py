@@ -8,7 +8,6 @@ timed; it is so on both sides.
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from harness.errors import MeasurementError, RecipeError, Unsupported
 from harness.lab import fit as lab_fit
 from harness.measure.group import check_confidential
 from harness.measure.jobs import Group, inputs_files, job
-from harness.measure.reference import HOST, forward
+from harness.measure.reference import HOST, end_job, forward, new_folder
 from harness.measure.space import blobs
 from harness.model import Case, Reading, Samples
 from harness.ports.runners import Wanted
@@ -185,10 +184,10 @@ def _run(case: Case, file: Path, samples: Samples, handle: DeviceHandle) -> _Sid
         group = Group(own.suite, device, own.runtime, (own,), {own.id: fed})
         with (
             inputs_files(group, samples) as inputs,
-            _brought(handle, {digest: Path(made.name), **inputs.files}, own.runtime) as (runtime, where),
+            _brought(handle, {digest: Path(made.name), **inputs.files}, own.runtime) as (runtime, where, folder),
         ):
             what = job(group, where, inputs, runtime, quick=False)
-            (answer,) = forward(handle, replace(what, meter=None))
+            (answer,) = forward(handle, replace(what, meter=None), folder=folder)
     if answer.outputs is None:
         text = f"{file.name} with its layers exposed does not run: {answer.why_not}"
         raise MeasurementError(text, remedy="look at this layer by hand", where=device.id)
@@ -196,15 +195,23 @@ def _run(case: Case, file: Path, samples: Samples, handle: DeviceHandle) -> _Sid
 
 
 @contextmanager
-def _brought(handle: DeviceHandle, wanted: dict[str, Path], requirement: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Bring what a pass needs and remove model and images afterwards, whatever happens."""
+def _brought(
+    handle: DeviceHandle, wanted: dict[str, Path], requirement: str
+) -> Iterator[tuple[str, dict[str, str], str]]:
+    """Bring what a pass needs into a folder of its job, and remove that afterwards, whatever happens.
+
+    Yields the runtime's folder, where each file is, and the job's folder: on the leased device one of the jobs that the
+    next campaign removes if this one is killed.
+    """
     names = {digest: "the model with its layers" for digest, path in wanted.items() if path.suffix == ".onnx"}
     deploy.prepare(handle, Wanted((requirement,), (blobs(wanted, handle.root, names),)))
     runtime = deploy.runtime(handle, requirement)
+    folder = new_folder(handle)
     try:
-        yield runtime, files.blobs(handle, wanted)
+        files.close_to_others(handle, folder)
+        yield runtime, files.blobs(handle, wanted, folder=folder), folder
     finally:
-        files.remove(handle, [posixpath.join(handle.root, "blobs", digest) for digest in wanted])
+        end_job(handle.device, folder)
 
 
 def _cut(outputs: Floats, names: Sequence[str], file: Path) -> dict[str, Floats]:

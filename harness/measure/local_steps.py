@@ -6,13 +6,12 @@ steps are made on this host first, by the network itself; a device whose weights
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from harness import deploy, lab, pixels, registry
+from harness import deploy, lab, pixels, registry, scratch
 from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, LabError, MeasurementError, RecipeError, Unsupported
 from harness.lab import ledger
@@ -111,12 +110,12 @@ def measure(suite: Suite, variants: Sequence[Variant], handle: DeviceHandle, *, 
     handle.say(f"reading the split train of {suite.data['source']}")
     samples = lab.read_split(suite, "train")
     found: list[Found] = []
-    with tempfile.TemporaryDirectory() as work:
+    with scratch.held_folder() as work:
         learners: list[Learner] = []
         for number, variant in enumerate(variants):
             handle.say(f"{variant.path.name}: {WARMUP + steps} steps on this host")
             try:
-                learners.append(_learner(suite, variant, samples, handle, Path(work) / f"{number}.pt", steps))
+                learners.append(_learner(suite, variant, samples, handle, work / f"{number}.pt", steps))
             except MemoryError as error:
                 text = f"{variant.path.name}: this host is out of memory {error}"
                 found.append(Found(variant, MeasurementError(text, remedy=SMALLER)))
@@ -124,7 +123,7 @@ def measure(suite: Suite, variants: Sequence[Variant], handle: DeviceHandle, *, 
                 found.append(Found(variant, error))
         if learners:
             turns = Turns(
-                handle, learners, asked, steps=steps, folder=Path(work), kills=facts.get("kills", ()),
+                handle, learners, asked, steps=steps, folder=work, kills=facts.get("kills", ()),
                 window_s=ENERGY_S * (0.1 if quick else 1.0),
             )  # fmt: skip
             conditions = turns.run(LAUNCHES // 2 if quick else LAUNCHES)

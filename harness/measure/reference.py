@@ -161,8 +161,7 @@ def forward(
         MeasurementError: the device side died.
         DeviceError: the device could not be asked.
     """
-    # Not among the jobs of the one who has leased this machine as a device, and ends what it finds there.
-    own = folder or posixpath.join(handle.root, "jobs" if handle.beat else "reference", uuid.uuid4().hex[:12])
+    own = folder or new_folder(handle)
     runner = deploy.runner(handle.device)
     found: dict[int, Answer] = {}
     asked = replace(what, plan=ONLY_OUTPUTS)
@@ -185,10 +184,16 @@ def forward(
         return [found.get(index, Answer()) for index in range(len(what.models))]
     finally:
         if not folder:
-            _clean_up(handle.device, own)
+            end_job(handle.device, own)
 
 
-def _clean_up(device: Device, folder: str) -> None:
+def new_folder(handle: DeviceHandle) -> str:
+    """Return the path on the device of a job of its own."""
+    # Not among the jobs of the one who has leased this machine as a device, and ends what it finds there.
+    return posixpath.join(handle.root, "jobs" if handle.beat else "reference", uuid.uuid4().hex[:12])
+
+
+def end_job(device: Device, folder: str) -> None:
     """End and remove the job over a connection of its own: the job's may have been closed to interrupt it."""
     with DeviceHandle(device) as handle:
         if handle.run(["test", "-e", posixpath.join(folder, contract.PID_FILE)]).code == 0:

@@ -136,6 +136,7 @@ class Work:
                 remedy="wait until it has ended, or measure anew without --resume",
             )
         name = found.campaign
+        self._store.note("resumed", campaign=name, detail=fresh.command)
         before = next(one for one in self._store.campaigns() if one.id == name)
         self._before = self._store.questions(name)
         self._outcomes = {one.case: one for one in self._store.outcomes(name)}

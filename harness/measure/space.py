@@ -36,8 +36,13 @@ def of_group(group: Group, inputs: Inputs, samples: Samples, root: str) -> Wante
         root: the workdir on the device.
     """
     names = {case.variant.sha256: f"the model {case.variant.path.name}" for case in group.cases}
-    files = {case.variant.sha256: case.variant.path for case in group.cases} | dict(inputs.files)
-    return Wanted((group.runtime,), (blobs(files, root, names), written(group, samples, root)))
+    files = {case.variant.sha256: case.variant.path for case in group.cases}
+    if not group.suite.confidential:
+        return Wanted((group.runtime,), (blobs(files | dict(inputs.files), root, names), written(group, samples, root)))
+    # They go with the job, so its folder is where they take room.
+    job = written(group, samples, root)
+    images = blobs(inputs.files, root, {}, folder=job.parts[0].path)
+    return Wanted((group.runtime,), (blobs(files, root, names), replace(job, parts=(*images.parts, *job.parts))))
 
 
 def written(group: Group, samples: Samples, root: str) -> Step:
@@ -112,17 +117,19 @@ def _lack(handle: DeviceHandle, wanted: Sequence[Wanted]) -> OutOfSpace | None:
     return None
 
 
-def blobs(files: Mapping[str, Path], root: str, names: Mapping[str, str]) -> Step:
+def blobs(files: Mapping[str, Path], root: str, names: Mapping[str, str], *, folder: str = "") -> Step:
     """Return what files take that are brought by their digests.
 
     Args:
         files: sha256 -> file here.
         root: the workdir on the device.
         names: sha256 -> what a file is; the others are images.
+        folder: where they lie, absolute; "" for where the next job finds them.
     """
+    place = folder or posixpath.join(root, "blobs")
     return Step(
         tuple(
-            space.file_part(names.get(digest, "images"), posixpath.join(root, "blobs", digest), path.stat().st_size)
+            space.file_part(names.get(digest, "images"), posixpath.join(place, digest), path.stat().st_size)
             for digest, path in files.items()
         )
     )

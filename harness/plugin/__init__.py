@@ -6,13 +6,15 @@ devices at once, and each case is reported as it ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import redaction
 from harness.errors import HarnessError, LabError
 
 if TYPE_CHECKING:
@@ -52,6 +54,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("devices are measured by one process: run without -n (devices go side by side anyway)")
     from harness.plugin import session
 
+    redaction.learn([str(word) for word in config.invocation_params.args])
+    redaction.learn_environment(os.environ)
+    redaction.guard_logging()
     try:
         config.stash[_STATE] = session.Session(config)
     except HarnessError as error:
@@ -123,6 +128,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     state = config.stash.get(_STATE, None)
     if state is not None:
         state.print_reports()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Hide secrets in a traceback, too, such as of a defect of ours: it goes to the terminal and to JUnit files."""
+    report = yield
+    if isinstance(item, ShortItem) and report.longrepr is not None:
+        said = str(report.longrepr)
+        if (shown := redaction.redacted(said)) != said:
+            report.longrepr = shown
+    return report
 
 
 class SuiteFile(pytest.File):

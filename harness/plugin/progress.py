@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.redaction import redacted
+
 if TYPE_CHECKING:
     from rich.live import Live
 
@@ -34,6 +36,7 @@ class Progress:
 
     def news(self, device: str, text: str) -> None:
         """Show what a device does now."""
+        text = redacted(text)
         phase, now = text.split(" ")[0], time.monotonic()
         before, when = self._said.get(device, ("", 0.0))
         self._said[device] = (phase, now)
@@ -48,6 +51,7 @@ class Progress:
 
     def line(self, text: str) -> None:
         """Write a line that stays."""
+        text = redacted(text)
         if self._reporter is None:
             return
         with self._uncaptured():

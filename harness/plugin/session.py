@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from harness import redaction
 from harness.errors import CampaignUnderWay, HarnessError, StoreError
 from harness.plugin.progress import Progress
 from harness.plugin.signals import Signals
@@ -53,20 +53,20 @@ class Session:
     def store(self) -> Store:
         """The store, opened when it is first needed."""
         if self._store is None:
-            from harness.store import Store, url_of
+            from harness.store import Place, Store, url_of
 
-            self._store = Store(url_of(self.lab, self.config.getoption("store")))
+            url = url_of(self.lab, self.config.getoption("store"))
+            self._store = Store(url, place=Place.of(self.lab, self.devices))
         return self._store
 
     def begin(self, cases: Sequence[Case]) -> None:
         """Start the campaign with all cases of the session."""
         from harness.measure.campaign import CampaignRunner, Settings
-        from harness.store import shown
 
         option = self.config.getoption
         settings = Settings(
             # It is stored and shown in the report: no password of the store in it.
-            command=shown(shlex.join(["pytest", *map(str, self.config.invocation_params.args)])),
+            command=redaction.command(["pytest", *map(str, self.config.invocation_params.args)]),
             quick=option("quick"),
             resume=option("resume"),
             devices_at_once=option("devices_at_once"),

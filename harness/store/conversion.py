@@ -43,6 +43,7 @@ from harness.model import (
     Variant,
     Verdict,
 )
+from harness.redaction import cleaned, redacted
 from harness.store import legacy
 from harness.store.tables import (
     CampaignRow,
@@ -72,13 +73,13 @@ def run_row(run: Run) -> RunRow:
         "case": _case_document(run.case),
         "variant": _variant_document(run.variant),
         "accuracy": {name: asdict(estimate) for name, estimate in run.accuracy.items()},
-        "conditions": asdict(run.conditions),
-        "fingerprint": run.fingerprint,
-        "reasons": [asdict(reason) for reason in run.reasons],
+        "conditions": cleaned(asdict(run.conditions)),
+        "fingerprint": cleaned(run.fingerprint),
+        "reasons": cleaned([asdict(reason) for reason in run.reasons]),
         "classes": list(run.classes),
         "is_baseline": run.is_baseline,
         "quick": run.quick,
-        "notes": run.notes,
+        "notes": cleaned(run.notes),
         "estimates": {m.metric: asdict(m.estimate) for m in run.measurements.values() if m.estimate},
         "subgroups": [asdict(one) for one in run.subgroups],
     }
@@ -97,8 +98,8 @@ def run_row(run: Run) -> RunRow:
             MeasurementRow(
                 metric=m.metric,
                 unit=m.unit,
-                method=m.method,
-                absent_reason=m.absent_reason,
+                method=redacted(m.method),
+                absent_reason=redacted(m.absent_reason),
                 estimated=m.estimated,
                 values=_pack(m.values),
                 rounds=_pack(m.rounds),
@@ -115,7 +116,7 @@ def outline_of(row: RunRow) -> Run:
     """Return the run that rows hold, without measurements, outputs, labels, probes, maps and examples: none is read."""
     d = restored(row.document)
     conditions, case = d.pop("conditions"), d.pop("case")
-    reasons = tuple(_reason(one) for one in d.pop("reasons"))
+    reasons = tuple(_reason(one) for one in cleaned(d.pop("reasons")))
     d.pop("estimates", None)
     return Run(
         id=row.id,
@@ -208,8 +209,8 @@ def comparison_row(campaign: str, c: Comparison) -> ComparisonRow:
         campaign=campaign,
         verdict=c.verdict.value,
         reason=_packed(
-            reasons=c.reasons,
-            circumstances=c.circumstances,
+            reasons=cleaned(_plain_items(c.reasons)),
+            circumstances=cleaned(_plain_items(c.circumstances)),
             validity=c.validity.value,
             control=c.control and asdict(c.control),
         ),
@@ -239,7 +240,7 @@ def outcome_row(campaign: str, outcome: Outcome) -> OutcomeRow:
         status=outcome.status,
         run=outcome.run,
         message=_packed(
-            reasons=outcome.reasons,
+            reasons=cleaned(_plain_items(outcome.reasons)),
             about=outcome.about and _case_document(outcome.about),
             **({"taken_over": utc(outcome.taken_over).isoformat()} if outcome.taken_over else {}),
         ),
@@ -255,7 +256,7 @@ def outcome_of(row: OutcomeRow) -> Outcome:
     if kept is None:
         reasons, about = legacy.outcome(row.message, judgements), legacy.case(row.case)
     else:
-        reasons = tuple(_reason(one) for one in kept["reasons"])
+        reasons = tuple(_reason(one) for one in cleaned(kept["reasons"]))
         about = MeasuredCase(**kept["about"]) if kept["about"] else None
         taken_over = datetime.fromisoformat(kept["taken_over"]) if "taken_over" in kept else None
     return Outcome(row.case, row.status, row.run, reasons, judged, about, taken_over)
@@ -263,14 +264,16 @@ def outcome_of(row: OutcomeRow) -> Outcome:
 
 def campaign_row(campaign: Campaign) -> CampaignRow:
     """Return a campaign as a row."""
-    document = {"command": campaign.command, "suites": campaign.suites, "environment": campaign.environment}
+    whole = {"command": campaign.command, "suites": campaign.suites, "environment": campaign.environment}
+    document = cleaned(whole)
     moment = utc(campaign.started_at)
     return CampaignRow(id=campaign.id, started_at=moment, quick=campaign.quick, document=plain(document))
 
 
 def campaign_of(row: CampaignRow) -> Campaign:
     """Return the campaign that a row holds."""
-    return Campaign(id=row.id, started_at=utc(row.started_at), quick=row.quick, **restored(row.document))
+    # Once more: a store of before may hold what is hidden today.
+    return Campaign(id=row.id, started_at=utc(row.started_at), quick=row.quick, **cleaned(restored(row.document)))
 
 
 def _case_document(case: MeasuredCase) -> dict[str, Any]:
@@ -280,7 +283,7 @@ def _case_document(case: MeasuredCase) -> dict[str, Any]:
 
 def _variant_document(one: Variant) -> dict[str, Any]:
     kept = {name: getattr(one, name) for name in ("sha256", "size_bytes", "format", "parent")}
-    return {**kept, "steps": [asdict(step) for step in one.steps], "file": one.path.name}
+    return {**kept, "steps": cleaned([asdict(step) for step in one.steps]), "file": one.path.name}
 
 
 def _variant(name: str, fields: Mapping[str, Any]) -> Variant:

@@ -18,7 +18,10 @@ import numpy as np
 from harness import __version__
 from harness.errors import HarnessError
 from harness.model import Campaign, Comparison, Disagreement, Estimate, Measurement, Occlusion, Outcome, Run, sentence
+from harness.redaction import cleaned, redacted
 from harness.stats import absence, percentile, percentile_bound, statistic
+from harness.store.audit import Entry
+from harness.store.audit import document as audited
 from harness.store.undertakings import Superseded
 from harness.vocabulary import METRICS, MetricInfo
 
@@ -40,6 +43,7 @@ def document(
     ended: Sequence[Ended] = (),
     margin: Margin | None = None,
     superseded: Mapping[str, Superseded] = MappingProxyType({}),
+    audit: Sequence[Entry] | None = None,
 ) -> dict[str, Any]:
     """Return everything as values that JSON holds, in the shape of `edgeward export --format json`.
 
@@ -49,14 +53,18 @@ def document(
         ended: the campaigns that the runs are of, each with its outcomes.
         margin: says the margin that a verdict was found with; without it, suites have no margins.
         superseded: id of a run -> what counts in its place, of runs that were measured again in their campaign.
+        audit: the audit record; without it, there is no key of that name.
     """
-    return {
+    whole = {
         "schema": SCHEMA,
         "edgeward": __version__,
         "campaigns": [_campaign(one, outcomes, runs, comparisons, margin) for one, outcomes in ended],
         "runs": [_run(run) | _superseded(superseded.get(run.id)) for run in runs],
         "comparisons": [_comparison(one) for one in comparisons],
+        **({"audit": [audited(one) for one in audit]} if audit is not None else {}),
     }
+    found: dict[str, Any] = cleaned(whole)
+    return found
 
 
 def to_json(
@@ -65,9 +73,10 @@ def to_json(
     ended: Sequence[Ended] = (),
     margin: Margin | None = None,
     superseded: Mapping[str, Superseded] = MappingProxyType({}),
+    audit: Sequence[Entry] | None = None,
 ) -> str:
     """Return `document`, whose arguments it takes, as text; a number that is not finite is null: JSON has no word."""
-    whole = document(runs, comparisons, ended, margin, superseded)
+    whole = document(runs, comparisons, ended, margin, superseded, audit)
     return json.dumps(whole, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -128,7 +137,7 @@ def _identity(run: Run | None) -> dict[str, Any]:
         "campaign": run.campaign,
         "started_at": moment(run.started_at),
         "validity": run.validity.value,
-        "reasons": sentence(_reasons(run)),
+        "reasons": redacted(sentence(_reasons(run))),
     }
     return {name: own[name] if name in own else _named(run, name) for name in names}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,9 @@ from urllib.parse import unquote
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from harness import redaction
 from harness.errors import StoreError
+from harness.store import audit
 from harness.store.tables import LATER, VERSION, Base, RunRow, StampRow
 
 #: How long a writer waits for another one.
@@ -21,8 +22,6 @@ _WAIT_S = 30.0
 #: How often the tables of a new store are looked for again, and after how long, while another process makes them; s.
 _TRIES, _AGAIN_S = 20, 0.1
 _WRITES_ONE: Final = "check --store, or measure first: `pytest suites --device ID` writes one"
-#: A password before the @ of a URL or in its query, also in a URL that cannot be parsed.
-_SECRET = re.compile(r"""(//[^:/@\s]*:)[^\s'"]*(?=@)|([?&]password=)[^&\s'"]*""")
 
 
 class Opened:
@@ -32,16 +31,24 @@ class Opened:
         url: SQLAlchemy URL; the folder of a SQLite file is made if it is missing.
         existing: whether it must be there already: a command that only reads makes no file and no table, and finds
             nothing in a table that an older edgeward did not make.
+        place: where it is written from, for the audit record.
+        audited: whether what is written is noted in the audit record; a copy of what another store holds is not.
 
     Raises:
         StoreError: the URL is wrong, the store cannot be opened, was written by another version, or is not there.
     """
 
-    def __init__(self, url: str, *, existing: bool = False) -> None:
-        self.url = url
+    def __init__(
+        self, url: str, *, existing: bool = False, place: audit.Place = audit.NOWHERE, audited: bool = True
+    ) -> None:
+        self.url, self._place, self._audited = url, place, audited
+        # Before anything can be said of it.
+        redaction.learn([url])
         self._missing: frozenset[str] = frozenset()
         try:
             parsed = sa.make_url(url)
+            redaction.register(parsed.password)
+            redaction.learn(dict(parsed.query))
             file = _file(parsed)
             if existing and file is not None and not file.is_file():
                 raise StoreError(f"there is no store {file}", remedy=_WRITES_ONE)
@@ -50,12 +57,10 @@ class Opened:
             self._engine = sa.create_engine(parsed, **_patient(parsed))
             self._check_version(existing=existing)
         except ImportError as error:
-            raise StoreError(
-                f"cannot open the store {shown(url)}: {error}", remedy="install it beside edgeward"
-            ) from error
+            raise StoreError(f"cannot open the store {url}: {error}", remedy="install it beside edgeward") from error
         except (sa.exc.SQLAlchemyError, ValueError, OSError) as error:
             raise StoreError(
-                f"cannot open the store {shown(url)}: {first_line(error)}",
+                f"cannot open the store {url}: {first_line(error)}",
                 remedy=_remedy(error, "check --store; a file is named by sqlite:///FILE"),
             ) from error
 
@@ -94,7 +99,7 @@ class Opened:
             with self._session() as session, session.begin():
                 yield session
         except sa.exc.SQLAlchemyError as error:
-            where = shown(self.url)
+            where = self.url
             raise StoreError(
                 f"cannot write to {where}: {first_line(error)}",
                 remedy=_remedy(error, "free some space or check --store"),
@@ -111,7 +116,7 @@ class Opened:
                 yield session
         except sa.exc.SQLAlchemyError as error:
             raise StoreError(
-                f"cannot read {shown(self.url)}: {first_line(error)}", remedy=_remedy(error, "check --store")
+                f"cannot read {self.url}: {first_line(error)}", remedy=_remedy(error, "check --store")
             ) from error
 
     def _check_version(self, *, existing: bool) -> None:
@@ -120,11 +125,11 @@ class Opened:
         found = next(iter(self._all(sa.select(StampRow.version))), None) if stamped else None
         if found not in (None, VERSION):
             raise StoreError(
-                (f"{shown(self.url)} was written with tables of version {found}, this edgeward has version {VERSION}"),
+                (f"{self.url} was written with tables of version {found}, this edgeward has version {VERSION}"),
                 remedy="choose another file with --store",
             )
         if existing and found is None:
-            raise StoreError(f"{shown(self.url)} holds no results of edgeward", remedy=_WRITES_ONE)
+            raise StoreError(f"{self.url} holds no results of edgeward", remedy=_WRITES_ONE)
         if existing:
             self._missing = LATER - {*sa.inspect(self._engine).get_table_names()}
             return
@@ -158,11 +163,6 @@ def _file(url: sa.URL) -> Path | None:
 def _patient(url: sa.URL) -> dict[str, Any]:
     """Return the options with which SQLite waits for another writer instead of giving up at once."""
     return {"connect_args": {"timeout": _WAIT_S}} if url.get_backend_name() == "sqlite" else {}
-
-
-def shown(url: str) -> str:
-    """Return a store's URL, or a command line with one in it, as it may be printed or kept: without its password."""
-    return _SECRET.sub(lambda found: f"{found[1] or found[2]}***", url)
 
 
 def _remedy(error: Exception, otherwise: str) -> str:

@@ -1,4 +1,4 @@
-"""The part of the store that says which campaign is whose, what it asked, and which runs were measured again."""
+"""The part of the store that says whose a campaign is, what it asked, what was measured again, and who did what."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy import orm
 
+from harness.errors import StoreError
 from harness.model import Campaign
+from harness.store import audit
 from harness.store.conversion import campaign_row, utc
 from harness.store.opening import Opened
-from harness.store.tables import CampaignRow, ProgressRow, QuestionRow, RunRow, SupersededRow
+from harness.store.tables import AuditRow, CampaignRow, ProgressRow, QuestionRow, RunRow, SupersededRow
 from harness.store.undertakings import (
     Question,
     Superseded,
@@ -55,6 +58,43 @@ class ProgressStore(Opened):
             # Whatever is left in it is measured again from now on, so it is not finished.
             done = session.execute(own.values(holder=holder, seen_at=utc(at), ended_at=None))
             return bool(getattr(done, "rowcount", 0))
+
+    def note(self, kind: str, **about: str) -> None:
+        """Add to the audit record what is done now and is written nowhere else.
+
+        Args:
+            kind: one of `harness.store.audit.KINDS`.
+            about: fields of `harness.store.audit.Entry`, such as `campaign` and `detail`.
+
+        Raises:
+            StoreError: it cannot be written, or is of before the audit record.
+        """
+        if self._lacks(AuditRow):
+            raise StoreError(
+                f"{self.url} is older than the audit record", remedy="measure into it once: that makes the record"
+            )
+        with self._writing() as session:
+            self._note(session, audit.entry(kind, self._place, **about))
+
+    def _note(self, session: orm.Session, entry: audit.Entry) -> None:
+        if self._audited:
+            session.add(audit.row_of(entry))
+
+    def audit(self, *, campaign: str = "", suite: str = "") -> list[audit.Entry]:
+        """Return the audit record in the order it was written; nothing of a store that is older than it.
+
+        Args:
+            campaign: only what is of this one, by its id.
+            suite: only what is of this one, by its id.
+        """
+        if self._lacks(AuditRow):
+            return []
+        query = sa.select(AuditRow).order_by(AuditRow.id)
+        if campaign:
+            query = query.where(AuditRow.campaign == campaign)
+        if suite:
+            query = query.where(AuditRow.suite == suite)
+        return [audit.entry_of(row, utc(row.at)) for row in self._all(query)]
 
     def seen(self, campaign: str, at: datetime) -> None:
         """Keep when the one who works on a campaign was heard of."""

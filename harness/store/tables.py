@@ -116,6 +116,24 @@ class StepRow(Base):
     document: orm.Mapped[dict[str, Any]]
 
 
+class AuditRow(Base):
+    """Who did what, where and when (`harness.store.audit`); as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "audit"
+    id: orm.Mapped[int] = orm.mapped_column(primary_key=True)
+    at: orm.Mapped[datetime] = orm.mapped_column(sa.DateTime(timezone=True))
+    kind: orm.Mapped[str]
+    who: orm.Mapped[str]
+    host: orm.Mapped[str]
+    lab: orm.Mapped[str]
+    campaign: orm.Mapped[str] = orm.mapped_column(index=True)
+    suite: orm.Mapped[str] = orm.mapped_column(index=True)
+    case: orm.Mapped[str]
+    device: orm.Mapped[str]
+    address: orm.Mapped[str]
+    detail: orm.Mapped[str]
+
+
 class ComparisonRow(Base):
     """What changed from a baseline to a run in one metric."""
 
@@ -179,6 +197,5 @@ class SupersededRow(Base):
 
 
 #: Tables that came after the first version: a store of before that may only be read is read as having nothing in them.
-LATER: Final = frozenset(
-    one.__tablename__ for one in (ProbeRow, OcclusionRow, ExampleRow, StepRow, ProgressRow, QuestionRow, SupersededRow)
-)
+_LATER = (ProbeRow, OcclusionRow, ExampleRow, StepRow, ProgressRow, QuestionRow, SupersededRow, AuditRow)
+LATER: Final = frozenset(one.__tablename__ for one in _LATER)

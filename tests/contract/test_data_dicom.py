@@ -312,6 +312,18 @@ def test_files_that_identify_a_patient_are_read_in_a_confidential_suite_alone(tm
     assert len(load_samples(in_a_suite(tmp_path, confidential=True)).images) == 1
 
 
+def test_a_confidential_suite_names_no_file_of_its_data(tmp_path: Path) -> None:
+    write(tmp_path / "in" / "Adam^Ann" / "1.dcm", GREY[0], PatientName="Adam^Ann", PatientID="4712")
+    (tmp_path / "in" / "Doe^Jane").mkdir()
+    (tmp_path / "in" / "Doe^Jane" / "1.dcm").write_bytes(b"no such thing")
+    with pytest.raises(LabError, match="Doe"):
+        load_samples(in_a_suite(tmp_path))
+    with pytest.raises(LabError, match="file 2 of the data") as caught:
+        load_samples(in_a_suite(tmp_path, confidential=True))
+    assert "Doe" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 def test_a_patient_of_two_splits_is_found(tmp_path: Path) -> None:
     for split, patients in (("train", "ABC"), ("test", "CDE")):
         for patient in patients:

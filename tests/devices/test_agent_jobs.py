@@ -326,6 +326,7 @@ def test_a_job_keeps_its_lease_while_it_is_followed_and_ends_and_removes_itself_
     assert soon(lambda: processes_of(job, "run") + processes_of(job, "work") == [], within_s=60)
     assert not job.exists()
     assert not secret.exists()
+    assert job.name in (job.parents[1] / "wiped").read_text().split(), "the next host is left word of that"
 
 
 def test_a_follower_that_nobody_reads_any_more_ends_at_once(bench: Bench) -> None:

@@ -53,8 +53,27 @@ def test_images_of_a_killed_host_are_removed_and_those_of_a_living_one_stay(
             (group,) = groups(lab.cases(suite, lab.select(tmp_path, ["all"])))
             with inputs_files(group, load_samples(suite)) as inputs:
                 (own,) = inputs.files.values()
-                assert sorted((tmp_path / "cache/inputs").glob("*.npy")) == sorted([held, own])
-            assert list((tmp_path / "cache/inputs").glob("*.npy")) == [held]
+                assert sorted((tmp_path / "cache/scratch").glob("*/*.npy")) == sorted([held, own])
+            assert list((tmp_path / "cache/scratch").glob("*/*.npy")) == [held]
         finally:
             for process in (killed, living):
                 process.kill()
+
+
+def test_confidential_images_have_no_name_on_this_host_and_end_with_a_killed_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWARD_CACHE", str(tmp_path / "cache"))
+    file = small.write_suite(tmp_path, "secret", ("good", small.good), confidential=True)
+    small.write_device(tmp_path, "here", workdir=tmp_path / "work")
+    hold = [sys.executable, "-c", HOLD, str(file)]
+    with subprocess.Popen(hold, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as killed:
+        try:
+            assert killed.stdout is not None
+            path = Path(killed.stdout.readline().strip())
+            pixels = small.samples()[0][7].tobytes()
+            assert pixels in path.read_bytes(), "processes of this user read them meanwhile"
+            assert [one for one in (tmp_path / "cache").rglob("*") if one.is_file() and one.stat().st_size] == []
+        finally:
+            killed.kill()
+    assert not path.exists()

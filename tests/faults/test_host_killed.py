@@ -77,18 +77,22 @@ def test_a_host_killed_between_two_cases_of_a_group_loses_neither(suite: Path, t
 def test_a_device_whose_host_was_killed_with_what_cleans_up_ends_its_job_and_is_cleaned_by_the_next(
     tmp_path: Path, device_workdir: Path
 ) -> None:
-    small.write_suite(tmp_path, "small", ("base", small.good), {"slower": small.slower})
+    small.write_suite(tmp_path, "small", ("base", small.good), {"slower": small.slower}, confidential=True)
     small.write_device(tmp_path, "dut", workdir=device_workdir)
+    pixels = small.samples()[0][7].tobytes()
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "suites", "--device", "dut"]
     with subprocess.Popen(words, cwd=tmp_path, start_new_session=True) as process:
         try:
             assert soon(lambda: followed(device_workdir) or process.poll() is not None, within_s=300)
             beside = psutil.Process(process.pid).children()
+            own = [path for path in (device_workdir / "jobs").glob("*/*") if path.is_file()]
+            images = [path for path in own if pixels in path.read_bytes()]
         finally:
             os.killpg(process.pid, signal.SIGKILL)
         for one in beside:
             one.kill()
     assert agents(device_workdir), "the job had not begun: the test is void"
+    (secret,) = {path.parent for path in images}
     job = device_workdir / "jobs" / "0123456789ab"
     # What was killed as well, before it could remove itself.
     job.mkdir()
@@ -100,8 +104,13 @@ def test_a_device_whose_host_was_killed_with_what_cleans_up_ends_its_job_and_is_
     with DeviceHandle(lab.select(tmp_path, ["dut"])[0]) as handle:
         holder = lease.holder(handle)
         assert holder is None or is_gone(holder)
+        # Each that was removed without its host left word of that, until somebody takes it down.
+        noted: list[str] = []
+        handle.wiped = noted.append
         with leased(handle, wait=False):
             assert not job.exists()
+        assert noted == [secret.name, job.name]
+        assert not (device_workdir / "wiped").exists()
         assert not (tmp_path / "image").exists()
 
 

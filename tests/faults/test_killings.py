@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import signal
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +168,12 @@ def test_confidential_images_are_gone_after_a_run_and_after_a_failure(killings: 
     assert agents("work", killings.workdir) == agents("run", killings.workdir) == []
 
 
+def test_every_job_whose_confidential_images_are_gone_is_in_the_audit_record(killings: Killings) -> None:
+    wiped = [one for one in killings.store.audit() if one.kind == "wiped"]
+    assert len({one.detail for one in wiped}) == 3, "one job each of the three suites"
+    assert {one.device for one in wiped} == {"here"}
+
+
 def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
     own_server: Server, device_workdir: Path, tmp_path: Path
 ) -> None:
@@ -184,7 +191,9 @@ def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
     (result,) = measured(tmp_path, [suite], say, store, patience_s=0.0)
     digest, _ = image_digests()
     assert isinstance(result.error, DeviceError)
-    assert f"confidential images may be left at {device_workdir}/blobs/{digest}" in str(result.error)
+    (job,) = (device_workdir / "jobs").iterdir()
+    assert f"confidential images may be left at {job}/{digest}" in str(result.error)
+    assert stat.S_IMODE(job.stat().st_mode) == 0o700
     assert str(result.error).endswith("remove them by hand")
     assert store.runs() == []
     with DeviceHandle(here) as handle:
@@ -195,7 +204,6 @@ def test_confidential_images_that_cannot_be_removed_are_told_with_their_place(
         holder = lease.holder(handle)
         assert holder is not None
         lease.free(handle, holder)
-    (device_workdir / "blobs" / digest).unlink()
 
 
 def fill(disk: Path) -> None:

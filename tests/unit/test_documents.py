@@ -29,7 +29,7 @@ from harness.lab.device_table import DeviceTable, LimitsTable
 from harness.lab.model_tables import InputTable
 from harness.lab.tables import LoadTable, SuiteTable, TaskTable
 from harness.model import Device, Estimate, Subgroup, Suite
-from harness.store import export
+from harness.store import Place, audit, export
 from harness.vocabulary import METRICS
 from tests.made_runs import a_run
 
@@ -373,7 +373,8 @@ def test_every_plugin_is_named_where_its_room_is_explained(document: str, rooms:
 def test_the_export_has_every_key_that_is_shown() -> None:
     shown = json.loads(the("json", "suites/README.md"))
     part = Subgroup("site", "Basel", 30, None, {"accuracy": Estimate(0.9, 0.7, 1.0)})
-    real = export.document([a_run("a", np.full(80, 0.01), subgroups=(part,))], [])
+    done = audit.entry("measured", Place("lab"))
+    real = export.document([a_run("a", np.full(80, 0.01), subgroups=(part,))], [], audit=[done])
     real["campaigns"], real["comparisons"] = (
         shown["campaigns"],
         shown["comparisons"],

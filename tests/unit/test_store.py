@@ -36,7 +36,8 @@ from harness.model import (
     Verdict,
 )
 from harness.page.report import Report
-from harness.store import VERSION, Store, opening, shown
+from harness.redaction import redacted
+from harness.store import VERSION, Store, opening
 from tests.pages import stored_runs
 
 
@@ -374,5 +375,5 @@ def test_a_password_is_never_shown(url: str) -> None:
 
 def test_a_command_line_is_kept_without_the_password_in_it() -> None:
     line = "pytest suites --store 'postgresql://bench:hunter2@db/night' --device pi5"
-    assert shown(line) == "pytest suites --store 'postgresql://bench:***@db/night' --device pi5"
-    assert shown("pytest --store sqlite:////data/night.sqlite") == "pytest --store sqlite:////data/night.sqlite"
+    assert redacted(line) == "pytest suites --store 'postgresql://bench:***@db/night' --device pi5"
+    assert redacted("pytest --store sqlite:////data/night.sqlite") == "pytest --store sqlite:////data/night.sqlite"

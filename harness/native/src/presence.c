@@ -70,11 +70,34 @@ static int remove_one(const char *path, const struct stat *facts, int kind, stru
     return 0;
 }
 
+/* Leaves word in the workdir that a job with confidential files is gone, for the next host. */
+static void note_wiped(const char *folder)
+{
+    char *root = formatted("%s", folder), *job = strrchr(root, '/'), *jobs;
+    if (job != NULL) {
+        *job++ = '\0';
+        jobs = strrchr(root, '/');
+        if (jobs != NULL) {
+            *jobs = '\0';
+            char *path = formatted("%s/" WIPED_FILE, root);
+            int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+            if (file >= 0) {
+                if (dprintf(file, "%s\n", job) < 0)
+                    fprintf(stderr, "%s: %s\n", path, strerror(errno));
+                close(file);
+            }
+            free(path);
+        }
+    }
+    free(root);
+}
+
 /* Ends the workers, removes what must not stay, and ends. */
 static void end(const struct presence *presence)
 {
     fprintf(stderr, "nobody followed the job for %.0f s: it ends\n", presence->gone_s);
     char *path = formatted("%s/" SECRET_FILE, presence->folder), *secrets = file_text(path);
+    int confidential = secrets != NULL && access(path, F_OK) == 0;
     for (char *name = secrets ? strtok(secrets, "\n") : NULL; name; name = strtok(NULL, "\n"))
         unlink(name);
     int leads = getpgrp() == getpid();
@@ -83,6 +106,8 @@ static void end(const struct presence *presence)
         kill(0, SIGTERM);
     }
     nftw(presence->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    if (confidential && access(presence->folder, F_OK) != 0)
+        note_wiped(presence->folder);
     if (leads)
         kill(0, SIGKILL);
     exit(75);
