@@ -22,7 +22,7 @@ from harness.deploy import DeviceHandle
 from harness.errors import HarnessError, OutOfSpace, Stopped, Transient, Unforeseen
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
 from harness.measure.concluding import concluded
-from harness.measure.described import data_facts, described
+from harness.measure.described import commit_of, data_facts, described
 from harness.measure.group import measure
 from harness.measure.jobs import Group, Race, load_samples
 from harness.measure.question import data_digest
@@ -359,6 +359,7 @@ class CampaignRunner:
 def _begun(cases: Sequence[Case], settings: Settings) -> Campaign:
     """Return a campaign that begins now."""
     devices = {case.device.id: case.device.description for case in cases}
+    commit = commit_of(cases[0].suite.file.parent) if cases else ""
     return Campaign(
         id=uuid.uuid4().hex,
         started_at=datetime.now(UTC),
@@ -368,6 +369,7 @@ def _begun(cases: Sequence[Case], settings: Settings) -> Campaign:
             "edgeward": harness.__version__,
             "python": platform.python_version(),
             "system": platform.system(),
+            **({"lab_commit": commit} if commit else {}),
         },
         quick=settings.quick,
     )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from harness.measure import remarks
 from harness.model import Samples, Suite
+
+#: How many digits of a commit are kept, and how long git may think; s.
+_DIGITS: Final = 12
+_GIT_S: Final = 20.0
 
 
 def described(suite: Suite) -> dict[str, Any]:
@@ -23,6 +29,19 @@ def described(suite: Suite) -> dict[str, Any]:
         **({"robustness": asdict(suite.robustness)} if suite.robustness else {}),
         **({"examples": suite.examples} if suite.examples else {}),
     }
+
+
+def commit_of(folder: Path) -> str:
+    """Return the commit of the git repository that a folder is in, "" where there is none or no git.
+
+    What is not committed is marked, as `git describe --dirty` does.
+    """
+    describe = ["git", "-C", str(folder), "describe", "--always", "--dirty", f"--abbrev={_DIGITS}", "--exclude=*"]
+    try:
+        done = subprocess.run(describe, capture_output=True, text=True, timeout=_GIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from click.testing import CliRunner
 from harness.cli import cli
 from harness.cli.settings import Settings
 from harness.compare import Finding, Results, histories, watch
+from harness.measure.described import commit_of
 from harness.model import FloatArray, Verdict
 from harness.stats import shifts
 from harness.store import Store
@@ -207,3 +210,15 @@ def test_the_commits_of_the_lab_between_two_levels_are_named(lab: Path) -> None:
 
 def test_the_suite_of_these_tests_has_the_margin_that_they_count_with() -> None:
     assert SUITE["load"] == {"margin": 0.02}
+
+
+def test_the_commit_of_a_lab_is_known_also_where_something_is_not_committed(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) == "", "no repository"
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (tmp_path / "suite.toml").write_text("one")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    commit = commit_of(tmp_path)
+    assert re.fullmatch("[0-9a-f]{12}", commit)
+    (tmp_path / "suite.toml").write_text("two")
+    assert commit_of(tmp_path) == f"{commit}-dirty"
