@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.cli.settings import Settings
 from harness.errors import LabError, StoreError
-from harness.model import Campaign
+
+if TYPE_CHECKING:
+    from harness.model import Campaign
 
 
 def suite_file(named: Path, settings: Settings) -> Path:
