@@ -22,6 +22,8 @@ true
 """
 #: The words of Android's BatteryManager for its `status`.
 _CHARGING, _DISCHARGING, _NOT_CHARGING, _FULL = "2", "3", "4", "5"
+#: What is said beside the agent's own readings, in words.
+WORDS: Final = ("wakefulness", "doze", "powered_by", "thermal_status")
 #: Steps of Android's PowerManager.THERMAL_STATUS_*, in their order.
 THERMAL: Final = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 _POWERED: Final = re.compile(r"(\w+) powered")

@@ -17,7 +17,7 @@ from harness.lab.contents import apart, mistaken
 from harness.lab.joining import joined
 from harness.lab.reading import shown
 from harness.lab.tables import BaselineTable, VariantTable
-from harness.model import Step, Variant
+from harness.model import Step, Suite, Variant
 
 
 @cache
@@ -29,6 +29,27 @@ def measured(path: Path) -> tuple[str, int]:
     """Return sha256 and size in bytes of a file; read once a process as long as it does not change."""
     status = path.stat()
     return _sha256(path, status.st_size, status.st_mtime_ns), status.st_size
+
+
+def brought(suite: Suite, path: Path) -> Variant:
+    """Return a model file as one more variant of a suite: fed and read as the baseline is.
+
+    Raises:
+        LabError: it cannot be read or is damaged, or the baseline has no file of its format.
+    """
+    heads = [one for one in suite.variants if one.id == suite.baseline]
+    names = {one.id for one in suite.variants}
+    name = path.stem if path.stem not in names else f"{path.stem}-{path.suffix.removeprefix('.')}"
+    found = Models(suite.file).brought(name, path, parent=suite.baseline)
+    if found.problem:
+        raise LabError(found.problem, remedy="give the path of a model", file=shown(path))
+    if found.format not in {one.format for one in heads}:
+        raise LabError(
+            f"the baseline of {suite.id} has no .{found.format} file to hold it against",
+            remedy=f"add one to baseline.model in {shown(suite.file)}",
+            file=shown(path),
+        )
+    return replace(found, input=heads[0].input, output=heads[0].output, inputs=heads[0].inputs)
 
 
 def declared(table: BaseModel) -> dict[str, Any]:
@@ -60,7 +81,7 @@ class Models:
     def baseline(self, table: BaselineTable) -> list[Variant]:
         """Return the baseline, one noun a format, in the file's order."""
         brought = [
-            replace(self._brought(table.id, path, parent="", xfail=""), **self._declared(table))
+            replace(self.brought(table.id, path, parent="", xfail=""), **self._declared(table))
             for path in self._paths(table.model, key="baseline.model")
         ]
         found = list(brought)
@@ -123,7 +144,7 @@ class Models:
         self, table: VariantTable, model: str | list[str], baseline: Sequence[Variant], key: str
     ) -> Iterator[Variant]:
         for path in self._paths(model, key=f"{key}.model"):
-            variant = self._brought(table.id, path, parent=baseline[0].id, xfail=table.xfail)
+            variant = self.brought(table.id, path, parent=baseline[0].id, xfail=table.xfail)
             if variant.format not in {one.format for one in baseline}:
                 raise LabError(
                     "no baseline has its format",
@@ -214,7 +235,15 @@ class Models:
             )
         return suffix
 
-    def _brought(self, name: str, path: Path, *, parent: str, xfail: str) -> Variant:
+    def brought(self, name: str, path: Path, *, parent: str, xfail: str = "") -> Variant:
+        """Return a model file as it is found; what is wrong with it is its `problem`.
+
+        Args:
+            name: its id.
+            path: the file.
+            parent: the id of its baseline.
+            xfail: why it is expected to fail.
+        """
         problem, sha256, size, format_ = "", "", 0, path.suffix.removeprefix(".")
         parts: tuple[str, ...] = ()
         try:

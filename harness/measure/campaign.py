@@ -15,11 +15,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 import harness
 from harness import compare, deploy
 from harness.deploy import DeviceHandle
-from harness.errors import HarnessError, OutOfSpace, Stopped, Transient, Unforeseen
+from harness.errors import HarnessError, OutOfSpace, Refused, Stable, Stopped, Transient, Unforeseen
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
 from harness.measure.concluding import concluded
 from harness.measure.described import commit_of, data_facts, described
@@ -33,6 +34,9 @@ from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
 from harness.results.runs import kept, measured_case, with_agreement
 from harness.store import Store
+
+#: After how many groups in a row that failed on a device it is left alone, so that it takes no night from others.
+_PATIENCE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +206,13 @@ class CampaignRunner:
         with ExitStack() as held:
             handle: DeviceHandle | None = None
             lease: deploy.Held | None = None
-            lost = False
+            lost, failures = False, 0
             short: dict[int, OutOfSpace] = {}
             for place, group in enumerate(todo):
                 try:
                     self._unless_stopping(device)
+                    if failures >= _PATIENCE:
+                        raise _set_aside(device, failures)
                     samples = self._samples(group.suite)
                     # Both or neither: a campaign that did not get the lease must not measure the next group either.
                     if handle is None or lease is None:
@@ -220,8 +226,10 @@ class CampaignRunner:
                         # Somebody else may have taken what gave no sign of life for so long.
                         lease.renew()
                     self._group(group, handle, samples)
-                    lost = False
+                    lost, failures = False, 0
                 except HarnessError as error:
+                    # A group that does not fit on it, or asks for what it has not, says nothing of the next one.
+                    failures += isinstance(error, Transient | Refused)
                     self._fail(group.cases, error)
                     lost = handle is not None and isinstance(error, Transient)
                 except Exception as error:  # noqa: BLE001 -- not swallowed: it is the error of these cases
@@ -354,6 +362,15 @@ class CampaignRunner:
         if isinstance(found, HarnessError):
             raise found
         return found
+
+
+def _set_aside(device: Device, failures: int) -> Stable:
+    """Return the error of what is not tried any more on a device that failed again and again."""
+    return Stable(
+        f"it is set aside for the rest of this campaign: {failures} groups in a row failed, as their cases say",
+        remedy="look after the device; --resume does what is left",
+        device=device.id,
+    )
 
 
 def _begun(cases: Sequence[Case], settings: Settings) -> Campaign:

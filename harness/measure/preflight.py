@@ -10,13 +10,13 @@ from typing import Any
 
 from harness import deploy, registry
 from harness.agent import contract
-from harness.deploy import DeviceHandle
+from harness.deploy import DeviceHandle, android
 from harness.errors import DeviceError, OutOfSpace, Refused
 from harness.measure import host_meter
 from harness.model import Device, Limits
 from harness.ports.runners import Wanted
 from harness.results import events
-from harness.units import decimal, human
+from harness.units import decimal, human, printable
 
 #: How often a hot device is looked at again.
 _LOOK_S = 5.0
@@ -78,7 +78,7 @@ def wait_until_fit(handle: DeviceHandle) -> Mapping[str, Any]:
         unknown = no_such_zone(device, seen)
         if unknown is not None:
             raise Refused(unknown.says, remedy=unknown.remedy, device=device.id)
-        seen["conditions"] = events.readings(seen.get("conditions"), device=device.id)
+        seen["conditions"] = _checked(seen.get("conditions"), device)
         why = obstacles(device.limits, seen["conditions"])
         if not why:
             return seen
@@ -90,6 +90,14 @@ def wait_until_fit(handle: DeviceHandle) -> Mapping[str, Any]:
             )
         handle.say(f"waiting at most {human(left_s, 's')} more: {'; '.join(why)}")
         time.sleep(min(_LOOK_S, left_s))
+
+
+def _checked(said: Any, device: Device) -> dict[str, Any]:
+    """Return the state of a device, its numbers within their ranges; raises Untrue."""
+    if not isinstance(said, dict):
+        return events.readings(said, device=device.id)
+    words = {name: printable(str(said[name])) for name in android.WORDS if name in said}
+    return {**words, **events.readings({k: v for k, v in said.items() if k not in words}, device=device.id)}
 
 
 def survey(handle: DeviceHandle) -> list[Finding]:

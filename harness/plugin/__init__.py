@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from harness import redaction
 from harness.errors import HarnessError, LabError
+from harness.plugin.measuring import edgeward as edgeward  # pytest finds the fixture by its name here
 
 if TYPE_CHECKING:
     from harness.measure.campaign import Result
@@ -66,10 +67,25 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile | None:
     """Collect the suite files of the lab, if devices were asked for."""
     state = parent.config.stash.get(_STATE, None)
-    if state is None or file_path.suffix != ".toml" or file_path.parent != state.lab / "suites":
+    if state is None or file_path.suffix != ".toml" or file_path.parent.name != "suites":
+        return None
+    if file_path.parent != state.lab / "suites":
+        if (file_path.parents[1] / "devices").is_dir():
+            state.strange.append(file_path)
         return None
     # The id counts from the lab, wherever pytest was started.
     return SuiteFile.from_parent(parent, path=file_path, nodeid=f"suites/{file_path.name}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config) -> None:
+    """Refuse suites of two labs: those of the second would be left out."""
+    state = config.stash.get(_STATE, None)
+    if state is not None and state.strange:
+        file = state.strange[0]
+        raise pytest.UsageError(
+            f"{file} is of another lab than {state.lab}: one pytest measures one lab; run it once more with "
+            f"--lab {file.parents[1]}"
+        )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -82,8 +98,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     state.begin([item.case for item in cases])
     waiting = {item.case.id: item for item in cases}
     others = [item for item in session.items if not isinstance(item, CaseItem)]
-    for item in chain(others, (waiting[name] for name in state.finished_cases(len(cases)))):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+    ended = ((waiting[name], None) for name in state.finished_cases(len(cases)))
+    # A test is given the one behind it, by which pytest knows what of its fixtures is needed no more.
+    for item, following in chain(zip_longest(others, others[1:]), ended):
+        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.shouldfail:
             raise session.Failed(session.shouldfail)
         if session.shouldstop:

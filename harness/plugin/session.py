@@ -38,6 +38,8 @@ class Session:
         self.config = config
         self.lab = lab.find(here / (config.getoption("lab") or "."))
         self.devices: list[Device] = lab.select(self.lab, config.getoption("device"))
+        #: Suite files of other labs that pytest came across.
+        self.strange: list[Path] = []
         self.campaign: CampaignRunner | None = None
         self.report: Path | None = None
         #: What is said before the path of the report.
