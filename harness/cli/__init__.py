@@ -16,6 +16,7 @@ from harness.cli.runner_commands import build_runner
 from harness.cli.search_commands import search
 from harness.cli.settings import Commands, Settings, with_settings
 from harness.cli.step_commands import step
+from harness.cli.store_commands import store_group
 from harness.cli.virtual_lab import lab_group
 
 
@@ -52,6 +53,7 @@ for _command in (
     evidence,
     verify,
     schema,
+    store_group,
     lab_group,
 ):
     cli.add_command(_command)

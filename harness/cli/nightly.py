@@ -58,6 +58,7 @@ def lay_out(lab: Path, kind: str) -> Iterator[str]:
             f"cannot be written ({error.strerror})", remedy="give yourself the right to write there", file=str(lab)
         ) from error
     yield ""
+    yield f"requirements.txt names edgeward {__version__}; name your checkout there if you installed from one."
     if not any(isinstance(one, Device) and _TAG in one.tags for one in read_devices(lab).values()):
         yield f'No device has the tag {_TAG!r} yet: give those that shall be measured  tags = ["{_TAG}"]'
     units = lab / "systemd" / "edgeward-nightly"

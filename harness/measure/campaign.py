@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +20,16 @@ from typing import Final
 import harness
 from harness import compare, deploy
 from harness.deploy import DeviceHandle
-from harness.errors import HarnessError, OutOfSpace, Refused, Stable, Stopped, Transient, Unforeseen
+from harness.errors import (
+    HarnessError,
+    OutOfSpace,
+    Refused,
+    Stable,
+    Stopped,
+    StoreError,
+    Transient,
+    Unforeseen,
+)
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
 from harness.measure.concluding import concluded
 from harness.measure.described import commit_of, data_facts, described
@@ -33,7 +42,7 @@ from harness.results import agreement, disagreement
 from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
 from harness.results.runs import kept, measured_case, with_agreement
-from harness.store import Store
+from harness.store import Spool, Store
 
 #: After how many groups in a row that failed on a device it is left alone, so that it takes no night from others.
 _PATIENCE: Final = 3
@@ -98,6 +107,7 @@ class CampaignRunner:
             note=settings.note,
         )
         self.campaign = self._work.campaign
+        self._spool = Spool(store, self.campaign.id, settings.note)
         by_device = {device.id: [c for c in cases if c.device.id == device.id] for device in (c.device for c in cases)}
         workers = settings.devices_at_once or len(by_device) or 1
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="device")
@@ -116,6 +126,7 @@ class CampaignRunner:
             self.stop()
             raise
         self._pool.shutdown(wait=True)
+        self._spool.settle()
         self._work.close()
         return found
 
@@ -128,6 +139,7 @@ class CampaignRunner:
         for handle in handles:
             handle.interrupt()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._spool.settle()
         self._work.close()
 
     def _say(self, device: str, text: str) -> None:
@@ -197,7 +209,7 @@ class CampaignRunner:
         compared = compare.compare(one.baseline, one.run, suite) if one.baseline is not None else []
         outcome = concluded(one.case, one.run, compared, taken_over=one.run.started_at)
         question = self._work.question(one.case.id)
-        self._store.judge_again(self.campaign.id, one.run.id, compared, outcome, question)
+        self._spool.write(lambda to: to.judge_again(self.campaign.id, one.run.id, compared, outcome, question))
         if future:
             future.set_result(Result(one.case, outcome, one.run, tuple(compared)))
 
@@ -254,6 +266,8 @@ class CampaignRunner:
         self._store.note("wiped", campaign=self.campaign.id, device=device.id, detail=detail)
 
     def _unless_stopping(self, device: Device) -> None:
+        if self._spool.broken is not None:
+            raise self._spool.broken
         if self._stopping.is_set():
             raise Stopped("interrupted", remedy="--resume does what is left", device=device.id)
 
@@ -289,7 +303,7 @@ class CampaignRunner:
                     handle.say(f"remark: {remark}")
             baseline = run if case.is_baseline else baseline
             if run.id in given:
-                self._store.complete_run(kept(run))
+                self._spool.write(partial(Store.complete_run, run=kept(run)))
             else:
                 given.add(run.id)
                 try:
@@ -308,13 +322,10 @@ class CampaignRunner:
         # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
         future = self._waiting(case)
         judged = future is not None or self._work.ended_before(case)
-        self._store.add_case(
-            self.campaign.id,
-            kept(run),
-            compared,
-            outcome if judged else None,
-            question=self._work.question(case.id) if judged else None,
-            superseded=self._work.superseded(case.id, run.id),
+        question = self._work.question(case.id) if judged else None
+        gone, judgement = self._work.superseded(case.id, run.id), outcome if judged else None
+        self._spool.write(
+            lambda to: to.add_case(self.campaign.id, kept(run), compared, judgement, question=question, superseded=gone)
         )
         if future:
             future.set_result(result)
@@ -329,9 +340,17 @@ class CampaignRunner:
                 # The whole message: what and where it is about is part of it.
                 reason = Reason(f"{error.where}: {error.text}" if error.where else error.text, error.remedy)
                 outcome = Outcome(case.id, "error", reasons=(reason,), about=measured_case(case))
-                if store:
-                    question, gone = self._work.question(case.id, error=error), self._work.superseded(case.id, "")
-                    self._store.add_outcome(self.campaign.id, outcome, question=question, superseded=gone)
+                # Where nothing can be kept any more, that is the error of the case.
+                if store and error is not self._spool.broken:
+                    add = partial(
+                        Store.add_outcome,
+                        campaign=self.campaign.id,
+                        outcome=outcome,
+                        question=self._work.question(case.id, error=error),
+                        superseded=self._work.superseded(case.id, ""),
+                    )
+                    with suppress(StoreError):
+                        self._spool.write(add)
                 future.set_result(Result(case, outcome, error=error))
 
     def _waiting(self, case: Case) -> Future[Result] | None:
@@ -357,7 +376,7 @@ class CampaignRunner:
                         self._say(suite.id, samples.description)
                     suites = {**self.campaign.suites, suite.id: described_now}
                     self.campaign = replace(self.campaign, suites=suites)
-                    self._store.add_campaign(self.campaign)
+                    self._spool.write(partial(Store.add_campaign, campaign=self.campaign))
             found = self._data[suite.id]
         if isinstance(found, HarnessError):
             raise found

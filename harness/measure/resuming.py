@@ -23,7 +23,7 @@ from harness.measure.jobs import Group
 from harness.measure.question import asked, device_digest, difference, digest, lab_of, place_digest
 from harness.model import Campaign, Case, Comparison, Outcome, Reason, Run
 from harness.ports.leases import Owner
-from harness.store import Question, Store, Superseded, Undertaking
+from harness.store import Question, Spool, Store, Superseded, Undertaking, waiting
 from harness.units import moment
 
 #: How often it is kept that a campaign is under way, and after how long without it one of another host is not; s.
@@ -81,6 +81,8 @@ class Work:
         name, place = digest(sorted(one.name for one in places)), digest(sorted(map(place_digest, places)))
         own = Undertaking(fresh.id, fresh.started_at, fresh.quick, name, place, purpose, self._holder, _now())
         found = self._unfinished(own) if resume else None
+        for file in waiting(store) if not resume else ():
+            note(f"results of a campaign of before wait in {file}: `edgeward store import {file}` adds them")
         if found is None:
             self.campaign = fresh
         else:
@@ -136,6 +138,8 @@ class Work:
                 remedy="wait until it has ended, or measure anew without --resume",
             )
         name = found.campaign
+        # What it could not write then.
+        Spool(self._store, name, self._note).settle(within_s=0)
         self._store.note("resumed", campaign=name, detail=fresh.command)
         before = next(one for one in self._store.campaigns() if one.id == name)
         self._before = self._store.questions(name)

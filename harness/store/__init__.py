@@ -3,6 +3,7 @@
 from harness.store.audit import Place
 from harness.store.place import VARIABLE, file_of, named, url_of
 from harness.store.results import Store
+from harness.store.spool import Spool, waiting
 from harness.store.tables import VERSION
 from harness.store.undertakings import Question, Superseded, Undertaking
 
@@ -11,10 +12,12 @@ __all__ = [
     "VERSION",
     "Place",
     "Question",
+    "Spool",
     "Store",
     "Superseded",
     "Undertaking",
     "file_of",
     "named",
     "url_of",
+    "waiting",
 ]

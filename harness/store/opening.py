@@ -41,15 +41,17 @@ class Opened:
     def __init__(
         self, url: str, *, existing: bool = False, place: audit.Place = audit.NOWHERE, audited: bool = True
     ) -> None:
-        self.url, self._place, self._audited = url, place, audited
+        self.url, self.place, self._audited = url, place, audited
         # Before anything can be said of it.
         redaction.learn([url])
+        #: The file of SQLite, None in memory and on a server.
+        self.file: Path | None = None
         self._missing: frozenset[str] = frozenset()
         try:
             parsed = sa.make_url(url)
             redaction.register(parsed.password)
             redaction.learn(dict(parsed.query))
-            file = _file(parsed)
+            self.file = file = _file(parsed)
             if existing and file is not None and not file.is_file():
                 raise StoreError(f"there is no store {file}", remedy=_WRITES_ONE)
             if file is not None and not existing:
@@ -63,6 +65,11 @@ class Opened:
                 f"cannot open the store {url}: {first_line(error)}",
                 remedy=_remedy(error, "check --store; a file is named by sqlite:///FILE"),
             ) from error
+
+    @property
+    def engine(self) -> sa.Engine:
+        """What speaks to the database, for what copies whole tables."""
+        return self._engine
 
     def close(self) -> None:
         """Give the connections back."""
@@ -161,8 +168,8 @@ def _file(url: sa.URL) -> Path | None:
 
 
 def _patient(url: sa.URL) -> dict[str, Any]:
-    """Return the options with which SQLite waits for another writer instead of giving up at once."""
-    return {"connect_args": {"timeout": _WAIT_S}} if url.get_backend_name() == "sqlite" else {}
+    """Return the options with which SQLite waits for another writer, and a server that was started again is met."""
+    return {"connect_args": {"timeout": _WAIT_S}} if url.get_backend_name() == "sqlite" else {"pool_pre_ping": True}
 
 
 def _remedy(error: Exception, otherwise: str) -> str:

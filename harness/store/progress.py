@@ -74,7 +74,7 @@ class ProgressStore(Opened):
                 f"{self.url} is older than the audit record", remedy="measure into it once: that makes the record"
             )
         with self._writing() as session:
-            self._note(session, audit.entry(kind, self._place, **about))
+            self._note(session, audit.entry(kind, self.place, **about))
 
     def _note(self, session: orm.Session, entry: audit.Entry) -> None:
         if self._audited:

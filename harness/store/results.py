@@ -82,7 +82,7 @@ class Store(ProgressStore):
             for comparison in comparisons:
                 session.merge(comparison_row(campaign, comparison))
             _end(session, campaign, outcome, question, superseded)
-            self._note(session, audit.of_run(run, self._place))
+            self._note(session, audit.of_run(run, self.place))
 
     def judge_again(
         self, campaign: str, run: str, comparisons: Sequence[Comparison], outcome: Outcome, question: Question | None
@@ -125,7 +125,7 @@ class Store(ProgressStore):
         """
         with self._writing() as session:
             _end(session, campaign, outcome, question, superseded)
-            self._note(session, audit.of_outcome(campaign, outcome, self._place))
+            self._note(session, audit.of_outcome(campaign, outcome, self.place))
 
     def campaigns(self) -> list[Campaign]:
         """Return all campaigns, the newest first."""
@@ -292,7 +292,7 @@ class Store(ProgressStore):
         with self._writing() as session:
             session.merge(step_row(cost))
             about = {"suite": cost.suite, "device": cost.device, "detail": f"step of training of {cost.variant}"}
-            self._note(session, audit.entry("measured", self._place, **about))
+            self._note(session, audit.entry("measured", self.place, **about))
 
     def step_costs(self, suite: str) -> list[StepCost]:
         """Return what steps of training cost the models of a suite, the oldest first."""

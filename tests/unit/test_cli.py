@@ -40,7 +40,7 @@ from harness.store import Store
 
 Command = Callable[..., Result]
 COMMANDS = ["init", "nightly", "devices", "check", "clean", "build", "build-runner", "layers"]
-COMMANDS += ["report", "compare", "history", "watch", "table", "export", "evidence", "verify", "schema"]
+COMMANDS += ["report", "compare", "history", "watch", "table", "export", "evidence", "verify", "schema", "store"]
 
 
 @pytest.fixture
