@@ -19,6 +19,8 @@ from harness.store.results import Store
 
 #: For how long the store is asked again at the end of a campaign, and how often; s.
 _SETTLE_S, _AGAIN_S = 60.0, 2.0
+#: For how long a store that failed is left alone during a campaign, so that devices do not wait for it in turn; s.
+_REST_S = 30.0
 _SUFFIX: Final = ".spool-"
 
 
@@ -50,6 +52,7 @@ class Spool:
         self.file = place.with_name(f"{place.name}{_SUFFIX}{campaign[:12]}.sqlite") if place is not None else None
         #: Why nothing can be kept any more, None while it can.
         self.broken: StoreError | None = None
+        self._failed: tuple[float, StoreError] | None = None
         self._lock = threading.Lock()
 
     def write(self, write: Callable[[Store], None]) -> None:
@@ -61,11 +64,16 @@ class Spool:
         Raises:
             StoreError: neither could be written.
         """
+        if self._failed is not None and time.monotonic() < self._failed[0] + _REST_S:
+            self._keep(write, self._failed[1])
+            return
         try:
             if self._waits():
                 self._take_in()
             write(self._store)
+            self._failed = None
         except StoreError as error:
+            self._failed = time.monotonic(), error
             self._keep(write, error)
 
     def settle(self, *, within_s: float = _SETTLE_S) -> None:

@@ -15,6 +15,7 @@ from harness.cli.settings import Settings
 from harness.errors import StoreError
 from harness.model import Campaign, Outcome, Run
 from harness.store import Place, Spool, Store, opening, waiting
+from harness.store import spool as spool_module
 from tests.made_runs import BASELINE, SUITE
 
 CAMPAIGN = Campaign("c1", BASELINE.started_at, "pytest suites", {"us": dict(SUITE)})
@@ -26,6 +27,7 @@ FEW_PAGES = 80
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store with a campaign under way, which waits a moment for others."""
     monkeypatch.setattr(opening, "_WAIT_S", 0.2)
+    monkeypatch.setattr(spool_module, "_REST_S", 0.0)
     for folder in ("devices", "suites", "reports"):
         (tmp_path / folder).mkdir()
     made = Store(f"sqlite:///{tmp_path}/reports/results.sqlite", place=Place(str(tmp_path)))
@@ -79,6 +81,21 @@ def test_what_a_locked_store_does_not_take_waits_and_is_added_by_the_next_write(
     assert (run.outputs == BASELINE.outputs).all()  # type: ignore[union-attr]
     assert {one.run for one in store.outcomes(CAMPAIGN.id)} == {"run1", "run2", "run3", "run4"}
     assert [one.detail for one in store.audit(campaign=CAMPAIGN.id)].count("run run2") == 1
+
+
+def test_a_store_that_failed_is_left_alone_for_a_while(
+    store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "_REST_S", 3600.0)
+    spool = Spool(store, CAMPAIGN.id, said.append)
+    held = lock(store)
+    keep(spool, 1)
+    held.execute("ROLLBACK")
+    held.close()
+    keep(spool, 2)
+    assert ids(store) == [], "it was not asked again"
+    spool.settle()
+    assert ids(store) == ["run1", "run2"]
 
 
 def test_at_the_end_the_store_is_asked_again_and_what_it_does_not_take_is_named(store: Store, said: list[str]) -> None:
