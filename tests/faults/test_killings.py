@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import shutil
 import signal
 import stat
@@ -218,7 +219,7 @@ def test_a_disk_that_fills_under_the_store_ends_in_an_error_and_keeps_what_was_s
 ) -> None:
     suite = small.write_suite(tmp_path, "plain", ("good", small.good))
     small.write_device(tmp_path, "here", workdir=device_workdir)
-    with small_disk(tmp_path / "disk", size_bytes=300_000) as disk:
+    with small_disk(tmp_path / "disk", size_bytes=600_000) as disk:
         store = Store(f"sqlite:///{disk}/night.sqlite")
 
         def say(device: str, text: str) -> None:
@@ -226,8 +227,10 @@ def test_a_disk_that_fills_under_the_store_ends_in_an_error_and_keeps_what_was_s
             if text.startswith("memory pass"):
                 fill(disk)
 
-        with pytest.raises(StoreError, match=r"cannot write to .*night\.sqlite: .*full; free some space"):
-            measured(tmp_path, [suite], say, store)
+        (result,) = measured(tmp_path, [suite], say, store)
+        assert isinstance(result.error, StoreError)
+        assert re.search(r"cannot write to .*night\.sqlite: .*full, and nor can .*spool", str(result.error))
+        assert str(result.error).endswith("free some space, then --resume does what is left")
         assert store.runs() == []
         assert len(store.campaigns()) == 1
         store.close()
