@@ -7,11 +7,13 @@ not as it must be is said before anything is pushed.
 from __future__ import annotations
 
 import ast
+import io
 import re
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import tokenize
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from harness.deploy.answers import words
@@ -21,8 +23,9 @@ from harness.ports.runners import Handle, Target
 from harness.ports.transports import Completed
 
 _MIN: Final = (3, 9)
-#: Held while Python parses: before 3.11.8 and 3.12.2 it counts in one number how deep all threads are, and devices are
-#: begun side by side (CPython issue 106905).
+#: Held while Python makes a syntax tree: before 3.11.8 and 3.12.2 it counts in one number how deep those of all threads
+#: are, and raises SystemError (CPython issue 106905). Devices are begun side by side, and pytest makes trees of the
+#: modules that are imported meanwhile, which no lock of ours holds back.
 _parsing: Final = threading.Lock()
 _MARK: Final = "edgeward-python "
 #: PYTHON -I -S -c PROBE WORKDIR MODULE...; prints a Python literal, for a pruned Python may have no json. Importing a
@@ -97,16 +100,34 @@ def interpreter(handle: Handle, sources: Iterable[bytes]) -> tuple[str, Target]:
 
 def modules(sources: Iterable[bytes]) -> list[str]:
     """Return what of the standard library sources import, and what unpacks them there; sorted."""
-    found = {"tarfile"}
-    for source in sources:
-        with _parsing:
-            tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                found.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found.add(node.module)
+    found = {"tarfile", *(name for source in sources for name in _imported(source))}
     return sorted(name for name in found if name.partition(".")[0] in sys.stdlib_module_names)
+
+
+def _imported(source: bytes) -> Iterator[str]:
+    """Yield the modules that a source imports, but for those of its own package.
+
+    By tokens, for no syntax tree can be made safely here: see `_parsing`.
+    """
+    words: list[str] = []
+    for token in tokenize.tokenize(io.BytesIO(source).readline):
+        if token.type in (tokenize.NAME, tokenize.OP) and token.string != ";":
+            if token.string in ("import", "from") and words[-1:] == [":"]:
+                words = []  # behind the colon of an `if` or a `try`
+            words.append(token.string)
+        elif token.type == tokenize.NEWLINE or token.string == ";":
+            yield from _of_statement(words)
+            words = []
+
+
+def _of_statement(words: Sequence[str]) -> Iterator[str]:
+    if words[:1] == ["from"] and "import" in words:
+        name = "".join(words[1 : words.index("import")])
+        if not name.startswith("."):
+            yield name
+    elif words[:1] == ["import"]:
+        for name in "".join(" as " if word == "as" else word for word in words[1:]).split(","):
+            yield name.partition(" as ")[0]
 
 
 def target_of(facts: Mapping[str, Any], musl: bytes, *, device: Device) -> Target:
@@ -167,10 +188,16 @@ def _asked(handle: Handle, program: str, modules: Sequence[str]) -> tuple[dict[s
 
 
 def _literal(text: str) -> dict[str, Any] | None:
-    try:
-        found = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
+    for last in (False, False, True):
+        try:
+            with _parsing:
+                found = ast.literal_eval(text)
+            break
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return None
+        except SystemError:
+            if last:
+                raise
     return found if isinstance(found, dict) else None
 
 

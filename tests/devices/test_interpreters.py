@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import shlex
 import subprocess
@@ -206,3 +207,25 @@ def test_whatever_a_device_prints_for_an_answer_is_a_device_error(
             match=r"the agent does not run on the device \(it printed .+ where an answer in JSON is due\); keep",
         ):
             deploy.survey(handle)
+
+
+def test_what_a_source_imports_is_found_as_python_finds_it() -> None:
+    said = b"""\
+if x: import zlib as z, os.path; from . import own
+try: import lzma
+except ImportError: from bz2 import (
+    open)
+words = {"import": "json"}  # import csv
+raise ValueError from cause
+"""
+    assert _interpreter.modules([said]) == ["bz2", "lzma", "os.path", "tarfile", "zlib"]
+    for path in sorted((Path(deploy.__file__).parents[1] / "agent").rglob("*.py")):
+        found = {"tarfile"}
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                found.update(one.name for one in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module)
+        assert _interpreter.modules([path.read_bytes()]) == sorted(
+            name for name in found if name.partition(".")[0] in sys.stdlib_module_names
+        )
