@@ -6,18 +6,14 @@ wrong for a group is the error of its cases and of no others.
 
 from __future__ import annotations
 
-import platform
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-import harness
 from harness import compare, deploy
 from harness.deploy import DeviceHandle
 from harness.errors import (
@@ -32,12 +28,12 @@ from harness.errors import (
 )
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
 from harness.measure.concluding import concluded
-from harness.measure.described import commit_of, data_facts, described
+from harness.measure.described import begun, data_facts, described
 from harness.measure.group import measure
 from harness.measure.jobs import Group, Race, load_samples
 from harness.measure.question import data_digest
 from harness.measure.resuming import Taken, Work
-from harness.model import Campaign, Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite
+from harness.model import Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite
 from harness.results import agreement, disagreement
 from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
@@ -101,7 +97,7 @@ class CampaignRunner:
         self._work = Work(
             store,
             cases,
-            _begun(cases, settings),
+            begun(cases, settings.command, quick=settings.quick),
             resume=settings.resume,
             purpose=settings.purpose,
             note=settings.note,
@@ -389,23 +385,4 @@ def _set_aside(device: Device, failures: int) -> Stable:
         f"it is set aside for the rest of this campaign: {failures} groups in a row failed, as their cases say",
         remedy="look after the device; --resume does what is left",
         device=device.id,
-    )
-
-
-def _begun(cases: Sequence[Case], settings: Settings) -> Campaign:
-    """Return a campaign that begins now."""
-    devices = {case.device.id: case.device.description for case in cases}
-    commit = commit_of(cases[0].suite.file.parent) if cases else ""
-    return Campaign(
-        id=uuid.uuid4().hex,
-        started_at=datetime.now(UTC),
-        command=settings.command,
-        suites={case.suite.id: {**described(case.suite), "devices": devices} for case in cases},
-        environment={
-            "edgeward": harness.__version__,
-            "python": platform.python_version(),
-            "system": platform.system(),
-            **({"lab_commit": commit} if commit else {}),
-        },
-        quick=settings.quick,
     )

@@ -1,14 +1,19 @@
-"""A suite and its data as plain values, for the record of a campaign."""
+"""A campaign that begins: its suites and their data as plain values, the commit of its lab, and what measures."""
 
 from __future__ import annotations
 
+import platform
 import subprocess
+import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import harness
 from harness.measure import remarks
-from harness.model import Samples, Suite
+from harness.model import Campaign, Case, Samples, Suite
 
 #: How many digits of a commit are kept, and how long git may think; s.
 _DIGITS: Final = 12
@@ -60,3 +65,28 @@ def data_facts(suite: Suite, samples: Samples) -> dict[str, Any]:
         "remarks": remarks.of_data(suite, samples),
         "positive_ratio": float(samples.of_class(positive).mean()) if known else None,
     }
+
+
+def begun(cases: Sequence[Case], command: str, *, quick: bool) -> Campaign:
+    """Return a campaign that begins now.
+
+    Args:
+        cases: all that is asked for.
+        command: how, as it may be kept.
+        quick: whether durations are cut to a tenth.
+    """
+    devices = {case.device.id: case.device.description for case in cases}
+    commit = commit_of(cases[0].suite.file.parent) if cases else ""
+    return Campaign(
+        id=uuid.uuid4().hex,
+        started_at=datetime.now(UTC),
+        command=command,
+        suites={case.suite.id: {**described(case.suite), "devices": devices} for case in cases},
+        environment={
+            "edgeward": harness.__version__,
+            "python": platform.python_version(),
+            "system": platform.system(),
+            **({"lab_commit": commit} if commit else {}),
+        },
+        quick=quick,
+    )
