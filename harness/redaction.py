@@ -26,6 +26,8 @@ _NAMED: Final = (
     r"(?:passw(?:or)?d|passwd|passphrase|pwd(?!\s{0,2}=\s{0,2}/)|(?:\b|_|-|ssh)pass|secret|token|api[_-]?key|"
     r"(?:access|secret|private|account|signing|encryption|license)[_-]?key|credentials?)"
 )
+#: The same in a sentence, where "pass: 3 of 10" speaks of no password.
+_SAID: Final = _NAMED.replace(r"(?:\b|_|-|ssh)pass|", "")
 #: Parameters of a URL whose names say less by themselves.
 _PARAMETER: Final = rf"(?:{_NAMED}|\b(?:key|sig|signature|auth|code|x-amz-signature|x-amz-credential))"
 _QUOTED: Final = r""""(?P<double>(?:\\.|[^"\\\n])*)"|'(?P<single>(?:\\.|[^'\\\n])*)'"""
@@ -54,7 +56,7 @@ _RULES: Final = tuple(
         (rf"{_NAMED}[\"']?\s{{0,2}}=(?!=)\s{{0,2}}{_VALUE}", re.IGNORECASE),
         (rf"(?<![\w-])--?[\w-]{{0,40}}?{_NAMED}\s+(?!-){_VALUE}", re.IGNORECASE),
         # A word behind a colon may be a sentence's, as of "a password: remove it".
-        (rf"{_NAMED}\s?:\s{{1,3}}(?=\S*(?:\d|(?-i:[a-z][A-Z])|[!#$%^&*+~])){_VALUE}", re.IGNORECASE),
+        (rf"{_SAID}\s?:\s{{1,3}}(?=\S*(?:\d|(?-i:[a-z][A-Z])|[!#$%^&*+~])){_VALUE}", re.IGNORECASE),
         (rf"\bsshpass\s+(?:-\w\s+)?-p\s*{_VALUE}", 0),
         (rf"\b(?:mysql|mysqldump|mariadb|plink|pscp)\b[^\n]{{0,100}}?\s-pw?\s?{_VALUE}", 0),
         (r"(?:^|\s)(?:-u|-U|--user|--proxy-user)[\s=]+(?P<mark>[\"']?)[^\s:\"']{1,64}:"

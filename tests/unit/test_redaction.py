@@ -65,6 +65,9 @@ HARMLESS = (
     "ssh://pi@board:22 and ssh://board:2222/path",
     "PWD=/home/bench compass=north tokens=5 author=me",
     "it keeps 12 tokens: none is a secret",
+    "pi5: parts pass: int8",
+    "pi5: timed pass: launch 3, 2 of 3 ratios known",
+    "pi5: memory pass 2 of 5: resnet18-int8",
     "pytest suites --store sqlite:////data/night.sqlite --device pi5",
 )
 
