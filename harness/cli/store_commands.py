@@ -10,6 +10,7 @@ from harness.cli.settings import Settings, with_settings
 
 
 @click.group("store")
+@with_settings
 def store_group() -> None:
     """Look after the results: is every row readable, and add what another file holds."""
 
