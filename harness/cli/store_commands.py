@@ -43,10 +43,13 @@ def take_in(settings: Settings, file: Path) -> None:
 
     A file in which a campaign left what the store did not take is removed then.
     """
+    from harness.errors import StoreError
     from harness.store import Store, url_of, waiting
     from harness.store.importing import take_in as add
     from harness.units import counted
 
+    if not file.is_file():
+        raise StoreError(f"there is no file {file}", remedy="correct its path")
     source = Store(f"sqlite:///{file}", existing=True)
     target = Store(url_of(settings.folder(), settings.store))
     added = add(target, source)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from devices.virtual.requirements import require
 from harness import cache_dir, scratch
 from harness.errors import HarnessError
 
@@ -72,9 +73,9 @@ def test_a_link_in_such_a_folder_is_refused(cache: Path, tmp_path: Path) -> None
         cache_dir()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to another account")
 @pytest.mark.parametrize("place", ["", "edgeward-0"])
 def test_what_belongs_to_another_account_is_not_used(cache: Path, place: str) -> None:
+    require("root")
     folder = cache / place
     folder.mkdir(parents=True)
     if place:

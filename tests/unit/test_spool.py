@@ -169,6 +169,9 @@ def test_the_command_adds_what_waits_and_removes_the_file(store: Store, said: li
         0, f"1 run added, of 0 new campaigns; {spool.file} is removed\n"
     )  # fmt: skip
     assert edgeward(tmp_path, "check") == (0, "1 campaign, 0 faults\n")
+    assert edgeward(tmp_path, "import", spool.file) == (
+        2, f"edgeward: there is no file {spool.file}; correct its path\n"
+    )  # fmt: skip
 
 
 def test_the_store_of_another_host_is_added_once_and_stays(store: Store, tmp_path: Path) -> None:
