@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
-from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from harness import redaction
 from harness.errors import HarnessError, LabError
+from harness.plugin import distributed
 from harness.plugin.measuring import edgeward as edgeward  # pytest finds the fixture by its name here
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the session's state if devices were asked for."""
     if not config.getoption("device"):
         return
-    if getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
-        raise pytest.UsageError("devices are measured by one process: run without -n (devices go side by side anyway)")
     from harness.plugin import session
 
     redaction.learn([str(word) for word in config.invocation_params.args])
@@ -77,10 +75,28 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> SuiteFile 
     return SuiteFile.from_parent(parent, path=file_path, nodeid=f"suites/{file_path.name}")
 
 
-def pytest_collection_modifyitems(config: pytest.Config) -> None:
-    """Refuse suites of two labs: those of the second would be left out."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect the cases in xdist's controller, too, which leaves all collecting to its workers."""
+    if session.config.stash.get(_STATE, None) is not None and distributed.is_controller(session.config):
+        distributed.collect_suites(session)
+    return (yield)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave what is no suite to xdist's workers."""
+    if config.stash.get(_STATE, None) is None or not distributed.is_controller(config):
+        return None
+    return None if collection_path.is_dir() or collection_path.suffix == ".toml" else True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse suites of two labs: those of the second would be left out. A worker of xdist keeps the ordinary tests."""
     state = config.stash.get(_STATE, None)
-    if state is not None and state.strange:
+    if distributed.is_worker(config):
+        items[:] = [item for item in items if not isinstance(item, ShortItem)]
+    elif state is not None and state.strange:
         file = state.strange[0]
         raise pytest.UsageError(
             f"{file} is of another lab than {state.lab}: one pytest measures one lab; run it once more with "
@@ -88,25 +104,44 @@ def pytest_collection_modifyitems(config: pytest.Config) -> None:
         )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Run cases as their devices end them, not in the order of collection; other tests are pytest's own affair."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Run cases as their devices end them; ordinary tests go before, as pytest or xdist runs them.
+
+    Where this very machine is one of the devices, it is measured when they have ended: they would disturb it.
+    """
     state = session.config.stash.get(_STATE, None)
-    cases = [item for item in session.items if isinstance(item, CaseItem)]
-    if state is None or not cases or session.config.option.collectonly or session.testsfailed:
-        return None
-    state.begin([item.case for item in cases])
-    waiting = {item.case.id: item for item in cases}
-    others = [item for item in session.items if not isinstance(item, CaseItem)]
-    ended = ((waiting[name], None) for name in state.finished_cases(len(cases)))
-    # A test is given the one behind it, by which pytest knows what of its fixtures is needed no more.
-    for item, following in chain(zip_longest(others, others[1:]), ended):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if session.shouldfail:
-            raise session.Failed(session.shouldfail)
-        if session.shouldstop:
-            raise session.Interrupted(session.shouldstop)
-    return True
+    own = [item for item in session.items if isinstance(item, ShortItem)]
+    if state is None or not own or session.config.option.collectonly or session.testsfailed:
+        return (yield)
+    cases = {item.case.id: item for item in own if isinstance(item, CaseItem)}
+    alone = any(item.case.device.address.here for item in cases.values())
+    if not alone:
+        state.begin([item.case for item in cases.values()])
+    everything, session.items = session.items, [item for item in session.items if not isinstance(item, ShortItem)]
+    try:
+        done = yield
+    finally:
+        session.items = everything
+    # What xdist says was collected is what its workers have.
+    session.testscollected = max(session.testscollected, len(own))
+    if alone:
+        state.begin([item.case for item in cases.values()])
+    for item in own:
+        if not isinstance(item, CaseItem):
+            _run(item)
+    for name in state.finished_cases(len(cases)):
+        _run(cases[name])
+    return done
+
+
+def _run(item: pytest.Item) -> None:
+    session = item.session
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+    if session.shouldfail:
+        raise session.Failed(session.shouldfail)
+    if session.shouldstop:
+        raise session.Interrupted(session.shouldstop)
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:

@@ -58,7 +58,7 @@ class Progress:
             if self._live is not None:
                 self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
                 return
-            self._reporter.ensure_newline()
+            self._begin_line()
             self._reporter.write_line(text)
             self._reporter.flush()
 
@@ -76,7 +76,7 @@ class Progress:
 
         with self._uncaptured():
             if self._live is None:
-                self._reporter.ensure_newline()
+                self._begin_line()
                 # Refreshed by news alone: a clock of its own would run on the very machine that is measured.
                 self._live = Live(console=Console(file=sys.stdout), auto_refresh=False, redirect_stdout=False)
                 self._live.start()
@@ -84,6 +84,12 @@ class Progress:
             self._lines[device] = text
             rows = [Text(f"  {name}: {now}", overflow="ellipsis", no_wrap=True) for name, now in self._lines.items()]
             self._live.update(Text("\n").join(rows), refresh=True)
+
+    def _begin_line(self) -> None:
+        self._reporter.ensure_newline()
+        # That knows nothing of letters that came from workers of xdist.
+        if self._reporter._tw.width_of_current_line:
+            self._reporter._tw.line()
 
     @contextmanager
     def _uncaptured(self) -> Iterator[None]:
