@@ -7,79 +7,38 @@ wrong for a group is the error of its cases and of no others.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
-from typing import Final
 
 from harness import compare, deploy
 from harness.deploy import DeviceHandle
 from harness.errors import (
     HarnessError,
-    OutOfSpace,
-    Refused,
-    Stable,
     Stopped,
     StoreError,
-    Transient,
     Unforeseen,
 )
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
+from harness.measure.clock import Clock
 from harness.measure.concluding import concluded
+from harness.measure.connected import Connected, too_long
 from harness.measure.described import begun, data_facts, described
 from harness.measure.group import measure
-from harness.measure.jobs import Group, Race, load_samples
+from harness.measure.jobs import Group, load_samples
 from harness.measure.question import data_digest
 from harness.measure.resuming import Taken, Work
-from harness.model import Case, Comparison, Device, Outcome, Reason, Run, Samples, Suite
+from harness.measure.settings import Result as Result
+from harness.measure.settings import Settings as Settings
+from harness.model import Case, Device, Outcome, Reason, Run, Samples, Suite
 from harness.results import agreement, disagreement
 from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
 from harness.results.runs import kept, measured_case, with_agreement
 from harness.store import Spool, Store
-
-#: After how many groups in a row that failed on a device it is left alone, so that it takes no night from others.
-_PATIENCE: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a case gave: a run with its comparisons, or an error; `outcome` is what was stored."""
-
-    case: Case
-    outcome: Outcome
-    run: Run | None = None
-    comparisons: tuple[Comparison, ...] = ()
-    error: HarnessError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a campaign is run.
-
-    Attributes:
-        command: the command line that repeats it.
-        say: `say(device, text)` is called from several threads.
-        quick: whether durations are cut to a tenth.
-        resume: whether to do only what an unfinished campaign left (`harness.measure.resuming`).
-        purpose: what a program measures for, by which it finds its campaign again; "" for one that a person asked for.
-        note: takes a line that a person should read, also from several threads.
-        devices_at_once: 0 for all.
-        patience_s: how long a lost connection is tried again, s.
-        races: (device, runtime) -> how its cases race; those of others are measured in full.
-    """
-
-    command: str
-    say: Callable[[str, str], None]
-    quick: bool = False
-    resume: bool = False
-    purpose: str = ""
-    note: Callable[[str], None] = lambda _: None
-    devices_at_once: int = 0
-    patience_s: float = deploy.handle.PATIENCE_S
-    races: Mapping[tuple[str, str], Race] = field(default_factory=dict)
+from harness.units import human
 
 
 class CampaignRunner:
@@ -94,6 +53,7 @@ class CampaignRunner:
         self._data: dict[str, Samples | HarnessError] = {}
         self._digests: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._clocks: dict[str, Clock] = {}
         self._work = Work(
             store,
             cases,
@@ -211,37 +171,68 @@ class CampaignRunner:
 
     def _groups(self, device: Device, todo: Sequence[Group]) -> None:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
-        with ExitStack() as held:
-            handle: DeviceHandle | None = None
-            lease: deploy.Held | None = None
-            lost, failures = False, 0
-            short: dict[int, OutOfSpace] = {}
-            for place, group in enumerate(todo):
-                try:
-                    self._unless_stopping(device)
-                    if failures >= _PATIENCE:
-                        raise _set_aside(device, failures)
-                    samples = self._samples(group.suite)
-                    # Both or neither: a campaign that did not get the lease must not measure the next group either.
-                    if handle is None or lease is None:
-                        handle, lease = held.enter_context(self._held(device))
-                        short = space.short(handle, todo, self._samples) if len(todo) > 1 else {}
-                    if place in short:
-                        raise short[place]
-                    if lost:
-                        handle.reconnect()
-                        self._unless_stopping(device)
-                        # Somebody else may have taken what gave no sign of life for so long.
-                        lease.renew()
-                    self._group(group, handle, samples)
-                    lost, failures = False, 0
-                except HarnessError as error:
-                    # A group that does not fit on it, or asks for what it has not, says nothing of the next one.
-                    failures += isinstance(error, Transient | Refused)
-                    self._fail(group.cases, error)
-                    lost = handle is not None and isinstance(error, Transient)
-                except Exception as error:  # noqa: BLE001 -- not swallowed: it is the error of these cases
-                    self._fail(group.cases, Unforeseen(f"{device.id}: measuring {group.suite.id}", error))
+        with Connected(device, partial(self._held, device), partial(self._unless_stopping, device)) as connected:
+            for place in range(len(todo)):
+                left = [todo[place]]
+                while left:
+                    left = [*self._attempt(left[0], connected, todo, place), *left[1:]]
+
+    def _attempt(self, group: Group, connected: Connected, todo: Sequence[Group], place: int) -> list[Group]:
+        """Measure a group; return what is left of it where its cases took too long together.
+
+        Args:
+            group: what is still to be measured of it.
+            connected: to the device.
+            todo: all groups of the device.
+            place: of the group among them.
+        """
+        clock = self._clock(group)
+        try:
+            connected.check()
+            samples = self._samples(group.suite)
+            handle = connected.handle()
+            if connected.short is None:
+                connected.short = space.short(handle, todo, self._samples) if len(todo) > 1 else {}
+            if place in connected.short:
+                raise connected.short[place]
+            with clock.bounded(handle.interrupt):
+                self._group(group, handle, samples, clock)
+            connected.failures = 0
+        except HarnessError as error:
+            if not clock.expired or self._stopping.is_set():
+                connected.failed(error)
+                self._fail(group.cases, error)
+        except Exception as error:  # noqa: BLE001 -- not swallowed: it is the error of these cases
+            self._fail(group.cases, Unforeseen(f"{group.device.id}: measuring {group.suite.id}", error))
+        return self._apart(group, clock, connected) if clock.expired else []
+
+    def _clock(self, group: Group) -> Clock:
+        wanted = [case.id for case in group.cases if self._waiting(case)]
+        clock = Clock([case.id for case in group.cases], wanted, self._settings.timeout_s)
+        self._clocks.update(dict.fromkeys(wanted, clock))
+        return clock
+
+    def _apart(self, group: Group, clock: Clock, connected: Connected) -> list[Group]:
+        """End a case that took too long; return groups of one case each where several did, for it may be one of them.
+
+        Args:
+            group: whose job was stopped.
+            clock: that ran out.
+            connected: to the device, whose connection was closed to stop the job.
+        """
+        try:
+            connected.drop()
+        except HarnessError as error:
+            self._fail(group.cases, error)
+            return []
+        waiting = [case for case in group.cases if self._waiting(case)]
+        if clock.cases == 1:
+            for case in waiting:
+                limit = human(self._settings.timeout_s[case.id], "s")
+                self._fail([case], too_long(group.device, f"measuring it took longer than {limit}"))
+            return []
+        heads = [case for case in group.cases if case.is_baseline]
+        return [replace(group, cases=(*(one for one in heads if one is not case), case)) for case in waiting]
 
     @contextmanager
     def _held(self, device: Device) -> Iterator[tuple[DeviceHandle, deploy.Held]]:
@@ -267,8 +258,15 @@ class CampaignRunner:
         if self._stopping.is_set():
             raise Stopped("interrupted", remedy="--resume does what is left", device=device.id)
 
-    def _group(self, group: Group, handle: DeviceHandle, samples: Samples) -> None:
-        """Measure a group; each case is concluded as soon as it is known, and completed when its job has ended."""
+    def _group(self, group: Group, handle: DeviceHandle, samples: Samples, clock: Clock) -> None:
+        """Measure a group; each case is concluded as soon as it is known, and completed when its job has ended.
+
+        Args:
+            group: the cases.
+            handle: of the device, which is leased.
+            samples: the split that is judged.
+            clock: by which the cases are timed.
+        """
         # Before the device is measured: it may be this very machine.
         references = self._library.references(group, samples, handle.say)
         # Nor are these timed; before the job, so that a case is judged by all that `[accept]` names.
@@ -278,7 +276,7 @@ class CampaignRunner:
         baseline: Run | None = None
         given: set[str] = set()
         # The baseline heads its group, so that every other run has it to be held against.
-        for found in measure(group, handle, samples, campaign=self.campaign.id, quick=self._settings.quick):
+        for found in measure(group, handle, samples, clock, campaign=self.campaign.id, quick=self._settings.quick):
             case, result = found.case, found.result
             if isinstance(result, HarnessError):
                 self._fail([case], result)
@@ -314,7 +312,7 @@ class CampaignRunner:
         suite = self.campaign.suites[case.suite.id]
         compared = compare.compare(baseline, run, suite) if baseline is not None and baseline is not run else []
         outcome = concluded(case, run, compared)
-        result = Result(case, outcome, run, tuple(compared))
+        result = Result(case, outcome, run, tuple(compared), duration_s=self._duration_s(case))
         # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
         future = self._waiting(case)
         judged = future is not None or self._work.ended_before(case)
@@ -347,7 +345,11 @@ class CampaignRunner:
                     )
                     with suppress(StoreError):
                         self._spool.write(add)
-                future.set_result(Result(case, outcome, error=error))
+                future.set_result(Result(case, outcome, error=error, duration_s=self._duration_s(case)))
+
+    def _duration_s(self, case: Case) -> float:
+        clock = self._clocks.get(case.id)
+        return clock.spent_s(case.id) if clock else 0.0
 
     def _waiting(self, case: Case) -> Future[Result] | None:
         """Return the future of a case that still waits for its result."""
@@ -377,12 +379,3 @@ class CampaignRunner:
         if isinstance(found, HarnessError):
             raise found
         return found
-
-
-def _set_aside(device: Device, failures: int) -> Stable:
-    """Return the error of what is not tried any more on a device that failed again and again."""
-    return Stable(
-        f"it is set aside for the rest of this campaign: {failures} groups in a row failed, as their cases say",
-        remedy="look after the device; --resume does what is left",
-        device=device.id,
-    )

@@ -19,6 +19,7 @@ from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
 from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unsupported
 from harness.measure import host_meter, preflight, racing, space
+from harness.measure.clock import Clock
 from harness.measure.fetching import fetched
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
 from harness.measure.known import Found, Known, is_known
@@ -32,13 +33,16 @@ from harness.units import counted, human
 _LOSSES = 10
 
 
-def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: str, quick: bool) -> Iterator[Found]:
+def measure(
+    group: Group, handle: DeviceHandle, samples: Samples, clock: Clock, *, campaign: str, quick: bool
+) -> Iterator[Found]:
     """Measure a group and yield what each case gave, each as soon as it is known.
 
     Args:
         group: the cases, with their baseline if there is one.
         handle: of the device, which is leased.
         samples: the split that is judged.
+        clock: that hears the job's events.
         campaign: the campaign's id.
         quick: whether durations are cut to a tenth.
 
@@ -61,7 +65,8 @@ def measure(group: Group, handle: DeviceHandle, samples: Samples, *, campaign: s
         known.log.beside["before"] = seen["conditions"]
         known.log.order = Order(wanted, len(samples.images), group.device.id)
         with host_meter.recording(handle) as meter:
-            for _ in _follow(known, handle, folder, meter):
+            for event in _follow(known, handle, folder, meter):
+                clock.hear(event)
                 if not group.device.address.here:
                     # On this very machine, judging would run beside what is still measured.
                     yield from _complete(handle, folder, known)

@@ -15,7 +15,7 @@ import pytest
 
 from harness import redaction
 from harness.errors import HarnessError, LabError
-from harness.plugin import distributed
+from harness.plugin import distributed, limits
 from harness.plugin.measuring import edgeward as edgeward  # pytest finds the fixture by its name here
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         return (yield)
     cases = {item.case.id: item for item in own if isinstance(item, CaseItem)}
     alone = any(item.case.device.address.here for item in cases.values())
+    limits_s = {name: limit for name, item in cases.items() if (limit := limits.limit_s(item))}
     if not alone:
-        state.begin([item.case for item in cases.values()])
+        state.begin([item.case for item in cases.values()], limits_s)
     everything, session.items = session.items, [item for item in session.items if not isinstance(item, ShortItem)]
     try:
         done = yield
@@ -126,7 +127,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     # What xdist says was collected is what its workers have.
     session.testscollected = max(session.testscollected, len(own))
     if alone:
-        state.begin([item.case for item in cases.values()])
+        state.begin([item.case for item in cases.values()], limits_s)
     for item in own:
         if not isinstance(item, CaseItem):
             _run(item)
@@ -183,10 +184,28 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         state.print_reports()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
+    """Keep pytest-timeout from ending a case: the campaign does, which knows how long it took."""
+    return True if isinstance(item, ShortItem) else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_timeout_cancel_timer(item: pytest.Item) -> bool | None:
+    """Nothing to cancel where no timer was set."""
+    return True if isinstance(item, ShortItem) else None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Hide secrets in a traceback, too, such as of a defect of ours: it goes to the terminal and to JUnit files."""
+    """Say of a case how long it was measured, for `--durations` and JUnit files, not how long it was waited for.
+
+    Secrets are hidden in a traceback, too, such as of a defect of ours: it goes to the terminal and to JUnit files.
+    """
     report = yield
+    if isinstance(item, CaseItem):
+        report.duration = item.duration_s if report.when == "call" or report.failed else 0.0
+        report.start = report.stop - report.duration
     if isinstance(item, ShortItem) and report.longrepr is not None:
         said = str(report.longrepr)
         if (shown := redaction.redacted(said)) != said:
@@ -256,6 +275,11 @@ class CaseItem(ShortItem):
         if case.variant.xfail:
             # `raises`: a device that cannot be reached is not excused.
             self.add_marker(pytest.mark.xfail(reason=case.variant.xfail, raises=AcceptError, strict=False))
+
+    @property
+    def duration_s(self) -> float:
+        """How long its device was measured on for it, s."""
+        return self._result.duration_s if self._result else 0.0
 
     def setup(self) -> None:
         """Wait for the case and hand its figures on."""

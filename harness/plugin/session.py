@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -61,8 +61,8 @@ class Session:
             self._store = Store(url, place=Place.of(self.lab, self.devices))
         return self._store
 
-    def begin(self, cases: Sequence[Case]) -> None:
-        """Start the campaign with all cases of the session."""
+    def begin(self, cases: Sequence[Case], limits_s: Mapping[str, float]) -> None:
+        """Start the campaign with all cases of the session; `limits_s` says how long each may take, by its id, s."""
         from harness.measure.campaign import CampaignRunner, Settings
 
         option = self.config.getoption
@@ -72,6 +72,7 @@ class Session:
             quick=option("quick"),
             resume=option("resume"),
             devices_at_once=option("devices_at_once"),
+            timeout_s=limits_s,
             say=lambda device, text: self._news.put((device, text)),
             note=lambda text: self._news.put(("", text)),
         )
