@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from harness.deploy.answers import answer
 from harness.deploy.handle import DeviceHandle, answered, checked, persistent
-from harness.deploy.lease import Held, leased
+from harness.deploy.lease import Held, Patience, leased
 from harness.deploy.workspace import prepare, refusal, runner, runtime, survey
 
 __all__ = [
     "DeviceHandle",
     "Held",
+    "Patience",
     "answer",
     "answered",
     "checked",

@@ -24,9 +24,12 @@ from harness.deploy.workspace import runner
 from harness.errors import Busy, DeviceError, HarnessError, Transient
 from harness.model import Device
 from harness.ports.leases import Hold, Lease, Owner
+from harness.units import human
 
 #: How often a busy device is looked at again, and how often the host writes its beat; s.
 _LOOK_S: Final = 5.0
+#: How often it is said that a device is still waited for; s.
+_SAY_S: Final = 60.0
 _BEAT_S: Final = 10.0
 #: How often a device whose owner was killed is tried, which has not quite ended or cannot be reached, and how long
 #: between; s.
@@ -84,21 +87,44 @@ def lease_of(device: Device) -> Lease:
     return module
 
 
+class Patience:
+    """How long a busy device is still waited for, over all the times that it is: `left_s`, s.
+
+    Args:
+        seconds: at most, s.
+        remedy: how more is allowed.
+    """
+
+    def __init__(self, seconds: float, remedy: str = "") -> None:
+        self.left_s, self._seconds, self._remedy = seconds, seconds, remedy
+
+    def pause(self, handle: DeviceHandle, seconds: float) -> None:
+        """Wait so long before the device is looked at again."""
+        handle.pause(seconds)
+
+    def ended(self, busy: Busy) -> Busy:
+        """Return the error of a device that is still busy at the end."""
+        waited_s = self._seconds - self.left_s
+        said = f"; it was waited for {human(waited_s, 's')} in all" if waited_s > 0 else ""
+        return Busy(busy.text + said, remedy=self._remedy or busy.remedy, device=busy.device)
+
+
 class Held:
     """A lease that is held; `renew` makes sure of it."""
 
-    def __init__(self, handle: DeviceHandle) -> None:
-        self._handle, self._lease = handle, lease_of(handle.device)
+    def __init__(self, handle: DeviceHandle, patience: Patience | None = None) -> None:
+        self._handle, self._lease, self._patience = handle, lease_of(handle.device), patience
         self.owner = this_process(handle.root)
 
     def take(self, *, wait: bool = True) -> None:
         """Become the device's one measurer, and end what earlier ones left there.
 
         Raises:
-            Busy: somebody else still is, after `limits.cooldown_s` or, without `wait`, now.
+            Busy: somebody else still is, after all patience or, without `wait`, now.
         """
         handle, before = self._handle, None
-        deadline = time.monotonic() + (handle.device.limits.cooldown_s if wait else 0.0)
+        patience = self._patience or Patience(handle.device.limits.cooldown_s)
+        said, said_at = "", 0.0
         while True:
             try:
                 hold = self._lease.take(handle, self.owner) or Hold()
@@ -111,10 +137,15 @@ class Held:
                     continue
                 # Another device file of this campaign names the same machine: its turn ends for certain.
                 own = holder is not None and is_this_process(holder)
-                if handle.interrupted or (time.monotonic() > deadline and not own):
-                    raise
-                handle.say(f"waiting: {busy}")
-                handle.pause(_LOOK_S)
+                if handle.interrupted or not (own or (wait and patience.left_s > 0)):
+                    raise patience.ended(busy) from busy
+                now = time.monotonic()
+                if busy.text != said or now - said_at >= _SAY_S:
+                    handle.say(f"waiting: {busy.text}")
+                    said, said_at = busy.text, now
+                patience.pause(handle, _LOOK_S if own else min(_LOOK_S, patience.left_s))
+                if not own:
+                    patience.left_s -= time.monotonic() - now
         handle.beat = hold.beat
         self._end_orphans(hold.before or before)
 
@@ -161,17 +192,18 @@ class Held:
 
 
 @contextmanager
-def leased(handle: DeviceHandle, *, wait: bool = True) -> Iterator[Held]:
-    """Be the device's one measurer meanwhile, after waiting for the one before at most `limits.cooldown_s`.
+def leased(handle: DeviceHandle, *, wait: bool = True, patience: Patience | None = None) -> Iterator[Held]:
+    """Be the device's one measurer meanwhile, after waiting for the one before.
 
     Args:
         handle: of the device.
         wait: whether to wait for the one before at all.
+        patience: how long; None for at most `limits.cooldown_s` each time.
 
     Raises:
         Busy: somebody else still is.
     """
-    held = Held(handle)
+    held = Held(handle, patience)
     with keeper.kept(handle.device):
         try:
             held.take(wait=wait)

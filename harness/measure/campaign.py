@@ -32,6 +32,7 @@ from harness.measure.question import data_digest
 from harness.measure.resuming import Taken, Work
 from harness.measure.settings import Result as Result
 from harness.measure.settings import Settings as Settings
+from harness.measure.turns import Turns
 from harness.model import Case, Device, Outcome, Reason, Run, Samples, Suite
 from harness.results import agreement, disagreement
 from harness.results import occlusion as maps
@@ -65,10 +66,11 @@ class CampaignRunner:
         self.campaign = self._work.campaign
         self._spool = Spool(store, self.campaign.id, settings.note)
         by_device = {device.id: [c for c in cases if c.device.id == device.id] for device in (c.device for c in cases)}
-        workers = settings.devices_at_once or len(by_device) or 1
-        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="device")
+        devices = [own[0].device for own in by_device.values()]
+        self._turns = Turns(devices, settings.devices_at_once, settings.wait_s)
+        self._pool = ThreadPoolExecutor(max_workers=len(by_device) or 1, thread_name_prefix="device")
         for own in by_device.values():
-            self._pool.submit(self._device, own[0].device, own)
+            self._pool.submit(self._in_turn, own[0].device, own)
 
     def future(self, case: Case) -> Future[Result]:
         """Return where a case's result will be."""
@@ -102,6 +104,12 @@ class CampaignRunner:
         """Report what a device does; called from several threads."""
         self._settings.say(device, text)
         self._work.heard()
+
+    def _in_turn(self, device: Device, cases: Sequence[Case]) -> None:
+        with self._turns.of(device):
+            # What was not begun when the campaign was stopped is left as it is, to the one who resumes it.
+            if not self._stopping.is_set():
+                self._device(device, cases)
 
     def _device(self, device: Device, cases: Sequence[Case]) -> None:
         """Measure all cases of one device, group after group, and leave none unanswered."""
@@ -244,7 +252,7 @@ class CampaignRunner:
             # `stop` interrupts those that are there already: it may have looked while this one was being connected.
             self._unless_stopping(device)
             handle.wiped = partial(self._wiped, device)
-            with deploy.leased(handle) as lease:
+            with deploy.leased(handle, patience=self._turns.patience(device)) as lease:
                 yield handle, lease
 
     def _wiped(self, device: Device, job: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Final, Self
 
 from harness.deploy import DeviceHandle, Held
-from harness.errors import HarnessError, OutOfSpace, Refused, Stable, TimedOut, Transient
+from harness.errors import Busy, HarnessError, OutOfSpace, Refused, Stable, TimedOut, Transient
 from harness.model import Device
 
 #: After how many groups in a row that failed on a device it is left alone, so that it takes no night from others.
@@ -74,8 +74,9 @@ class Connected:
 
     def failed(self, error: HarnessError) -> None:
         """Count a group that failed; a connection that was lost is made again when it is needed next."""
-        # A group that does not fit on it, or asks for what it has not, says nothing of the next one.
-        self.failures += isinstance(error, Transient | Refused)
+        # A group that does not fit on it, or asks for what it has not, says nothing of the next one; nor does one
+        # for which somebody else was in the way: once that was waited for, it takes no time.
+        self.failures += isinstance(error, Transient | Refused) and not isinstance(error, Busy)
         self._lost = self._both is not None and isinstance(error, Transient)
 
     def drop(self) -> None:

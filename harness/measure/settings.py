@@ -45,7 +45,9 @@ class Settings:
         resume: whether to do only what an unfinished campaign left (`harness.measure.resuming`).
         purpose: what a program measures for, by which it finds its campaign again; "" for one that a person asked for.
         note: takes a line that a person should read, also from several threads.
-        devices_at_once: 0 for all.
+        devices_at_once: 0 for all; one that is waited for does not count.
+        wait_s: how long a device on which somebody else measures is waited for, over the whole campaign, s; None for
+            its `limits.cooldown_s`.
         patience_s: how long a lost connection is tried again, s.
         races: (device, runtime) -> how its cases race; those of others are measured in full.
         timeout_s: id of a case -> longest `Result.duration_s`, s; others take what they need.
@@ -58,6 +60,7 @@ class Settings:
     purpose: str = ""
     note: Callable[[str], None] = lambda _: None
     devices_at_once: int = 0
+    wait_s: float | None = None
     patience_s: float = deploy.handle.PATIENCE_S
     races: Mapping[tuple[str, str], Race] = field(default_factory=dict)
     timeout_s: Mapping[str, float] = field(default_factory=dict)

@@ -44,7 +44,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="do only what the unfinished campaign left",
     )
-    group.addoption("--devices-at-once", type=int, default=0, metavar="N", help="default: all")
+    group.addoption(
+        "--devices-at-once",
+        type=limits.count,
+        default=0,
+        metavar="N",
+        help="measure on at most N devices at the same time (default: all)",
+    )
+    group.addoption(
+        "--wait",
+        type=limits.duration_s,
+        metavar="TIME",
+        help="how long to wait for a device on which somebody else measures, such as 2h (default: its cooldown_s)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,7 +7,13 @@ job on the device. Its timer is therefore not set for cases, and the campaign st
 
 from __future__ import annotations
 
+import argparse
+import re
+from typing import Final
+
 import pytest
+
+_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def limit_s(item: pytest.Item) -> float | None:
@@ -19,3 +25,18 @@ def limit_s(item: pytest.Item) -> float | None:
         # Where pytest-timeout has brought together what option, variable and ini file say.
         asked = getattr(item.config, "_env_timeout", None)
     return float(asked) if asked and float(asked) > 0 else None
+
+
+def duration_s(text: str) -> float:
+    """Return what is typed as `90`, `90s`, `30m` or `2h`, s."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|m|h|)", text.strip())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 90s, 30m or 2h")
+    return float(found[1]) * _UNITS_S[found[2]]
+
+
+def count(text: str) -> int:
+    """Return a whole number from 0."""
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of devices: write 1, 2, ...; 0 is all")
+    return int(text)

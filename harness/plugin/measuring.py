@@ -35,7 +35,7 @@ def edgeward(request: pytest.FixtureRequest) -> Edgeward:
 
     option, here = request.config.getoption, request.config.invocation_params.dir
     folder = lab.find(here / (option("lab") or "."))
-    return Edgeward(folder, store=option("store"), quick=option("quick"))
+    return Edgeward(folder, store=option("store"), quick=option("quick"), wait_s=option("wait"))
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,13 @@ class Edgeward:
         lab: its folder.
         store: as `--store`.
         quick: as `--quick`.
+        wait_s: as `--wait`.
     """
 
-    def __init__(self, lab: Path, *, store: str | None = None, quick: bool = False) -> None:
-        self.lab, self._store, self._quick = lab, store, quick
+    def __init__(
+        self, lab: Path, *, store: str | None = None, quick: bool = False, wait_s: float | None = None
+    ) -> None:
+        self.lab, self._store, self._quick, self._wait_s = lab, store, quick, wait_s
 
     def measure(self, model: str | Path = "", *, device: str, suite: str = "", runtime: str = "") -> Measured:
         """Measure a model on a device, beside the baseline of a suite; takes as long as the suite says.
@@ -150,6 +153,7 @@ class Edgeward:
             settings = Settings(
                 command=f"edgeward.measure({str(model)!r}, device={device!r}, suite={read.id!r})",
                 quick=self._quick,
+                wait_s=self._wait_s,
                 say=lambda name, text: _LOG.info("%s: %s", name, text),
             )
             (result,) = CampaignRunner([case], store, settings).results([case])

@@ -72,6 +72,7 @@ class Session:
             quick=option("quick"),
             resume=option("resume"),
             devices_at_once=option("devices_at_once"),
+            wait_s=option("wait"),
             timeout_s=limits_s,
             say=lambda device, text: self._news.put((device, text)),
             note=lambda text: self._news.put(("", text)),
