@@ -26,6 +26,7 @@ import numpy as np
 from harness.errors import MeasurementError
 from harness.model import Estimate, FloatArray
 from harness.results import energy
+from harness.stats.distributions import t_quantile
 from harness.units import NS_PER_S
 
 #: Bins of the power that is fitted; the grids of dead times and of time constants; s.
@@ -190,10 +191,8 @@ def _means(edges: FloatArray, settle: float, at: FloatArray, shown: FloatArray, 
 
 def _estimate(values: FloatArray, unknown: float) -> Estimate:
     """Return a mean of repetitions; `unknown` is the standard uncertainty of each by the meter's step, W."""
-    from scipy import stats as distributions
-
     count = len(values)
     size = math.hypot(float(values.std(ddof=1)) / math.sqrt(count), unknown)
-    wide = float(distributions.t.ppf((1 + _CONFIDENCE) / 2, count - 1)) * size
+    wide = t_quantile((1 + _CONFIDENCE) / 2, count - 1) * size
     point = float(values.mean())
     return Estimate(point, point - wide, point + wide, _CONFIDENCE, f"Student's t of {count} parts")

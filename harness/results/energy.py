@@ -28,6 +28,7 @@ import numpy as np
 from harness.agent.contract import EnergyPass, EnergyWindow
 from harness.errors import MeasurementError
 from harness.model import Estimate, FloatArray, Measurement
+from harness.stats.distributions import t_quantile
 from harness.units import NS_PER_S
 
 #: Blocks of a window, and the most that neighbouring blocks may be believed to agree.
@@ -253,12 +254,10 @@ def step_of(readings: FloatArray, claimed: float) -> float:
 
 
 def _estimate(watts: float, parts: list[_Part], each_s: float) -> Estimate:
-    from scipy import stats as distributions
-
     variance = sum(part.size**2 for part in parts)
     spent = sum(part.size**4 / part.freedom for part in parts)
     freedom = variance**2 / spent if spent > 0 else math.inf
-    wide = float(distributions.t.ppf((1 + _CONFIDENCE) / 2, min(freedom, 1e9))) * math.sqrt(variance)
+    wide = t_quantile((1 + _CONFIDENCE) / 2, min(freedom, 1e9)) * math.sqrt(variance)
     named = ", ".join(dict.fromkeys(part.name for part in parts))
     method = f"GUM: {named}; {min(freedom, 999):.0f} degrees of freedom"
     return Estimate(watts * each_s, (watts - wide) * each_s, (watts + wide) * each_s, _CONFIDENCE, method)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from harness import registry, stats
 from harness.errors import MeasurementError, Reason
 from harness.model import Answers, FloatArray, IntArray, Occlusion, Run, Samples
+from harness.stats.distributions import midranks
 
 #: Squares along each side.
 GRID: Final = 7
@@ -105,11 +106,9 @@ def correlations(maps: npt.NDArray[np.float32], others: npt.NDArray[np.float32])
         maps: (M, G, G) of one model.
         others: (M, G, G) of the other.
     """
-    from scipy.stats import rankdata
-
     found = np.zeros(len(maps))
     for place, (one, other) in enumerate(zip(maps, others, strict=True)):
-        ranks = [rankdata(each) for each in (one.ravel(), other.ravel())]
+        ranks = [midranks(each) for each in (one.ravel(), other.ravel())]
         if all(np.ptp(each) > 0 for each in ranks):
-            found[place] = np.corrcoef(*ranks)[0, 1]
+            found[place] = np.corrcoef(ranks[0], ranks[1])[0, 1]
     return found

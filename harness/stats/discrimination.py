@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.model import Estimate, FloatArray, IntArray
+from harness.stats.distributions import midranks, normal_quantile
 from harness.stats.resampling import group_size, weights_interval
 
 BoolArray = npt.NDArray[np.bool_]
@@ -26,13 +27,11 @@ def structural_components(scores: FloatArray, positive: BoolArray) -> tuple[floa
     Returns:
         The area, (M,) components of the positives and (N-M,) of the negatives.
     """
-    from scipy.stats import rankdata
-
     high, low = scores[positive], scores[~positive]
     m, n = len(high), len(low)
-    ranks = rankdata(np.concatenate([high, low]))
-    of_high = (ranks[:m] - rankdata(high)) / n
-    of_low = 1 - (ranks[m:] - rankdata(low)) / m
+    ranks = midranks(np.concatenate([high, low]))
+    of_high = (ranks[:m] - midranks(high)) / n
+    of_low = 1 - (ranks[m:] - midranks(low)) / m
     return float(of_high.mean()), np.asarray(of_high, np.float64), np.asarray(of_low, np.float64)
 
 
@@ -51,8 +50,6 @@ def auroc(
         confidence: of the interval.
         groups: (N,) the patient of each image, whose images are then drawn together; None where each is its own.
     """
-    from scipy.stats import norm
-
     m = int(positive.sum())
     n = len(positive) - m
     if m == 0 or n == 0:
@@ -60,7 +57,7 @@ def auroc(
     if groups is not None:
         return _area_of_groups((scores,), positive, groups, confidence)
     area = structural_components(scores, positive)[0]
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = normal_quantile(0.5 + confidence / 2)
     low, high = 1 - _newcombe_end(1 - area, m, n, z), _newcombe_end(area, m, n, z)
     return Estimate(area, low, high, confidence, f"Newcombe, {m} positive and {n} negative")
 

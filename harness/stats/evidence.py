@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -43,48 +45,77 @@ def log_evidence_at_each_look(values: FloatArray, centre: float) -> FloatArray:
         values: (n,) or (n, k), in the order they came.
         centre: the hypothesis.
     """
-    return _evidence(values)(np.full(len(values), centre))
+    ways = _ways(values)
+    return _evidence(ways)(np.full(ways.shape[-1], centre))
 
 
-def _evidence(values: FloatArray) -> Callable[[FloatArray], FloatArray]:
-    """Return a function of (n,) centres: the log of the e-value of the first 1 ... n values, each against its own."""
-    ways = values.reshape(len(values), -1)
+def _ways(values: FloatArray) -> FloatArray:
+    """Return (k, n): each way to locate n values."""
+    return np.ascontiguousarray(values.reshape(len(values), -1).T)
+
+
+def _evidence(ways: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Return a function of (..., n) centres: the log of the e-value of the first 1 ... n values, each against its own.
+
+    Args:
+        ways: (..., k, n): k ways to locate each of n values.
+    """
+    parts = (_log_t_evidence(ways), _log_sign_evidence(ways))
+    count = len(parts) * ways.shape[-2]
 
     def against(centres: FloatArray) -> FloatArray:
-        parts = [part(way, centres) for way in ways.T for part in (_log_t_evidence, _log_sign_evidence)]
-        return np.asarray(np.logaddexp.reduce(parts)) - math.log(len(parts))
+        found = np.stack([part(centres) for part in parts], axis=-2)
+        return np.asarray(np.logaddexp.reduce(found, axis=(-3, -2))) - math.log(count)
 
     return against
 
 
-def _log_t_evidence(values: FloatArray, centres: FloatArray) -> FloatArray:
-    n = np.arange(1, len(values) + 1)
+def _log_t_evidence(ways: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Return a function of (..., n) centres: (..., k, n)."""
+    n = np.arange(1, ways.shape[-1] + 1)
     # About the median of all, so that sums of squares do not drown a small spread.
-    origin = float(np.median(values))
-    sums = np.cumsum(values - origin)
-    spread = np.maximum(np.cumsum((values - origin) ** 2) - sums**2 / n, 0)
-    signal = n * (sums / n + origin - centres) ** 2
-    shrink = 1 + n * _EFFECT_VARIANCE
+    origin = np.median(ways, axis=-1, keepdims=True)
+    sums = np.cumsum(ways - origin, axis=-1)
+    spread = np.maximum(np.cumsum((ways - origin) ** 2, axis=-1) - sums**2 / n, 0)
+    means, shrink = sums / n + origin, 1 + n * _EFFECT_VARIANCE
+    start = np.where(n == 1, 0.0, -0.5 * np.log(shrink))
+    weight = np.where(n == 1, 0.0, n / 2)
     # With r = t²/v = signal / spread, (1 + r) / (1 + r/shrink) needs no division by a spread that may be zero.
     tiny = np.finfo(np.float64).tiny
-    gain = np.log(spread + signal + tiny) - np.log(spread + signal / shrink + tiny)
-    return np.where(n == 1, 0.0, -0.5 * np.log(shrink) + n / 2 * gain)
+
+    def against(centres: FloatArray) -> FloatArray:
+        signal = n * (means - centres[..., None, :]) ** 2
+        gain = np.log(spread + signal + tiny) - np.log(spread + signal / shrink + tiny)
+        return np.asarray(start + weight * gain)
+
+    return against
 
 
-def _log_sign_evidence(values: FloatArray, centres: FloatArray) -> FloatArray:
-    # A value on the centre speaks for neither side.
-    come = np.tri(len(values), dtype=bool)
-    above = (come & (values > centres[:, None])).sum(axis=1)
-    below = (come & (values < centres[:, None])).sum(axis=1)
-    return _log_split_evidence(above, below)
+def _log_sign_evidence(ways: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    """Return a function of (..., n) centres: (..., k, n)."""
+    come, each = np.tri(ways.shape[-1], dtype=bool), ways[..., None, :]
+
+    def against(centres: FloatArray) -> FloatArray:
+        # A value on the centre speaks for neither side.
+        own = centres[..., None, :, None]
+        return _log_split_evidence((come & (each > own)).sum(axis=-1), (come & (each < own)).sum(axis=-1))
+
+    return against
 
 
 def _log_split_evidence(above: IntArray, below: IntArray) -> FloatArray:
-    a, most = _SIGN_PRIOR, int((above + below).max())
-    one = np.array([math.lgamma(count + a) for count in range(most + 1)])
-    both = np.array([math.lgamma(count + 2 * a) for count in range(most + 1)])
-    beta = one[above] + one[below] - both[above + below]
-    return np.asarray((above + below) * math.log(2) + beta - (2 * one[0] - both[0]))
+    both = above + below
+    one, two = _log_gammas(int(both.max()))
+    beta = one[above] + one[below] - two[both]
+    return np.asarray(both * math.log(2) + beta - (2 * one[0] - two[0]))
+
+
+@lru_cache(maxsize=256)
+def _log_gammas(most: int) -> tuple[FloatArray, FloatArray]:
+    """Return the log gamma function of 0 ... `most` counts beside the prior of one side, and of both."""
+    counts = range(most + 1)
+    one, both = ([math.lgamma(count + sides * _SIGN_PRIOR) for count in counts] for sides in (1, 2))
+    return np.array(one), np.array(both)
 
 
 def confidence_sequence(
@@ -105,33 +136,54 @@ def confidence_sequence(
     if len(values) == 0:
         return -math.inf, math.inf
     limit = -math.log(1 - confidence)
-    lows, highs = -_upper_ends(-values, limit), _upper_ends(values, limit)
+    ways = _ways(values)
+    # The lower end is the upper one of the values seen in a mirror.
+    below, highs = _upper_ends(np.stack([-ways, ways]), limit)
+    lows = -below
     looks = slice(-1 if first_look is None else min(first_look, len(values)) - 1, None)
     low, high = float(lows[looks].max()), float(highs[looks].min())
     return (low, high) if low <= high else (float(lows[-1]), float(highs[-1]))
 
 
-def _upper_ends(values: FloatArray, limit: float) -> FloatArray:
-    """Return the upper end that each look at the first 1, 2 ... n values alone would give."""
-    n, against = np.arange(1, len(values) + 1), _evidence(values)
-    ways = values.reshape(len(values), -1)
+def _upper_ends(ways: FloatArray, limit: float) -> FloatArray:
+    """Return the upper end that each look at the first 1, 2 ... n values alone would give.
+
+    Args:
+        ways: (s, k, n): k ways to locate each of n values, seen from s sides.
+        limit: log of the e-value that rules a centre out.
+
+    Returns:
+        (s, n).
+    """
+    n, against = np.arange(1, ways.shape[-1] + 1), _evidence(ways)
     # Beyond every mean and median the evidence only grows, so the end is found by doubling and bisection.
-    means = np.cumsum(ways, axis=0) / n[:, None]
-    inside = np.array([max(mean.max(), np.median(ways[:k], axis=0).max()) for k, mean in zip(n, means, strict=True)])
+    middles = np.maximum(np.cumsum(ways, axis=-1) / n, [[_medians(way) for way in side] for side in ways])
+    inside = middles.max(axis=-2)
     far = np.logaddexp((n - 1) / 2 * np.log(1 + n * _EFFECT_VARIANCE), _log_split_evidence(0 * n, n)) - math.log(2)
-    high = np.full(len(n), max(float(np.ptp(values)), 1e-12))
+    high = np.full(inside.shape, max(float(np.ptp(ways[0])), 1e-12))
     for _ in range(200):
         short = (far > limit) & (against(inside + high) < limit)
         if not short.any():
             break
         high = np.where(short, 2 * high, high)
-    low = np.zeros(len(n))
+    low = np.zeros(inside.shape)
     for _ in range(60):
         middle = (low + high) / 2
         refused = against(inside + middle) >= limit
         low, high = np.where(refused, low, middle), np.where(refused, middle, high)
     beyond = np.where(against(inside) >= limit, inside, inside + high)
     return np.where(far > limit, beyond, np.inf)
+
+
+def _medians(values: FloatArray) -> list[float]:
+    """Return the median of the first 1, 2 ... n values."""
+    ordered: list[float] = []
+    medians = []
+    for value in values.tolist():
+        insort(ordered, value)
+        half = len(ordered) // 2
+        medians.append((ordered[half] + ordered[~half]) / 2)
+    return medians
 
 
 def median_sequence(values: FloatArray, confidence: float = 0.95) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.model import Estimate
+from harness.stats.distributions import t_quantile
 
 
 def mean_over_folds(folds: Sequence[Estimate], tested: float, confidence: float = 0.95) -> Estimate | None:
@@ -23,12 +24,10 @@ def mean_over_folds(folds: Sequence[Estimate], tested: float, confidence: float 
         tested: images that are tested over images that are trained on.
         confidence: of the interval.
     """
-    from scipy.stats import t
-
     k, points = len(folds), np.array([one.point for one in folds])
     if k < 2:
         return None
-    half = float(t.ppf(0.5 + confidence / 2, k - 1)) * math.sqrt((1 / k + tested) * float(np.var(points, ddof=1)))
+    half = t_quantile(0.5 + confidence / 2, k - 1) * math.sqrt((1 / k + tested) * float(np.var(points, ddof=1)))
     below, above = (
         math.sqrt(sum(side * side for side in sides)) / k
         for sides in ([one.point - one.low for one in folds], [one.high - one.point for one in folds])

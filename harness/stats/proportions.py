@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from harness.model import Estimate
+from harness.stats.distributions import binomial_two_sided, normal_quantile
 
 
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate | None:
@@ -15,12 +16,15 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate | 
         trials: how many there were.
         confidence: of the interval.
     """
-    from scipy.stats import binomtest
-
     if trials == 0:
         return None
-    interval = binomtest(successes, trials).proportion_ci(confidence, method="wilson")
-    return Estimate(successes / trials, float(interval.low), float(interval.high), confidence, f"Wilson, n={trials}")
+    point, square = successes / trials, normal_quantile(0.5 + confidence / 2) ** 2
+    middle = (2 * successes + square) / (2 * (trials + square))
+    half = math.sqrt(square * (4 * successes * (1 - point) + square)) / (2 * (trials + square))
+    # At either end the formula gives the proportion itself, but for the last digit.
+    low = middle - half if successes else 0.0
+    high = middle + half if successes < trials else 1.0
+    return Estimate(point, low, high, confidence, f"Wilson, n={trials}")
 
 
 def unpaired_difference(
@@ -55,10 +59,8 @@ def mcnemar(only_run: int, only_baseline: int) -> float:
         only_run: images that only the run got right.
         only_baseline: images that only the baseline got right.
     """
-    from scipy.stats import binomtest
-
     discordant = only_run + only_baseline
-    return float(binomtest(only_run, discordant, 0.5).pvalue) if discordant else 1.0
+    return binomial_two_sided(only_run, discordant) if discordant else 1.0
 
 
 def paired_difference(only_run: int, only_baseline: int, pairs: int, confidence: float = 0.95) -> Estimate | None:
@@ -76,11 +78,9 @@ def paired_difference(only_run: int, only_baseline: int, pairs: int, confidence:
     Returns:
         The estimate, its method naming McNemar's exact p-value; None without a pair.
     """
-    from scipy.stats import norm
-
     if pairs == 0:
         return None
-    z = float(norm.ppf(0.5 + confidence / 2))
+    z = normal_quantile(0.5 + confidence / 2)
     return Estimate(
         point=(only_run - only_baseline) / pairs,
         low=-_tango_end(only_baseline, only_run, pairs, z),
@@ -99,9 +99,7 @@ def smallest_margin(pairs: int, confidence: float = 0.95) -> float:
         pairs: how many there are, at least one.
         confidence: of the interval.
     """
-    from scipy.special import ndtri
-
-    square = float(ndtri(0.5 + confidence / 2)) ** 2
+    square = normal_quantile(0.5 + confidence / 2) ** 2
     return square / (pairs + square)
 
 
@@ -112,9 +110,7 @@ def pairs_for_margin(margin: float, confidence: float = 0.95) -> int:
         margin: above 0 and below 1.
         confidence: of the interval.
     """
-    from scipy.special import ndtri
-
-    square = float(ndtri(0.5 + confidence / 2)) ** 2
+    square = normal_quantile(0.5 + confidence / 2) ** 2
     return math.ceil(square * (1 - margin) / margin - 1e-9)
 
 

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from harness.model import Estimate, FloatArray
+from harness.stats.distributions import binomial_quantile, normal_quantile, t_quantile
 
 
 @cache
@@ -85,9 +86,7 @@ def _allowed(n: int, q: float, confidence: float) -> int:
         q: the quantile.
         confidence: of the bound.
     """
-    from scipy.stats import binom
-
-    return int(binom.ppf(1 - confidence, n, 1 - q)) - 1
+    return binomial_quantile(1 - confidence, n, 1 - q) - 1
 
 
 def quantile_interval(values: FloatArray, q: float, confidence: float = 0.95) -> Estimate | None:
@@ -102,14 +101,12 @@ def quantile_interval(values: FloatArray, q: float, confidence: float = 0.95) ->
         q: the quantile, strictly between 0 and 1.
         confidence: of the interval.
     """
-    from scipy.stats import binom
-
     n = len(values)
     if n == 0:
         return None
     alpha = 1 - confidence
-    lower = int(binom.ppf(alpha / 2, n, q))
-    upper = int(binom.ppf(1 - alpha / 2, n, q)) + 1
+    lower = binomial_quantile(alpha / 2, n, q)
+    upper = binomial_quantile(1 - alpha / 2, n, q) + 1
     if lower < 1 or upper > n:
         return None
     ordered = np.sort(np.asarray(values, float))
@@ -133,8 +130,6 @@ def mean_ratio(baseline: FloatArray, values: FloatArray, confidence: float = 0.9
     Returns:
         The ratio of geometric means, or None with fewer than two readings of either.
     """
-    from scipy.stats import t
-
     if min(len(baseline), len(values)) < 2:
         return None
     logs = [np.log(np.asarray(x, float)) for x in (baseline, values)]
@@ -145,7 +140,7 @@ def mean_ratio(baseline: FloatArray, values: FloatArray, confidence: float = 0.9
     if variance == 0:
         return Estimate(math.exp(point), math.exp(point), math.exp(point), confidence, f"{method}, all alike")
     freedom = variance**2 / sum(part**2 / (len(x) - 1) for part, x in zip(parts, logs, strict=True))
-    half = float(t.ppf(0.5 + confidence / 2, freedom)) * math.sqrt(variance)
+    half = t_quantile(0.5 + confidence / 2, freedom) * math.sqrt(variance)
     return Estimate(math.exp(point), math.exp(point - half), math.exp(point + half), confidence, method)
 
 
@@ -163,15 +158,13 @@ def rank_ratio(baseline: FloatArray, values: FloatArray, confidence: float = 0.9
     Returns:
         The estimate, or None with fewer than four readings of either: three and three cannot reach 95 %.
     """
-    from scipy.stats import norm
-
     n, m = len(baseline), len(values)
     if min(n, m) < 4:
         return None
     shifts = np.sort(
         np.subtract.outer(np.log(np.asarray(values, float)), np.log(np.asarray(baseline, float))), axis=None
     )
-    spread = float(norm.ppf(0.5 + confidence / 2)) * math.sqrt(n * m * (n + m + 1) / 12)
+    spread = normal_quantile(0.5 + confidence / 2) * math.sqrt(n * m * (n + m + 1) / 12)
     index = max(0, math.floor(n * m / 2 - spread) - 1)
     return Estimate(
         point=math.exp(float(np.median(shifts))),

@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 
 from harness.model import FloatArray
+from harness.stats.distributions import t_beyond, t_quantile
 
 #: How many values must stand before the first change: the scatter of fewer says nothing.
 LEAST_BEFORE: Final = 5
@@ -116,16 +117,14 @@ def _tested(values: FloatArray, weights: FloatArray, start: int, at: int, stop: 
         stop: where it ends.
         usual: the standard deviation of neighbours.
     """
-    from scipy.stats import t as student
-
     parts = [_clipped(part, usual) for part in (values[start:at], values[at:stop])]
     before, after = (float(part.mean()) for part in parts)
     freedom = stop - start - 2
     scatter = sum(float(((part - part.mean()) ** 2).sum()) for part in parts) / freedom
     shares = sum(float(part.sum()) / len(part) ** 2 for part in (weights[start:at], weights[at:stop]))
     error = math.sqrt(max(scatter * shares, np.finfo(float).tiny))
-    p = 2 * float(student.sf(abs(after - before) / error, freedom)) * (stop - start - 1)
-    reach = float(student.ppf(0.975, freedom)) * error
+    p = 2 * t_beyond(abs(after - before) / error, freedom) * (stop - start - 1)
+    reach = t_quantile(0.975, freedom) * error
     return Shift(at, before, after, after - before - reach, after - before + reach, min(p, 1.0))
 
 
