@@ -92,6 +92,8 @@ STOP_FILE = "stop"
 SECRET_FILE = "secret"
 #: In the workdir: names of jobs with such files that were removed without their host, one a line, until one reads it.
 WIPED_FILE = "wiped"
+#: A job that has it may be left to itself and collected later by the campaign whose id it holds.
+KEPT_FILE = "kept"
 #: What a launch of training steps is asked for, and the weights that it leaves.
 STEP_FILE = "step.json"
 WEIGHTS_FILE = "weights.npz"

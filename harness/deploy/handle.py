@@ -74,6 +74,8 @@ class DeviceHandle:
         self._streams = 0
         #: The lease's beat on the device, "" while it is not leased or has none.
         self.beat = ""
+        #: Names of jobs that the next lease leaves alone, for they may still be collected; `KEPT` for any such.
+        self.spared: tuple[str, ...] = ()
         #: What the device is about to be given.
         self.wanted: Wanted = NOTHING
         #: Makes sure of the lease, which may have passed on while the device was out of reach; nothing without a lease.

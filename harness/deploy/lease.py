@@ -35,11 +35,23 @@ _BEAT_S: Final = 10.0
 #: between; s.
 _CLEAN_TRIES: Final = 20
 _CLEAN_PAUSE_S: Final = 0.5
+#: Instead of names of jobs: all that may be collected by the campaign that began them.
+KEPT: Final = ("kept",)
+#: Says of $job whether it is left alone: $2 holds names, or "kept" for every job that says so itself.
+_SPARED: Final = r"""
+spared() {
+  case " $2 " in *" ${1##*/} "*) return 0;; esac
+  [ "$2" = kept ] && [ -f "$1/kept" ]
+}
+"""
 #: Prints the jobs under a workdir whose first process still runs. What another account has closed to this one shows in
 #: the command lines of all processes alone.
-_RUNNING: Final = r"""
+_RUNNING: Final = (
+    _SPARED
+    + r"""
 named() { cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -F "$1" | head -n 1; }
 for job in "$1"/jobs/*; do
+  spared "$job" "$2" && continue
   number=
   if [ -d "$job" ] && [ ! -x "$job" ]; then
     [ -n "$(named "$job")" ] && echo "$job"
@@ -51,12 +63,16 @@ done
 if [ -d "$1" ] && [ ! -x "$1" ]; then named "$1/jobs/"; fi
 true
 """
+)
 #: Removes what jobs leave behind under a workdir, first the confidential files that they list; prints what stays. The
 #: name of a job that had such files and is gone is left in the workdir (`harness.agent.contract.WIPED_FILE`).
-_CLEAR: Final = r"""
+_CLEAR: Final = (
+    _SPARED
+    + r"""
 for job in "$1"/jobs/????????????; do
   case ${job##*/} in *[!0-9a-f]*) continue;; esac
   [ -d "$job" ] || continue
+  spared "$job" "$2" && continue
   secret=
   if [ -f "$job/secret" ]; then
     secret=yes
@@ -69,6 +85,7 @@ for job in "$1"/jobs/????????????; do
 done
 true
 """
+)
 #: sh -c WIPED sh WORKDIR: prints the jobs that are noted as gone; FORGET, as soon as they are noted elsewhere.
 _WIPED: Final = 'if [ -f "$1/wiped" ]; then cat "$1/wiped"; fi'
 _FORGET: Final = 'rm -f "$1/wiped"'
@@ -169,10 +186,13 @@ class Held:
             self._lease.free(self._handle, self.owner)
 
     def _end_orphans(self, before: Owner | None) -> None:
-        """End and remove jobs of earlier holders: two jobs at a time would falsify both."""
-        handle = self._handle
+        """End and remove jobs of earlier holders: two jobs at a time would falsify both.
+
+        A job that may still be collected is left alone by the campaign that will do so, and by what cleans up for it.
+        """
+        handle, spared = self._handle, " ".join(self._handle.spared)
         for root in dict.fromkeys([handle.root, before.root if before and before.root else handle.root]):
-            running = ["sh", "-c", _RUNNING, "sh", root]
+            running = ["sh", "-c", _RUNNING, "sh", root, spared]
             for job in handle.run(running).text.splitlines():
                 handle.say(f"ending {job}, which an earlier campaign had to leave running")
                 runner(handle.device).stop(handle, job)
@@ -180,7 +200,7 @@ class Held:
             if left:
                 text = f"{left[0]} of {before or 'another account'} still runs and cannot be ended by this account"
                 raise Busy(text, remedy="end it there", device=handle.device.id)
-            for job in handle.run(["sh", "-c", _CLEAR, "sh", root], timeout_s=600).text.splitlines():
+            for job in handle.run(["sh", "-c", _CLEAR, "sh", root, spared], timeout_s=600).text.splitlines():
                 handle.say(f"{job}, of an earlier campaign, cannot be removed by this account")
             if handle.wiped is None:
                 continue
@@ -261,8 +281,10 @@ def clean_up(devices: Iterable[str]) -> None:
 def _clean(device: Device) -> None:
     for _ in range(_CLEAN_TRIES):
         try:
-            with DeviceHandle(device) as handle, leased(handle, wait=False):
-                return
+            with DeviceHandle(device) as handle:
+                handle.spared = KEPT
+                with leased(handle, wait=False):
+                    return
         except (Busy, Transient):
             # It has ended, but perhaps not quite; or somebody else was faster, who then has cleaned up.
             time.sleep(_CLEAN_PAUSE_S)

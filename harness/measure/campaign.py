@@ -23,6 +23,7 @@ from harness.errors import (
 )
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
 from harness.measure.clock import Clock
+from harness.measure.collecting import Jobs
 from harness.measure.concluding import concluded
 from harness.measure.connected import Connected, too_long
 from harness.measure.described import begun, data_facts, described
@@ -37,8 +38,8 @@ from harness.model import Case, Device, Outcome, Reason, Run, Samples, Suite
 from harness.results import agreement, disagreement
 from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
-from harness.results.runs import kept, measured_case, with_agreement
-from harness.store import Spool, Store
+from harness.results.runs import COLLECTED, kept, measured_case, with_agreement
+from harness.store import Job, Spool, Store
 from harness.units import human
 
 
@@ -65,6 +66,8 @@ class CampaignRunner:
         )
         self.campaign = self._work.campaign
         self._spool = Spool(store, self.campaign.id, settings.note)
+        before = store.jobs(self.campaign.id) if self._work.resumed else []
+        self._jobs = Jobs(before, self._keep_job, self._work.digest)
         by_device = {device.id: [c for c in cases if c.device.id == device.id] for device in (c.device for c in cases)}
         devices = [own[0].device for own in by_device.values()]
         self._turns = Turns(devices, settings.devices_at_once, settings.wait_s)
@@ -179,7 +182,7 @@ class CampaignRunner:
 
     def _groups(self, device: Device, todo: Sequence[Group]) -> None:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
-        with Connected(device, partial(self._held, device), partial(self._unless_stopping, device)) as connected:
+        with Connected(device, partial(self._held, device, todo), partial(self._unless_stopping, device)) as connected:
             for place in range(len(todo)):
                 left = [todo[place]]
                 while left:
@@ -243,8 +246,13 @@ class CampaignRunner:
         return [replace(group, cases=(*(one for one in heads if one is not case), case)) for case in waiting]
 
     @contextmanager
-    def _held(self, device: Device) -> Iterator[tuple[DeviceHandle, deploy.Held]]:
-        """Give a connection to the device and the lease that goes with it."""
+    def _held(self, device: Device, todo: Sequence[Group]) -> Iterator[tuple[DeviceHandle, deploy.Held]]:
+        """Give a connection to the device and the lease that goes with it.
+
+        Args:
+            device: which.
+            todo: what is to be measured on it: jobs of before that answer it are waited for.
+        """
         self._say(device.id, f"connecting to {device.address}")
         with DeviceHandle(device, partial(self._say, device.id), patience_s=self._settings.patience_s) as handle:
             with self._lock:
@@ -252,8 +260,13 @@ class CampaignRunner:
             # `stop` interrupts those that are there already: it may have looked while this one was being connected.
             self._unless_stopping(device)
             handle.wiped = partial(self._wiped, device)
+            handle.spared = self._jobs.spared(device.id)
             with deploy.leased(handle, patience=self._turns.patience(device)) as lease:
+                self._jobs.settle(handle, todo)
                 yield handle, lease
+
+    def _keep_job(self, job: Job) -> None:
+        self._spool.write(partial(Store.keep_job, campaign=self.campaign.id, job=job))
 
     def _wiped(self, device: Device, job: str) -> None:
         """Record that the confidential images of a job are gone, of this campaign or of one that was killed."""
@@ -284,7 +297,10 @@ class CampaignRunner:
         baseline: Run | None = None
         given: set[str] = set()
         # The baseline heads its group, so that every other run has it to be held against.
-        for found in measure(group, handle, samples, clock, campaign=self.campaign.id, quick=self._settings.quick):
+        found_here = measure(
+            group, handle, samples, clock, self._jobs, campaign=self.campaign.id, quick=self._settings.quick
+        )
+        for found in found_here:
             case, result = found.case, found.result
             if isinstance(result, HarnessError):
                 self._fail([case], result)
@@ -319,7 +335,7 @@ class CampaignRunner:
         """Compare, judge, store in one go and answer."""
         suite = self.campaign.suites[case.suite.id]
         compared = compare.compare(baseline, run, suite) if baseline is not None and baseline is not run else []
-        outcome = concluded(case, run, compared)
+        outcome = concluded(case, run, compared, taken_over=run.started_at if COLLECTED in run.notes else None)
         result = Result(case, outcome, run, tuple(compared), duration_s=self._duration_s(case))
         # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
         future = self._waiting(case)

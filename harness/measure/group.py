@@ -18,8 +18,9 @@ from harness import deploy
 from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
 from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unsupported
-from harness.measure import host_meter, preflight, racing, space
+from harness.measure import collecting, host_meter, preflight, racing, space
 from harness.measure.clock import Clock
+from harness.measure.collecting import Jobs
 from harness.measure.fetching import fetched
 from harness.measure.jobs import MIN_LAUNCHES, Group, Inputs, inputs_files, job, push_job
 from harness.measure.known import Found, Known, is_known
@@ -31,10 +32,13 @@ from harness.units import counted, human
 
 #: A connection that is lost as often without a word of the job in between is none.
 _LOSSES = 10
+#: How long a job that may be collected later goes on without its host: a machine that restarts, somebody who comes in
+#: the morning; s. Another campaign takes the device sooner, and ends it.
+_LEFT_S = 3600.0
 
 
 def measure(
-    group: Group, handle: DeviceHandle, samples: Samples, clock: Clock, *, campaign: str, quick: bool
+    group: Group, handle: DeviceHandle, samples: Samples, clock: Clock, jobs: Jobs, *, campaign: str, quick: bool
 ) -> Iterator[Found]:
     """Measure a group and yield what each case gave, each as soon as it is known.
 
@@ -43,6 +47,7 @@ def measure(
         handle: of the device, which is leased.
         samples: the split that is judged.
         clock: that hears the job's events.
+        jobs: of the campaign: one of them may have been left to itself, and is collected then.
         campaign: the campaign's id.
         quick: whether durations are cut to a tenth.
 
@@ -56,23 +61,31 @@ def measure(
         inputs = held.enter_context(inputs_files(group, samples))
         deploy.prepare(handle, space.of_group(group, inputs, samples, handle.root))
         runtime = deploy.runtime(handle, group.runtime)
-        folder, where = held.enter_context(job_folder(handle, group, runtime, inputs))
-        seen = preflight.wait_until_fit(handle)
+        begun = held.enter_context(jobs.job(group, new_name()))
+        folder, where = held.enter_context(job_folder(handle, group, runtime, inputs, name=begun.name))
         wanted = job(group, where, inputs, runtime, quick=quick)
-        push_job(handle, wanted, folder)
+        if begun.found is None:
+            before = preflight.wait_until_fit(handle)["conditions"]
+            push_job(handle, wanted, folder, left_s=_LEFT_S if begun.begin(handle, folder, before) else 0.0)
+        else:
+            collecting.check(handle, folder, wanted)
+            before = begun.found.conditions
         facts = _facts(group, inputs.data, handle)
         known = Known(group, samples, campaign, quick, facts)
-        known.log.beside["before"] = seen["conditions"]
+        if begun.found is not None:
+            known.collected, known.log.started_at = True, begun.found.begun_at
+        known.log.beside["before"] = before
         known.log.order = Order(wanted, len(samples.images), group.device.id)
         with host_meter.recording(handle) as meter:
-            for event in _follow(known, handle, folder, meter):
+            for event in _follow(known, handle, folder, meter, start=begun.found is None):
                 clock.hear(event)
                 if not group.device.address.here:
                     # On this very machine, judging would run beside what is still measured.
                     yield from _complete(handle, folder, known)
             meter.compare()
             known.log.events = [meter.joined(event) for event in known.log.events]
-        known.log.beside["after"] = android.conditions(handle)
+        if begun.found is None:  # of the state after a job that has ended long ago nothing is known
+            known.log.beside["after"] = android.conditions(handle)
         _collect(handle, folder, known)
     yield from known.rest()
 
@@ -93,9 +106,14 @@ def _complete(handle: DeviceHandle, folder: str, known: Known) -> Iterator[Found
         yield known.found(index)
 
 
+def new_name() -> str:
+    """Return a name for the folder of a job."""
+    return uuid.uuid4().hex[:12]
+
+
 @contextmanager
 def job_folder(
-    handle: DeviceHandle, group: Group, runtime: str, inputs: Inputs
+    handle: DeviceHandle, group: Group, runtime: str, inputs: Inputs, *, name: str = ""
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the job's folder and where its files are; ends the job and removes what must not stay, whatever happens.
 
@@ -106,8 +124,9 @@ def job_folder(
         group: the cases.
         runtime: folder of the runtime there.
         inputs: the images.
+        name: of the folder; "" for a new one.
     """
-    folder = posixpath.join(handle.root, "jobs", uuid.uuid4().hex[:12])
+    folder = posixpath.join(handle.root, "jobs", name or new_name())
     own = dict(inputs.files) if group.suite.confidential else {}
     secret = [posixpath.join(folder, digest) for digest in own]
     try:
@@ -153,12 +172,23 @@ def _clean_up(handle: DeviceHandle, folder: str, secret: list[str], error: BaseE
             raise MeasurementError(text, where=device) from error
 
 
-def _follow(known: Known, handle: DeviceHandle, folder: str, meter: host_meter.Recorder) -> Iterator[contract.Event]:
-    """Start the job and yield its events to its end, through lost connections; the job itself needs none."""
+def _follow(
+    known: Known, handle: DeviceHandle, folder: str, meter: host_meter.Recorder, *, start: bool
+) -> Iterator[contract.Event]:
+    """Yield a job's events to its end, through lost connections; the job itself needs none.
+
+    Args:
+        known: what is known of its cases.
+        handle: of the device.
+        folder: of the job there.
+        meter: that this host reads.
+        start: whether it is to be started first.
+    """
     group, log = known.group, known.log
     runner, offset = deploy.runner(group.device), 0
     before = health.boot_id(handle)
-    runner.start(handle, folder)
+    if start:
+        runner.start(handle, folder)
     losses = 0
     while True:
         try:

@@ -263,15 +263,16 @@ def _model(case: Case, fit: Fit, where: Mapping[str, str], runtime: str, own: co
 
 
 @persistent
-def push_job(handle: DeviceHandle, wanted: contract.Job, folder: str) -> None:
+def push_job(handle: DeviceHandle, wanted: contract.Job, folder: str, *, left_s: float = 0.0) -> None:
     """Write job.json into a job's folder on the device, with what keeps its lease and when it ends without us.
 
     Args:
         handle: of the device.
         wanted: the job.
         folder: on the device, absolute.
+        left_s: how long it goes on without its host, if that is longer than usual, s.
     """
-    wanted = replace(wanted, beat=handle.beat, host_gone_s=handle.gone_s)
+    wanted = replace(wanted, beat=handle.beat, host_gone_s=max(handle.gone_s, left_s))
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(contract.plain(wanted), file)
         file.flush()

@@ -44,6 +44,7 @@ class Known:
         decided: models of which enough is known.
         out: models that dropped out of a race -> why.
         judged: their lines on accuracy, once those are known.
+        collected: whether the job ended while its host was away.
     """
 
     group: Group
@@ -57,6 +58,7 @@ class Known:
     decided: set[int] = field(default_factory=set)
     out: dict[int, str] = field(default_factory=dict)
     judged: Mapping[int, racing.Lines] = field(default_factory=dict)
+    collected: bool = False
 
     def fresh(self) -> Iterator[int]:
         """Yield the models that are complete now and were not given yet; the baseline first, others never before it."""
@@ -109,6 +111,8 @@ class Known:
             return Found(case, Unforeseen(f"{case.device.id}: judging {case.variant.path.name}", error))
         if index in self.out:
             run = replace(run, notes={**run.notes, DROPPED: self.out[index]})
+        if self.collected:
+            run = replace(run, notes={**run.notes, runs.COLLECTED: True})
         run = runs.with_id(run, self.given.setdefault(index, run.id))
         return Found(case, run)
 

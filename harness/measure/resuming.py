@@ -239,6 +239,11 @@ class Work:
             one = Question(case, known[case].suite.id, known[case].device.id, "", _now())
         return replace(one, settled=error is None or isinstance(error, LabError | RecipeError | Unsupported))
 
+    def digest(self, case: str) -> str:
+        """Return the digest of what a case asks now, by its id; "" while that is not known."""
+        one = self._now.get(case)
+        return one.digest if one else ""
+
     def ended_before(self, case: Case) -> bool:
         """Return whether a case has an outcome in this campaign from before, also if nobody asks for it now."""
         return case.id in self._outcomes

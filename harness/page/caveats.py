@@ -19,6 +19,7 @@ def caveats(report: Report) -> tuple[str, ...]:
             lines.append(f"{what}: {', '.join(dict.fromkeys(names))} – {use}.")
     lines += _controls(report)
     lines += [f"Measured again when the campaign was resumed: {'; '.join(report.again)}."] if report.again else []
+    lines += report.jobs
     taken = [f"{one.case} ({units.moment(one.taken_over)})" for one in report.outcomes if one.taken_over]
     if taken:
         lines.append(f"Taken over when the campaign was resumed, with the time of the measurement: {', '.join(taken)}.")

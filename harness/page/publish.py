@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from harness import compare, page
+from harness import compare, page, units
 from harness.errors import Reason, StoreError
 from harness.model import Campaign
 from harness.page import campaign_summary, index, method_page
 from harness.page.pictures import files
 from harness.page.report import Place
-from harness.store import Store
+from harness.store import COLLECTED, DONE, Job, Store
 
 #: How many campaigns of a place its history shows, this one among them; of more than `TOGETHER` places, what changed
 #: since the last one alone, for reading many runs of a hundred devices takes minutes.
@@ -141,7 +141,23 @@ def stored(store: Store, campaign: Campaign) -> page.Report:
     """Return what the store holds of a campaign; a row that cannot be read is named, and costs no other."""
     own, unreadable = _results(store, campaign, samples=True)
     again = _measured_again(store, campaign, own)
-    return page.Report(campaign, own.runs, own.comparisons, own.outcomes, tuple(unreadable), again=again)
+    jobs = tuple(_jobs(store.jobs(campaign.id)))
+    return page.Report(campaign, own.runs, own.comparisons, own.outcomes, tuple(unreadable), again=again, jobs=jobs)
+
+
+def _jobs(jobs: Iterable[Job]) -> Iterator[str]:
+    """Say which jobs were collected after their host had been away, and which gave nothing, so that they were repeated.
+
+    The last job of the same cases may have been ended by an error that no other one followed: it is no repetition.
+    """
+    seen = list(jobs)
+    for place, one in enumerate(seen):
+        what = f"{', '.join(sorted(one.questions))}, begun {units.moment(one.begun_at)}"
+        later = any(one.questions.keys() & other.questions.keys() for other in seen[place + 1 :])
+        if one.ended == COLLECTED:
+            yield f"Collected by --resume, for its host was away when it ended: the job of {what}."
+        elif one.ended != DONE and later:
+            yield f"Done twice: the job of {what} gave nothing ({one.ended or 'its host was gone'}) and was repeated."
 
 
 def _measured_again(store: Store, campaign: Campaign, own: compare.Results) -> tuple[str, ...]:

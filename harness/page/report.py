@@ -153,6 +153,7 @@ class Report:
         detailed: whether its page goes down to rounds and samples; of very many cases that would take too long.
         earlier: the cases of its places in this campaign and the last ones before it; none where there is none.
         again: cases that were measured again when the campaign was resumed, each with the reason.
+        jobs: what became of jobs that did not simply end under their host's eyes, a sentence each.
     """
 
     campaign: Campaign
@@ -163,6 +164,7 @@ class Report:
     detailed: bool = True
     earlier: tuple[CaseHistory, ...] = ()
     again: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
 
     @property
     def quick(self) -> bool:

@@ -43,6 +43,8 @@ LOST_DRIFT = 3.0
 LARGE_BYTES = 64_000_000
 #: Key of the notes under which is kept why a candidate dropped out of a race.
 DROPPED = "dropped"
+#: The note of a run whose job ended while its host was away.
+COLLECTED = "collected"
 #: Key of the notes under which is kept why outputs could not be judged.
 ACCURACY_REFUSED = "accuracy_refused"
 _MOVED = (

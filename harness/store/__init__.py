@@ -5,11 +5,14 @@ from harness.store.place import VARIABLE, file_of, named, url_of
 from harness.store.results import Store
 from harness.store.spool import Spool, waiting
 from harness.store.tables import VERSION
-from harness.store.undertakings import Question, Superseded, Undertaking
+from harness.store.undertakings import COLLECTED, DONE, Job, Question, Superseded, Undertaking
 
 __all__ = [
+    "COLLECTED",
+    "DONE",
     "VARIABLE",
     "VERSION",
+    "Job",
     "Place",
     "Question",
     "Spool",

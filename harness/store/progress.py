@@ -13,11 +13,14 @@ from harness.model import Campaign
 from harness.store import audit
 from harness.store.conversion import campaign_row, utc
 from harness.store.opening import Opened
-from harness.store.tables import AuditRow, CampaignRow, ProgressRow, QuestionRow, RunRow, SupersededRow
+from harness.store.tables import AuditRow, CampaignRow, JobRow, ProgressRow, QuestionRow, RunRow, SupersededRow
 from harness.store.undertakings import (
+    Job,
     Question,
     Superseded,
     Undertaking,
+    job_of,
+    job_row,
     progress_row,
     question_of,
     question_row,
@@ -139,6 +142,23 @@ class ProgressStore(Opened):
         query = sa.select(SupersededRow).order_by(SupersededRow.run)
         rows = self._all(query if campaign is None else query.where(SupersededRow.campaign == campaign))
         return {row.run: superseded_of(row) for row in rows}
+
+    def keep_job(self, campaign: str, job: Job) -> None:
+        """Keep a job that is about to begin, or how it ended.
+
+        Args:
+            campaign: its id.
+            job: as it is now.
+        """
+        with self._writing() as session:
+            session.merge(job_row(campaign, job))
+
+    def jobs(self, campaign: str) -> list[Job]:
+        """Return the jobs of a campaign that could be left to themselves, in the order in which they were begun."""
+        if self._lacks(JobRow):
+            return []
+        rows = self._all(sa.select(JobRow).where(JobRow.campaign == campaign).order_by(JobRow.begun_at, JobRow.name))
+        return [job_of(row) for row in rows]
 
     def runs_of_cases(self, campaign: str) -> dict[str, list[str]]:
         """Return id of a case -> ids of its runs in a campaign that are not superseded; no array is read."""

@@ -196,6 +196,18 @@ class SupersededRow(Base):
     reason: orm.Mapped[str]
 
 
+class JobRow(Base):
+    """A job that a device does by itself; as `ProbeRow`, stores of before have no such table."""
+
+    __tablename__ = "job"
+    name: orm.Mapped[str] = orm.mapped_column(primary_key=True)
+    campaign: orm.Mapped[str] = orm.mapped_column(sa.ForeignKey("campaign.id"), index=True)
+    device: orm.Mapped[str]
+    begun_at: orm.Mapped[datetime] = orm.mapped_column(sa.DateTime(timezone=True))
+    ended: orm.Mapped[str]
+    document: orm.Mapped[dict[str, Any]]
+
+
 #: Tables that came after the first version: a store of before that may only be read is read as having nothing in them.
-_LATER = (ProbeRow, OcclusionRow, ExampleRow, StepRow, ProgressRow, QuestionRow, SupersededRow, AuditRow)
+_LATER = (ProbeRow, OcclusionRow, ExampleRow, StepRow, ProgressRow, QuestionRow, SupersededRow, AuditRow, JobRow)
 LATER: Final = frozenset(one.__tablename__ for one in _LATER)

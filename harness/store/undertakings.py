@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any, Final
 
 from harness.model import Reason
-from harness.store.conversion import restored, utc
-from harness.store.tables import CampaignRow, ProgressRow, QuestionRow, SupersededRow
+from harness.store.conversion import plain, restored, utc
+from harness.store.tables import CampaignRow, JobRow, ProgressRow, QuestionRow, SupersededRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,51 @@ class Superseded:
     run: str
     by: str
     reason: Reason
+
+
+#: What is said of a job that gave its results: to the host that followed it, or to one that came back.
+DONE: Final = "done"
+COLLECTED: Final = "collected"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was begun on a device, which does it by itself.
+
+    Attributes:
+        name: of its folder there.
+        device: its id.
+        begun_at: when.
+        questions: id of each case in it -> digest of what that asked.
+        conditions: what the device said of its state before.
+        ended: "" while it may still be collected, `DONE`, `COLLECTED`, or why it gave nothing.
+    """
+
+    name: str
+    device: str
+    begun_at: datetime
+    questions: Mapping[str, str]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    ended: str = ""
+
+
+def job_row(campaign: str, one: Job) -> JobRow:
+    """Return a job as a row."""
+    document = {"questions": dict(one.questions), "conditions": plain(dict(one.conditions))}
+    return JobRow(
+        name=one.name,
+        campaign=campaign,
+        device=one.device,
+        begun_at=utc(one.begun_at),
+        ended=one.ended,
+        document=document,
+    )
+
+
+def job_of(row: JobRow) -> Job:
+    """Return the job that a row holds."""
+    document = restored(row.document)
+    return Job(row.name, row.device, utc(row.begun_at), document["questions"], document["conditions"], row.ended)
 
 
 def progress_row(one: Undertaking) -> ProgressRow:

@@ -18,7 +18,7 @@ from harness.deploy import DeviceHandle, leased
 from harness.deploy.owner import is_gone
 from harness.leases import file as lease
 from harness.model import Outcome
-from harness.store import Store
+from harness.store import COLLECTED, DONE, Store
 from tests import small_models as small
 
 #: Chosen so that the seed it gives lets the baseline be loaded before the variants.
@@ -72,6 +72,78 @@ def test_a_host_killed_between_two_cases_of_a_group_loses_neither(suite: Path, t
     assert kept.items() <= {k: v.run for k, v in after.items()}.items()
     assert {outcome.run for outcome in after.values()} == {run.id for run in store.runs()}
     store.close()
+
+
+@pytest.fixture
+def far(own_server: Server, device_workdir: Path, tmp_path: Path) -> Path:
+    """Give the workdir of a device behind a connection, on which a suite of two models is measured."""
+    small.write_suite(tmp_path, "small", ("base", small.good), {"slower": small.slower})
+    own_server.write_device(tmp_path, id="far", runtimes=[small.ONNXRUNTIME], workdir=device_workdir)
+    return device_workdir
+
+
+def killed_while_measuring(folder: Path, workdir: Path) -> None:
+    """Measure, and kill the host with all that is beside it, as a power cut does, as soon as the job is followed."""
+    with subprocess.Popen(command(folder), cwd=folder, start_new_session=True) as process:
+        try:
+            assert soon(lambda: said_something(workdir) or process.poll() is not None, within_s=300)
+            beside = psutil.Process(process.pid).children()
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+        for one in beside:
+            one.kill()
+    assert agents(workdir), "the job had ended: the test is void"
+
+
+def said_something(workdir: Path) -> bool:
+    return followed(workdir) and any(one.stat().st_size for one in (workdir / "jobs").glob("*/events.jsonl"))
+
+
+def test_a_job_that_ended_while_its_host_was_away_is_collected(far: Path, tmp_path: Path) -> None:
+    killed_while_measuring(tmp_path, far)
+    (job,) = (far / "jobs").iterdir()
+    assert soon(lambda: not agents(far), within_s=200), "it goes on to its end without its host"
+    assert b'"event": "done"' in (job / "events.jsonl").read_bytes()
+    done = subprocess.run(command(tmp_path, "--resume"), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "collecting the job that was begun" in done.stdout
+    assert done.stdout.count("(taken over from ") == 2
+    store = Store(f"sqlite:///{tmp_path}/results.sqlite")
+    (campaign,) = store.campaigns()
+    (kept,) = store.jobs(campaign.id)
+    assert (kept.name, kept.ended) == (job.name, COLLECTED)
+    runs = store.runs()
+    assert {run.case.variant for run in runs} == {"base", "slower"}
+    assert all(run.started_at == kept.begun_at and run.notes["collected"] for run in runs)
+    store.close()
+    assert not list((far / "jobs").iterdir())
+    page = max((tmp_path / "reports" / "html").glob("2*.html")).read_text()
+    assert "Collected by --resume, for its host was away when it ended" in page
+
+
+def test_a_job_that_went_on_without_its_host_and_was_cut_short_is_done_twice_which_the_page_says(
+    far: Path, tmp_path: Path
+) -> None:
+    killed_while_measuring(tmp_path, far)
+    for one in agents(far):
+        one.kill()
+    done = subprocess.run(command(tmp_path, "--resume"), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is not collected: the agent ended before it was done" in done.stdout
+    store = Store(f"sqlite:///{tmp_path}/results.sqlite")
+    (campaign,) = store.campaigns()
+    assert [one.ended == DONE for one in store.jobs(campaign.id)] == [False, True]
+    store.close()
+    assert not list((far / "jobs").iterdir())
+    page = max((tmp_path / "reports" / "html").glob("2*.html")).read_text()
+    assert "Done twice: the job of " in page
+
+
+def test_a_job_that_is_left_to_itself_is_ended_by_another_campaign(far: Path, tmp_path: Path) -> None:
+    killed_while_measuring(tmp_path, far)
+    with DeviceHandle(lab.select(tmp_path, ["far"])[0]) as handle, leased(handle):
+        assert not agents(far)
+        assert not list((far / "jobs").iterdir())
 
 
 def test_a_device_whose_host_was_killed_with_what_cleans_up_ends_its_job_and_is_cleaned_by_the_next(
