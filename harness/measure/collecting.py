@@ -156,7 +156,13 @@ def may_go_on(group: Group) -> bool:
 
 
 def check(handle: DeviceHandle, folder: str, wanted: contract.Job) -> None:
-    """Make sure that a job on the device is the one that would be asked for now; raises MeasurementError."""
+    """Make sure that a job on the device is the one that would be asked for now; raises MeasurementError.
+
+    Args:
+        handle: of the device.
+        folder: of the job there.
+        wanted: what would be asked for.
+    """
     asked = {key: value for key, value in contract.plain(wanted).items() if key not in _OF_THE_LEASE}
     there = {key: value for key, value in _job_file(handle, folder).items() if key not in _OF_THE_LEASE}
     if there != asked:

@@ -96,6 +96,7 @@ def killed_while_measuring(folder: Path, workdir: Path) -> None:
 
 
 def said_something(workdir: Path) -> bool:
+    """Return whether a job under a workdir is followed and has an event."""
     return followed(workdir) and any(one.stat().st_size for one in (workdir / "jobs").glob("*/events.jsonl"))
 
 
