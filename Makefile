@@ -73,6 +73,7 @@ nightly: test figures  ## every test, then the figures at full counts: hours
 
 # The figures that the project promises, printed as they are measured.
 figures: .venv/.test  ## overhead, false alarms, power and the rest, counted as often as the promise says
+	EDGEWARD_FUZZ_S=600 $(BIN)/pytest tests/faults/test_fuzz.py -s
 	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_false_alarms.py -s
 	EDGEWARD_TRIALS=300 $(BIN)/pytest tests/benchmarks/test_controls.py -s
 	EDGEWARD_TRIALS=100 $(BIN)/pytest tests/benchmarks/test_power.py -s

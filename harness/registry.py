@@ -18,7 +18,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, get_args, get_type_hints
 
 from harness import ports
 from harness.errors import LabError
@@ -262,6 +262,20 @@ def _refuse_unknown(kind: type[Any], table: Mapping[str, Any], *, file: str, key
             raise LabError("unknown key", remedy=suggestion(wrong, known), file=file, key=f"{key}.{name}.{wrong}")
 
 
+#: pydantic's name of a type -> how a value of it is written in TOML.
+_FORMS: Final = {
+    "string": '"..."',
+    "int": "1",
+    "float": "1.0",
+    "bool": "true",
+    "list": "[...]",
+    "tuple": "[...]",
+    "dict": "{ ... }",
+    "model": "{ ... }",
+    "model_attributes": "{ ... }",
+}
+
+
 def blame(error: ValidationError, table: Mapping[str, Any], *, file: str, key: str = "") -> LabError:
     """Return the first complaint of pydantic as a LabError that names file and key.
 
@@ -280,14 +294,30 @@ def blame(error: ValidationError, table: Mapping[str, Any], *, file: str, key: s
         # A table that leaves keys to a plug-in cannot refuse a misspelled one: it is seen by what it should have been.
         # Its other keys may be right, so only one that is very much like it is meant.
         written = nearest(str(place[-1]), [str(name) for name in given], alike=0.75)
-        remedy = f"did you mean it by {written!r}, which stands there?" if written else ""
+        remedy = (
+            f"did you mean it by {written!r}, which stands there?" if written else f"write `{place[-1]} = ...` there"
+        )
         return LabError("this key is required", remedy=remedy, file=file, key=path)
     if "remedy" in context:  # one of our own
         return LabError(context["text"], remedy=context["remedy"], file=file, key=path)
     message = first["msg"].removeprefix("Value error, ")
     if first["type"].endswith(("_type", "_parsing", "_error")) and first["type"] != "value_error":
         message = f"{message[0].lower()}{message[1:]}, not {first['input']!r}"
-    return LabError(message, file=file, key=path)
+    # Of a union pydantic names the arm last; the key is what stands in the file.
+    name = next((part for part in reversed(_dotted(place, table).split(".")) if part), "") or "KEY"
+    return LabError(message, remedy=_line(first["type"], name), file=file, key=path)
+
+
+def _line(kind: str, name: str) -> str:
+    """Return the line to write in place of a value that pydantic refuses.
+
+    Args:
+        kind: pydantic's name of the error.
+        name: of the key.
+    """
+    if form := _FORMS.get(kind.removesuffix("_type").removesuffix("_parsing").removesuffix("_from_float")):
+        return f"write `{name} = {form}`" if name[-1] != "]" else f"write {form} there"
+    return "write a value that is allowed there"
 
 
 def _dotted(place: Sequence[int | str], table: Any) -> str:

@@ -14,13 +14,14 @@ height and width of a pixel in millimetres: distances between outlines are then 
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -155,6 +156,10 @@ class _Arrays(Mapping[str, Array]):
         return len(self._archive.files)
 
 
+#: How much is shown of what a library says, which may hold bytes of the file; characters.
+_SAID: Final = 300
+
+
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Say of what is wrong with a file what it is, and what to do."""
@@ -164,10 +169,16 @@ def _readable(path: Path) -> Iterator[None]:
         raise _wrong(path, "there is no such file", remedy="correct `path` in [data] or put the data there") from error
     except IsADirectoryError as error:
         raise _wrong(path, "is a folder", remedy='for a folder of images write source = "folder"') from error
-    except (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    # NumPy tokenizes a header that it cannot parse.
+    except (
+        *(ValueError, EOFError, OSError, RuntimeError, MemoryError, SyntaxError),
+        *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+    ) as error:
         if "pickle" in str(error):
             raise _wrong(path, "holds Python objects, which are never loaded", remedy="save plain arrays") from error
-        raise _wrong(path, f"cannot be read as an .npz ({error})", remedy="copy or save it again") from error
+        raise _wrong(
+            path, f"cannot be read as an .npz ({str(error)[:_SAID]})", remedy="copy or save it again"
+        ) from error
 
 
 @contextmanager

@@ -42,7 +42,11 @@ def read(path: Path) -> ModelFile:
         model = onnx.load(str(path), load_external_data=False)
     except DecodeError as error:
         raise Unreadable(f"{path.name} is no ONNX model, or a damaged one", remedy="export it again") from error
-    return _Graph(_with_shapes(model)).described()
+    try:
+        return _Graph(_with_shapes(model)).described()
+    # A node that lacks inputs or outputs which its operator must have.
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise Unreadable(f"{path.name} is a damaged ONNX model", remedy="export it again") from error
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -48,8 +48,9 @@ def read(path: Path) -> ModelFile:
     try:
         model = Model.GetRootAsModel(raw, 0)
         return _Graph(model).described(_classes(raw))
-    # What flatbuffers raises where a file ends too early or an offset leads out of it.
-    except (struct.error, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
+    # What flatbuffers raises where a file ends too early or an offset leads out of it; tensors that are made of
+    # themselves recur without end.
+    except (struct.error, IndexError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise Unreadable(f"{path.name} is a damaged TensorFlow Lite model", remedy="convert it again") from error
 
 
@@ -119,7 +120,11 @@ class _Graph:
 
     def _back(self, index: int) -> Iterator[str]:
         """Yield the operators that made a tensor, the last one first, each by what it made of its first input."""
+        seen = set[int]()
         while (made := self._made.get(index)) is not None:
+            if made in seen:
+                raise ValueError("an operator is fed with what it makes")
+            seen.add(made)
             yield _CALLED.get(self._names[made], self._names[made])
             inputs = _list(self._operators[made].InputsAsNumpy())
             # SPLIT alone has its axis first.

@@ -60,6 +60,11 @@ def parse(path: Path) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise LabError("not UTF-8 text", remedy="save it as UTF-8", file=shown(path)) from error
+    except RecursionError as error:
+        raise LabError("tables or lists are nested too deep", remedy="write them flatter", file=shown(path)) from error
+    except ValueError as error:
+        # Python reads no decimal number of more than 4300 digits, and TOML's own errors are taken above.
+        raise LabError("holds a number or date that cannot be", remedy="correct it there", file=shown(path)) from error
     except FileNotFoundError as error:
         raise LabError("there is no such file", remedy="correct the name", file=shown(path)) from error
     except OSError as error:

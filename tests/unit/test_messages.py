@@ -38,8 +38,6 @@ SAID_ELSEWHERE = {
         "connection lost meanwhile": "the case has no energy and says why; the next has",
     },
     "registry.py": {
-        "this key is required": "the key that is named is the one to write",
-        "message": "what pydantic says ends with what is allowed",
         "str(error)": "the plug-in's own words",
     },
     "results/energy.py": {
