@@ -1,4 +1,4 @@
-"""Feeds one reader with mutants of files that it reads well: `python -m tests.fuzzing READER SECONDS SEED FOLDER`.
+"""Feeds one reader with mutants of files that it reads well: `python -m tests.fuzzing READER SECONDS MOST SEED FOLDER`.
 
 A reader may take a mutant or refuse it with a HarnessError that has a remedy. Everything else is a finding: another
 error, an error without a remedy, more time or more memory than there is for it. It runs in a process of its own, so
@@ -158,18 +158,19 @@ def judged(read: Callable[[], object]) -> str | None:
     return None
 
 
-def fuzzed(reader: Reader, folder: Path, *, seconds: float, seed: int) -> Found:
+def fuzzed(reader: Reader, folder: Path, *, seconds: float, most: int, seed: int) -> Found:
     """Feed a reader for a while.
 
     Args:
         reader: what is fed.
         folder: for its files; every mutant lies in one of its own.
-        seconds: for how long, s.
+        seconds: for how long at most, s.
+        most: how many mutants at most.
         seed: of the mutants.
     """
     rng, found = random.Random(seed), Found()
     ends_at = time.monotonic() + seconds
-    while time.monotonic() < ends_at or not found.mutants:
+    while found.mutants < most and (time.monotonic() < ends_at or not found.mutants):
         name = rng.choice(reader.mutated)
         text = Path(name).suffix in (".toml", ".csv", ".jsonl", ".json")
         here = folder / str(found.mutants)
@@ -194,7 +195,7 @@ def main() -> None:
     """Feed the reader that the command line names and print what was found as JSON."""
     from tests import fuzzed_readers
 
-    name, seconds, seed, folder = sys.argv[1:]
+    name, seconds, most, seed, folder = sys.argv[1:]
     reader = fuzzed_readers.READERS[name](Path(folder) / "whole")
     first = Path(folder) / "first"
     for other, content in reader.whole.items():
@@ -204,7 +205,7 @@ def main() -> None:
     reader.read(first)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY_BYTES,) * 2)
-    found = fuzzed(reader, Path(folder) / "mutants", seconds=float(seconds), seed=int(seed))
+    found = fuzzed(reader, Path(folder) / "mutants", seconds=float(seconds), most=int(most), seed=int(seed))
     print(json.dumps({"mutants": found.mutants, "taken": found.taken, "findings": found.findings}))
 
 
