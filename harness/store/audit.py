@@ -40,12 +40,20 @@ _POSTGRESQL: Final = (
     "CREATE TRIGGER audit_unchanged BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_only_added()",
     "CREATE TRIGGER audit_kept BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_only_added()",
 )
-for _dialect, _statements in (("sqlite", _SQLITE), ("postgresql", _POSTGRESQL)):
-    for _statement in _statements:
+
+
+def only_added(dialect: str) -> list[str]:
+    """Return the statements by which a database refuses to change the record; none for one that has no such."""
+    known = {"sqlite": _SQLITE, "postgresql": _POSTGRESQL}
+    return [statement.format(said=_ONLY_ADDED) for statement in known.get(dialect, ())]
+
+
+for _dialect in ("sqlite", "postgresql"):
+    for _statement in only_added(_dialect):
         sa.event.listen(
             AuditRow.__table__,
             "after_create",
-            sa.DDL(_statement.format(said=_ONLY_ADDED)).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]
+            sa.DDL(_statement).execute_if(dialect=_dialect),  # type: ignore[no-untyped-call]
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +13,11 @@ from sqlalchemy import orm
 
 from harness import redaction
 from harness.errors import StoreError
-from harness.store import audit
-from harness.store.tables import LATER, VERSION, Base, RunRow, StampRow
+from harness.store import audit, schema
+from harness.store.tables import LATER, Base, RunRow
 
 #: How long a writer waits for another one.
 _WAIT_S = 30.0
-#: How often the tables of a new store are looked for again, and after how long, while another process makes them; s.
-_TRIES, _AGAIN_S = 20, 0.1
 _WRITES_ONE: Final = "check --store, or measure first: `pytest suites --device ID` writes one"
 
 
@@ -46,6 +43,8 @@ class Opened:
         redaction.learn([url])
         #: The file of SQLite, None in memory and on a server.
         self.file: Path | None = None
+        #: What was done to an older store of which a person should know, "" for nothing.
+        self.migrated = ""
         self._missing: frozenset[str] = frozenset()
         try:
             parsed = sa.make_url(url)
@@ -59,7 +58,11 @@ class Opened:
             self._engine = sa.create_engine(parsed, **_patient(parsed))
             self._check_version(existing=existing)
         except ImportError as error:
-            raise StoreError(f"cannot open the store {url}: {error}", remedy="install it beside edgeward") from error
+            server = url.startswith("postgresql")
+            remedy = "pip install 'edgeward[postgres]', and begin the URL with postgresql+psycopg://"
+            raise StoreError(
+                f"cannot open the store {url}: {error}", remedy=remedy if server else "install it beside edgeward"
+            ) from error
         except (sa.exc.SQLAlchemyError, ValueError, OSError) as error:
             raise StoreError(
                 f"cannot open the store {url}: {first_line(error)}",
@@ -127,35 +130,14 @@ class Opened:
             ) from error
 
     def _check_version(self, *, existing: bool) -> None:
-        """Make the tables of a new store; a store of another version, or none that must be one, is left as it is."""
-        stamped = sa.inspect(self._engine).has_table(StampRow.__tablename__)
-        found = next(iter(self._all(sa.select(StampRow.version))), None) if stamped else None
-        if found not in (None, VERSION):
-            raise StoreError(
-                (f"{self.url} was written with tables of version {found}, this edgeward has version {VERSION}"),
-                remedy="choose another file with --store",
-            )
-        if existing and found is None:
-            raise StoreError(f"{self.url} holds no results of edgeward", remedy=_WRITES_ONE)
-        if existing:
-            self._missing = LATER - {*sa.inspect(self._engine).get_table_names()}
+        """Make or migrate the tables; a store that is only read stays as it is."""
+        if not existing:
+            self.migrated = schema.bring_up_to_date(self._engine, self.file)
             return
-        for last in (*[False] * _TRIES, True):
-            try:
-                self._make_tables(stamped=found is not None)
-            except sa.exc.DatabaseError:
-                # Two campaigns that begin together on a new store both make its tables: who comes second looks again.
-                if last:
-                    raise
-                time.sleep(_AGAIN_S)
-            else:
-                return
-
-    def _make_tables(self, *, stamped: bool) -> None:
-        Base.metadata.create_all(self._engine)
-        if not stamped:
-            with orm.Session(self._engine) as session, session.begin():
-                session.merge(StampRow(version=VERSION))
+        with self._engine.connect() as connection:
+            if not schema.revision(connection):
+                raise StoreError(f"{self.url} holds no results of edgeward", remedy=_WRITES_ONE)
+            self._missing = LATER - {*sa.inspect(connection).get_table_names()}
 
 
 def _file(url: sa.URL) -> Path | None:

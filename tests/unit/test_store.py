@@ -127,6 +127,7 @@ def test_what_a_model_gave_under_conditions_comes_back_and_an_older_store_has_no
         raw.execute("DROP TABLE probe")
         raw.execute("DROP TABLE occlusion")
         raw.execute("DROP TABLE example")
+        raw.execute("DROP TABLE alembic_version")
     (found,) = Store(url).runs()
     assert (found.probes, found.occlusion, found.disagreement) == ((), None, None)
 
