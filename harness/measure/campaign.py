@@ -65,6 +65,8 @@ class CampaignRunner:
             note=settings.note,
         )
         self.campaign = self._work.campaign
+        if store.migrated:
+            settings.note(store.migrated)
         self._spool = Spool(store, self.campaign.id, settings.note)
         before = store.jobs(self.campaign.id) if self._work.resumed else []
         self._jobs = Jobs(before, self._keep_job, self._work.digest)
