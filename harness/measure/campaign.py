@@ -15,16 +15,12 @@ from functools import partial
 
 from harness import compare, deploy
 from harness.deploy import DeviceHandle
-from harness.errors import (
-    HarnessError,
-    Stopped,
-    StoreError,
-    Unforeseen,
-)
+from harness.errors import HarnessError, Stopped, StoreError, Unforeseen
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
+from harness.measure.attempts import Attempts
 from harness.measure.clock import Clock
 from harness.measure.collecting import Jobs
-from harness.measure.concluding import concluded
+from harness.measure.concluding import concluded, errored
 from harness.measure.connected import Connected, too_long
 from harness.measure.described import begun, data_facts, described
 from harness.measure.group import measure
@@ -34,12 +30,12 @@ from harness.measure.resuming import Taken, Work
 from harness.measure.settings import Result as Result
 from harness.measure.settings import Settings as Settings
 from harness.measure.turns import Turns
-from harness.model import Case, Device, Outcome, Reason, Run, Samples, Suite
+from harness.model import Case, Device, Run, Samples, Suite
 from harness.results import agreement, disagreement
 from harness.results import occlusion as maps
 from harness.results import robustness as under_conditions
-from harness.results.runs import COLLECTED, kept, measured_case, with_agreement
-from harness.store import Job, Spool, Store
+from harness.results.runs import COLLECTED, kept, with_agreement
+from harness.store import Job, Spool, Store, Superseded
 from harness.units import human
 
 
@@ -56,6 +52,7 @@ class CampaignRunner:
         self._digests: dict[str, str] = {}
         self._lock = threading.Lock()
         self._clocks: dict[str, Clock] = {}
+        self._attempts = Attempts()
         self._work = Work(
             store,
             cases,
@@ -80,6 +77,14 @@ class CampaignRunner:
     def future(self, case: Case) -> Future[Result]:
         """Return where a case's result will be."""
         return self._futures[case.id]
+
+    def again(self, case: Case) -> Future[Result]:
+        """Measure a case that has ended once more, beside its baseline, and return where its result will be."""
+        self._attempts.add(self._futures[case.id].result())
+        future: Future[Result] = Future()
+        self._futures[case.id] = future
+        self._pool.submit(self._in_turn, case.device, [case])
+        return future
 
     def results(self, cases: Iterable[Case]) -> list[Result]:
         """Return what cases gave, once all have ended and the devices are cleaned up; an interruption ends the jobs."""
@@ -167,6 +172,8 @@ class CampaignRunner:
                 assert not isinstance(found, HarnessError)
                 self._digests[group.suite.id] = data_digest(found)
         data = self._digests[group.suite.id]
+        if self._work.resumed and any(case.id in self._attempts for case in group.cases):
+            return group
         left, taken = self._work.split(group, data, lambda case: self._waiting(case) is not None)
         for one in taken:
             self._take_over(one)
@@ -312,6 +319,7 @@ class CampaignRunner:
             result = under_conditions.attached(result, changed.get(case.id), samples, task)
             result = maps.attached(result, covered.get(case.id), baseline, samples)
             result = disagreement.attached(result, baseline, samples, group.suite)
+            result = self._attempts.noted(result, case.id)
             run = result if baseline is None else replace(
                 result,
                 accuracy=with_agreement(result, baseline),
@@ -338,12 +346,12 @@ class CampaignRunner:
         suite = self.campaign.suites[case.suite.id]
         compared = compare.compare(baseline, run, suite) if baseline is not None and baseline is not run else []
         outcome = concluded(case, run, compared, taken_over=run.started_at if COLLECTED in run.notes else None)
-        result = Result(case, outcome, run, tuple(compared), duration_s=self._duration_s(case))
+        result = Result(case, outcome, run, tuple(compared), None, *self._history(case))
         # A baseline that nobody asked for was measured as a partner: its run is stored, no case waits for it.
         future = self._waiting(case)
         judged = future is not None or self._work.ended_before(case)
         question = self._work.question(case.id) if judged else None
-        gone, judgement = self._work.superseded(case.id, run.id), outcome if judged else None
+        gone, judgement = self._superseded(case, run.id), outcome if judged else None
         self._spool.write(
             lambda to: to.add_case(self.campaign.id, kept(run), compared, judgement, question=question, superseded=gone)
         )
@@ -357,9 +365,7 @@ class CampaignRunner:
                 if spare := self._work.spare(case, error):
                     self._take_over(spare)
                     continue
-                # The whole message: what and where it is about is part of it.
-                reason = Reason(f"{error.where}: {error.text}" if error.where else error.text, error.remedy)
-                outcome = Outcome(case.id, "error", reasons=(reason,), about=measured_case(case))
+                outcome = self._attempts.with_attempts(errored(case, error))
                 # Where nothing can be kept any more, that is the error of the case.
                 if store and error is not self._spool.broken:
                     add = partial(
@@ -367,15 +373,19 @@ class CampaignRunner:
                         campaign=self.campaign.id,
                         outcome=outcome,
                         question=self._work.question(case.id, error=error),
-                        superseded=self._work.superseded(case.id, ""),
+                        superseded=self._superseded(case, ""),
                     )
                     with suppress(StoreError):
                         self._spool.write(add)
-                future.set_result(Result(case, outcome, error=error, duration_s=self._duration_s(case)))
+                future.set_result(Result(case, outcome, None, (), error, *self._history(case)))
 
-    def _duration_s(self, case: Case) -> float:
+    def _history(self, case: Case) -> tuple[float, tuple[str, ...]]:
+        """Return how long a case was measured, s, and how it ended before."""
         clock = self._clocks.get(case.id)
-        return clock.spent_s(case.id) if clock else 0.0
+        return clock.spent_s(case.id) if clock else 0.0, self._attempts.before(case.id)
+
+    def _superseded(self, case: Case, run: str) -> list[Superseded]:
+        return [*self._work.superseded(case.id, run), *self._attempts.superseded(case.id, run)]
 
     def _waiting(self, case: Case) -> Future[Result] | None:
         """Return the future of a case that still waits for its result."""

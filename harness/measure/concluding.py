@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from harness import compare
+from harness.errors import HarnessError
 from harness.model import Case, Comparison, Outcome, Reason, Run, Validity
-from harness.results.runs import accuracy_refused
+from harness.results.runs import accuracy_refused, measured_case
 
 
 def concluded(case: Case, run: Run, compared: Sequence[Comparison], *, taken_over: datetime | None = None) -> Outcome:
@@ -31,3 +32,10 @@ def concluded(case: Case, run: Run, compared: Sequence[Comparison], *, taken_ove
     if case.variant.xfail:
         status = {"failed": "xfailed", "passed": "xpassed"}[status]
     return Outcome(case.id, status, run.id, tuple(reasons), tuple(judgements), run.case, taken_over)
+
+
+def errored(case: Case, error: HarnessError) -> Outcome:
+    """Return how a case ends that gave no run."""
+    # The whole message: what and where it is about is part of it.
+    reason = Reason(f"{error.where}: {error.text}" if error.where else error.text, error.remedy)
+    return Outcome(case.id, "error", reasons=(reason,), about=measured_case(case))

@@ -18,7 +18,7 @@ def caveats(report: Report) -> tuple[str, ...]:
             what = "Absolute figures degraded" if validity is Validity.DEGRADED else str(validity).capitalize()
             lines.append(f"{what}: {', '.join(dict.fromkeys(names))} – {use}.")
     lines += _controls(report)
-    lines += [f"Measured again when the campaign was resumed: {'; '.join(report.again)}."] if report.again else []
+    lines += [f"Measured again: {'; '.join(report.again)}."] if report.again else []
     lines += report.jobs
     taken = [f"{one.case} ({units.moment(one.taken_over)})" for one in report.outcomes if one.taken_over]
     if taken:

@@ -161,10 +161,13 @@ def _jobs(jobs: Iterable[Job]) -> Iterator[str]:
 
 
 def _measured_again(store: Store, campaign: Campaign, own: compare.Results) -> tuple[str, ...]:
-    """Return which cases were measured again when the campaign was resumed, and why."""
+    """Return which cases were measured again, as the campaign was resumed or pytest's --reruns asked, and why."""
     gone = store.superseded(campaign.id).values()
     names = {run.id: run.case.id or run.case.variant for run in own.runs}
-    return tuple(f"{names[one.by]}: {one.reason}" for one in gone if one.by in names)
+    found = [f"{names[one.by]}: {one.reason}" for one in gone if one.by in names]
+    # An attempt that gave no run is superseded by none.
+    found += [f"{names[run.id]}: {run.notes['attempts']}" for run in own.runs if "attempts" in run.notes]
+    return tuple(dict.fromkeys(found))
 
 
 def with_earlier(store: Store, report: page.Report, say: Callable[[str], None] | None = None) -> page.Report:

@@ -152,7 +152,7 @@ class Report:
         unreadable: which rows of the store could not be read, and why: what they hold is missing here.
         detailed: whether its page goes down to rounds and samples; of very many cases that would take too long.
         earlier: the cases of its places in this campaign and the last ones before it; none where there is none.
-        again: cases that were measured again when the campaign was resumed, each with the reason.
+        again: cases that were measured again, each with the reason.
         jobs: what became of jobs that did not simply end under their host's eyes, a sentence each.
     """
 

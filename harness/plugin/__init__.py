@@ -157,11 +157,14 @@ def _run(item: pytest.Item) -> None:
         raise session.Interrupted(session.shouldstop)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """Write no letter for a case: it has a line of its own."""
     has_line = any(name == _OWN_LINE for name, _ in getattr(report, "user_properties", ()))
     if not has_line or config.get_verbosity() > 0:
         return None
+    if str(report.outcome) == "rerun":  # of pytest-rerunfailures
+        return "rerun", "", "RERUN"
     if hasattr(report, "wasxfail"):
         category = "xfailed" if report.skipped else "xpassed"
         return category, "", category[:-2].upper()
@@ -284,6 +287,7 @@ class CaseItem(ShortItem):
         super().__init__(**kwargs)
         self.case = case
         self._result: Result | None = None
+        self._figures: dict[str, object] = {}
         if case.variant.xfail:
             # `raises`: a device that cannot be reached is not excused.
             self.add_marker(pytest.mark.xfail(reason=case.variant.xfail, raises=AcceptError, strict=False))
@@ -300,10 +304,14 @@ class CaseItem(ShortItem):
 
         state = self.config.stash[_STATE]
         try:
-            self._result = result = state.result(self.case)
+            # Set up once more, as by --reruns, it is measured once more: what is known already would fail again.
+            self._result = result = state.result(self.case, again=self._result is not None)
         except HarnessError as error:  # the store's: cases carry their own
             pytest.fail(str(error), pytrace=False)
-        self.user_properties += [(_OWN_LINE, result.outcome.status), *summary(result).items()]
+        before = {_OWN_LINE, *self._figures}
+        self._figures = {_OWN_LINE: result.outcome.status, **summary(result)}
+        self.user_properties[:] = [one for one in self.user_properties if one[0] not in before]
+        self.user_properties += self._figures.items()
         if result.error is not None:
             # During setup pytest would show a traceback of anything else.
             pytest.fail(str(result.error), pytrace=False)

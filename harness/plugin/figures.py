@@ -15,13 +15,14 @@ from harness.vocabulary import METRICS
 def summary(result: Result) -> Mapping[str, Any]:
     """Return a case's figures as flat values, for JUnit properties."""
     run = result.run
+    again = {"times_measured": len(result.before) + 1, "before": ", ".join(result.before)} if result.before else {}
     if run is None:
-        return {"error": result.outcome.message}
+        return {"error": result.outcome.message, **again}
     costs = {name: statistic(run, name)[0] for name, info in METRICS.items() if info.kind in ("cost", "share")}
     accuracies = {name: estimate.point for name, estimate in run.accuracy.items()}
     changes = {c.metric: c.change.point for c in result.comparisons if c.change and METRICS[c.metric].kind == "ratio"}
     verdicts = {f"{c.metric}_verdict": c.verdict.value for c in result.comparisons}
-    flat = {**costs, **accuracies, **changes, **verdicts, "validity": run.validity.value, "run": run.id}
+    flat = {**costs, **accuracies, **changes, **verdicts, "validity": run.validity.value, "run": run.id, **again}
     latency = next((c for c in result.comparisons if c.metric == "latency_ratio"), None)
     if latency is not None:
         flat["comparison_validity"] = latency.validity.value
@@ -32,6 +33,8 @@ def summary(result: Result) -> Mapping[str, Any]:
 def headline(result: Result) -> str:
     """Return a case's result in one line: how it ended and its first figures."""
     status, run = result.outcome.status, result.run
+    if result.before:
+        status += f" (measured {len(result.before) + 1} times, before: {', '.join(result.before)})"
     if run is None:
         return f"{status}: {result.outcome.message}"
     latency, _, why = statistic(run, "latency_p50_s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -50,6 +51,8 @@ class Session:
         # Progress of a device, a line that stays ("" and the line), or the id of a case that has ended.
         self._signals = Signals()
         self._news: SimpleQueue[tuple[str, str] | str] = SimpleQueue()
+        # Cases that ended while another one was measured again.
+        self._ended_meanwhile: deque[str] = deque()
 
     @property
     def store(self) -> Store:
@@ -96,23 +99,40 @@ class Session:
 
     def finished_cases(self, cases: int) -> Iterator[str]:
         """Yield the ids of `cases` cases as they end, showing progress; woken by news, so that nothing polls."""
-        assert self.progress is not None
         while cases:
-            news = self._news.get()
-            if isinstance(news, str):
+            name = self._ended_meanwhile.popleft() if self._ended_meanwhile else self._next()
+            if name:
                 cases -= 1
-                yield news
-            elif news[0]:
-                self.progress.news(*news)
-            else:
-                self.progress.line(news[1])
+                yield name
 
-    def result(self, case: Case) -> Result:
-        """Return what a case gave, and say so in a line; waits for it."""
+    def _next(self) -> str:
+        """Wait for news; show it and return "", or return the id of a case that has ended."""
+        assert self.progress is not None
+        news = self._news.get()
+        if isinstance(news, str):
+            return news
+        if news[0]:
+            self.progress.news(*news)
+        else:
+            self.progress.line(news[1])
+        return ""
+
+    def result(self, case: Case, *, again: bool = False) -> Result:
+        """Return what a case gave, and say so in a line; waits for it.
+
+        Args:
+            case: one that has ended.
+            again: whether to measure it once more and return what that gives.
+        """
         from harness.plugin.figures import headline
 
         if self.campaign is None or self.progress is None:
             raise self._trouble or StoreError("the campaign did not begin", remedy="run it again")
+        if again:
+            self.progress.line(f"{case.name} is measured again")
+            self.campaign.again(case).add_done_callback(partial(self._ended, case.id))
+            while (name := self._next()) != case.id:
+                self._ended_meanwhile.extend([name] if name else [])
         result = self.campaign.future(case).result()
         self.progress.line(f"{case.name} {headline(result)}")
         return result
