@@ -94,12 +94,32 @@ class Duty:
 
 
 @dataclass(frozen=True, slots=True)
+class Recover:
+    """How a device that does not answer is reset.
+
+    Attributes:
+        way: name of the plug-in in harness/recoveries/.
+        options: what the plug-in takes.
+        attempts: how often in a campaign.
+        back_off_s: pause before the second reset, twice as long before each further one, s.
+        limit_s: how long a reset may take, s.
+    """
+
+    way: str
+    options: Mapping[str, Any]
+    attempts: int = 2
+    back_off_s: float = 10.0
+    limit_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """One device file.
 
     `cores` names the processor cores on which jobs run, "" for all; `python` the interpreter there, "" for the one on
     its PATH; `options` holds the transport's own table (`[ssh]`), `settings` the runner's (`[benchmark_model]`),
-    `lease_options` the lease's, `meter` the `[meter]` table; `battery_wh` is what its battery holds, None if not said.
+    `lease_options` the lease's, `meter` the `[meter]` table; `battery_wh` is what its battery holds, None if not said;
+    `recover` is how it is reset, None if its file names no way.
     """
 
     id: str
@@ -120,6 +140,7 @@ class Device:
     settings: Mapping[str, Any] = field(default_factory=dict)
     lease_options: Mapping[str, Any] = field(default_factory=dict)
     battery_wh: float | None = None
+    recover: Recover | None = None
 
 
 @dataclass(frozen=True, slots=True)

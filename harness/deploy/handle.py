@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Concatenate, Final, ParamSpec, Self, TypeVar
 
 from harness import registry
+from harness.deploy.recovery import Resets
 from harness.errors import Busy, DeviceError, OutOfSpace, Stable, Stopped, Transient
 from harness.model import Device
 from harness.ports.runners import NOTHING, Wanted, Workspace
@@ -46,6 +47,7 @@ class DeviceHandle:
         say: called with a line when the connection is lost and made again, and with what is being done.
         timeout_s: longest time for opening the connection, s; None for what the device's file says.
         patience_s: how long a lost connection is tried again, s.
+        resets: how the device is reset when it does not answer; None to leave it as it is.
 
     Raises:
         DeviceError: no connection could be opened.
@@ -58,13 +60,13 @@ class DeviceHandle:
         *,
         timeout_s: float | None = None,
         patience_s: float = PATIENCE_S,
+        resets: Resets | None = None,
     ) -> None:
         self.device = device
         #: What is said may hold words of the device.
         self.say: Callable[[str], None] = lambda text: say(printable(text))
         self._transport = transport(device)
         self._timeout_s, self._patience_s = timeout_s, patience_s
-        self._connection: Connection = self._transport.connect(device, timeout_s=timeout_s)
         self._workspace: Workspace | None = None
         self._root = ""
         self._in_step = False
@@ -72,6 +74,8 @@ class DeviceHandle:
         self._gave_up = False
         self._interrupted = threading.Event()
         self._streams = 0
+        self._resets = resets
+        self._connection: Connection = self._opened(0.0)
         #: The lease's beat on the device, "" while it is not leased or has none.
         self.beat = ""
         #: Names of jobs that the next lease leaves alone, for they may still be collected; `KEPT` for any such.
@@ -217,22 +221,32 @@ class DeviceHandle:
             Stable: the device is there and does not let us in any more; that is not tried again.
         """
         self._connection.close()
-        ends_at = time.monotonic() + (0.0 if self._gave_up else self._patience_s)
+        self._connection = self._opened(0.0 if self._gave_up else self._patience_s)
+
+    def _opened(self, patience_s: float) -> Connection:
+        """Return a new connection, tried for so long and, if the device is reset then, for a while after each reset."""
+        ends_at = time.monotonic() + patience_s
         while True:
             try:
-                self._connection = self._transport.connect(self.device, timeout_s=self._timeout_s)
+                connection = self._transport.connect(self.device, timeout_s=self._timeout_s)
             except Transient as error:
                 self.unless_interrupted(error)
-                if time.monotonic() >= ends_at:
+                if time.monotonic() < ends_at:
+                    self._interrupted.wait(_RECONNECT_S)
+                elif self._resets is not None and self._resets.reset(error):
+                    self.unless_interrupted(error)
+                    ends_at = time.monotonic() + self._patience_s
+                else:
                     self._gave_up = True
-                    raise
-                self._interrupted.wait(_RECONNECT_S)
+                    if self._resets is None or not self._resets.tried:
+                        raise
+                    raise self._resets.explained(error) from error
             except Stable:
                 self._gave_up = True
                 raise
             else:
                 self._gave_up = False
-                return
+                return connection
 
     def ensure_connected(self) -> None:
         """Open the connection again if it does not carry a command: asked for on the way out of an error.

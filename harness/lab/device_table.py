@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from harness.lab.strict import Id, Table, wrong
-from harness.model import BIG_CORES, Address, Device, Limits, core_numbers
+from harness.model import BIG_CORES, Address, Device, Limits, Recover, core_numbers
 
-_LIMITS, _DEVICE = Limits(), Device("", "", Address(""))
+_LIMITS, _DEVICE, _RECOVER = Limits(), Device("", "", Address("")), Recover("", {})
 
 
 def checked_cores(text: str) -> str:
@@ -46,6 +46,25 @@ class LimitsTable(Table):
         default=None, ge=0, le=1, description="Refuse below this battery charge, 0 to 1."
     )
     cooldown_s: float = Field(default=_LIMITS.cooldown_s, ge=0, description="How long to wait for cooling, in seconds.")
+
+
+class RecoverTable(Table):
+    """`[recover]`: how a device that does not answer is reset; the one other key names the way."""
+
+    model_config = ConfigDict(extra="allow")
+
+    attempts: int = Field(
+        default=_RECOVER.attempts, ge=1, le=10, description="How often it is reset in a campaign at most."
+    )
+    back_off_s: float = Field(
+        default=_RECOVER.back_off_s,
+        ge=0,
+        le=600,
+        description="Pause before the second reset, in seconds; twice as long before each further one.",
+    )
+    limit_s: float = Field(
+        default=_RECOVER.limit_s, gt=0, le=3600, description="How long a reset may take, in seconds."
+    )
 
 
 class BatteryTable(Table):
@@ -96,3 +115,6 @@ class DeviceTable(Table):
     meter: MeterTable | None = Field(default=None, description="Where energy is read; without it energy is absent.")
     limits: LimitsTable = Field(default=LimitsTable(), description="When the device may be measured.")
     battery: BatteryTable | None = Field(default=None, description="What its battery holds, for hours of use.")
+    recover: RecoverTable | None = Field(
+        default=None, description="How it is reset when it does not answer; never, if left out."
+    )

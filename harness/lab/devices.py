@@ -14,7 +14,7 @@ from harness.errors import LabError
 from harness.lab import workdirs
 from harness.lab.device_table import DeviceTable
 from harness.lab.reading import check, check_name, parse, shown
-from harness.model import Address, Device, Limits
+from harness.model import Address, Device, Limits, Recover
 
 
 def address(text: str, *, file: str) -> Address:
@@ -89,6 +89,7 @@ def read_device(path: Path) -> Device:
         lease=table.lease,
         lease_options=lease_options,
         battery_wh=table.battery.watt_hours if table.battery else None,
+        recover=_recover(table, file=file),
     )
 
 
@@ -167,6 +168,29 @@ def _meter(table: DeviceTable, *, file: str) -> Mapping[str, Any] | None:
         raise LabError("only the host can read this meter", remedy="remove it", file=file, key="meter.side")
     here = rooms[kind] == "meters" or table.meter.side == "host"
     return {"kind": kind, **own, **({"side": "host"} if here else {})}
+
+
+def _recover(table: DeviceTable, *, file: str) -> Recover | None:
+    if table.recover is None:
+        return None
+    named, known = dict(table.recover.model_extra or {}), registry.names("recoveries")
+    for name in named:
+        if name not in known:
+            remedy = registry.suggestion(name, [*known, *type(table.recover).model_fields])
+            raise LabError("unknown key", remedy=remedy, file=file, key=f"recover.{name}")
+    if len(named) != 1:
+        remedy = f"write one of {', '.join(known)}" if not named else f"keep one of {', '.join(named)}"
+        raise LabError(
+            "names no way to reset the device" if not named else "names several ways to reset the device",
+            remedy=remedy,
+            file=file,
+            key="recover",
+        )
+    ((way, value),) = named.items()
+    own = value if isinstance(value, dict) else {way: value}
+    key = f"recover.{way}" if isinstance(value, dict) else "recover"
+    registry.options(registry.load("recoveries", way, file=file, key=key), own, file=file, key=key)
+    return Recover(way, own, table.recover.attempts, table.recover.back_off_s, table.recover.limit_s)
 
 
 def runtimes(texts: Sequence[str], *, file: str) -> tuple[str, ...]:

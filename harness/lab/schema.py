@@ -42,6 +42,7 @@ def _complete_device(result: dict[str, Any]) -> None:
         _own_tables(properties, room, f"settings of the {key} {{name}}")
     _own_tables(properties, "transports", "settings of {name} addresses")
     _complete_meter(result["$defs"]["MeterTable"])
+    _complete_recover(result["$defs"]["RecoverTable"])
 
 
 def _own_tables(properties: dict[str, Any], room: str, what: str) -> None:
@@ -64,6 +65,16 @@ def _complete_meter(table: dict[str, Any]) -> None:
         own["properties"] = {**shared, **own["properties"]}
         table["allOf"].append(_then({"kind": name}, own))
     table.pop("additionalProperties", None)
+
+
+def _complete_recover(table: dict[str, Any]) -> None:
+    """Let the table name one way to reset a device: by a table of its own, or by the one value that it takes."""
+    ways = registry.names("recoveries")
+    for name in ways:
+        own = _options("recoveries", name)
+        table["properties"][name] = own["properties"].get(name, own)
+    table["oneOf"] = [{"required": [name]} for name in ways]
+    table["additionalProperties"] = False
 
 
 def _complete_suite(result: dict[str, Any]) -> None:

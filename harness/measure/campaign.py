@@ -15,6 +15,7 @@ from functools import partial
 
 from harness import compare, deploy
 from harness.deploy import DeviceHandle
+from harness.deploy.recovery import Resets
 from harness.errors import HarnessError, Stopped, StoreError, Unforeseen
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
 from harness.measure.attempts import Attempts
@@ -191,7 +192,9 @@ class CampaignRunner:
 
     def _groups(self, device: Device, todo: Sequence[Group]) -> None:
         """Measure groups one after the other, over one connection and under one lease, both got when first needed."""
-        with Connected(device, partial(self._held, device, todo), partial(self._unless_stopping, device)) as connected:
+        resets = Resets(device, partial(self._say, device.id), self._stopping.wait)
+        opened = partial(self._held, device, todo, resets)
+        with Connected(device, opened, partial(self._unless_stopping, device), resets) as connected:
             for place in range(len(todo)):
                 left = [todo[place]]
                 while left:
@@ -209,6 +212,7 @@ class CampaignRunner:
         clock = self._clock(group)
         try:
             connected.check()
+            connected.resets.begin()
             samples = self._samples(group.suite)
             handle = connected.handle()
             if connected.short is None:
@@ -216,7 +220,7 @@ class CampaignRunner:
             if place in connected.short:
                 raise connected.short[place]
             with clock.bounded(handle.interrupt):
-                self._group(group, handle, samples, clock)
+                self._group(group, handle, samples, clock, connected.resets)
             connected.failures = 0
         except HarnessError as error:
             if not clock.expired or self._stopping.is_set():
@@ -255,15 +259,19 @@ class CampaignRunner:
         return [replace(group, cases=(*(one for one in heads if one is not case), case)) for case in waiting]
 
     @contextmanager
-    def _held(self, device: Device, todo: Sequence[Group]) -> Iterator[tuple[DeviceHandle, deploy.Held]]:
+    def _held(
+        self, device: Device, todo: Sequence[Group], resets: Resets
+    ) -> Iterator[tuple[DeviceHandle, deploy.Held]]:
         """Give a connection to the device and the lease that goes with it.
 
         Args:
             device: which.
             todo: what is to be measured on it: jobs of before that answer it are waited for.
+            resets: how the device is reset if it does not answer.
         """
         self._say(device.id, f"connecting to {device.address}")
-        with DeviceHandle(device, partial(self._say, device.id), patience_s=self._settings.patience_s) as handle:
+        say, patience_s = partial(self._say, device.id), self._settings.patience_s
+        with DeviceHandle(device, say, patience_s=patience_s, resets=resets) as handle:
             with self._lock:
                 self._handles.add(handle)
             # `stop` interrupts those that are there already: it may have looked while this one was being connected.
@@ -288,7 +296,7 @@ class CampaignRunner:
         if self._stopping.is_set():
             raise Stopped("interrupted", remedy="--resume does what is left", device=device.id)
 
-    def _group(self, group: Group, handle: DeviceHandle, samples: Samples, clock: Clock) -> None:
+    def _group(self, group: Group, handle: DeviceHandle, samples: Samples, clock: Clock, resets: Resets) -> None:
         """Measure a group; each case is concluded as soon as it is known, and completed when its job has ended.
 
         Args:
@@ -296,6 +304,7 @@ class CampaignRunner:
             handle: of the device, which is leased.
             samples: the split that is judged.
             clock: by which the cases are timed.
+            resets: of the device until now.
         """
         # Before the device is measured: it may be this very machine.
         references = self._library.references(group, samples, handle.say)
@@ -325,8 +334,10 @@ class CampaignRunner:
                 accuracy=with_agreement(result, baseline),
                 probes=compare.with_changes(baseline, result, task),
             )  # fmt: skip
+            if remark := resets.remark():
+                run = remarks.added(run, remark)
             if case.is_baseline and (doubts := remarks.of_baseline(run)):
-                run = replace(run, notes={**run.notes, "remarks": [*run.notes.get("remarks", ()), *doubts]})
+                run = remarks.added(run, *doubts)
                 for remark in doubts if run.id not in given else ():
                     handle.say(f"remark: {remark}")
             baseline = run if case.is_baseline else baseline

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import Final, Self
 
 from harness.deploy import DeviceHandle, Held
+from harness.deploy.recovery import Resets
 from harness.errors import Busy, HarnessError, OutOfSpace, Refused, Stable, TimedOut, Transient
 from harness.model import Device
 
@@ -23,6 +24,7 @@ class Connected:
         device: which.
         opened: opens both, and closes them at its end.
         unless_stopping: raises if the campaign shall come to an end.
+        resets: of the device, over all its groups.
 
     Attributes:
         failures: how many groups in a row have failed.
@@ -34,9 +36,11 @@ class Connected:
         device: Device,
         opened: Callable[[], AbstractContextManager[tuple[DeviceHandle, Held]]],
         unless_stopping: Callable[[], None],
+        resets: Resets,
     ) -> None:
         self._device, self._opened, self._unless_stopping = device, opened, unless_stopping
         self._held = ExitStack()
+        self.resets = resets
         self._both: tuple[DeviceHandle, Held] | None = None
         self._lost = False
         self.failures = 0

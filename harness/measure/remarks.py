@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -37,6 +39,11 @@ def of_data(suite: Suite, samples: Samples) -> list[str]:
         *_of_common(suite, samples),
         *_of_margins(suite, samples),
     ]
+
+
+def added(run: Run, *doubts: str) -> Run:
+    """Return a run with more remarks behind those that it has."""
+    return replace(run, notes={**run.notes, "remarks": [*run.notes.get("remarks", ()), *doubts]})
 
 
 def of_baseline(run: Run) -> list[str]:

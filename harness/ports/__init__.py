@@ -16,6 +16,7 @@ from harness.ports.leases import Lease
 from harness.ports.meters import Meter
 from harness.ports.metrics import Metric
 from harness.ports.recipes import Recipe
+from harness.ports.recoveries import Recovery
 from harness.ports.runners import Runner
 from harness.ports.runtimes import Runtime
 from harness.ports.sections import Section
@@ -40,6 +41,7 @@ ROOMS: Final[Mapping[str, Room]] = {
     "transports": Room(Transport, 'address = "{name}:'),
     "runners": Room(Runner, 'runner = "{name}"'),
     "leases": Room(Lease, 'lease = "{name}"'),
+    "recoveries": Room(Recovery, "[recover]\n{name} ="),
     "agent.runtimes": Room(Runtime, 'runtimes = ["{requirement}=='),
     "agent.meters": Room(Meter, 'kind = "{name}"'),
     "meters": Room(Meter, 'kind = "{name}"'),

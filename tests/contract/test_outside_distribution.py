@@ -46,6 +46,8 @@ folder = "{folder}"
 greeting = "hello"
 [notebook]
 page = "today"
+[recover]
+porter = {{ door = "left" }}
 [meter]
 kind = "{meter}"
 watts = 2.5
@@ -179,6 +181,7 @@ def test_editors_are_offered_each_of_them(measured: Measured) -> None:
     assert plugin("leases") in device["properties"]["lease"]["enum"]
     for room in ("transports", "runners", "leases"):
         assert device["properties"][plugin(room)]["properties"], "its own table"
+    assert device["$defs"]["RecoverTable"]["properties"][plugin("recoveries")]["properties"], "its own table"
     assert "numpy==VERSION" in device["properties"]["runtimes"]["items"]["examples"]
     arms = {arm["if"]["properties"]["kind"]["const"]: arm["then"] for arm in device["$defs"]["MeterTable"]["allOf"]}
     assert arms[plugin("agent.meters")]["properties"]["side"]["enum"] == ["host", "device"]

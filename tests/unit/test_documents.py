@@ -25,7 +25,7 @@ from harness import lab, registry
 from harness.agent import contract
 from harness.cli import cli
 from harness.cli.settings import Settings
-from harness.lab.device_table import DeviceTable, LimitsTable
+from harness.lab.device_table import DeviceTable, LimitsTable, RecoverTable
 from harness.lab.model_tables import InputTable
 from harness.lab.tables import LoadTable, SuiteTable, TaskTable
 from harness.model import Device, Estimate, Subgroup, Suite
@@ -341,8 +341,8 @@ def test_accept_is_explained_for_every_metric_with_its_rules() -> None:
     [
         (
             "devices/README.md",
-            (DeviceTable, LimitsTable),
-            ("transports", "runners", "leases", "meters", "agent.meters"),
+            (DeviceTable, LimitsTable, RecoverTable),
+            ("transports", "runners", "leases", "recoveries", "meters", "agent.meters"),
         ),
         ("suites/README.md", (SuiteTable, LoadTable, TaskTable, InputTable), ("data",)),
     ],
@@ -361,7 +361,7 @@ def test_every_key_of_a_file_is_explained(document: str, tables: tuple[Any, ...]
     ("document", "rooms"),
     [
         ("README.md", ("recipes",)),
-        ("devices/README.md", ("transports", "runners", "leases", "meters", "agent.meters")),
+        ("devices/README.md", ("transports", "runners", "leases", "recoveries", "meters", "agent.meters")),
         ("suites/README.md", ("data", "recipes", "metrics")),
     ],
 )
