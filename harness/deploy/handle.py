@@ -76,6 +76,8 @@ class DeviceHandle:
         self._streams = 0
         self._resets = resets
         self._connection: Connection = self._opened(0.0)
+        #: Why something was repeated, or a job gone on with, over a new connection: once for each time.
+        self.repeated: list[str] = []
         #: The lease's beat on the device, "" while it is not leased or has none.
         self.beat = ""
         #: Names of jobs that the next lease leaves alone, for they may still be collected; `KEPT` for any such.
@@ -208,12 +210,15 @@ class DeviceHandle:
                     raise
                 if not self._gave_up:
                     self.say(f"connection lost ({error}); connecting again")
-                self.reconnect()
+                self.reconnect(error)
                 if not self._cleaning:
                     self.unless_interrupted(error)
 
-    def reconnect(self) -> None:
+    def reconnect(self, because: Transient | None = None) -> None:
         """Open the connection again, trying for a while, but only once if that failed before.
+
+        Args:
+            because: why what was under way is repeated or gone on with, which is counted; None where nothing is.
 
         Raises:
             Transient: what the last try raised.
@@ -221,6 +226,8 @@ class DeviceHandle:
             Stable: the device is there and does not let us in any more; that is not tried again.
         """
         self._connection.close()
+        if because is not None:
+            self.repeated.append(because.text)
         self._connection = self._opened(0.0 if self._gave_up else self._patience_s)
 
     def _opened(self, patience_s: float) -> Connection:

@@ -306,6 +306,7 @@ class CampaignRunner:
             clock: by which the cases are timed.
             resets: of the device until now.
         """
+        handle.repeated.clear()
         # Before the device is measured: it may be this very machine.
         references = self._library.references(group, samples, handle.say)
         # Nor are these timed; before the job, so that a case is judged by all that `[accept]` names.
@@ -334,8 +335,7 @@ class CampaignRunner:
                 accuracy=with_agreement(result, baseline),
                 probes=compare.with_changes(baseline, result, task),
             )  # fmt: skip
-            if remark := resets.remark():
-                run = remarks.added(run, remark)
+            run = remarks.of_retries(run, resets.remark(), handle.repeated)
             if case.is_baseline and (doubts := remarks.of_baseline(run)):
                 run = remarks.added(run, *doubts)
                 for remark in doubts if run.id not in given else ():

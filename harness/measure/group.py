@@ -209,7 +209,7 @@ def _follow(
             if losses > _LOSSES:
                 raise
             handle.say(f"connection lost ({error}); the job goes on, connecting again")
-            handle.reconnect()
+            handle.reconnect(error)
             handle.unless_interrupted(error)
             handle.renew()
             _check_boot(handle, before)

@@ -41,7 +41,7 @@ PARTS: Final[Mapping[str, str]] = {
     "edgeward": "edgeward that measures",
 }
 #: What of a device changes no number of a case, and where its file lies; the runtime of a case is a part of its own.
-_SAID_ONLY: Final = frozenset({"description", "tags", "file", "runtimes", "lease", "lease_options"})
+_SAID_ONLY: Final = frozenset({"description", "tags", "file", "runtimes", "lease", "lease_options", "recover"})
 
 
 def asked(case: Case, group: Group, data: str, *, quick: bool, at: datetime) -> Question:

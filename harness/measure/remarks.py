@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,21 @@ def of_data(suite: Suite, samples: Samples) -> list[str]:
 def added(run: Run, *doubts: str) -> Run:
     """Return a run with more remarks behind those that it has."""
     return replace(run, notes={**run.notes, "remarks": [*run.notes.get("remarks", ()), *doubts]})
+
+
+def of_retries(run: Run, reset: str, repeated: Sequence[str]) -> Run:
+    """Return a run with what was tried again while its group was measured: what a lost link repeats is no secret.
+
+    Args:
+        run: one of the group.
+        reset: what is said of resets of its device, "" where there were none.
+        repeated: why a step was repeated, or a job gone on with, over a new connection: once for each time.
+    """
+    if repeated:
+        run = replace(
+            run, notes={**run.notes, "retries": {"count": len(repeated), "why": list(dict.fromkeys(repeated))}}
+        )
+    return added(run, reset) if reset else run
 
 
 def of_baseline(run: Run) -> list[str]:

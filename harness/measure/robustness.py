@@ -248,7 +248,7 @@ def answered(
             if not left:
                 raise
             handle.say(f"connection lost ({error}), connecting again")
-            handle.reconnect()
+            handle.reconnect(error)
             handle.unless_interrupted(error)
     raise AssertionError("the last try returns or raises")
 

@@ -37,5 +37,7 @@ def test_a_link_cut_while_a_runtime_is_pushed_is_made_again(tmp_path: Path, own_
     assert any(text.startswith("far: connection lost") for text in night.said)
     (run,) = night.store.runs()
     assert run.validity.value in ("valid", "degraded")
+    assert run.notes["retries"]["count"] == len(cuts)
+    assert all("was lost" in why for why in run.notes["retries"]["why"])
     assert run.fingerprint["runtime_version"] == "1.31.1"
     assert not list((own_server.workdir / "jobs").iterdir())
