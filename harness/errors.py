@@ -82,6 +82,10 @@ class Unreachable(Transient):
     """No connection could be made, or it was lost."""
 
 
+class Reset(Transient):
+    """A reset of ours started the device afresh, which ended what ran there."""
+
+
 class TimedOut(Transient):
     """A deadline of ours passed."""
 

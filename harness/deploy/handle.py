@@ -133,6 +133,11 @@ class DeviceHandle:
         """How long a job waits for its host before it ends itself: longer than a lost connection is tried again, s."""
         return _GONE_HERE_S if self.device.address.here else self._patience_s + _GONE_S
 
+    @property
+    def resets(self) -> int:
+        """How often the device was reset in this campaign."""
+        return self._resets.tried if self._resets is not None else 0
+
     def pause(self, seconds: float) -> None:
         """Wait so long, or until the handle is interrupted."""
         self._interrupted.wait(seconds)

@@ -16,7 +16,7 @@ from functools import partial
 from harness import compare, deploy
 from harness.deploy import DeviceHandle
 from harness.deploy.recovery import Resets
-from harness.errors import HarnessError, Stopped, StoreError, Unforeseen
+from harness.errors import HarnessError, Reset, Stopped, StoreError, Unforeseen
 from harness.measure import grouping, occlusion, operating, reference, remarks, robustness, space
 from harness.measure.attempts import Attempts
 from harness.measure.clock import Clock
@@ -196,12 +196,13 @@ class CampaignRunner:
         opened = partial(self._held, device, todo, resets)
         with Connected(device, opened, partial(self._unless_stopping, device), resets) as connected:
             for place in range(len(todo)):
+                resets.begin()
                 left = [todo[place]]
                 while left:
                     left = [*self._attempt(left[0], connected, todo, place), *left[1:]]
 
     def _attempt(self, group: Group, connected: Connected, todo: Sequence[Group], place: int) -> list[Group]:
-        """Measure a group; return what is left of it where its cases took too long together.
+        """Measure a group; return what is left of it: all, where a reset of ours ended its job, or what took too long.
 
         Args:
             group: what is still to be measured of it.
@@ -212,7 +213,6 @@ class CampaignRunner:
         clock = self._clock(group)
         try:
             connected.check()
-            connected.resets.begin()
             samples = self._samples(group.suite)
             handle = connected.handle()
             if connected.short is None:
@@ -225,10 +225,16 @@ class CampaignRunner:
         except HarnessError as error:
             if not clock.expired or self._stopping.is_set():
                 connected.failed(error)
+                if isinstance(error, Reset) and self._none_answered(group):
+                    self._say(group.device.id, f"measuring it again ({error.text})")
+                    return [group]
                 self._fail(group.cases, error)
         except Exception as error:  # noqa: BLE001 -- not swallowed: it is the error of these cases
             self._fail(group.cases, Unforeseen(f"{group.device.id}: measuring {group.suite.id}", error))
         return self._apart(group, clock, connected) if clock.expired else []
+
+    def _none_answered(self, group: Group) -> bool:
+        return not any(self._futures[case.id].done() for case in group.cases if case.id in self._futures)
 
     def _clock(self, group: Group) -> Clock:
         wanted = [case.id for case in group.cases if self._waiting(case)]

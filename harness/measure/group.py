@@ -17,7 +17,7 @@ from typing import Any
 from harness import deploy
 from harness.agent import contract
 from harness.deploy import DeviceHandle, android, files, health
-from harness.errors import DeviceError, HarnessError, MeasurementError, Stopped, Transient, Unsupported
+from harness.errors import DeviceError, HarnessError, MeasurementError, Reset, Stopped, Transient, Unsupported
 from harness.measure import collecting, host_meter, preflight, racing, space
 from harness.measure.clock import Clock
 from harness.measure.collecting import Jobs
@@ -186,7 +186,7 @@ def _follow(
     """
     group, log = known.group, known.log
     runner, offset = deploy.runner(group.device), 0
-    before = health.boot_id(handle)
+    before, resets = health.boot_id(handle), handle.resets
     if start:
         runner.start(handle, folder)
     losses = 0
@@ -212,16 +212,29 @@ def _follow(
             handle.reconnect(error)
             handle.unless_interrupted(error)
             handle.renew()
-            _check_boot(handle, before)
+            _check_boot(handle, before, resets)
         except MeasurementError as error:
-            _check_boot(handle, before)
+            _check_boot(handle, before, resets)
             raise _ended(handle, log, error) from error
 
 
-def _check_boot(handle: DeviceHandle, before: str) -> None:
-    """Raise MeasurementError if no job of before can go on, because the device has been started afresh."""
+def _check_boot(handle: DeviceHandle, before: str, resets: int) -> None:
+    """Look whether a job of before can still go on.
+
+    Args:
+        handle: of the device.
+        before: the device's boot id when the job was started, "" if it has none.
+        resets: how often it had been reset then.
+
+    Raises:
+        Reset: it was reset since, and has been started afresh.
+        MeasurementError: it has been started afresh by itself.
+    """
     now = health.boot_id(handle)
     if before and now and now != before:
+        if handle.resets > resets:
+            text = "a reset started it afresh while it measured, which ended the job"
+            raise Reset(text, remedy="--resume measures what is left", device=handle.device.id)
         raise MeasurementError(
             "it rebooted while measuring, which ended the job, and nothing of this case was taken",
             remedy="look why (power, heat, a watchdog), then --resume measures what is left",

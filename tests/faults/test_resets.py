@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from devices.virtual import fleet
 from devices.virtual.openssh import Server
 from devices.virtual.requirements import require
+from devices.virtual.waiting import soon
 from harness import lab
 from harness.deploy import DeviceHandle
 from harness.deploy.recovery import Resets
@@ -66,6 +69,38 @@ def test_a_host_that_hangs_in_the_middle_is_reset_and_its_step_repeated(own_serv
         own_server.signal_sessions(signal.SIGKILL)
         assert handle.run(["echo", "behind"]).text.strip() == "behind"
     assert counted.read_text() == "reset\n"
+
+
+@pytest.mark.usefixtures("no_jobs")
+def test_a_host_that_a_reset_starts_afresh_measures_its_group_once_more(tmp_path: Path, device_workdir: Path) -> None:
+    require(*fleet.NEEDS)
+    suite, asked = small.write_suite(tmp_path, "halves", ("good", small.good)), tmp_path / "asked"
+    with fleet.fleet(tmp_path / "hosts", ["h1"]) as (host,):
+        command = f"command = ['sh', '-c', 'touch {asked}; while test -e {asked}; do sleep 0.1; done']"
+        write_device(host.server, tmp_path, command, workdir=device_workdir)
+        night, cut = Night(tmp_path), list[str]()
+
+        def outlet() -> None:
+            assert soon(asked.exists, within_s=60)
+            host.restart()
+            host.cable.mend()
+            asked.unlink()
+
+        def when(text: str) -> None:
+            if text.startswith("timed pass: launch 1") and not cut:
+                cut.append(text)
+                host.server.signal_sessions(signal.SIGKILL)
+                host.cable.cut()
+
+        with ThreadPoolExecutor(1) as pool:
+            switched = pool.submit(outlet)
+            (result,) = night.measure([suite], when, patience_s=8.0).values()
+            switched.result()
+    assert result.outcome.status == "passed", result.error
+    (run,) = night.store.runs()
+    (remark,) = (text for text in run.notes["remarks"] if "reset" in text)
+    assert remark.startswith("measured at attempt 2, after a reset of the device: ")
+    assert any("measuring it again (a reset started it afresh while it measured" in text for text in night.said)
 
 
 def test_a_device_that_stays_away_is_reset_as_often_as_its_file_says_and_no_more(

@@ -51,7 +51,13 @@ def tried(error: HarnessError) -> tuple[int, list[str]]:
 def test_no_kind_of_error_is_left_out() -> None:
     assert set(Stable.__subclasses__()) <= set(FOR_GOOD)
     # That of a user who ended the campaign is held in tests/faults/test_interrupted.py.
-    assert {one.__name__ for one in Transient.__subclasses__()} == {"Unreachable", "TimedOut", "Stopped", "Busy"}
+    assert {one.__name__ for one in Transient.__subclasses__()} == {
+        "Unreachable",
+        "TimedOut",
+        "Reset",
+        "Stopped",
+        "Busy",
+    }
 
 
 @pytest.mark.parametrize("kind", FOR_GOOD)
