@@ -63,6 +63,8 @@ def read_device(path: Path) -> Device:
     spelled = raw.get("address")
     place = address(spelled, file=file) if isinstance(spelled, str) else None
     own = _transport_table(raw, place.scheme if place else "", file=file)
+    if place and place.scheme in registry.names("leases"):
+        _own_lease(raw, place.scheme, file=file)
     settings = _chosen_table(raw, "runners", "runner", file=file)
     lease_options = _chosen_table(raw, "leases", "lease", file=file)
     table = check(DeviceTable, raw, file=file)
@@ -91,6 +93,17 @@ def read_device(path: Path) -> Device:
         battery_wh=table.battery.watt_hours if table.battery else None,
         recover=_recover(table, file=file),
     )
+
+
+def _own_lease(raw: dict[str, Any], scheme: str, *, file: str) -> None:
+    """Let a device whose scheme brings a lease of that name be leased by it alone: others measure by it there."""
+    if raw.setdefault("lease", scheme) != scheme:
+        raise LabError(
+            f"a device at {scheme}:// is leased by {scheme}",
+            remedy=f'write lease = "{scheme}" or remove the line',
+            file=file,
+            key="lease",
+        )
 
 
 def _transport_table(raw: dict[str, Any], scheme: str, *, file: str) -> Mapping[str, Any]:

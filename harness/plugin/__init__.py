@@ -7,7 +7,7 @@ devices at once, and each case is reported as it ends.
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -247,6 +247,9 @@ class SuiteFile(pytest.File):
 
 class ShortItem(pytest.Item):
     """An item whose failures are shown in one or two lines."""
+
+    #: Other plug-ins, such as that of labgrid, ask every item for them.
+    fixturenames: Sequence[str] = ()
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the message alone for what the user can act on."""
