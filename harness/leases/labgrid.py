@@ -1,18 +1,18 @@
 """lease = "labgrid"                          # of itself where `address` is a labgrid:// one
 
 The place is acquired at labgrid's coordinator while the device is measured, and released at any end. labgrid knows no
-leases that end by themselves, so the note on the device (`harness.leases.file`) stays in force beside it: who could
-take that, and finds the place still acquired by a campaign, knows that campaign to be gone and releases its place. What
-a person has acquired is never released.
+leases that end by themselves, so the note on the device (`harness.leases.file`) stays in force beside it: who takes
+that over from a campaign that is gone releases the place that was acquired for the same lease, and no other. What a
+person has acquired is never released.
 """
 
 from __future__ import annotations
 
+from harness import coordinator
 from harness.errors import DeviceError
 from harness.leases import file
 from harness.ports.leases import Hold, Owner
 from harness.ports.runners import Handle
-from harness.transports.labgrid import _coordinator
 
 
 def take(handle: Handle, owner: Owner) -> Hold:
@@ -23,14 +23,16 @@ def take(handle: Handle, owner: Owner) -> Hold:
         Refused: the device has no folder to note it in, or the place is gone.
         Unreachable: the coordinator does not answer.
     """
-    with _coordinator.session(handle.device, id=owner.id) as lab:
+    with coordinator.session(handle.device, id=owner.id) as lab:
         # First, so that nothing is written on a device that a person works with.
         lab.unless_held()
-        hold = file.take(handle, owner)
+        hold, had = file.take(handle, owner), coordinator.is_of(lab.acquired, owner.id)
+    if had:
+        return hold
     try:
         # Asked anew: until the note was ours, the campaign before may have been letting go.
-        with _coordinator.session(handle.device, id=owner.id) as lab:
-            lab.acquire(_coordinator.name_of(owner.id))
+        with coordinator.session(handle.device, id=owner.id) as lab:
+            lab.acquire(coordinator.name_of(owner.id), gone=hold.before.id if hold.before else "")
     except DeviceError:
         file.free(handle, owner)
         raise
@@ -40,8 +42,8 @@ def take(handle: Handle, owner: Owner) -> Hold:
 def free(handle: Handle, owner: Owner) -> None:
     """Let the next one measure, if it is `owner` who does now."""
     try:
-        with _coordinator.session(handle.device, id=owner.id) as lab:
-            if _coordinator.is_of(lab.acquired, owner.id):
+        with coordinator.session(handle.device, id=owner.id) as lab:
+            if coordinator.is_of(lab.acquired, owner.id):
                 lab.release(lab.acquired)
     finally:
         file.free(handle, owner)
@@ -49,7 +51,7 @@ def free(handle: Handle, owner: Owner) -> None:
 
 def holder(handle: Handle) -> Owner | None:
     """Return who measures on the device now or has acquired its place, None if nobody does."""
-    with _coordinator.session(handle.device) as lab:
+    with coordinator.session(handle.device) as lab:
         if lab.acquired and not lab.ours:
             return Owner(f"{lab.acquired} (labgrid, since {lab.since})")
     return file.holder(handle)

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from devices.virtual.openssh import Server
+from harness import coordinator as places
 from harness import lab
 from harness.cli import fleet
 from harness.deploy import DeviceHandle, leased
 from harness.errors import Busy, LabError, Refused, Unreachable
 from harness.model import Device
-from harness.transports.labgrid import _coordinator
 
 BIN = Path(sys.executable).parent
 #: Takes the device of the lab in argv[1], says so, and waits to be killed.
@@ -99,7 +99,7 @@ def device(coordinator: int, openssh_server: Server, tmp_path_factory: pytest.Te
 
 
 def holder_of(device: Device) -> str:
-    with _coordinator.session(device) as session:
+    with places.session(device) as session:
         return session.acquired
 
 

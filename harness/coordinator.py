@@ -169,11 +169,15 @@ class Session:
             remedy = f"wait, or ask for it: labgrid-client -p {self._place.name} release"
             raise Busy(text, remedy=remedy, device=self._device.id)
 
-    def acquire(self, name: str) -> None:
-        """Acquire the place as `name`, freed first of a campaign that is gone; the device's own lease must be held.
+    def acquire(self, name: str, *, gone: str = "") -> None:
+        """Acquire the place as `name`; the device's own lease must be held.
+
+        Args:
+            name: as of `name_of`.
+            gone: id of the lease that was taken over on the device: what was acquired for that is released.
 
         Raises:
-            Busy: a person has it, was faster or has it reserved.
+            Busy: somebody else has it, was faster or has it reserved.
         """
         import grpc
 
@@ -181,6 +185,12 @@ class Session:
         if self.acquired == name:
             return
         if self.acquired:
+            # Of another campaign nothing is known here: its note may be where this account does not look.
+            if not is_of(self.acquired, gone):
+                place = self._place.name
+                text = f"{self.acquired} has acquired the labgrid place {place} since {self.since}"
+                remedy = f"wait; if that campaign is gone for certain: labgrid-client -p {place} release --kick"
+                raise Busy(text, remedy=remedy, device=self._device.id)
             self.release(self.acquired)
         request = self._words.AcquirePlaceRequest(placename=self._place.name)
         try:

@@ -26,7 +26,10 @@ _PLACE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, slots=True)
 class Options(ssh.Options):
-    """The keys of `[labgrid]`: those of `[ssh]`, and one more.
+    """The keys of `[labgrid]`: one of its own, and those of `[ssh]`, which mean the same.
+
+    These are `host_key`, `known_hosts`, `identity`, `config`, `legacy`, `connect_timeout_s`, `keepalive_s`,
+    `stall_s`.
 
     Attributes:
         coordinator: HOST:PORT; "" for what `LG_COORDINATOR` says.
@@ -57,9 +60,9 @@ def connect(device: Device, *, timeout_s: float | None = None) -> Connection:
         Refused: there is no such place, or it has several services.
         MissingTool: labgrid is not installed here.
     """
-    from harness.transports.labgrid import _coordinator
+    from harness import coordinator
 
-    with _coordinator.session(device, timeout_s=timeout_s) as lab:
+    with coordinator.session(device, timeout_s=timeout_s) as lab:
         service = lab.service()
     options = {key: value for key, value in device.options.items() if key != "coordinator"}
     return ssh.connect(replace(device, address=service, options=options), timeout_s=timeout_s)
