@@ -18,9 +18,11 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Estimate | 
     """
     if trials == 0:
         return None
-    point, square = successes / trials, normal_quantile(0.5 + confidence / 2) ** 2
-    middle = (2 * successes + square) / (2 * (trials + square))
-    half = math.sqrt(square * (4 * successes * (1 - point) + square)) / (2 * (trials + square))
+    point, z = successes / trials, normal_quantile(0.5 + confidence / 2)
+    # In the order in which scipy.stats adds it up: stored intervals are the same to the last digit.
+    whole = 2 * (trials + z**2)
+    middle = (2 * trials * point + z**2) / whole
+    half = z / whole * math.sqrt(4 * trials * point * (1 - point) + z**2)
     # At either end the formula gives the proportion itself, but for the last digit.
     low = middle - half if successes else 0.0
     high = middle + half if successes < trials else 1.0

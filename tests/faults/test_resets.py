@@ -81,7 +81,7 @@ def test_a_host_that_a_reset_starts_afresh_measures_its_group_once_more(tmp_path
         night, cut = Night(tmp_path), list[str]()
 
         def outlet() -> None:
-            assert soon(asked.exists, within_s=60)
+            assert soon(asked.exists, within_s=300)
             host.restart()
             host.cable.mend()
             asked.unlink()
