@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -52,7 +53,7 @@ def run(argv: Sequence[str], *, device: str, limit_s: float, missing: str) -> No
             text = f"{name} did not end within {limit_s:g} s{_said(output.fileno())}"
             raise TimedOut(text, device=device, remedy="raise limit_s in [recover]") from error
         if code:
-            remedy = f"run it by hand and look: {' '.join(argv)}"
+            remedy = f"run it by hand and look: {shlex.join(argv)}"
             raise DeviceError(f"{name} ended with {code}{_said(output.fileno())}", device=device, remedy=remedy)
 
 
